@@ -1,0 +1,1 @@
+"""Image classifiers that leave early and fit where memory is scarce."""
