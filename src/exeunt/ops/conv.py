@@ -1,0 +1,86 @@
+"""Convolution blocks: convolution, batch norm and activation, and the inverted residual."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """Nearest multiple of `divisor`, never more than 10 % below `value` (MobileNet's rule)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution without bias, batch norm, ReLU6: (N, C, H, W) to (N, C', H/s, W/s), rounded up.
+
+    Parts are named `conv`, `norm` and, with `act`, `act`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        act: bool = True,
+    ) -> None:
+        parts: list[tuple[str, nn.Module]] = [
+            (
+                "conv",
+                nn.Conv2d(
+                    in_channels,
+                    out_channels,
+                    kernel_size,
+                    stride,
+                    padding=kernel_size // 2,
+                    groups=groups,
+                    bias=False,
+                ),
+            ),
+            ("norm", nn.BatchNorm2d(out_channels)),
+        ]
+        if act:
+            parts.append(("act", nn.ReLU6(inplace=True)))
+        super().__init__(OrderedDict(parts))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter depthwise, project back (MobileNetV2, Sandler et al. 2018).
+
+    The input is added to the output where stride and width allow. `expand` is absent when the
+    expansion is 1.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.stride = stride
+        hidden = in_channels * expansion
+        self.expand = ConvNormAct(in_channels, hidden) if expansion != 1 else nn.Identity()
+        self.depthwise = ConvNormAct(hidden, hidden, 3, stride, groups=hidden)
+        self.project = ConvNormAct(hidden, out_channels, act=False)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + out if self.residual else out
+
+
+def init_conv_net(net: nn.Module) -> None:
+    """Kaiming-normal (fan out) convolutions, batch norm 1 and 0, linear layers N(0, 0.01) and 0.
+
+    Recurrent operators keep the initialisation of their own parameters.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,125 @@
+"""Exit heads: what turns a feature map (N, C, H, W) into logits (N, K).
+
+A head reduces the map to a vector and applies one linear layer, `classifier`. Every head takes any
+map size and offers `reset_classifier(num_classes)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exeunt.errors import ExeuntError
+from exeunt.ops.rex import ReX2d
+
+
+class ExitHead(nn.Module):
+    """Feature reduction, dropout, one linear layer. Subclasses say how to `reduce`.
+
+    Args:
+        features: length of the vector that `reduce` returns.
+        num_classes: K; for regression the number of outputs.
+        dropout: share of the vector dropped while training.
+    """
+
+    def __init__(self, features: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = self._linear(features, num_classes)
+
+    @staticmethod
+    def _linear(features: int, num_classes: int) -> nn.Linear:
+        linear = nn.Linear(features, num_classes)
+        nn.init.normal_(linear.weight, 0, 0.01)
+        nn.init.zeros_(linear.bias)
+        return linear
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """Maps (N, C, H, W) to (N, features)."""
+        raise TypeError(f"{type(self).__name__} does not say how to reduce a map")
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.dropout(self.reduce(x)))
+        return logits
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replaces the linear layer by a fresh one with `num_classes` outputs."""
+        old = self.classifier
+        self.classifier = self._linear(old.in_features, num_classes).to(old.weight)
+
+
+class PooledExit(ExitHead):
+    """Global average pooling and one linear layer: the default."""
+
+    def __init__(self, channels: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__(channels, num_classes, dropout)
+
+    def reduce(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class MixedPoolExit(ExitHead):
+    """Shallow-deep networks' feature reduction (Kaya et al. 2019), for maps of any size.
+
+    `alpha * max + (1 - alpha) * average` over a grid of `grid x grid` cells, alpha one free
+    parameter that starts uniform in [0, 1). The cells are those of adaptive pooling, which are the
+    paper's windows wherever the grid divides the map. At 1000 classes a head with the paper's grid
+    of 4 holds `16 * C * 1000` weights.
+    """
+
+    def __init__(
+        self, channels: int, num_classes: int, dropout: float = 0.0, grid: int = 4
+    ) -> None:
+        super().__init__(channels * grid**2, num_classes, dropout)
+        self.grid = grid
+        self.alpha = nn.Parameter(torch.rand(()))
+
+    def reduce(self, x: Tensor) -> Tensor:
+        largest = F.adaptive_max_pool2d(x, self.grid)
+        average = F.adaptive_avg_pool2d(x, self.grid)
+        return torch.lerp(average, largest, self.alpha).flatten(1)
+
+
+class ReXExit(ExitHead):
+    """ReX as the feature reduction (ReX paper, Architecture Design), then a global average.
+
+    The paper gives no sizes for this use; the defaults are those of its early ReX layer (Table 1).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int,
+        dropout: float = 0.0,
+        hidden1: int = 16,
+        hidden2: int = 8,
+        patch_size: int = 6,
+        stride: int = 4,
+    ) -> None:
+        super().__init__(8 * hidden2, num_classes, dropout)
+        self.rex = ReX2d(channels, hidden1, hidden2, patch_size, stride)
+
+    def reduce(self, x: Tensor) -> Tensor:
+        summary: Tensor = self.rex(x)
+        return summary.mean((2, 3))
+
+
+EXIT_HEADS: dict[str, Callable[..., ExitHead]] = {
+    "pooled": PooledExit,
+    "mixed": MixedPoolExit,
+    "rex": ReXExit,
+}
+
+
+def make_exit(kind: str, channels: int, num_classes: int, dropout: float = 0.0) -> ExitHead:
+    """Builds the exit head named `kind`.
+
+    Raises:
+        ExeuntError: when there is no head of that name.
+    """
+    if kind not in EXIT_HEADS:
+        raise ExeuntError(f"unknown exit head {kind!r}; one of {', '.join(EXIT_HEADS)}")
+    return EXIT_HEADS[kind](channels, num_classes, dropout)
