@@ -1,0 +1,173 @@
+"""The one contract: a multi-exit network is a sequence of stages.
+
+A stage has two named parts: `trunk(*state) -> state` and `exit(feature) -> logits`, and a method
+`feature(*state)` that picks what the exit reads. The state is a tuple of batch-first tensors and
+means nothing to anyone but the stages, so a plain chain carries one tensor, a multi-scale net one
+per scale. Whoever drives the net needs two calls:
+
+    state = net.begin(x)
+    logits, state = net.step(0, state)      # (N, K); stop here, or go on with the rows that stay
+
+`net(x)` runs every stage and returns the list of E logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from exeunt.errors import ExeuntError
+from exeunt.ops.macs import counting_macs
+
+State = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class ExitInfo:
+    """What is known of one exit before anything is trained.
+
+    Attributes:
+        index: 0 to E-1.
+        module: name of the exit head in the net.
+        channels: C of the feature that the head reads.
+        reduction: how many times smaller than the image the feature is (rounded up).
+        macs: multiply-adds of one image that leaves here: all trunks and all heads up to this one.
+    """
+
+    index: int
+    module: str
+    channels: int
+    reduction: int
+    macs: int
+
+
+class Stage(nn.Module):
+    """One step of a multi-exit network: a trunk that moves the state on, and an exit.
+
+    Args:
+        trunk: takes the tensors of the state; returns the next state, a tuple, or its one tensor.
+        exit: takes the feature (N, C, H, W), returns logits (N, K).
+    """
+
+    def __init__(self, trunk: nn.Module, exit: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.exit = exit
+
+    def advance(self, *state: Tensor) -> State:
+        """Runs the trunk alone."""
+        moved = self.trunk(*state)
+        return moved if isinstance(moved, tuple) else (moved,)
+
+    def feature(self, *state: Tensor) -> Tensor:
+        """What the exit reads of the state: its last tensor, unless a subclass knows better."""
+        return state[-1]
+
+    def forward(self, *state: Tensor) -> tuple[Tensor, ...]:
+        """Returns (logits, *state)."""
+        state = self.advance(*state)
+        return self.exit(self.feature(*state)), *state
+
+
+class MultiExitNet(nn.Module):
+    """A sequence of stages (see the module's docstring). Parameters are `stages.K.trunk.*` and
+    `stages.K.exit.*`.
+
+    Args:
+        stages: E of them, in order.
+        num_classes: K of every exit.
+        in_chans: channels of the image.
+
+    Raises:
+        ExeuntError: when there is no stage.
+    """
+
+    def __init__(self, stages: Iterable[Stage], num_classes: int, in_chans: int = 3) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        if not self.stages:
+            raise ExeuntError("MultiExitNet: got no stage; a net needs at least one")
+        self.num_classes = num_classes
+        self.in_chans = in_chans
+
+    @property
+    def num_exits(self) -> int:
+        """E."""
+        return len(self.stages)
+
+    def begin(self, x: Tensor) -> State:
+        """The state before the first stage, from images (N, in_chans, H, W).
+
+        Raises:
+            ExeuntError: when x has another shape.
+        """
+        if x.dim() != 4 or x.shape[1] != self.in_chans:
+            raise ExeuntError(
+                f"got images of shape {tuple(x.shape)}; expected (N, {self.in_chans}, H, W)"
+            )
+        return (x,)
+
+    def step(self, k: int, state: State) -> tuple[Tensor, State]:
+        """Runs stage k (0-based): logits (N, K) of its exit, and the state for stage k + 1."""
+        logits, *moved = self.stages[k](*state)
+        return logits, tuple(moved)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Logits of every exit, E tensors (N, K)."""
+        state = self.begin(x)
+        outputs = []
+        for k in range(self.num_exits):
+            logits, state = self.step(k, state)
+            outputs.append(logits)
+        return outputs
+
+    @torch.no_grad()
+    def exit_info(self, image_size: int | tuple[int, int] = 224) -> list[ExitInfo]:
+        """Channels, reduction and cumulative MACs of every exit at this image size (H, W).
+
+        Raises:
+            ExeuntError: when a module has parameters but no known cost.
+        """
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        weight = next(self.parameters())
+        training = self.training
+        self.eval()
+        state: State = self.begin(weight.new_zeros(1, self.in_chans, height, width))
+        infos: list[ExitInfo] = []
+        macs = 0
+        for k, stage in enumerate(self.stages):
+            assert isinstance(stage, Stage)
+            with counting_macs(stage) as count:
+                _, state = self.step(k, state)
+            if count.uncounted:
+                names = ", ".join(f"stages.{k}.{name}" for name in count.uncounted)
+                raise ExeuntError(
+                    f"no MAC formula for {names}; add one to exeunt.ops.macs.HANDLERS"
+                )
+            macs += count.total
+            feature = stage.feature(*state)
+            reduction = -(-height // feature.shape[2])
+            infos.append(ExitInfo(k, f"stages.{k}.exit", feature.shape[1], reduction, macs))
+        self.train(training)
+        return infos
+
+    def reset_exits(self, num_classes: int) -> None:
+        """Gives every exit a fresh classifier with `num_classes` outputs.
+
+        Raises:
+            ExeuntError: when num_classes is below 1, or an exit has no `reset_classifier`.
+        """
+        if num_classes < 1:
+            raise ExeuntError(f"num_classes={num_classes!r}; give a whole number of at least 1")
+        heads = [stage.get_submodule("exit") for stage in self.stages]
+        for k, head in enumerate(heads):
+            if not callable(getattr(head, "reset_classifier", None)):
+                raise ExeuntError(
+                    f"stages.{k}.exit ({type(head).__name__}) has no reset_classifier(num_classes)"
+                )
+        for head in heads:
+            head.reset_classifier(num_classes)  # type: ignore[operator]
+        self.num_classes = num_classes
