@@ -1,0 +1,75 @@
+"""Networks by name, and their weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from exeunt.errors import ExeuntError
+from exeunt.models import mobilenetv2 as _mobilenetv2  # noqa: F401  registers its networks
+from exeunt.models.registry import build_model, list_models, register_model
+from exeunt.models.weights import (
+    WeightsInfo,
+    find_weights,
+    load_weights,
+    read_info,
+    save_weights,
+    shipped_weights,
+)
+from exeunt.net import MultiExitNet
+
+__all__ = [
+    "WeightsInfo",
+    "create_model",
+    "find_weights",
+    "list_models",
+    "load_weights",
+    "read_info",
+    "register_model",
+    "save_weights",
+    "shipped_weights",
+]
+
+
+def create_model(
+    name: str,
+    num_classes: int | None = None,
+    in_chans: int = 3,
+    weights: str | Path | None = None,
+    **kwargs: Any,
+) -> MultiExitNet:
+    """A network by name: fresh, or with weights.
+
+    Args:
+        name: an architecture (`list_models()`), or `arch.tag` for weights that ship.
+        num_classes: K; 1000, or that of the weights. Where it differs from the weights', every
+            exit gets a fresh classifier and the trunk keeps its weights.
+        in_chans: channels of the image.
+        weights: a run folder, a weights file, or the tag of shipped weights.
+        kwargs: arguments of the architecture, such as `width=`, `exits=`, `exit_head=`. With
+            weights they must be those that the weights were made with.
+
+    Returns:
+        The network: in training mode when fresh, in evaluation mode with weights.
+
+    Raises:
+        ExeuntError: for an unknown name (with the nearest valid ones) or argument, or weights that
+            are missing, damaged or of another architecture.
+    """
+    if weights is None and "." in name:
+        name, _, weights = name.partition(".")
+    if weights is None:
+        return build_model(name, 1000 if num_classes is None else num_classes, in_chans, **kwargs)
+    tagged = f"{name}.{weights}"
+    net, info = load_weights(find_weights(tagged if tagged in shipped_weights() else str(weights)))
+    if info.architecture != name:
+        raise ExeuntError(f"weights {str(weights)!r} are of {info.architecture}, not of {name}")
+    for key, value in {"in_chans": in_chans, **kwargs}.items():
+        if key not in info.arguments or info.arguments[key] != value:
+            raise ExeuntError(
+                f"{key}={value!r} does not go with the weights, made with "
+                f"{key}={info.arguments.get(key, 'its default')!r}"
+            )
+    if num_classes is not None and num_classes != net.num_classes:
+        net.reset_exits(num_classes)
+    return net

@@ -1,0 +1,65 @@
+"""Networks by name: `create_model`, `list_models`, `register_model`."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from exeunt.errors import ExeuntError
+from exeunt.net import MultiExitNet
+
+Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
+
+_BUILDERS: dict[str, Callable[..., MultiExitNet]] = {}
+
+
+@overload
+def register_model(builder: Builder, *, name: str | None = None) -> Builder: ...
+@overload
+def register_model(builder: None = None, *, name: str) -> Callable[[Builder], Builder]: ...
+def register_model(builder: Any = None, *, name: str | None = None) -> Any:
+    """Makes a builder known under its function's name, or under `name`. Usable as a decorator.
+
+    The builder takes `num_classes` and `in_chans` and returns a `MultiExitNet`.
+
+    Raises:
+        ExeuntError: when the name is taken, or holds a dot (dots separate weights' tags).
+    """
+    if builder is None:
+        return lambda function: register_model(function, name=name)
+    key = name or builder.__name__
+    if key in _BUILDERS:
+        raise ExeuntError(f"a model named {key!r} is registered already; choose another name")
+    if "." in key:
+        raise ExeuntError(f"model name {key!r} holds a dot; what follows a dot names weights")
+    _BUILDERS[key] = builder
+    return builder
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of all networks that match a shell pattern such as `"*rex*"`, sorted."""
+    return sorted(fnmatch.filter(_BUILDERS, pattern))
+
+
+def build_model(name: str, num_classes: int, in_chans: int = 3, **kwargs: Any) -> MultiExitNet:
+    """A fresh network with random weights; see `create_model` for names that carry weights.
+
+    Raises:
+        ExeuntError: for an unknown name, with the nearest valid ones, or an unknown argument.
+    """
+    if name not in _BUILDERS:
+        raise ExeuntError(unknown_name("model", name, list(_BUILDERS)))
+    try:
+        return _BUILDERS[name](num_classes=num_classes, in_chans=in_chans, **kwargs)
+    except TypeError as error:
+        if "unexpected keyword" in str(error):
+            raise ExeuntError(f"{name}: {error}") from error
+        raise
+
+
+def unknown_name(kind: str, name: str, valid: list[str]) -> str:
+    """The sentence that answers a misspelt name with the nearest valid ones."""
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5) or sorted(valid)[:6]
+    return f"unknown {kind} {name!r}; did you mean {', '.join(near)}? `exeunt list` shows all"
