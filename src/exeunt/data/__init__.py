@@ -1,0 +1,39 @@
+"""Labelled images: where they are, how they are split, and how they become tensors."""
+
+from exeunt.data.dataset import (
+    Batch,
+    ImageDataset,
+    Item,
+    TrainLoader,
+    UnreadableTally,
+    eval_loader,
+    train_loader,
+)
+from exeunt.data.source import Sample, Source, Task, content_hash, fingerprint, open_source
+from exeunt.data.splits import SPLIT_NAMES, Splits, SplitSpec, make_splits, take
+from exeunt.data.transforms import Augment, Transform, UnreadableImage, load_image
+
+__all__ = [
+    "SPLIT_NAMES",
+    "Augment",
+    "Batch",
+    "ImageDataset",
+    "Item",
+    "Sample",
+    "Source",
+    "SplitSpec",
+    "Splits",
+    "Task",
+    "TrainLoader",
+    "Transform",
+    "UnreadableImage",
+    "UnreadableTally",
+    "content_hash",
+    "eval_loader",
+    "fingerprint",
+    "load_image",
+    "make_splits",
+    "open_source",
+    "take",
+    "train_loader",
+]

@@ -1,0 +1,247 @@
+"""From an image file to a normalised tensor, the same way in training and everywhere else."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from exeunt.errors import ExeuntError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+GREY_MEAN = (0.449,)
+GREY_STD = (0.226,)
+
+Box = tuple[float, float, float, float]
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+class UnreadableImage(ExeuntError):  # noqa: N818
+    """Raised for a file that cannot be decoded as an image; the message names it."""
+
+
+def load_image(path: str | Path) -> Image.Image:
+    """Decode the image at `path` completely (jpeg, png, webp or bmp, told by its content).
+
+    Raises:
+        UnreadableImage: If the file is missing, corrupt, truncated, of another format, or has
+            more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings(), Path(path).open("rb") as file:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=_FORMATS)
+            image.load()
+            return image
+    except Exception as error:  # on bad bytes the decoders raise almost anything
+        raise UnreadableImage(f"{path}: not a readable image ({error})") from error
+
+
+@dataclass(frozen=True)
+class Transform:
+    """The evaluation transform: upright, resized, centre-cropped, normalised.
+
+    The shorter side is resized to `image_size / crop_fraction` and the centre is cut out. Both
+    are done at once, by resampling the centred part of the image that has the shape of
+    `image_size`. Transparent pixels are shown on white, 16-bit grey is scaled to 8 bits.
+
+    Attributes:
+        image_size: (H, W) of the result, in pixels.
+        mean: Subtracted from values in 0..1, one per channel; by default ImageNet's.
+        std: Divides what is left, one per channel; by default ImageNet's.
+        interpolation: Resampling filter, antialiased.
+        crop_fraction: Share of the shorter side that is kept, in (0, 1].
+        mode: "RGB" or "L" (one channel of luma, ITU-R 601).
+
+    Raises:
+        ExeuntError: If a value is out of its range.
+    """
+
+    image_size: tuple[int, int]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    crop_fraction: float = 1.0
+    mode: Literal["RGB", "L"] = "RGB"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("RGB", "L"):
+            raise ExeuntError(f"mode must be 'RGB' or 'L', not {self.mode!r}")
+        if self.interpolation not in _FILTERS:
+            raise ExeuntError(
+                f"interpolation must be one of {', '.join(_FILTERS)}, not {self.interpolation!r}"
+            )
+        if not (_numbers(self.image_size, 2, int) and min(self.image_size) >= 1):
+            raise ExeuntError(
+                f"image_size must be (height, width), two positive integers, not {self.image_size}"
+            )
+        rgb = self.mode == "RGB"
+        if self.mean == ():
+            object.__setattr__(self, "mean", IMAGENET_MEAN if rgb else GREY_MEAN)
+        if self.std == ():
+            object.__setattr__(self, "std", IMAGENET_STD if rgb else GREY_STD)
+        if not _numbers(self.mean, self.channels, float):
+            raise ExeuntError(f"mean must be {self.channels} finite numbers, not {self.mean}")
+        if not (_numbers(self.std, self.channels, float) and min(self.std) > 0):
+            raise ExeuntError(f"std must be {self.channels} positive numbers, not {self.std}")
+        if not (_numbers((self.crop_fraction,), 1, float) and 0 < self.crop_fraction <= 1):
+            raise ExeuntError(f"crop_fraction must lie in (0, 1], not at {self.crop_fraction!r}")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the result."""
+        return 3 if self.mode == "RGB" else 1
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """Turn `image` into a float32 tensor of shape (C, H, W)."""
+        image = self.prepare(image)
+        return self.normalise(self.resample(image, self._centre(image.width, image.height)))
+
+    def prepare(self, image: Image.Image) -> Image.Image:
+        """Turn `image` upright (EXIF) and convert it to `mode`."""
+        return _convert(_upright(image), self.mode)
+
+    def resample(self, image: Image.Image, box: Box) -> Image.Image:
+        """Resize the part of `image` in `box` (left, top, right, bottom) to `image_size`."""
+        height, width = self.image_size
+        return image.resize((width, height), _FILTERS[self.interpolation], box=box)
+
+    def normalise(self, image: Image.Image) -> Tensor:
+        """Scale to 0..1, subtract `mean`, divide by `std`; gives float32 (C, H, W)."""
+        pixels = np.asarray(image, dtype=np.float32).reshape(image.height, image.width, -1)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        pixels = (pixels / np.float32(255) - mean) / std
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, ready for JSON or TOML."""
+        values = asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Transform:
+        """Build a transform from what `to_dict` gave.
+
+        Raises:
+            ExeuntError: If a key is unknown or missing, or a value is not valid.
+        """
+        names = [field.name for field in fields(cls)]
+        if unknown := sorted(set(values) - set(names)):
+            raise ExeuntError(f"transform: unknown keys {unknown}; the keys are {names}")
+        if missing := [name for name in names if name not in values]:
+            raise ExeuntError(f"transform: missing keys {missing}")
+        arguments: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
+        }
+        return cls(**arguments)
+
+    def _centre(self, width: int, height: int) -> Box:
+        """The centred part of a width × height image that is to be kept."""
+        out_height, out_width = self.image_size
+        scale = self.crop_fraction * min(width / out_width, height / out_height)
+        w, h = min(scale * out_width, width), min(scale * out_height, height)
+        left, top = int((width - w) / 2), int((height - h) / 2)  # whole pixels: no blur at scale 1
+        return left, top, left + w, top + h
+
+
+@dataclass(frozen=True)
+class Augment:
+    """The training transform: a random part of the image, resized, perhaps mirrored.
+
+    Random resized crop after Szegedy et al., "Going deeper with convolutions" (2015), as
+    torchvision defines it.
+
+    Attributes:
+        transform: Gives the size, mode, filter and normalisation; its crop is not used.
+        crop_scale: Least and largest share of the area that is kept.
+        crop_ratio: Least and largest width / height of the kept part.
+        flip: Whether half of the images are mirrored left to right.
+
+    Raises:
+        ExeuntError: If a value is out of its range.
+    """
+
+    transform: Transform
+    crop_scale: tuple[float, float] = (0.35, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        lo, hi = self.crop_scale
+        if not 0 < lo <= hi <= 1:
+            raise ExeuntError(f"crop_scale must be (least, largest) in (0, 1], not {(lo, hi)}")
+        lo, hi = self.crop_ratio
+        if not 0 < lo <= hi < math.inf:
+            raise ExeuntError(f"crop_ratio must be (least, largest) above 0, not {(lo, hi)}")
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Tensor:
+        """Turn `image` into a float32 tensor of shape (C, H, W), by the draws of `rng`."""
+        image = self.transform.prepare(image)
+        image = self.transform.resample(image, self._box(image.width, image.height, rng))
+        if self.flip and rng.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return self.transform.normalise(image)
+
+    def _box(self, width: int, height: int, rng: np.random.Generator) -> Box:
+        """Draw the part of a width × height image to be kept; the centre if ten draws fail."""
+        least, largest = self.crop_ratio
+        for _ in range(10):
+            area = width * height * rng.uniform(*self.crop_scale)
+            ratio = math.exp(rng.uniform(math.log(least), math.log(largest)))
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                top = int(rng.integers(height - h + 1))
+                left = int(rng.integers(width - w + 1))
+                return left, top, left + w, top + h
+        w, h = width, height
+        if width / height < least:
+            h = max(1, round(width / least))
+        elif width / height > largest:
+            w = max(1, round(height * largest))
+        left, top = (width - w) // 2, (height - h) // 2
+        return left, top, left + w, top + h
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF says nothing about the orientation: leave the image as it is
+        return image
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        pixels = np.clip(np.asarray(image, dtype=np.float64) / 257, 0, 255)
+        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert(mode)
+
+
+def _numbers(value: Any, count: int, kind: type[int] | type[float]) -> bool:
+    """Whether `value` is a tuple of `count` finite numbers (integers if `kind` is int)."""
+    allowed = (int,) if kind is int else (int, float)
+    return (
+        isinstance(value, tuple)
+        and len(value) == count
+        and all(isinstance(item, allowed) and math.isfinite(item) for item in value)
+    )
