@@ -1,0 +1,150 @@
+"""The chosen policy, against tables small enough to see the answer, and a brute-force search."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from exeunt.calibrate import choose_policy
+from exeunt.errors import ExeuntError
+from exeunt.evaluate import ExitTable, replay
+from exeunt.policies import Confidence, Consistency, Entropy, Full
+
+
+def make_table(logits: Tensor, targets: Tensor) -> ExitTable:
+    return ExitTable(
+        logits=logits,
+        targets=targets,
+        task="regression" if logits.shape[2] == 1 else "classification",
+        exit_macs=tuple(10 * (k + 1) for k in range(len(logits))),
+        names=tuple(str(row) for row in range(len(targets))),
+        split="calibration",
+        weights_fingerprint="w",
+        data_fingerprint="d",
+    )
+
+
+def noisy_table(seed: int, classes: int = 4) -> ExitTable:
+    """Exits that get better and more certain with depth."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.randint(classes, (200,), generator=generator)
+    noise = torch.randn(5, 200, classes, generator=generator)
+    sharpness = torch.linspace(0.5, 3, 5).view(-1, 1, 1)
+    return make_table(noise + sharpness * nn.functional.one_hot(targets, classes), targets)
+
+
+def test_first_exit_as_good_as_the_last_is_taken() -> None:
+    targets = torch.tensor([0, 1, 2, 0])
+    logits = 5 * nn.functional.one_hot(targets, 3).float().expand(4, -1, -1)
+    outcome = choose_policy(make_table(logits, targets))
+    assert outcome.accuracy == 1.0
+    assert outcome.exit_shares == (1.0, 0.0, 0.0, 0.0)
+    assert outcome.policy == Confidence(0.02)  # the first of many that do the same
+
+
+def test_full_when_every_early_exit_is_wrong() -> None:
+    targets = torch.zeros(6, dtype=torch.int64)
+    wrong = 5 * nn.functional.one_hot(torch.tensor([1, 2] * 3), 3).float()
+    right = 5 * nn.functional.one_hot(targets, 3).float()
+    outcome = choose_policy(make_table(torch.stack([wrong, wrong, right]), targets))
+    assert outcome.policy == Full()
+    assert outcome.saving == 0
+
+
+def test_full_when_there_is_one_exit() -> None:
+    assert choose_policy(make_table(torch.randn(1, 5, 3), torch.zeros(5).long())).policy == Full()
+
+
+def test_patience_wins_where_confidence_misleads() -> None:
+    # Wrong at exit 0 with certainty, right with doubt from exit 1 on: only CBEE leaves at exit 2.
+    targets = torch.tensor([0, 1] * 5)
+    right = nn.functional.one_hot(targets, 2).float()
+    logits = torch.stack([20 * (1 - right), 0.1 * right, 0.1 * right, 0.1 * right])
+    outcome = choose_policy(make_table(logits, targets))
+    assert outcome.policy == Consistency(1)
+    assert outcome.exit_index.tolist() == [2] * 10
+
+
+def test_entropy_wins_where_the_largest_probability_tells_nothing_apart() -> None:
+    # Both 0.6 sure at exit 0, with 0.67 and 0.95 nats; only the first is right there.
+    first = torch.tensor([[0.6, 0.4, 1e-9], [0.6, 0.2, 0.2]]).log()
+    last = torch.tensor([[5.0, 0, 0], [0, 5.0, 0]])
+    outcome = choose_policy(make_table(torch.stack([first, last]), torch.tensor([0, 1])))
+    assert isinstance(outcome.policy, Entropy)
+    assert 0.674 < outcome.policy.threshold < 0.950
+    assert outcome.exit_index.tolist() == [0, 1]
+
+
+def test_equal_saving_goes_to_the_better_score() -> None:
+    # At exit 1, patience lets sample 0 go, which is wrong there; confidence lets sample 1 go,
+    # which is right. Each saves one exit on one sample. Exit 0 is wrong on both.
+    first = torch.tensor([[0.4, 0.6], [0.4, 0.6]]).log()
+    second = torch.tensor([[0.45, 0.55], [0.99, 0.01]]).log()
+    last = torch.tensor([[0.9, 0.1], [0.9, 0.1]]).log()
+    table = make_table(torch.stack([first, second, last]), torch.zeros(2).long())
+    outcome = choose_policy(table, tolerance=0.5)
+    assert replay(table, Consistency(1)).saving == outcome.saving
+    assert replay(table, Consistency(1)).accuracy == 0.5
+    assert isinstance(outcome.policy, Confidence)
+    assert outcome.exit_index.tolist() == [2, 1]
+    assert outcome.accuracy == 1.0
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.005, 0.05, 0.2])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_nothing_on_a_coarse_grid_saves_more(seed: int, tolerance: float) -> None:
+    table = noisy_table(seed)
+    floor = replay(table, Full()).accuracy - tolerance - 1e-9
+    chosen = choose_policy(table, tolerance=tolerance)
+    assert chosen.accuracy >= floor
+    grid = [Consistency(k) for k in range(1, 5)] + [Confidence(step / 50) for step in range(1, 50)]
+    outcomes = [replay(table, policy) for policy in grid]
+    assert chosen.saving >= max(o.saving for o in outcomes if o.accuracy >= floor)
+    assert isinstance(chosen.policy, Full | Consistency | Confidence | Entropy)
+
+
+def test_tolerance_may_be_used_up_whole() -> None:
+    # 7 of 10 right at the first exit, 8 at the last; in floats 0.8 - 0.1 is a little above 0.7.
+    assert 0.8 - 0.1 > 0.7
+    right = 5 * nn.functional.one_hot(torch.zeros(10).long(), 2).float()
+    first, last = right.clone(), right.clone()
+    first[:3] = last[:2] = torch.tensor([0.0, 5.0])
+    table = make_table(torch.stack([first, last]), torch.zeros(10).long())
+    assert choose_policy(table, tolerance=0.1).exit_shares == (1.0, 0.0)
+    assert choose_policy(table, tolerance=0.0999).policy == Full()
+
+
+def test_regression_stays_within_its_error() -> None:
+    generator = torch.Generator().manual_seed(3)
+    targets = torch.randn(300, generator=generator)
+    noise = torch.randn(6, 300, generator=generator)
+    scale = torch.tensor([1.0, 0.5, 0.1, 0.1, 0.1, 0.1]).view(6, 1)
+    table = make_table((targets + scale * noise).unsqueeze(2), targets)
+    worst = replay(table, Full()).mae + 0.05 * targets.std(correction=0).item()
+    outcome = choose_policy(table, tolerance=0.05)
+    assert isinstance(outcome.policy, Consistency)
+    assert outcome.policy.eta is not None
+    assert outcome.mae <= worst + 1e-6
+    assert outcome.saving > 0
+    for eta in (0.1, 0.2, 0.4):  # not on the grid, so they may be a little better
+        other = replay(table, Consistency(1, eta))
+        assert other.saving <= outcome.saving + 0.05 or other.mae > worst
+
+
+def test_constant_regression_needs_no_eta() -> None:
+    table = make_table(torch.ones(3, 4, 1), torch.ones(4))
+    assert choose_policy(table).policy == Full()
+
+
+def test_the_test_split_is_refused() -> None:
+    with pytest.raises(ExeuntError, match="never chosen on the test split"):
+        choose_policy(replace(noisy_table(0), split="test"))
+
+
+@pytest.mark.parametrize("tolerance", [-0.01, float("nan"), float("inf")])
+def test_a_senseless_tolerance_is_refused(tolerance: float) -> None:
+    with pytest.raises(ExeuntError, match="tolerance must be"):
+        choose_policy(noisy_table(0), tolerance=tolerance)
