@@ -1,0 +1,19 @@
+"""Training all exits at once."""
+
+from __future__ import annotations
+
+from exeunt.train.config import TrainConfig, read_recipe
+from exeunt.train.loop import Setting, train
+from exeunt.train.losses import depth_weighted, exit_losses
+from exeunt.train.progress import Progress, Quiet
+
+__all__ = [
+    "Progress",
+    "Quiet",
+    "Setting",
+    "TrainConfig",
+    "depth_weighted",
+    "exit_losses",
+    "read_recipe",
+    "train",
+]

@@ -1,0 +1,75 @@
+"""The training state on disk, so that a killed run goes on where its last epoch ended.
+
+One safetensors file, no pickle: the network, its moving average and the optimiser's momentum as
+tensors, and the history of the run as JSON. Random numbers need no state, since those of an epoch
+derive from the seed and the epoch alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim import SGD
+
+from exeunt.errors import ExeuntError
+from exeunt.files import replacing
+from exeunt.net import MultiExitNet
+from exeunt.train.ema import Ema
+
+
+@dataclass
+class TrainState:
+    """Everything that changes while training."""
+
+    net: MultiExitNet
+    ema: Ema
+    optimizer: SGD
+    history: list[dict[str, Any]]
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are complete."""
+        return len(self.history)
+
+    def save(self, path: Path) -> None:
+        """Writes the state, whole or not at all."""
+        tensors: dict[str, Tensor] = {}
+        for prefix, module in (("net", self.net), ("ema", self.ema.net)):
+            tensors |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
+        for name, parameter in self.net.named_parameters():
+            buffer = self.optimizer.state[parameter].get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"momentum.{name}"] = buffer
+        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={"history": json.dumps(self.history)})
+
+    def load(self, path: Path) -> None:
+        """Takes the state of a file that `save` wrote.
+
+        Raises:
+            ExeuntError: when the file is damaged or is of another network.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                history = json.loads(file.metadata()["history"])
+            for prefix, module in (("net", self.net), ("ema", self.ema.net)):
+                start = prefix + "."
+                module.load_state_dict(
+                    {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+                )
+        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise ExeuntError(f"{path}: not a checkpoint of this run ({error})") from error
+        for name, parameter in self.net.named_parameters():
+            buffer = tensors.get(f"momentum.{name}")
+            if buffer is not None:
+                stored = buffer.to(parameter.device)
+                self.optimizer.state[parameter]["momentum_buffer"] = stored
+        self.history[:] = history

@@ -1,0 +1,142 @@
+"""What a training run is made of: every knob, its default, and where it may come from."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from exeunt.errors import ExeuntError
+
+Precision = Literal["float32", "bfloat16"]
+Storage = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. A recipe (TOML) holds the same keys.
+
+    Attributes:
+        model: architecture name.
+        image_size: height and width of the input in pixels.
+        grey: train on one luma channel instead of RGB.
+        exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`.
+        exit_head: kind of exit head, `"pooled"`, `"mixed"` or `"rex"`.
+        epochs: passes over the train split.
+        batch_size: images of a step.
+        lr: peak learning rate, reached after warm-up; then a cosine to zero.
+        warmup_epochs: epochs of linear warm-up; no more than a fifth of all epochs are used.
+        momentum: of SGD (Nesterov).
+        weight_decay: on weight matrices and kernels; norms and biases have none.
+        label_smoothing: of the cross-entropy.
+        ema_decay: of the moving average of the weights, which is what is evaluated and stored.
+        crop_scale: least share of the area in a random-resized crop; 1 leaves only the shape to
+            chance.
+        flip: mirror half of the images.
+        precision: `"bfloat16"` trains under autocast.
+        storage: how the weights file stores floats.
+        seed: of the initial weights, the splits, the order and the augmentation.
+        deterministic: refuse operations whose result depends on scheduling.
+        calibration_fraction: share of the train images held out for calibration.
+        test_fraction: share held out for the test where DATA brings no test folder.
+        limit: at most so many train and so many test images, seeded and stratified.
+        data_licence: terms of the images, kept with the weights.
+    """
+
+    model: str
+    image_size: int = 224
+    grey: bool = False
+    exits: str = "paper"
+    exit_head: str = "pooled"
+    epochs: int = 40
+    batch_size: int = 64
+    lr: float = 0.05
+    warmup_epochs: float = 2.0
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.998
+    crop_scale: float = 0.35
+    flip: bool = True
+    precision: Precision = "float32"
+    storage: Storage = "float32"
+    seed: int = 0
+    deterministic: bool = False
+    calibration_fraction: float = 0.15
+    test_fraction: float = 0.15
+    limit: int | None = None
+    data_licence: str = "not stated"
+
+    def __post_init__(self) -> None:
+        for name, least in (("image_size", 32), ("epochs", 1), ("batch_size", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give at least {least}")
+        for name in ("momentum", "label_smoothing", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more, below 1")
+        if not self.lr > 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
+            raise ExeuntError(
+                f"lr={self.lr!r} must be above 0, weight_decay={self.weight_decay!r} and "
+                f"warmup_epochs={self.warmup_epochs!r} at least 0"
+            )
+        for name, kind in (("precision", Precision), ("storage", Storage)):
+            if getattr(self, name) not in get_args(kind):
+                valid = ", ".join(get_args(kind))
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {valid}")
+
+    @property
+    def exit_places(self) -> str | list[int]:
+        """`exits` as the architectures take it.
+
+        Raises:
+            ExeuntError: when it is neither a word nor whole numbers with commas between.
+        """
+        if self.exits.isalpha():
+            return self.exits
+        try:
+            return [int(place) for place in self.exits.split(",")]
+        except ValueError:
+            raise ExeuntError(f"exits={self.exits!r}; a word, or positions such as 1,3,5") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> TrainConfig:
+        """Builds a config from a recipe's or a run's keys.
+
+        Raises:
+            ExeuntError: naming `source`, for an unknown key, a value of another type, or no model.
+        """
+        kinds = {f.name: f.type for f in fields(cls)}
+        for key, value in values.items():
+            if key not in kinds:
+                raise ExeuntError(f"{source}: unknown key {key!r}; one of {', '.join(kinds)}")
+            kind = str(kinds[key])
+            allowed: tuple[type, ...] = {
+                "bool": (bool,),
+                "int": (int,),
+                "float": (int, float),
+                "int | None": (int, type(None)),
+            }.get(kind, (str,))
+            if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
+                raise ExeuntError(f"{source}: {key} = {value!r} must be of type {kind}")
+        if "model" not in values:
+            raise ExeuntError(f"{source}: no model; give one, such as rex_mobilenetv2_050")
+        return cls(**values)
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The keys of a recipe file (TOML), not yet checked.
+
+    Raises:
+        ExeuntError: when the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ExeuntError(f"{path}: no such recipe ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ExeuntError(f"{path}: not a TOML file ({error})") from error

@@ -1,0 +1,107 @@
+"""One epoch: what happens to every batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from exeunt.data import Batch, UnreadableTally
+from exeunt.errors import ExeuntError
+from exeunt.train.checkpoint import TrainState
+from exeunt.train.config import TrainConfig
+from exeunt.train.losses import depth_weighted, exit_losses
+from exeunt.train.progress import Progress
+from exeunt.train.schedule import warmup_cosine
+
+
+def train_epoch(
+    state: TrainState,
+    batches: Iterable[Batch],
+    steps: int,
+    config: TrainConfig,
+    tally: UnreadableTally,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Passes once over the train split.
+
+    Args:
+        state: moved on by one epoch's steps; its history is left alone.
+        batches: of this epoch.
+        steps: how many batches an epoch has.
+        config: of the run.
+        tally: told of unreadable images.
+        progress: told of every step.
+
+    Returns:
+        The epoch's row of `metrics.csv`: epoch, seconds, the last learning rate, and for every
+        exit the mean loss and accuracy (or absolute error) on the augmented images.
+
+    Raises:
+        ExeuntError: when a loss is not finite, or no batch has two readable images.
+    """
+    started = time.monotonic()
+    net = state.net.train()
+    device = next(net.parameters()).device
+    warmup = round(min(config.warmup_epochs, config.epochs / 5) * steps)
+    totals, images, rate = np.zeros((2, net.num_exits)), 0, 0.0
+    for i, batch in enumerate(batches):
+        tally.add(batch)
+        if len(batch) < 2:  # batch norm needs company
+            continue
+        step = state.epoch * steps + i
+        rate = config.lr * warmup_cosine(step, config.epochs * steps, warmup)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        losses, scores = train_step(state, batch.to(device), config)
+        state.ema.update(net, step)
+        _require_finite(losses, state.epoch, i, rate)
+        totals += np.stack([losses, scores]) * len(batch)
+        images += len(batch)
+        progress.step(state.epoch, i, steps, *(totals / images))
+    if images == 0:
+        raise ExeuntError("no batch of two readable images: there is nothing to train on")
+    loss, score = (totals / images).round(6).tolist()
+    return {
+        "epoch": state.epoch + 1,
+        "seconds": round(time.monotonic() - started, 1),
+        "lr": rate,
+        "train_loss": loss,
+        "train_mae" if net.num_classes == 1 else "train_accuracy": score,
+    }
+
+
+def train_step(
+    state: TrainState, batch: Batch, config: TrainConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """One optimiser step; returns loss and accuracy (or absolute error) of every exit, (E,)."""
+    images = batch.images.contiguous(memory_format=torch.channels_last)
+    half = config.precision == "bfloat16"
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+        logits = state.net(images)
+    losses = exit_losses(logits, batch.targets, config.label_smoothing)
+    state.optimizer.zero_grad(set_to_none=True)
+    depth_weighted(losses).backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    scores = torch.stack([_score(out.detach(), batch.targets) for out in logits])
+    return losses.detach().cpu().numpy(), scores.cpu().numpy()
+
+
+def _score(logits: Tensor, targets: Tensor) -> Tensor:
+    if targets.is_floating_point():
+        return (logits[:, 0].float() - targets).abs().mean()
+    return (logits.argmax(dim=1) == targets).float().mean()
+
+
+def _require_finite(losses: np.ndarray, epoch: int, batch: int, rate: float) -> None:
+    if not np.isfinite(losses).all():
+        exit_index = int(np.flatnonzero(~np.isfinite(losses))[0])
+        raise ExeuntError(
+            f"the loss of exit {exit_index + 1} became {losses[exit_index]} in epoch {epoch + 1}, "
+            f"batch {batch + 1}, at a learning rate of {rate:.3g}; a smaller lr or a longer "
+            "warm-up helps. The state after the last complete epoch is kept"
+        )
