@@ -1,0 +1,30 @@
+"""Installs the one wheel of a folder into a fresh environment elsewhere and runs the demo there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints.txt"
+
+
+def main(folder: str) -> None:
+    (wheel,) = Path(folder).resolve().glob("exeunt-*.whl")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        venv.create(Path(elsewhere, "venv"), with_pip=True)
+        binaries = Path(elsewhere, "venv", "bin")
+
+        def run(program: str, *arguments: str) -> None:
+            subprocess.run([str(binaries / program), *arguments], cwd=elsewhere, check=True)
+
+        pip = ("install", "--quiet", "--disable-pip-version-check")
+        run("pip", *pip, "--constraint", str(CONSTRAINTS), f"{wheel}[demo]")
+        run("exeunt", "demo", "--out", "demo.png")
+        if Path(elsewhere, "demo.png").stat().st_size < 10_000:
+            sys.exit("the demo of the installed wheel wrote no picture worth the name")
+
+
+main(sys.argv[1])

@@ -1,0 +1,44 @@
+# make demo   classify photographs with the model that ships (IMAGES=path for your own)
+# make test   everything CI checks
+# make lint   ruff and mypy alone
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint unit wheel clean
+
+demo: .venv/.demo
+	$(BIN)/exeunt demo $(IMAGES)
+
+test: lint unit wheel
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+unit: .venv/.dev
+	$(BIN)/python -m pytest
+
+# What users install: the wheel, away from the checkout, where a missing file cannot hide.
+wheel: .venv/.dev
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m build --wheel --outdir build/wheel
+	$(BIN)/python .ci/try_wheel.py build/wheel
+
+.venv/.demo: .venv/.made pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[demo]'
+	touch $@
+
+.venv/.dev: .venv/.made pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[dev]'
+	touch $@ .venv/.demo
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'exeunt needs Python 3.11 or newer; name one with PYTHON=python3.12'; exit 1; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+clean:
+	rm -rf .venv build dist
