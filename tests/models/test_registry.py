@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from exeunt.chain import attach_exits
+from exeunt.errors import ExeuntError
+from exeunt.models import create_model, list_models, register_model, registry
+from exeunt.net import MultiExitNet
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+
+
+def tiny(num_classes: int = 1000, in_chans: int = 3, width: int = 4) -> MultiExitNet:
+    backbone = nn.Sequential(nn.Conv2d(in_chans, width, 3, 2, 1))
+    return attach_exits(backbone, [], num_classes, image_shape=(in_chans, 32, 32))
+
+
+def test_register_as_decorator_and_by_name() -> None:
+    assert register_model(tiny) is tiny
+    register_model(name="tiny_8")(lambda **kwargs: tiny(**kwargs, width=8))
+    assert list_models("tiny*") == ["tiny", "tiny_8"]
+    assert create_model("tiny_8", 3).stages[0].trunk[0].out_channels == 8
+    assert create_model("tiny", 3, in_chans=1, width=5)(torch.randn(1, 1, 32, 32))[0].shape == (
+        1,
+        3,
+    )
+
+
+def test_a_name_is_registered_once_and_without_dots() -> None:
+    register_model(tiny)
+    with pytest.raises(ExeuntError, match="'tiny' is registered already"):
+        register_model(tiny)
+    with pytest.raises(ExeuntError, match="holds a dot"):
+        register_model(tiny, name="tiny.v2")
+
+
+@pytest.mark.parametrize(
+    "name", ["rex_mobilnetv2", "rexmobilenetv2", "REX_MOBILENETV2"[:0] + "rex_mobilenet"]
+)
+def test_unknown_names_are_answered_with_the_nearest(name: str) -> None:
+    with pytest.raises(ExeuntError, match=rf"unknown model '{name}'.*rex_mobilenetv2"):
+        create_model(name)
+
+
+def test_unknown_tag_is_answered_with_what_ships() -> None:
+    with pytest.raises(ExeuntError, match="everyday65"):
+        create_model("rex_mobilenetv2_075.everyday65")
+
+
+def test_a_type_error_of_the_builder_is_not_hidden() -> None:
+    def faulty(num_classes: int, in_chans: int) -> MultiExitNet:
+        raise TypeError("something else")
+
+    register_model(faulty)
+    with pytest.raises(TypeError, match="something else"):
+        create_model("faulty")
