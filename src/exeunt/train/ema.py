@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from exeunt.net import MultiExitNet
 
@@ -13,7 +16,7 @@ class Ema:
     """Follows a network: `average = d * average + (1 - d) * weights` after every step.
 
     The decay d rises from 0.1 to `decay` over the first steps, so that short runs are not held
-    back by their random start. Integer buffers are copied.
+    back by their random start.
     """
 
     def __init__(self, net: MultiExitNet, decay: float) -> None:
@@ -22,12 +25,25 @@ class Ema:
 
     @torch.no_grad()
     def update(self, net: MultiExitNet, step: int) -> None:
-        """Takes in the weights after `step` (0-based)."""
+        """Takes in the parameters after `step` (0-based)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        mine, theirs = self.net.state_dict(), net.state_dict()
-        floats = [name for name, tensor in mine.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_(
-            [mine[name] for name in floats], [theirs[name] for name in floats], 1 - decay
-        )
-        for name in mine.keys() - set(floats):
-            mine[name].copy_(theirs[name])
+        torch._foreach_lerp_(list(self.net.parameters()), list(net.parameters()), 1 - decay)
+
+    @torch.no_grad()
+    def measure_norms(self, batches: Iterable[Tensor]) -> None:
+        """Sets every batch norm to the mean statistics of these batches of images (N, C, H, W).
+
+        No batch has passed through averaged weights before, and an average of the statistics that
+        other weights had fits them badly while the weights still move (Wu and Johnson 2021).
+        """
+        norms = [m for m in self.net.modules() if isinstance(m, _BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over all batches
+            norm.train()
+        for images in batches:
+            self.net(images)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        self.net.eval()

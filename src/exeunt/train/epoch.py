@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ from exeunt.train.config import TrainConfig
 from exeunt.train.losses import depth_weighted, exit_losses
 from exeunt.train.progress import Progress
 from exeunt.train.schedule import warmup_cosine
+
+_NORM_BATCHES = 8  # that the averaged weights measure their batch norms on
 
 
 def train_epoch(
@@ -49,6 +52,7 @@ def train_epoch(
     device = next(net.parameters()).device
     warmup = round(min(config.warmup_epochs, config.epochs / 5) * steps)
     totals, images, rate = np.zeros((2, net.num_exits)), 0, 0.0
+    recent: deque[Tensor] = deque(maxlen=_NORM_BATCHES)
     for i, batch in enumerate(batches):
         tally.add(batch)
         if len(batch) < 2:  # batch norm needs company
@@ -57,7 +61,9 @@ def train_epoch(
         rate = config.lr * warmup_cosine(step, config.epochs * steps, warmup)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        losses, scores = train_step(state, batch.to(device), config)
+        batch = batch.to(device)
+        recent.append(batch.images)
+        losses, scores = train_step(state, batch, config)
         state.ema.update(net, step)
         _require_finite(losses, state.epoch, i, rate)
         totals += np.stack([losses, scores]) * len(batch)
@@ -65,6 +71,7 @@ def train_epoch(
         progress.step(state.epoch, i, steps, *(totals / images))
     if images == 0:
         raise ExeuntError("no batch of two readable images: there is nothing to train on")
+    state.ema.measure_norms(recent)
     loss, score = (totals / images).round(6).tolist()
     return {
         "epoch": state.epoch + 1,
