@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
-    ("errors", "files"),
+    ("errors", "files", "device"),
     ("ops",),
     ("net",),
     ("chain", "contract"),

@@ -25,6 +25,7 @@ from exeunt.data import (
     open_source,
     train_loader,
 )
+from exeunt.device import usable_device
 from exeunt.evaluate import ExitTable, exit_rows, record_samples, replay
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
 from exeunt.net import MultiExitNet
@@ -218,10 +219,11 @@ class _Plan:
 
 def _fresh_state(plan: _Plan) -> tuple[TrainState, list[int]]:
     config = plan.config
+    device = usable_device(plan.setting.device)
     torch.manual_seed(config.seed)
     net = create_model(config.model, **plan.arguments)
     exit_macs = [info.macs for info in net.exit_info(config.image_size)]
-    net = net.to(plan.setting.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     matrices = [p for p in net.parameters() if p.dim() > 1]
     vectors = [p for p in net.parameters() if p.dim() <= 1]
     optimizer = SGD(
