@@ -15,18 +15,8 @@ from typer.testing import CliRunner, Result
 
 from exeunt.cli import app
 
-OPTIONS = [
-    "--model",
-    "rex_mobilenetv2_035",
-    "--image-size",
-    "32",
-    "--epochs",
-    "1",
-    "--batch-size",
-    "16",
-    "--workers",
-    "0",
-]
+SETTINGS = {"model": "rex_mobilenetv2_035", "image-size": 32, "epochs": 1, "batch-size": 16}
+OPTIONS = [*(f"--{key}={value}" for key, value in SETTINGS.items()), "--workers=0"]
 
 
 def exeunt(*arguments: object) -> Result:

@@ -19,15 +19,15 @@ from exeunt.ops.exits import MixedPoolExit
 from exeunt.ops.rex import ReX2d
 
 
-def _conv_macs(module: nn.Conv2d, inputs: tuple[Any, ...], output: Any) -> int:
-    return output.shape[1:].numel() * module.weight.shape[1:].numel()
+def _conv_macs(module: nn.Conv2d, inputs: tuple[Any, ...], output: Tensor) -> int:
+    return math.prod(output.shape[1:]) * math.prod(module.weight.shape[1:])
 
 
-def _linear_macs(module: nn.Linear, inputs: tuple[Any, ...], output: Any) -> int:
+def _linear_macs(module: nn.Linear, inputs: tuple[Any, ...], output: Tensor) -> int:
     return math.prod(output.shape[1:]) * module.in_features
 
 
-def _rex_macs(module: ReX2d, inputs: tuple[Any, ...], output: Any) -> int:
+def _rex_macs(module: ReX2d, inputs: tuple[Any, ...], output: Tensor) -> int:
     return module.macs(*inputs[0].shape[2:]).shared
 
 
