@@ -9,7 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
-    ("errors", "files", "device"),
+    ("errors",),
+    ("files", "device"),
     ("ops",),
     ("net",),
     ("chain", "contract"),

@@ -1,1 +1,93 @@
-"""Image classifiers that leave early and fit where memory is scarce."""
+"""Image classifiers that leave early and fit where memory is scarce.
+
+The names below are found when they are first used, so that `import exeunt` takes no time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exeunt.calibrate import choose_policy
+    from exeunt.chain import attach_exits
+    from exeunt.contract import check_model
+    from exeunt.errors import ExeuntError
+    from exeunt.evaluate import ExitTable, exit_rows, record, replay, sweep
+    from exeunt.inference import Prediction, infer
+    from exeunt.models import create_model, list_models, load_weights, register_model
+    from exeunt.net import MultiExitNet, Stage
+    from exeunt.ops.rex import ReX2d
+    from exeunt.policies import (
+        Confidence,
+        Consistency,
+        Entropy,
+        Full,
+        Policy,
+        check_policy,
+        parse_policy,
+    )
+
+    __version__: str
+
+__all__ = [
+    "Confidence",
+    "Consistency",
+    "Entropy",
+    "ExeuntError",
+    "ExitTable",
+    "Full",
+    "MultiExitNet",
+    "Policy",
+    "Prediction",
+    "ReX2d",
+    "Stage",
+    "__version__",
+    "attach_exits",
+    "check_model",
+    "check_policy",
+    "choose_policy",
+    "create_model",
+    "exit_rows",
+    "infer",
+    "list_models",
+    "load_weights",
+    "parse_policy",
+    "record",
+    "register_model",
+    "replay",
+    "sweep",
+]
+
+_NAMES = {
+    "calibrate": ("choose_policy",),
+    "chain": ("attach_exits",),
+    "contract": ("check_model",),
+    "errors": ("ExeuntError",),
+    "evaluate": ("ExitTable", "exit_rows", "record", "replay", "sweep"),
+    "inference": ("Prediction", "infer"),
+    "models": ("create_model", "list_models", "load_weights", "register_model"),
+    "net": ("MultiExitNet", "Stage"),
+    "ops.rex": ("ReX2d",),
+    "policies": (
+        *("Confidence", "Consistency", "Entropy", "Full", "Policy"),
+        *("check_policy", "parse_policy"),
+    ),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    value: object
+    if name == "__version__":
+        value = import_module("importlib.metadata").version("exeunt")
+    elif name in _HOME:
+        value = getattr(import_module(f"exeunt.{_HOME[name]}"), name)
+    else:
+        raise AttributeError(f"module 'exeunt' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ from typing import Any
 
 from exeunt.errors import ExeuntError
 from exeunt.models import mobilenetv2 as _mobilenetv2  # noqa: F401  registers its networks
-from exeunt.models.registry import build_model, list_models, register_model
+from exeunt.models.registry import build_model, describe_model, list_models, register_model
 from exeunt.models.weights import (
     WeightsInfo,
     find_weights,
@@ -21,6 +21,7 @@ from exeunt.net import MultiExitNet
 __all__ = [
     "WeightsInfo",
     "create_model",
+    "describe_model",
     "find_weights",
     "list_models",
     "load_weights",

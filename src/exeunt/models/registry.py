@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from exeunt.errors import ExeuntError
@@ -43,6 +45,16 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_BUILDERS, pattern))
 
 
+def describe_model(name: str) -> str:
+    """What a registered network is: the first line of its builder's docstring, and its presets."""
+    builder, options = _BUILDERS[name], ""
+    if isinstance(builder, partial):
+        options = ", ".join(f"{key}={value!r}" for key, value in builder.keywords.items())
+        builder = builder.func
+    text = (inspect.getdoc(builder) or "").partition("\n")[0].removesuffix(".")
+    return f"{text} ({options})" if options else text
+
+
 def build_model(name: str, num_classes: int, in_chans: int = 3, **kwargs: Any) -> MultiExitNet:
     """A fresh network with random weights; see `create_model` for names that carry weights.
 
@@ -62,4 +74,5 @@ def build_model(name: str, num_classes: int, in_chans: int = 3, **kwargs: Any) -
 def unknown_name(kind: str, name: str, valid: list[str]) -> str:
     """The sentence that answers a misspelt name with the nearest valid ones."""
     near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5) or sorted(valid)[:6]
-    return f"unknown {kind} {name!r}; did you mean {', '.join(near)}? `exeunt list` shows all"
+    guess = f"did you mean {', '.join(near)}? " if near else ""
+    return f"unknown {kind} {name!r}; {guess}`exeunt list` shows all"

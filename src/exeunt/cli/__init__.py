@@ -1,0 +1,91 @@
+"""The command line, `exeunt` or `python -m exeunt`.
+
+Commands import what they need when they run: `exeunt --help` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import exeunt
+from exeunt.cli.demo import demo
+from exeunt.cli.evaluate import evaluate
+from exeunt.cli.info import info
+from exeunt.cli.networks import networks
+from exeunt.cli.predict import predict
+from exeunt.cli.render import say_error
+from exeunt.cli.train import train
+from exeunt.errors import ExeuntError
+
+
+class Commands(TyperGroup):
+    """Turns what can go wrong for a user into one line on stderr and an exit status.
+
+    2 is for input that cannot be used, 1 for a file that cannot be read or written, 130 for
+    Ctrl-C. A reader that went away (`| head`) is left to typer, which ends quietly.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold any bytes
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except ExeuntError as error:
+            say_error(error)
+            raise typer.Exit(2) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            file = f"{error.filename}: " if error.filename else ""
+            say_error(f"{file}{error.strerror or error}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            typer.echo("exeunt: interrupted", err=True)
+            raise typer.Exit(130) from error
+        return result
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"exeunt {exeunt.__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Image classifiers that leave early.
+
+    MODEL is a run folder, a weights file or a name from `exeunt list`.
+    """
+
+
+app.command("list")(networks)
+app.command("info")(info)
+app.command("train")(train)
+app.command("eval")(evaluate)
+app.command("predict")(predict)
+app.command("demo")(demo)
+
+
+def main() -> None:
+    """Runs the command line on `sys.argv` and leaves with its exit status."""
+    app(prog_name="exeunt")

@@ -1,0 +1,199 @@
+"""`exeunt demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from exeunt.cli.options import OnePolicy
+from exeunt.cli.render import figure, percent, say_error, short_spec, show_table
+from exeunt.errors import ExeuntError
+
+if TYPE_CHECKING:
+    from exeunt.cli.trained import TrainedModel
+    from exeunt.policies import Policy
+    from exeunt.report.exits_figure import Shot
+
+TAG = "everyday"
+MOST_IMAGES = 100
+# Photographs inside the wheels of scikit-image and matplotlib: package, file, what it shows among
+# the classes of the model that ships, if any.
+SKIMAGE, MATPLOTLIB = ("skimage", "data"), ("matplotlib", "mpl-data/sample_data")
+SAMPLES = (
+    (SKIMAGE, "astronaut.png", "person"),
+    (SKIMAGE, "camera.png", "person"),
+    (MATPLOTLIB, "grace_hopper.jpg", "person"),
+    (SKIMAGE, "chelsea.png", "cat"),
+    (SKIMAGE, "coffee.png", "food"),
+    (SKIMAGE, "motorcycle_left.png", "vehicle"),
+    (SKIMAGE, "rocket.jpg", None),
+    (SKIMAGE, "coins.png", None),
+    (SKIMAGE, "hubble_deep_field.jpg", None),
+)
+
+
+def demo(
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[IMAGE]...", help="Your own files or folders, instead of the samples."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(show_default=False, help="Instead of the weights that ship."),
+    ] = None,
+    policy: OnePolicy = None,
+    out: Annotated[Path, typer.Option(help="The picture to write (PNG).")] = Path(
+        "exeunt-demo.png"
+    ),
+) -> None:
+    """Watch a network leave early on photographs."""
+    from exeunt.cli.images import find_images
+    from exeunt.cli.trained import TrainedModel
+    from exeunt.report.exits_figure import draw_exits
+
+    if out.suffix.lower() != ".png":
+        raise ExeuntError(f"--out {out}: the picture is PNG; give a name that ends in .png")
+    trained = TrainedModel.load(model or shipped_demo())
+    chosen = trained.policy(policy)
+    named = [(file, None) for file in find_images(images)] if images else samples()
+    if len(named) > MOST_IMAGES:
+        raise ExeuntError(
+            f"{len(named)} images are too many for one picture; give at most {MOST_IMAGES}, "
+            "or use `exeunt predict`"
+        )
+    shots = shoot(trained, named, chosen)
+    if not shots:
+        raise ExeuntError("none of the images can be read")
+    _show(shots, trained)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draw_exits(out, shots, trained.exit_macs, _summary(shots, trained, chosen))
+    typer.echo(f"\n{_summary(shots, trained, chosen)}\npicture: {out}\n{_own_split(trained)}")
+    if len(shots) < len(named):
+        raise typer.Exit(1)
+
+
+def shipped_demo() -> str:
+    """Name of the weights that the demo uses unless told otherwise.
+
+    Raises:
+        ExeuntError: when this copy of the package brings none.
+    """
+    from exeunt.models import shipped_weights
+
+    names = [name for name in shipped_weights() if TAG in name]
+    if not names:
+        raise ExeuntError(f"no {TAG!r} weights ship with this copy; name weights with --model")
+    return next((name for name in names if name.startswith("rex_")), names[0])
+
+
+def samples() -> list[tuple[Path, str | None]]:
+    """Sample photographs that are installed, with the class they belong to where there is one.
+
+    Raises:
+        ExeuntError: when scikit-image or matplotlib is missing.
+    """
+    found = []
+    for (package, folder), name, expected in SAMPLES:
+        try:
+            root = resources.files(package)
+        except ModuleNotFoundError as error:
+            raise ExeuntError(
+                f"the sample photographs are those of {package}, which is not installed; "
+                'pip install "exeunt[demo]", or give images of your own'
+            ) from error
+        found.append((Path(str(root / folder / name)), expected))
+    return found
+
+
+def shoot(
+    trained: TrainedModel, named: Sequence[tuple[Path, str | None]], policy: Policy
+) -> list[Shot]:
+    """Classifies images with early exit; then runs all exits, to show what the later ones say."""
+    import torch
+
+    from exeunt.data import UnreadableImage, load_image
+    from exeunt.inference import infer
+    from exeunt.report.exits_figure import Shot
+
+    class_names = trained.info.class_names
+    shots = []
+    for file, expected in named:
+        try:
+            image = trained.transform.prepare(load_image(file))
+        except UnreadableImage as error:
+            say_error(error)
+            continue
+        x = trained.transform(image).unsqueeze(0)
+        exit_index = int(infer(trained.net, x, policy).exit_index)
+        with torch.inference_mode():
+            logits = torch.cat(trained.net(x))
+        answers: list[str]
+        sureness: list[float] = []
+        if class_names:
+            best = logits.softmax(dim=1).max(dim=1)
+            answers = [class_names[index] for index in best.indices.tolist()]
+            sureness = best.values.tolist()
+        else:
+            answers = [figure(value) for value in logits[:, 0].tolist()]
+        known = expected if expected in class_names else None
+        shots.append(Shot(file.stem, image, tuple(answers), tuple(sureness), exit_index, known))
+    return shots
+
+
+def _show(shots: Sequence[Shot], trained: TrainedModel) -> None:
+    exits = trained.net.num_exits
+    marks = {None: "-", True: "✓", False: "✗"}
+    show_table(
+        ("", "image", "shows", "left at", "saved", "prediction after every exit"),
+        [
+            (
+                marks[shot.right],
+                shot.name,
+                shot.expected or "-",
+                f"exit {shot.exit_index + 1} of {exits}",
+                percent(trained.saving(shot.exit_index)),
+                _path(shot),
+            )
+            for shot in shots
+        ],
+        "lllrrl",
+    )
+    typer.echo("\nIn brackets: exits that were not run; computed here to show what they would say.")
+
+
+def _path(shot: Shot) -> str:
+    run, skipped = shot.answers[: shot.exit_index + 1], shot.answers[shot.exit_index + 1 :]
+    return " > ".join(run) + (f" ({' > '.join(skipped)})" if skipped else "")
+
+
+def _summary(shots: Sequence[Shot], trained: TrainedModel, policy: Policy) -> str:
+    saved = sum(trained.saving(shot.exit_index) for shot in shots) / len(shots)
+    judged = [shot.right for shot in shots if shot.right is not None]
+    right = f", {sum(judged)} of {len(judged)} right" if judged else ""
+    plural = "s" if len(shots) > 1 else ""
+    return (
+        f"{len(shots)} image{plural}{right}, {percent(saved)} of the MACs saved "
+        f"({short_spec(policy.spec)})"
+    )
+
+
+def _own_split(trained: TrainedModel) -> str:
+    """What the weights' own metadata say of images that the training never saw."""
+    info = trained.info
+    measured: dict[str, Any] = info.metrics.get("test", {}).get("policy", {})
+    if not measured:
+        return "The weights carry no figures of a test split."
+    if "accuracy" in measured:
+        score = f"{percent(measured['accuracy'])} accuracy"
+    else:
+        score = f"mean absolute error {figure(measured['mae'])}"
+    return (
+        f"On {info.metrics['test']['samples']} test images of {info.data['name']}: {score}, "
+        f"{percent(measured['saving'])} of the MACs saved ({short_spec(measured['spec'])})"
+    )

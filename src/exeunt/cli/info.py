@@ -1,0 +1,158 @@
+"""`exeunt info`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from exeunt.cli.options import Json
+from exeunt.cli.render import (
+    describe_transform,
+    figure,
+    millions,
+    percent,
+    short_spec,
+    show_facts,
+    show_json,
+    show_table,
+)
+from exeunt.errors import ExeuntError
+
+if TYPE_CHECKING:
+    from exeunt.models import WeightsInfo
+    from exeunt.net import ExitInfo
+
+DEFAULT_SIZE = (224, 224)
+
+
+def info(
+    model: Annotated[
+        str, typer.Argument(help="Architecture, run folder, weights file or shipped weights.")
+    ],
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="224|HxW",
+            show_default=False,
+            help="Size of the images that costs are for; by default that of the weights, or 224.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what a network is and what exits cost.
+
+    With weights also their classes, transform, policy, figures, data and the command behind them.
+    """
+    from exeunt.cli.trained import weights_path
+    from exeunt.data import Transform
+    from exeunt.models import create_model, load_weights
+
+    path = weights_path(model)
+    if path is None:
+        net, weights, size = create_model(model), None, DEFAULT_SIZE
+    else:
+        net, weights = load_weights(path)
+        size = Transform.from_dict(weights.transform).image_size
+    size = parse_size(image_size) if image_size else size
+    exits = net.exit_info(size)
+    facts: dict[str, Any] = {
+        "model": model,
+        "parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "image_size": list(size),
+    }
+    if json:
+        if weights:
+            facts |= {"file": str(path), **asdict(weights)}
+        show_json({"kind": "model", **facts})
+        for row in exits:
+            show_json({"kind": "exit", "exit": row.index + 1, **_columns(row)})
+        return
+    height, width = size
+    shown = [("model", model), ("parameters", f"{facts['parameters'] / 1e6:.3f} M")]
+    if weights:
+        shown += [("weights file", str(path)), *_facts(weights)]
+    show_facts(shown)
+    typer.echo(f"\nexits for {height} x {width} pixels (MACs are cumulative)")
+    _show_exits(exits)
+    if weights:
+        for split, figures in weights.metrics.items():
+            _show_metrics(split, figures)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads `224` or `HxW` as (H, W).
+
+    Raises:
+        ExeuntError: when it is neither, or not at least 1.
+    """
+    height, x, width = text.partition("x")
+    if not height.isdecimal() or (x and not width.isdecimal()):
+        raise ExeuntError(f"--image-size {text!r}; give pixels such as 224, or HxW such as 96x128")
+    size = (int(height), int(width or height))
+    if min(size) < 1:
+        raise ExeuntError(f"--image-size {text!r}; give at least 1 pixel")
+    return size
+
+
+def _columns(row: ExitInfo) -> dict[str, Any]:
+    return {
+        "module": row.module,
+        "channels": row.channels,
+        "reduction": row.reduction,
+        "macs": row.macs,
+    }
+
+
+def _show_exits(exits: list[ExitInfo]) -> None:
+    full = exits[-1].macs
+    show_table(
+        ("exit", "module", "channels", "reduction", "MACs", "of full"),
+        [
+            (
+                str(row.index + 1),
+                row.module,
+                str(row.channels),
+                f"1/{row.reduction}",
+                millions(row.macs),
+                percent(row.macs / full),
+            )
+            for row in exits
+        ],
+        "rlrrrr",
+    )
+
+
+def _facts(weights: WeightsInfo) -> list[tuple[str, str]]:
+    facts = [
+        ("architecture", weights.architecture),
+        ("task", weights.task),
+        ("transform", describe_transform(weights.transform)),
+        ("policy", weights.policy),
+        ("data", f"{weights.data['name']} ({weights.data['fingerprint']})"),
+        ("data licence", weights.data["licence"]),
+        ("splits", ", ".join(f"{key}={value}" for key, value in weights.split.items())),
+        ("stored as", weights.storage),
+        ("made by", weights.command),
+        ("with", ", ".join(f"{name} {number}" for name, number in weights.versions.items())),
+    ]
+    if weights.class_names:
+        names = ", ".join(weights.class_names)
+        facts.insert(2, ("classes", f"{len(weights.class_names)}: {names}"))
+    return facts
+
+
+def _show_metrics(split: str, figures: dict[str, Any]) -> None:
+    """Prints the figures of one split, as `WeightsInfo.metrics` holds them."""
+    names = [name for name in ("accuracy", "mae", "rmse") if name in figures["exits"][0]]
+
+    def scores(row: dict[str, float]) -> list[str]:
+        return [percent(row[name]) if name == "accuracy" else figure(row[name]) for name in names]
+
+    rows = [[str(k), *scores(row), ""] for k, row in enumerate(figures["exits"], 1)]
+    if "policy" in figures:
+        policy = figures["policy"]
+        rows.append([short_spec(policy["spec"]), *scores(policy), percent(policy["saving"])])
+    typer.echo(f"\n{split} split, {figures['samples']} images")
+    show_table(["exit", *names, "saving"], rows, "l" + "r" * (len(names) + 1))

@@ -1,0 +1,97 @@
+"""Tables and numbers: rich on a terminal, plain aligned text through a pipe."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_DECIMAL = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+")
+
+
+def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> None:
+    """Prints a table to stdout. What a pipe gets is never cut, whatever its width.
+
+    Args:
+        titles: of the columns.
+        rows: one text per column.
+        align: one letter per column, `l` or `r`.
+    """
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        for line in aligned([titles, *rows], align):
+            typer.echo(line)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title, letter in zip(titles, align, strict=True):
+        justify: Literal["left", "right"] = "left" if letter == "l" else "right"
+        table.add_column(title, justify=justify, overflow="fold", no_wrap=letter == "r")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def aligned(rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    """Rows as lines whose columns stand two blanks apart, without blanks at the end."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if letter == "l" else cell.rjust(width)
+            for cell, width, letter in zip(row, widths, align, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def show_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Prints named facts, one per line."""
+    for line in aligned(facts, "ll"):
+        typer.echo(line)
+
+
+def show_json(record: dict[str, Any]) -> None:
+    """Prints one line of JSON Lines."""
+    typer.echo(json.dumps(record))
+
+
+def warn(message: str) -> None:
+    """Prints a warning to stderr."""
+    typer.echo(f"exeunt: warning: {message}", err=True)
+
+
+def say_error(error: object) -> None:
+    """Prints an error to stderr."""
+    typer.echo(f"exeunt: error: {error}", err=True)
+
+
+def millions(macs: float) -> str:
+    """`8.93 M`."""
+    return f"{macs / 1e6:.2f} M"
+
+
+def percent(share: float) -> str:
+    """`41.2 %`, from 0.412."""
+    return f"{100 * share:.1f} %"
+
+
+def figure(value: float) -> str:
+    """A value of regression, in four digits."""
+    return f"{value:.4g}"
+
+
+def short_spec(spec: str) -> str:
+    """A policy's spec with its decimals in four digits."""
+    return _DECIMAL.sub(lambda match: figure(float(match[0])), spec)
+
+
+def describe_transform(transform: dict[str, Any]) -> str:
+    """A transform's values in one line."""
+    height, width = transform["image_size"]
+    rest = ", ".join(f"{key}={value}" for key, value in transform.items() if key != "image_size")
+    return f"{height} x {width} pixels, {rest}"

@@ -1,0 +1,126 @@
+"""`exeunt train`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from exeunt.train import TrainConfig
+
+
+def option(help: str, *names: str) -> Any:
+    """An option whose absence leaves the recipe's value, or the default."""
+    return typer.Option(*names, help=help, show_default=False)
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of class folders, a folder with train/ and val/ or test/, "
+            "or a CSV of file,value."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    model: Annotated[str | None, option("Architecture; see `exeunt list`.")] = None,
+    recipe: Annotated[
+        Path | None, option("TOML file with any of the settings below; options override it.")
+    ] = None,
+    epochs: Annotated[int | None, option("Passes over the train split [40].")] = None,
+    image_size: Annotated[int | None, option("Height and width of the input [224].")] = None,
+    batch_size: Annotated[int | None, option("Images of a step [64].")] = None,
+    limit: Annotated[
+        int | None, option("At most N train and N test images, seeded and stratified.")
+    ] = None,
+    exits: Annotated[
+        str | None, option('"paper", "all", "last" or block positions, "1,3" [paper].')
+    ] = None,
+    exit_head: Annotated[str | None, option("pooled, mixed or rex [pooled].")] = None,
+    grey: Annotated[bool | None, option("One luma channel.", "--grey/--rgb")] = None,
+    lr: Annotated[float | None, option("Peak learning rate [0.05].")] = None,
+    warmup_epochs: Annotated[float | None, option("Of linear warm-up [2].")] = None,
+    momentum: Annotated[float | None, option("Of SGD [0.9].")] = None,
+    weight_decay: Annotated[float | None, option("On weight matrices [1e-4].")] = None,
+    label_smoothing: Annotated[float | None, option("Of the cross-entropy [0.1].")] = None,
+    ema_decay: Annotated[float | None, option("Of the averaged weights [0.998].")] = None,
+    crop_scale: Annotated[float | None, option("Least area of a random crop [0.35].")] = None,
+    flip: Annotated[bool | None, option("Mirror half of the images.", "--flip/--no-flip")] = None,
+    precision: Annotated[str | None, option("float32 or bfloat16 (autocast).")] = None,
+    storage: Annotated[str | None, option("Of the weights file: float32 or float16.")] = None,
+    seed: Annotated[int | None, option("Of weights, splits, order and augmentation [0].")] = None,
+    deterministic: Annotated[
+        bool | None,
+        option(
+            "Refuse operations whose result depends on scheduling.",
+            "--deterministic/--no-deterministic",
+        ),
+    ] = None,
+    calibration_fraction: Annotated[float | None, option("Held out of train [0.15].")] = None,
+    test_fraction: Annotated[
+        float | None, option("Held out where DATA has no test folder [0.15].")
+    ] = None,
+    data_licence: Annotated[str | None, option("Terms of the images, kept with them.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+    threads: Annotated[int | None, option("Of the CPU; all by default.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that load images.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, if it has begun.")
+    ] = False,
+) -> None:
+    """Train a network with exits on labelled images.
+
+    Leaves a run folder: best.safetensors (weights, policy, figures), metrics.csv, run.json and
+    the state to --resume from. Nothing is tuned on the test images.
+    """
+    given = {
+        "model": model,
+        "epochs": epochs,
+        "image_size": image_size,
+        "batch_size": batch_size,
+        "limit": limit,
+        "exits": exits,
+        "exit_head": exit_head,
+        "grey": grey,
+        "lr": lr,
+        "warmup_epochs": warmup_epochs,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "label_smoothing": label_smoothing,
+        "ema_decay": ema_decay,
+        "crop_scale": crop_scale,
+        "flip": flip,
+        "precision": precision,
+        "storage": storage,
+        "seed": seed,
+        "deterministic": deterministic,
+        "calibration_fraction": calibration_fraction,
+        "test_fraction": test_fraction,
+        "data_licence": data_licence,
+    }
+    config = _config(recipe, given)
+    import torch
+
+    from exeunt.cli.progress import TrainProgress
+    from exeunt.train import Setting
+    from exeunt.train import train as run_training
+    from exeunt.train.allocator import keep_freed_memory
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    keep_freed_memory()
+    with TrainProgress(out) as progress:
+        setting = Setting(device, workers, shlex.join(["exeunt", *sys.argv[1:]]), progress)
+        run_training(config, data, out, resume=resume, setting=setting)
+
+
+def _config(recipe: Path | None, given: dict[str, Any]) -> TrainConfig:
+    from exeunt.train import TrainConfig, read_recipe
+
+    values = read_recipe(recipe) if recipe else {}
+    values |= {key: value for key, value in given.items() if value is not None}
+    return TrainConfig.from_dict(values, str(recipe) if recipe else "exeunt train")

@@ -1,0 +1,78 @@
+"""What MODEL means on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exeunt.data import Transform
+from exeunt.device import usable_device
+from exeunt.errors import ExeuntError
+from exeunt.models import WeightsInfo, find_weights, list_models, load_weights, shipped_weights
+from exeunt.models.registry import unknown_name
+from exeunt.models.weights import SUFFIX
+from exeunt.net import MultiExitNet
+from exeunt.policies import Policy, parse_policy
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with weights, in evaluation mode, and what is known of it.
+
+    Attributes:
+        path: the weights file.
+        net: the network, on its device.
+        info: metadata of the weights.
+        transform: from an image to the net's input.
+        exit_macs: cumulative multiply-adds of every exit for one image of the transform's size.
+    """
+
+    path: Path
+    net: MultiExitNet
+    info: WeightsInfo
+    transform: Transform
+    exit_macs: tuple[int, ...]
+
+    @classmethod
+    def load(cls, model: str, device: str = "cpu") -> TrainedModel:
+        """Finds and loads MODEL.
+
+        Raises:
+            ExeuntError: when it is an architecture alone, is not there or is damaged, or there is
+                no such device.
+        """
+        path = weights_path(model)
+        if path is None:
+            shipped = [name for name in shipped_weights() if name.startswith(f"{model}.")]
+            others = f"one of {', '.join(shipped)}, " if shipped else ""
+            raise ExeuntError(
+                f"{model} is an architecture, without weights; give {others}"
+                "a run folder of `exeunt train` or a weights file"
+            )
+        net, info = load_weights(path)
+        transform = Transform.from_dict(info.transform)
+        exit_macs = tuple(info.macs for info in net.exit_info(transform.image_size))
+        return cls(path, net.to(usable_device(device)), info, transform, exit_macs)
+
+    def policy(self, spec: str | None) -> Policy:
+        """The policy of that spec; without one, the policy stored with the weights."""
+        return parse_policy(self.info.policy if spec is None else spec)
+
+    def saving(self, exit_index: int) -> float:
+        """Share of the multiply-adds that an image leaving at this exit (from 0) does without."""
+        return 1 - self.exit_macs[exit_index] / self.exit_macs[-1]
+
+
+def weights_path(model: str) -> Path | None:
+    """The weights file that MODEL means, or None for the bare name of an architecture.
+
+    Raises:
+        ExeuntError: when it is neither, with the nearest valid names.
+    """
+    if model in list_models():
+        return None
+    shipped = shipped_weights()
+    is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX)
+    if is_path or model in shipped:
+        return find_weights(model)
+    raise ExeuntError(unknown_name("model", model, [*list_models(), *shipped]))
