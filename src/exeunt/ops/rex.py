@@ -12,7 +12,8 @@ numbers are the same, the operations fewer:
   other, and likewise for columns;
 * the second RNN's input projection of a summary is shared by the patches that read it.
 
-The input is never unfolded. Maps are held features first, `(features, N, H, W)`.
+The input is never unfolded. Maps are held features first and images last, `(features, H, W, N)`:
+every read is then a strided block with a contiguous end.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
 from exeunt.ops.recurrence import CELLS, CellWeights
-from exeunt.ops.sweep import sweep
+from exeunt.ops.sweep import Reads, gather, sweep
 
 Padding = Literal["same", "replicate_out"] | int | tuple[int, int]
 
-_ROWS, _COLUMNS = 2, 3  # the axes of a (features, N, H, W) map
+_ROWS, _COLUMNS = 1, 2  # the axes of a (features, H, W, N) map
 
 
 class ReXMacs(NamedTuple):
-    """Multiply-adds of one image: as this library runs it, and patch by patch."""
+    """Multiply-adds of one image: with the sharing that is done here, and patch by patch."""
 
     shared: int
     per_patch: int
@@ -110,7 +111,7 @@ class Window:
             return maps.index_select(axis, torch.tensor(self.kept, device=maps.device))
         return maps if len(self.kept) == maps.shape[axis] else maps.narrow(axis, 0, len(self.kept))
 
-    def read(self, axis: int, t: int, features: slice) -> tuple[slice, ...]:
+    def read(self, axis: int, t: int, features: slice = slice(None)) -> tuple[slice, ...]:
         """Index of the t-th line of every patch along `axis`: `out` lines."""
         stop = t + (self.out - 1) * self.hop + 1
         return (features, *(slice(None),) * (axis - 1), slice(t, stop, self.hop))
@@ -120,7 +121,7 @@ def _pair(value: int | Sequence[int], name: str, least: int) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(value)
     if len(pair) != 2 or any(not isinstance(v, int) or v < least for v in pair):
         raise ExeuntError(
-            f"ReX2d: {name}={value!r}; give an integer or a pair (rows, columns) of at least {least}"
+            f"ReX2d: {name}={value!r}; give an integer or a pair (rows, columns), at least {least}"
         )
     return pair[0], pair[1]
 
@@ -140,6 +141,8 @@ class ReX2d(nn.Module):
       order rows top to bottom, then columns left to right.
 
     Under autocast the operator runs in its parameters' type: a recurrence amplifies rounding.
+    `torch.compile` breaks its graph here unless `torch._dynamo.config.allow_rnn` is set, because
+    the weights live in modules such as `nn.GRU`.
 
     Args:
         in_channels: C.
@@ -179,7 +182,7 @@ class ReX2d(nn.Module):
             ("hidden1", hidden1),
             ("hidden2", hidden2),
         ):
-            if size < 1:
+            if not isinstance(size, int) or size < 1:
                 raise ExeuntError(f"ReX2d: {name}={size!r}; give a whole number of at least 1")
         if cell not in CELLS:
             raise ExeuntError(f"ReX2d: unknown cell {cell!r}; one of {', '.join(CELLS)}")
@@ -211,7 +214,8 @@ class ReX2d(nn.Module):
         if isinstance(padding, str):
             if padding not in ("same", "replicate_out"):
                 raise ExeuntError(
-                    f'ReX2d: unknown padding {padding!r}; "same", "replicate_out", an integer or a pair'
+                    f"ReX2d: unknown padding {padding!r}; "
+                    '"same", "replicate_out", an integer or a pair'
                 )
             return padding
         return _pair(padding, "padding", 0)
@@ -261,69 +265,70 @@ class ReX2d(nn.Module):
         """
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise ExeuntError(
-                f"ReX2d: got an input of shape {tuple(x.shape)}; expected (N, {self.in_channels}, H, W)"
+                f"ReX2d: got an input of shape {tuple(x.shape)}; "
+                f"expected (N, {self.in_channels}, H, W)"
             )
-        if torch.is_autocast_enabled(x.device.type):
-            with torch.autocast(x.device.type, enabled=False):
-                return self._aggregate(x.to(self.rnn1.weight_ih_l0.dtype))
+        device = x.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return self._aggregate(x.to(next(self.parameters()).dtype))
         return self._aggregate(x)
 
     def _aggregate(self, x: Tensor) -> Tensor:
         rows, columns = self.windows(x.shape[2], x.shape[3])
-        weights1 = CellWeights.of(self.rnn1, directions=1)
-        pixels = columns.keep(rows.keep(x, _ROWS), _COLUMNS).transpose(0, 1)
-        projected = self._project(pixels, weights1)
-        projected = F.pad(projected, (columns.lead, columns.trail, rows.lead, rows.trail))
-        if weights1.bias_ih is not None:  # padded pixels are zeros, so they project to the bias
-            projected = projected + weights1.bias_ih[:, None, None, None]
-
+        row_ends, column_ends = self._line_ends(x, rows, columns)
         parts = []
-        row_ends = (
-            self._sweep(projected, _COLUMNS, columns, weights1)
-            if self.use_rows or self.use_global
-            else None
-        )
-        column_ends = (
-            self._sweep(projected, _ROWS, rows, weights1)
-            if self.use_cols or self.use_global
-            else None
-        )
         if self.use_rows:
             parts.append(self._both_ways(row_ends, _ROWS, rows))
         if self.use_global:
-            summaries = [row_ends[rows.read(_ROWS, t, slice(None))] for t in range(rows.size)]
-            summaries += [
-                column_ends[columns.read(_COLUMNS, t, slice(None))] for t in range(columns.size)
+            summaries = [
+                gather(ends, [window.read(axis, t) for t in range(window.size)])
+                for ends, axis, window in (
+                    (row_ends, _ROWS, rows),
+                    (column_ends, _COLUMNS, columns),
+                )
             ]
-            stacked = torch.cat(summaries)
-            glob = torch.addmm(self.linear.bias[:, None], self.linear.weight, stacked.flatten(1))
-            parts.append(glob.unflatten(1, stacked.shape[1:]))
+            parts.append(_linear(torch.cat(summaries), self.linear.weight, self.linear.bias))
         if self.use_cols:
             parts.append(self._both_ways(column_ends, _COLUMNS, columns))
-        out = torch.cat(parts).transpose(0, 1).contiguous()
+        out = torch.cat(parts).permute(3, 0, 1, 2).contiguous()
         if rows.repeat or columns.repeat:
             out = F.pad(out, (0, columns.repeat, 0, rows.repeat), mode="replicate")
         return out
 
-    def _project(self, maps: Tensor, weights: CellWeights) -> Tensor:
-        """Input projection without bias: (features, N, H, W) to (D*G*h, N, H, W)."""
-        return (weights.weight_ih @ maps.flatten(1)).unflatten(1, maps.shape[1:])
+    def _line_ends(self, x: Tensor, rows: Window, columns: Window) -> tuple[Tensor, Tensor]:
+        """Last states of the first RNN, from every start along every row and every column.
 
-    def _sweep(self, projected: Tensor, axis: int, window: Window, weights: CellWeights) -> Tensor:
-        """Last state of the first RNN from every start along `axis`: (hidden1, N, ., .)."""
-        reads = [[window.read(axis, t, slice(None))] for t in range(window.size)]
-        return sweep(projected, reads, CELLS[self.cell], weights.weight_hh, weights.bias)
+        (N, C, H, W) to (hidden1, H, W', N) and (hidden1, H', W, N), padding included. Where one
+        alone is needed, it stands for both.
+        """
+        weights = CellWeights.of(self.rnn1, directions=1)
+        maps = columns.keep(rows.keep(x.permute(1, 2, 3, 0), _ROWS), _COLUMNS)
+        maps = F.pad(maps, (0, 0, columns.lead, columns.trail, rows.lead, rows.trail))
+        maps = _linear(maps, weights.weight_ih, weights.bias_ih)
+        runs: list[Reads] = []
+        if self.use_rows or self.use_global:
+            runs.append([[columns.read(_COLUMNS, t)] for t in range(columns.size)])
+        if self.use_cols or self.use_global:
+            runs.append([[rows.read(_ROWS, t)] for t in range(rows.size)])
+        ends = sweep(maps, runs, CELLS[self.cell], weights.weight_hh, weights.bias)
+        return ends[0], ends[-1]
 
     def _both_ways(self, ends: Tensor, axis: int, window: Window) -> Tensor:
-        """Last states of the second RNN over each patch's summaries: (2*hidden2, N, H', W')."""
+        """Last states of the second RNN over each patch's summaries: (2*hidden2, H', W', N)."""
         weights = CellWeights.of(self.rnn2, directions=2)
-        projected = self._project(ends, weights)
-        if weights.bias_ih is not None:
-            projected = projected + weights.bias_ih[:, None, None, None]
+        projected = _linear(ends, weights.weight_ih, weights.bias_ih)
         half, last = projected.shape[0] // 2, window.size - 1
         forward, backward = slice(half), slice(half, None)
         reads = [
             [window.read(axis, t, forward), window.read(axis, last - t, backward)]
             for t in range(window.size)
         ]
-        return sweep(projected, reads, CELLS[self.cell], weights.weight_hh, weights.bias)
+        return sweep(projected, [reads], CELLS[self.cell], weights.weight_hh, weights.bias)[0]
+
+
+def _linear(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear map of the features of (features, H, W, N)."""
+    flat = maps.flatten(1)
+    out = weight @ flat if bias is None else torch.addmm(bias[:, None], weight, flat)
+    return out.view(len(weight), *maps.shape[1:])

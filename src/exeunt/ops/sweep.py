@@ -1,12 +1,13 @@
-"""Many recurrences over shared inputs, with a backward pass that keeps only the states.
+"""Recurrences over overlapping reads of one map, with a backward pass that keeps only the states.
 
 Recording every gate of every step for autograd costs several times the input map. `sweep` keeps the
 input projections and the states between steps, and computes each step's gates again on the way
-back; gradients of overlapping reads are added up in place.
+back; the gradients of overlapping reads are added up in place, in one map.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,75 +22,122 @@ Reads = Sequence[Sequence[Index]]
 """For every step, for every direction, what is read of the projected map."""
 
 
-def sweep(projected: Tensor, reads: Reads, cell: Cell, weight_hh: Tensor, bias: Tensor) -> Tensor:
+def sweep(
+    projected: Tensor, runs: Sequence[Reads], cell: Cell, weight_hh: Tensor, bias: Tensor
+) -> tuple[Tensor, ...]:
     """Runs D directions side by side from zero states and returns the last hidden states.
 
     Args:
-        projected: projected inputs, (features, N, H, W).
-        reads: T steps of D indices into it, each giving (G*h, N, A, B).
+        projected: projected inputs, (features, H, W, N).
+        runs: independent recurrences over it, each T steps of D indices that give (G*h, A, B, N).
         cell: what one step does.
         weight_hh: (D, G*h, h).
         bias: (D, *, 1), as the cell's step takes it.
 
     Returns:
-        (D*h, N, A, B).
+        For every run, (D*h, A, B, N).
     """
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        hidden: Tensor = _Sweep.apply(projected, weight_hh, bias, reads, cell)
+        ends: tuple[Tensor, ...] = _Sweep.apply(  # type: ignore[no-untyped-call]
+            projected, weight_hh, bias, runs, cell
+        )
     else:
-        state = _zeros(projected, reads, cell, weight_hh)
-        for read in reads:
-            state = cell.step(_gather(projected, read), state, weight_hh, bias)
-        hidden = state[0]
-    return hidden.flatten(0, 1).unflatten(1, projected[reads[0][0]].shape[1:])
+        ends = tuple(_run(projected, reads, cell, weight_hh, bias) for reads in runs)
+    directions, _, size = weight_hh.shape
+    return tuple(
+        hidden.view(directions * size, *projected[reads[0][0]].shape[1:])
+        for hidden, reads in zip(ends, runs, strict=True)
+    )
 
 
-def _gather(projected: Tensor, read: Sequence[Index]) -> Tensor:
-    """One step's inputs, (D, G*h, M)."""
+def gather(maps: Tensor, reads: Sequence[Index]) -> Tensor:
+    """Everything that `reads` index in `maps`, one after the other along the features."""
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        gathered: Tensor = _Gather.apply(maps, reads)  # type: ignore[no-untyped-call]
+        return gathered
+    return torch.cat([maps[index] for index in reads])
+
+
+def _take(projected: Tensor, read: Sequence[Index]) -> Tensor:
+    """One step's inputs, (D, G*h, M): always a copy."""
     return torch.stack([projected[index] for index in read]).flatten(2)
 
 
-def _zeros(projected: Tensor, reads: Reads, cell: Cell, weight_hh: Tensor) -> State:
-    sequences = projected[reads[0][0]].shape[1:].numel()
+def _run(
+    projected: Tensor,
+    reads: Reads,
+    cell: Cell,
+    weight_hh: Tensor,
+    bias: Tensor,
+    states: list[State] | None = None,
+) -> Tensor:
+    """The last hidden state, (D, h, M); the state before every step goes to `states`."""
     directions, _, size = weight_hh.shape
-    return tuple(projected.new_zeros(directions, size, sequences) for _ in range(cell.states))
+    sequences = math.prod(projected[reads[0][0]].shape[1:])
+    state: State = (projected.new_zeros(1).expand(directions, size, sequences),) * cell.states
+    for read in reads:
+        if states is not None:
+            states.append(state)
+        state = cell.step(_take(projected, read), state, weight_hh, bias)
+    return state[0]
 
 
 class _Sweep(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, projected: Tensor, weight_hh: Tensor, bias: Tensor, reads: Reads, cell: Cell
-    ) -> Tensor:
-        state = _zeros(projected, reads, cell, weight_hh)
-        states = []
-        for read in reads:
-            states += state
-            state = cell.step(_gather(projected, read), state, weight_hh, bias)
-        ctx.save_for_backward(projected, weight_hh, bias, *states)
-        ctx.reads, ctx.cell = reads, cell
-        return state[0]
+        ctx: Any,
+        projected: Tensor,
+        weight_hh: Tensor,
+        bias: Tensor,
+        runs: Sequence[Reads],
+        cell: Cell,
+    ) -> tuple[Tensor, ...]:
+        states: list[State] = []
+        ends = tuple(_run(projected, reads, cell, weight_hh, bias, states) for reads in runs)
+        flat = [tensor for state in states for tensor in state]
+        ctx.save_for_backward(projected, weight_hh, bias, *flat)
+        ctx.runs, ctx.cell = runs, cell
+        return ends
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_hidden: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_ends: Tensor) -> tuple[Tensor | None, ...]:
         projected, weight_hh, bias, *states = ctx.saved_tensors
-        reads, cell = ctx.reads, ctx.cell
+        cell = ctx.cell
         grad_projected = torch.zeros_like(projected)
         grad_weight, grad_bias = torch.zeros_like(weight_hh), torch.zeros_like(bias)
-        grad_state = [grad_hidden, *(torch.zeros_like(grad_hidden) for _ in range(cell.states - 1))]
-        for t in reversed(range(len(reads))):
-            before = states[t * cell.states : (t + 1) * cell.states]
-            inputs = [_gather(projected, reads[t]), weight_hh, bias, *before]
-            inputs = [tensor.detach().requires_grad_() for tensor in inputs]
-            with torch.enable_grad():
-                taken, weight, offset, *state = inputs
-                after = cell.step(taken, tuple(state), weight, offset)
-            grad_taken, step_weight, step_bias, *grad_state = torch.autograd.grad(
-                after, inputs, grad_state
-            )
-            grad_weight += step_weight
-            grad_bias += step_bias
-            for d, index in enumerate(reads[t]):
-                place = grad_projected[index]
-                place += grad_taken[d].view_as(place)
+        with torch.autocast(projected.device.type, enabled=False):
+            for reads, grad_end in zip(reversed(ctx.runs), reversed(grad_ends), strict=True):
+                grad_state = (grad_end, *[torch.zeros_like(grad_end)] * (cell.states - 1))
+                for read in reversed(reads):
+                    before = tuple(states.pop() for _ in range(cell.states))[::-1]
+                    taken = _take(projected, read)
+                    grad_taken, grad_state, step_weight, step_bias = cell.backward(
+                        taken, before, weight_hh, bias, grad_state
+                    )
+                    grad_weight += step_weight
+                    grad_bias += step_bias
+                    for index, grad in zip(read, grad_taken, strict=True):
+                        _add(grad_projected[index], grad)
         return grad_projected, grad_weight, grad_bias, None, None
+
+
+class _Gather(torch.autograd.Function):
+    """`torch.cat` of slices, whose own backward pass would fill a whole map for every slice."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, reads: Sequence[Index]) -> Tensor:
+        ctx.shape, ctx.reads = maps.shape, reads
+        return torch.cat([maps[index] for index in reads])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        grad_maps = grad.new_zeros(ctx.shape)
+        for index, part in zip(ctx.reads, grad.chunk(len(ctx.reads)), strict=True):
+            _add(grad_maps[index], part)
+        return grad_maps, None
+
+
+def _add(place: Tensor, grad: Tensor) -> None:
+    place += grad.view_as(place)
