@@ -22,9 +22,14 @@ def test_the_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
 def test_an_interrupted_write_leaves_no_trace(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(type(error)), replacing(path) as temporary:
-        temporary.write_text("ne")
-        raise error
+
+    def write() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("ne")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
