@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,27 @@ def small_backbone() -> nn.Sequential:
         nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU()),
         nn.Conv2d(8, 12, 3, 1, 1),
         nn.Sequential(nn.ReLU(), nn.Conv2d(12, 16, 3, 2, 1)),
+    )
+
+
+class Residual(nn.Sequential):
+    """Looks like a Sequential, but does not run like one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+def nested_backbone() -> nn.Sequential:
+    """Named and nested as the usual pretrained nets are, with one ReLU that is used twice."""
+    relu = nn.ReLU()
+    layer1 = nn.Sequential(Residual(nn.Conv2d(8, 8, 3, 1, 1)), nn.Conv2d(8, 8, 3, 1, 1), relu)
+    layer2 = nn.Sequential(
+        nn.Conv2d(8, 12, 3, 2, 1),
+        nn.Sequential(nn.Conv2d(12, 10, 1), relu, nn.Conv2d(10, 16, 3, 1, 1)),
+        nn.Conv2d(16, 16, 1),
+    )
+    return nn.Sequential(
+        OrderedDict(conv1=nn.Conv2d(3, 8, 3, 2, 1), relu=relu, layer1=layer1, layer2=layer2)
     )
 
 
@@ -62,6 +85,43 @@ def test_attached_stages_compute_the_backbone() -> None:
         _, state = net.step(k, state)
     torch.testing.assert_close(state[0], backbone(x))
     assert net.stages[1].trunk[0] is backbone[1], "modules are used, not copied"
+
+
+@pytest.mark.parametrize(
+    ("at", "channels"),
+    [
+        (["layer1.1"], [8, 16]),
+        (["layer2.1.0", "layer1", 0], [8, 8, 10, 16]),
+        (["layer2.1", "layer2.1.2", "layer2.0"], [12, 16, 16]),
+        (["layer2.2", "layer1.0", -1], [8, 16]),
+    ],
+)
+def test_taps_inside_nested_sequentials(at: list[int | str], channels: list[int]) -> None:
+    torch.manual_seed(0)
+    backbone = nested_backbone().eval()
+    x = torch.randn(2, 3, 32, 32)
+    net = attach_exits(backbone, at, num_classes=4)
+    assert [info.channels for info in net.exit_info(32)] == channels
+    state = net.begin(x)
+    for k in range(net.num_exits):
+        _, state = net.step(k, state)
+    torch.testing.assert_close(state[0], backbone(x))
+    check_model(net, (32, 40))
+
+
+def test_nested_taps_keep_the_names_and_the_modules() -> None:
+    backbone = nested_backbone()
+    net = attach_exits(backbone, ["layer2.1.0"], num_classes=4)
+    ours = {
+        name.partition(".trunk.")[2]: part
+        for name, part in net.named_parameters(remove_duplicate=False)
+        if ".trunk." in name
+    }
+    assert ours.keys() == dict(backbone.named_parameters()).keys()
+    assert all(ours[name] is part for name, part in backbone.named_parameters())
+    names = [name for name, _ in net.stages[1].trunk.named_children()]
+    assert names == ["layer2"]
+    assert list(net.stages[1].trunk.layer2._modules) == ["1", "2"]
 
 
 def test_exit_info_by_hand() -> None:
@@ -121,6 +181,12 @@ def test_reset_exits_changes_nothing_when_one_exit_cannot() -> None:
             "'1' .Flatten",
         ),
         (nn.Sequential(), [], "no children"),
+        (nested_backbone(), ["layer2.3"], "no module 'layer2.3'; 'layer2' has 0, 1, 2$"),
+        (nested_backbone(), ["layer3.0"], "no child 'layer3.0'.*names conv1, relu, layer1, layer2"),
+        (nested_backbone(), ["layer2.1.0.weight"], "inside 'layer2.1.0', a Conv2d, which does not"),
+        (nested_backbone(), ["layer1.0.0"], "inside 'layer1.0', a Residual.*after 'layer1.0'"),
+        (Residual(nn.Conv2d(3, 3, 1)), [0], "backbone is a Residual; give an nn.Sequential"),
+        (nn.Conv2d(3, 3, 1), [0], "backbone is a Conv2d; give an nn.Sequential"),
     ],
 )
 def test_attach_exits_refuses(backbone: nn.Sequential, at: list[int | str], message: str) -> None:

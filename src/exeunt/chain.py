@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 
 import torch
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet, Stage
+from exeunt.ops.conv import init_conv_net
 from exeunt.ops.exits import make_exit
+from exeunt.ops.macs import counting_macs
+
+SDN_SHARES = (0.15, 0.30, 0.45, 0.60, 0.75, 0.90)
+"""Where shallow-deep networks put their six internal exits, as shares of the net's operations."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A named link of a chain, and the channels it puts out."""
+    """A link of a chain, and the channels it puts out.
+
+    A dotted name nests: `layer2.1` is the child `1` of a child `layer2` of the stage's trunk.
+    """
 
     name: str
     module: nn.Module
@@ -39,11 +47,43 @@ def chain(
     ends = sorted({*exits_after, last})
     stages = []
     for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False):
-        trunk = nn.Sequential(
-            OrderedDict((block.name, block.module) for block in blocks[start : end + 1])
-        )
+        trunk = _nest([(block.name, block.module) for block in blocks[start : end + 1]])
         stages.append(Stage(trunk, make_head(blocks[end].channels, end == last)))
     return stages
+
+
+def chain_net(
+    blocks: Sequence[Block],
+    exits_after: Iterable[int],
+    num_classes: int,
+    in_chans: int,
+    *,
+    exit_head: str,
+    dropout: float,
+) -> MultiExitNet:
+    """A freshly initialised network of a chain; its last exit is pooled, behind `dropout`.
+
+    Args:
+        blocks: as `chain` takes them.
+        exits_after: as `chain` takes them.
+        num_classes: K.
+        in_chans: channels of the image.
+        exit_head: kind of all exits but the last; see `exeunt.ops.exits`.
+        dropout: before the last classifier.
+
+    Raises:
+        ExeuntError: for an unknown exit head.
+    """
+    stages = chain(
+        blocks,
+        exits_after,
+        lambda channels, last: make_exit(
+            "pooled" if last else exit_head, channels, num_classes, dropout if last else 0.0
+        ),
+    )
+    net = MultiExitNet(stages, num_classes, in_chans)
+    init_conv_net(net)
+    return net
 
 
 def attach_exits(
@@ -56,32 +96,44 @@ def attach_exits(
 ) -> MultiExitNet:
     """Makes a shallow-deep network of a sequential backbone (Kaya et al. 2019).
 
-    The backbone's modules are used, not copied. It ends in a feature map; its own classifier, if
-    it has one, is left out by the caller (`backbone[:-1]`), since every exit brings one.
+    The backbone's modules are used, not copied, and keep their names behind `stages.K.trunk.`. It
+    ends in a feature map; its own classifier, if it has one, is left out by the caller
+    (`backbone[:-1]`), since every exit brings one.
 
     Args:
         backbone: its children are the blocks, each mapping one (N, C, H, W) to another.
-        at: children after which a net may stop, by position (0-based, negative from the end) or
-            by name; the last child always gets an exit.
+        at: modules after which a net may stop: children by position (0-based, negative from the
+            end) or by name, and what lies deeper by its path, such as `"layer2.1"`, where all that
+            it lies in are `nn.Sequential`; the last child always gets an exit.
         num_classes: K.
         exit_head: kind of every exit; see `exeunt.ops.exits`.
         image_shape: (C, H, W) of an image for the dry run that finds the channels.
 
     Raises:
-        ExeuntError: for a position or name that does not exist, or a child that does not put out
-            one (N, C, H, W) map.
+        ExeuntError: for a backbone that is not an `nn.Sequential`, a tap that does not exist or
+            lies in something else than `nn.Sequential`, or a block that does not put out one
+            (N, C, H, W) map.
     """
-    names = [name for name, _ in backbone.named_children()]
-    if not names:
+    if not _is_sequential(backbone):
+        raise ExeuntError(
+            f"attach_exits: the backbone is a {type(backbone).__name__}; give an nn.Sequential of "
+            "its children in the order they run, nn.Sequential(OrderedDict(name=child, ...))"
+        )
+    if not len(backbone):
         raise ExeuntError("attach_exits: the backbone has no children to put exits after")
-    exits_after = [_position(names, tap) for tap in at]
+    paths = [_path(backbone, tap) for tap in at]
+    links = list(_links(backbone, paths))
+    exits_after = [
+        max(i for i, (name, _) in enumerate(links) if f"{name}.".startswith(f"{path}."))
+        for path in paths
+    ]
     training = backbone.training
     backbone.eval()
     reference = next(backbone.parameters(), torch.empty(0))
     x = reference.new_zeros(1, *image_shape)
     blocks = []
     with torch.no_grad():
-        for name, module in backbone.named_children():
+        for name, module in links:
             x = module(x)
             if not isinstance(x, Tensor) or x.dim() != 4:
                 got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
@@ -97,14 +149,109 @@ def attach_exits(
     return MultiExitNet(stages, num_classes, image_shape[0]).train(training)
 
 
-def _position(names: Sequence[str], tap: int | str) -> int:
-    count = len(names)
-    if isinstance(tap, str) and tap in names:
-        return names.index(tap)
-    if isinstance(tap, int) and -count <= tap < count:
-        return tap % count
-    shown = ", ".join(names[:12]) + (", ..." if count > 12 else "")
-    raise ExeuntError(f"attach_exits: no child {tap!r}; positions 0 to {count - 1}, names {shown}")
+def _is_sequential(module: nn.Module) -> bool:
+    return type(module).forward is nn.Sequential.forward
+
+
+def _path(backbone: nn.Sequential, tap: int | str) -> str:
+    """The name of what a tap asks for, as in `named_modules`."""
+    parent: nn.Module = backbone
+    names = list(parent._modules)
+    if isinstance(tap, int):
+        if -len(names) <= tap < len(names):
+            return names[tap]
+        raise ExeuntError(_no_child(tap, "", names))
+    path = ""
+    for part in tap.split("."):
+        if not _is_sequential(parent):
+            raise ExeuntError(
+                f"attach_exits: {tap!r} lies inside {path!r}, a {type(parent).__name__}, which "
+                f"does not run its children one after the other; put the exit after {path!r}"
+            )
+        if part not in (names := list(parent._modules)):
+            raise ExeuntError(_no_child(tap, path, names))
+        path = f"{path}.{part}" if path else part
+        parent = backbone.get_submodule(path)
+    return tap
+
+
+def _no_child(tap: int | str, parent: str, names: Sequence[str]) -> str:
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    if parent:
+        return f"attach_exits: no module {tap!r}; {parent!r} has {shown}"
+    return f"attach_exits: no child {tap!r}; positions 0 to {len(names) - 1}, names {shown}"
+
+
+def _links(
+    parent: nn.Module, paths: Sequence[str], prefix: str = ""
+) -> Iterator[tuple[str, nn.Module]]:
+    """Names and modules in the order they run; only what some path leads into is taken apart."""
+    for name, child in parent._modules.items():  # named_children leaves out a module used twice
+        assert child is not None
+        inside = f"{prefix}{name}."
+        if any(path.startswith(inside) for path in paths):
+            yield from _links(child, paths, inside)
+        else:
+            yield prefix + name, child
+
+
+def _nest(links: Sequence[tuple[str, nn.Module]]) -> nn.Sequential:
+    """A Sequential of named modules, with another one for each shared beginning of dotted names."""
+    nested = nn.Sequential()
+    for head, group in groupby(links, key=lambda link: link[0].partition(".")[0]):
+        inside = [(name.partition(".")[2], module) for name, module in group]
+        nested.add_module(head, _nest(inside) if inside[0][0] else inside[0][1])
+    return nested
+
+
+def taps_by_rule(groups: Sequence[Sized], first: int) -> list[int]:
+    """The ReX paper's exits, "after every two blocks": within each group from `first` on, after
+    every second block, or after the only one.
+
+    Args:
+        groups: consecutive groups of blocks; only their lengths matter.
+        first: index of the first group with exits.
+
+    Returns:
+        0-based positions among the blocks of all groups.
+    """
+    taps: list[int] = []
+    start = 0
+    for g, group in enumerate(groups):
+        if g >= first:
+            taps += [start] if len(group) == 1 else range(start + 1, start + len(group), 2)
+        start += len(group)
+    return taps
+
+
+def taps_by_share(
+    blocks: Sequence[Block], candidates: Sequence[int], image_shape: tuple[int, int, int]
+) -> list[int]:
+    """The exits of shallow-deep networks: where a chain's MACs are nearest to `SDN_SHARES`.
+
+    Args:
+        blocks: the whole chain, for a dry run.
+        candidates: positions in `blocks` after which an exit may be.
+        image_shape: (C, H, W) of the image at which MACs are counted. The shares, and so the exits,
+            of a convolutional chain are the same at every H and W that its strides divide.
+
+    Returns:
+        0-based positions in `candidates`, one for each share; in a short chain some are the same.
+    """
+    x = next(blocks[0].module.parameters()).new_zeros(1, *image_shape)
+    costs = []
+    for block in blocks:
+        training = block.module.training
+        block.module.eval()
+        with torch.no_grad(), counting_macs(block.module) as count:
+            x = block.module(x)
+        block.module.train(training)
+        costs.append(count.total)
+    reached = list(accumulate(costs))
+    return [
+        min(range(len(candidates)), key=lambda i: abs(reached[candidates[i]] - share * reached[-1]))
+        for share in SDN_SHARES
+    ]
 
 
 def resolve_exits(

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from exeunt.errors import ExeuntError
-from exeunt.models import mobilenetv2 as _mobilenetv2  # noqa: F401  registers its networks
+from exeunt.models import (  # noqa: F401  registers their networks
+    densenet,
+    mobilenetv2,
+    resnet,
+    resnet_cifar,
+)
 from exeunt.models.registry import build_model, describe_model, list_models, register_model
 from exeunt.models.weights import (
     WeightsInfo,

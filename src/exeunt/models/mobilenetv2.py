@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from exeunt.chain import Block, chain, resolve_exits
+from exeunt.chain import Block, chain_net, resolve_exits, taps_by_rule
 from exeunt.errors import ExeuntError
 from exeunt.models.registry import register_model
 from exeunt.net import MultiExitNet
-from exeunt.ops.conv import ConvNormAct, InvertedResidual, init_conv_net, make_divisible
-from exeunt.ops.exits import make_exit
+from exeunt.ops.conv import ConvNormAct, InvertedResidual, make_divisible
 from exeunt.ops.rex import ReX2d
 
 # expansion, channels, blocks, stride of the first block
@@ -68,29 +67,16 @@ def _build(
 
     blocks = [block for group in groups for block in group]
     shared = 1 if rex else REPLACED_GROUPS
-    presets = {"paper": _taps(groups, shared), "all": _taps(groups, 0), "last": []}
+    presets = {"paper": taps_by_rule(groups, shared), "all": taps_by_rule(groups, 0), "last": []}
     taps = resolve_exits(exits, presets, len(blocks))
-    stages = chain(
+    return chain_net(
         [stem, *blocks, head],
         [1 + tap for tap in taps],
-        lambda channels, last: make_exit(
-            exit_head if not last else "pooled", channels, num_classes, dropout if last else 0.0
-        ),
+        num_classes,
+        in_chans,
+        exit_head=exit_head,
+        dropout=dropout,
     )
-    net = MultiExitNet(stages, num_classes, in_chans)
-    init_conv_net(net)
-    return net
-
-
-def _taps(groups: Sequence[Sequence[Block]], first: int) -> list[int]:
-    """Positions after every second block of each group from `first` on, or after its only one."""
-    taps: list[int] = []
-    start = 0
-    for g, group in enumerate(groups):
-        if g >= first:
-            taps += [start] if len(group) == 1 else range(start + 1, start + len(group), 2)
-        start += len(group)
-    return taps
 
 
 @register_model

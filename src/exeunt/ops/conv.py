@@ -1,4 +1,4 @@
-"""Convolution blocks: convolution, batch norm and activation, and the inverted residual."""
+"""Convolution with batch norm and activation, behind it or before it; the inverted residual."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution without bias, batch norm, ReLU6: (N, C, H, W) to (N, C', H/s, W/s), rounded up.
+    """Convolution without bias, batch norm, activation.
 
-    Parts are named `conv`, `norm` and, with `act`, `act`.
+    Maps (N, C, H, W) to (N, C', H/s, W/s), rounded up. Parts are named `conv`, `norm` and, unless
+    it is None, `act`.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class ConvNormAct(nn.Sequential):
         kernel_size: int = 1,
         stride: int = 1,
         groups: int = 1,
-        act: bool = True,
+        act: type[nn.Module] | None = nn.ReLU6,
     ) -> None:
         parts: list[tuple[str, nn.Module]] = [
             (
@@ -43,9 +44,35 @@ class ConvNormAct(nn.Sequential):
             ),
             ("norm", nn.BatchNorm2d(out_channels)),
         ]
-        if act:
-            parts.append(("act", nn.ReLU6(inplace=True)))
+        if act is not None:
+            parts.append(("act", act(inplace=True)))
         super().__init__(OrderedDict(parts))
+
+
+class NormAct(nn.Sequential):
+    """Batch norm and ReLU, named `norm` and `act`: what ends a pre-activation net."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            OrderedDict(norm=nn.BatchNorm2d(channels), act=nn.ReLU(inplace=True)),
+        )
+
+
+class NormActConv(nn.Sequential):
+    """Batch norm, ReLU, convolution without bias, named `norm`, `act` and `conv`.
+
+    Maps (N, C, H, W) to (N, C', H, W).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1) -> None:
+        padding = kernel_size // 2
+        super().__init__(
+            OrderedDict(
+                norm=nn.BatchNorm2d(in_channels),
+                act=nn.ReLU(inplace=True),
+                conv=nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=False),
+            )
+        )
 
 
 class InvertedResidual(nn.Module):
@@ -63,7 +90,7 @@ class InvertedResidual(nn.Module):
         hidden = in_channels * expansion
         self.expand = ConvNormAct(in_channels, hidden) if expansion != 1 else nn.Identity()
         self.depthwise = ConvNormAct(hidden, hidden, 3, stride, groups=hidden)
-        self.project = ConvNormAct(hidden, out_channels, act=False)
+        self.project = ConvNormAct(hidden, out_channels, act=None)
         self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
