@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from exeunt.train import depth_weighted, exit_losses
+from exeunt.train import auxiliary_loss, depth_weighted, exit_losses
 
 
 def test_later_exits_count_more() -> None:
@@ -45,3 +46,27 @@ def test_values_take_squared_errors() -> None:
 def test_half_precision_logits_are_summed_in_float32() -> None:
     logits = [torch.randn(4, 3).bfloat16()]
     assert exit_losses(logits, torch.tensor([0, 1, 2, 0])).dtype == torch.float32
+
+
+class Priced(nn.Linear):
+    """A linear layer that asks for its squared weights to be small."""
+
+    def auxiliary_loss(self) -> torch.Tensor:
+        return 0.5 * self.weight.square().sum()
+
+
+def test_auxiliary_losses_of_all_modules_are_summed() -> None:
+    net = nn.Sequential(Priced(2, 1), nn.ReLU(), nn.Sequential(Priced(1, 2), nn.Linear(2, 2)))
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 3.0)
+    loss = auxiliary_loss(net)
+    assert loss.item() == 0.5 * 9 * (2 + 2)
+    loss.backward()
+    assert net[0].weight.grad.tolist() == [[3.0, 3.0]]
+    assert net[2][1].weight.grad is None
+
+
+@pytest.mark.parametrize("net", [nn.Linear(2, 2), nn.ReLU()])
+def test_no_auxiliary_loss_is_a_zero(net: nn.Module) -> None:
+    loss = auxiliary_loss(net)
+    assert (loss.shape, loss.item()) == ((), 0.0)

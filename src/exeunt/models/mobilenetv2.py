@@ -5,6 +5,7 @@ is Table 1 of the ReX paper: one ReX layer replaces the first three groups, 112x
 at 224 px, "after every two blocks" an exit. That rule, read so that it gives the paper's six exits:
 within each group that both variants have, after every second block, and after the only block of a
 one-block group; then the final classifier. (Named `rex_` because timm's ReXNet is another net.)
+Table 3 puts other operators in the place of ReX: `mobilenetv2(downsample="lift")` and so on.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from functools import partial
 
 from exeunt.chain import Block, chain_net, resolve_exits, taps_by_rule
 from exeunt.errors import ExeuntError
+from exeunt.models.downsample import make_downsample
 from exeunt.models.registry import register_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct, InvertedResidual, make_divisible
-from exeunt.ops.rex import ReX2d
 
 # expansion, channels, blocks, stride of the first block
 GROUPS = (
@@ -29,12 +30,12 @@ GROUPS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-REPLACED_GROUPS = 3  # what ReX stands in for
+REPLACED_GROUPS = 3  # what ReX or another operator stands in for
 WIDTHS = {"035": 0.35, "050": 0.5, "075": 0.75, "100": 1.0}
 
 
 def _build(
-    rex: bool,
+    downsample: str | None,
     num_classes: int,
     in_chans: int,
     width: float,
@@ -47,13 +48,12 @@ def _build(
     channels = make_divisible(32 * width)
     stem = Block("stem", ConvNormAct(in_chans, channels, 3, stride=2), channels)
     groups: list[list[Block]] = []
-    if rex:
-        hidden2 = make_divisible(64 * width) // 8
-        layer = ReX2d(channels, hidden1=16, hidden2=hidden2, patch_size=6, stride=4)
-        channels = layer.out_channels
-        groups.append([Block("rex", layer, channels)])
+    if downsample is not None:
+        block = make_downsample(downsample, channels, make_divisible(64 * width))
+        channels = block.channels
+        groups.append([block])
     for g, (expansion, base, count, stride) in enumerate(GROUPS):
-        if rex and g < REPLACED_GROUPS:
+        if downsample is not None and g < REPLACED_GROUPS:
             continue
         group = []
         for b in range(count):
@@ -66,7 +66,7 @@ def _build(
     head = Block("head", ConvNormAct(channels, features), features)
 
     blocks = [block for group in groups for block in group]
-    shared = 1 if rex else REPLACED_GROUPS
+    shared = REPLACED_GROUPS if downsample is None else 1
     presets = {"paper": taps_by_rule(groups, shared), "all": taps_by_rule(groups, 0), "last": []}
     taps = resolve_exits(exits, presets, len(blocks))
     return chain_net(
@@ -88,6 +88,7 @@ def mobilenetv2(
     exits: str | Sequence[int] = "paper",
     exit_head: str = "pooled",
     dropout: float = 0.2,
+    downsample: str | None = None,
 ) -> MultiExitNet:
     """MobileNetV2 as a shallow-deep network: 6 exits, images of 32 px and more.
 
@@ -99,11 +100,15 @@ def mobilenetv2(
             ordinary network) or 0-based positions among the 17 blocks; the last exit always is.
         exit_head: `"pooled"`, `"mixed"` or `"rex"`, for all exits but the last.
         dropout: before the last classifier.
+        downsample: what replaces the first three groups, if anything: `"rex"`, `"rnnpool"`,
+            `"renet"`, `"rex_renet"`, `"stride"`, `"mixed"`, `"gated"`, `"gfgp"`, `"lift"`,
+            `"average"` or `"max"` (see `exeunt.models.downsample`). Positions for `exits` are then
+            those of `rex_mobilenetv2`.
 
     Raises:
-        ExeuntError: for a width, an exit or a head that is not there.
+        ExeuntError: for a width, an exit, a head or a downsampling operator that is not there.
     """
-    return _build(False, num_classes, in_chans, width, exits, exit_head, dropout)
+    return _build(downsample, num_classes, in_chans, width, exits, exit_head, dropout)
 
 
 @register_model
@@ -123,7 +128,7 @@ def rex_mobilenetv2(
     Arguments and errors as `mobilenetv2`; the positions for `exits` are ReX, 0, then the 11 blocks;
     `"all"` adds an exit behind ReX itself (7).
     """
-    return _build(True, num_classes, in_chans, width, exits, exit_head, dropout)
+    return _build("rex", num_classes, in_chans, width, exits, exit_head, dropout)
 
 
 for _tag, _width in WIDTHS.items():

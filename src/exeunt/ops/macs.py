@@ -16,7 +16,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from exeunt.ops.exits import MixedPoolExit
+from exeunt.ops.pooling import GatedPool2d, MixedPool2d
+from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
+from exeunt.ops.rnnpool import RNNPool2d
 
 
 def _conv_macs(module: nn.Conv2d, inputs: tuple[Any, ...], output: Tensor) -> int:
@@ -31,14 +34,26 @@ def _rex_macs(module: ReX2d, inputs: tuple[Any, ...], output: Tensor) -> int:
     return module.macs(*inputs[0].shape[2:]).shared
 
 
+def _renet_macs(module: ReNet2d, inputs: tuple[Any, ...], output: Tensor) -> int:
+    matrices = [weight for weight in module.parameters() if weight.dim() == 2]
+    return math.prod(output.shape[2:]) * sum(weight.numel() for weight in matrices)
+
+
+def _gated_pool_macs(module: GatedPool2d, inputs: tuple[Any, ...], output: Tensor) -> int:
+    return math.prod(output.shape[1:]) * module.kernel_size**2
+
+
 HANDLERS: dict[type[nn.Module], Callable[..., int]] = {
     nn.Conv2d: _conv_macs,
     nn.Linear: _linear_macs,
     ReX2d: _rex_macs,
+    RNNPool2d: _rex_macs,
+    ReNet2d: _renet_macs,
+    GatedPool2d: _gated_pool_macs,
 }
 """What each operator costs, from the module, its inputs and its output. Extend it for your own."""
 
-FREE = (nn.modules.batchnorm._BatchNorm, MixedPoolExit)
+FREE = (nn.modules.batchnorm._BatchNorm, MixedPoolExit, MixedPool2d)
 """These have parameters of their own that do no multiply-adds of the kinds that count."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exeunt.train.config import TrainConfig, read_recipe
 from exeunt.train.loop import Setting, train
-from exeunt.train.losses import depth_weighted, exit_losses
+from exeunt.train.losses import auxiliary_loss, depth_weighted, exit_losses
 from exeunt.train.progress import Progress, Quiet
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Quiet",
     "Setting",
     "TrainConfig",
+    "auxiliary_loss",
     "depth_weighted",
     "exit_losses",
     "read_recipe",

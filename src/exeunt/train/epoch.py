@@ -15,7 +15,7 @@ from exeunt.data import Batch, UnreadableTally
 from exeunt.errors import ExeuntError
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.config import TrainConfig
-from exeunt.train.losses import depth_weighted, exit_losses
+from exeunt.train.losses import auxiliary_loss, depth_weighted, exit_losses
 from exeunt.train.progress import Progress
 from exeunt.train.schedule import warmup_cosine
 
@@ -92,7 +92,8 @@ def train_step(
         logits = state.net(images)
     losses = exit_losses(logits, batch.targets, config.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
-    depth_weighted(losses).backward()  # type: ignore[no-untyped-call]
+    loss = depth_weighted(losses) + auxiliary_loss(state.net)
+    loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     scores = torch.stack([_score(out.detach(), batch.targets) for out in logits])
     return losses.detach().cpu().numpy(), scores.cpu().numpy()

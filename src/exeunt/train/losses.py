@@ -1,4 +1,4 @@
-"""The joint loss of all exits (ReX paper, equations 12-14)."""
+"""The joint loss of all exits (ReX paper, equations 12-14), and what modules add to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def exit_losses(logits: Sequence[Tensor], targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -31,3 +31,17 @@ def depth_weighted(losses: Tensor) -> Tensor:
     """`sum_j j l_j / sum_j j` with j = 1..E (equation 12): later exits count more."""
     weights = torch.arange(1, len(losses) + 1, device=losses.device, dtype=losses.dtype)
     return (weights * losses).sum() / weights.sum()
+
+
+def auxiliary_loss(net: nn.Module) -> Tensor:
+    """What the modules of `net` add to the loss of the pass just made, a scalar.
+
+    The sum over all modules with a method `auxiliary_loss()`, such as `LiftDownPool2d`; weights
+    are theirs. 0 where there is none.
+    """
+    total = next(net.parameters(), torch.empty(0)).new_zeros(())
+    for module in net.modules():
+        own = getattr(module, "auxiliary_loss", None)
+        if own is not None:
+            total = total + own()
+    return total
