@@ -18,7 +18,8 @@ import argparse
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -102,7 +103,7 @@ def train(form: Callable[[Tensor], Tensor], x: Tensor) -> None:
     form(x).sum().backward()
 
 
-def timed(calls: list[Callable[[], None]], repeats: int) -> list[tuple[float, float]]:
+def timed(calls: Sequence[Callable[[], None]], repeats: int) -> list[tuple[float, float]]:
     """(minimum, median) milliseconds of every call; they take turns, after one round unmeasured."""
     times_ms: list[list[float]] = [[] for _ in calls]
     for turn in range(repeats + 1):
@@ -134,7 +135,7 @@ def compare(size: int, batches: list[int], repeats: int) -> list[str]:
         given = [x, *layer.parameters()]
         torch.testing.assert_close(forms[1](x), forms[0](x), rtol=0, atol=1e-5)
         for name, pass_over in (("forward", infer), ("forward+backward", train)):
-            calls = [lambda f=form, p=pass_over, x=x: p(f, x) for form in forms]
+            calls = [partial(pass_over, form, x) for form in forms]
             times_ms = timed(calls, max(3, repeats // batch))
             for tensor in given:
                 tensor.grad = None

@@ -1,0 +1,50 @@
+"""What the README says to type is typed here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from exeunt.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile("\n".join(blocks("python")), "README.md", "exec"), {})
+    assert "[(8, 10), (8, 10), (8, 10), (8, 10), (8, 10), (8, 10)]" in capsys.readouterr().out
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    inline = re.findall(r"`(exeunt [^`]+)`", README)
+    return [line for line in [*lines, *inline] if line.startswith("exeunt ")]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_exists_with_its_options(line: str) -> None:
+    _, verb, *arguments = shlex.split(line, comments=True)
+    group = typer.main.get_command(app)
+    command = group.get_command(None, verb)  # type: ignore[attr-defined]
+    assert command is not None, f"no verb {verb!r}"
+    command.make_context(verb, arguments)
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)", "\n".join(blocks("sh")), flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_every_link_leads_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
