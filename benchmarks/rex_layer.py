@@ -127,7 +127,9 @@ def compare(size: int, batches: list[int], repeats: int) -> list[str]:
     layer = ReX2d(32, 16, 8, 6, 4)
     forms: list[Callable[[Tensor], Tensor]] = [lambda x: per_patch(layer, x), layer]
     verdicts = []
+    macs = layer.macs(size, size)
     print(f"ReX 32 -> 64, 6x6, stride 4, on {size}x{size}; {torch.get_num_threads()} thread(s)")
+    print(f"MACs per image: {macs.per_patch:,} patch by patch, {macs.shared:,} shared")
     print(f"{'':20}{'per patch':>20}{'shared':>20}{'faster':>9}{'per patch':>11}{'shared':>9}")
     print(f"{'':20}{'min / median ms':>20}{'min / median ms':>20}{'':9}{'MiB':>11}{'MiB':>9}")
     for batch in batches:

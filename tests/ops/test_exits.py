@@ -52,6 +52,16 @@ def test_reset_classifier(kind: str) -> None:
     assert out.dtype == torch.double
 
 
+@pytest.mark.parametrize("kind", EXIT_HEADS)
+def test_rescale(kind: str) -> None:
+    head = make_exit(kind, 12, 1)
+    torch.nn.init.normal_(head.classifier.bias)
+    x = torch.randn(3, 12, 5, 5)
+    before = head(x)
+    head.rescale(40.0, -7.0)
+    torch.testing.assert_close(head(x), 40 * before - 7)
+
+
 def test_unknown_head() -> None:
     with pytest.raises(ExeuntError, match=r"'spatial'.*pooled, mixed, rex"):
         make_exit("spatial", 12, 5)

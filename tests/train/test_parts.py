@@ -61,7 +61,8 @@ def test_norms_are_measured_on_the_averaged_weights() -> None:
     [
         ({"epochs": 0}, "epochs=0; give at least 1"),
         ({"image_size": 16}, "image_size=16; give at least 32"),
-        ({"lr": 0.0}, "lr=0.0 must be above 0"),
+        ({"lr": 0.0}, "lr=0.0; give a number above 0"),
+        ({"clip_norm": -1.0}, "clip_norm=-1.0; give 0 or more"),
         ({"momentum": 1.0}, "momentum=1.0"),
         ({"precision": "float64"}, "precision='float64'; one of float32, bfloat16"),
         ({"storage": "int8"}, "storage='int8'; one of float32, float16"),

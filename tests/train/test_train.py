@@ -180,12 +180,14 @@ def test_kill_9_loses_at_most_one_epoch(colours: Path, tmp_path: Path) -> None:
 
 
 def test_regression_end_to_end(brightness: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, epochs=12, lr=0.02)
+    config = dataclasses.replace(CONFIG, epochs=12, lr=0.05)
     info = train(config, brightness, tmp_path / "run")
     assert info.task == "regression"
     assert info.arguments["num_classes"] == 1
-    spread = 0.5  # of the values, about
-    assert info.metrics["test"]["exits"][-1]["mae"] < spread
+    test = make_splits(open_source(brightness), SplitSpec(**info.split)).test
+    mean = sum(sample.target for sample in test) / len(test)
+    guessing = sum(abs(sample.target - mean) for sample in test) / len(test)
+    assert info.metrics["test"]["exits"][-1]["mae"] < 0.7 * guessing
     assert float(curve(tmp_path / "run")[-1]["train_mae_6"]) < float(
         curve(tmp_path / "run")[0]["train_mae_6"]
     )

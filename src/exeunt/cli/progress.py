@@ -59,7 +59,7 @@ class TrainProgress:
 
     def start(self, config: TrainConfig, splits: Splits, done: int) -> None:
         self.epochs = config.epochs
-        self.kind = "absolute error" if isinstance(splits.train[0].target, float) else "accuracy"
+        self.kind = "error/deviation" if isinstance(splits.train[0].target, float) else "accuracy"
         sizes = (len(splits.train), len(splits.calibration), len(splits.test))
         self.console.print(
             f"{config.model} at {config.image_size} px: {sizes[0]} images to train on, "

@@ -50,6 +50,12 @@ class ExitHead(nn.Module):
         old = self.classifier
         self.classifier = self._linear(old.in_features, num_classes).to(old.weight)
 
+    @torch.no_grad()
+    def rescale(self, scale: float, shift: float) -> None:
+        """Makes every output `scale * output + shift`, in the linear layer."""
+        self.classifier.weight.mul_(scale)
+        self.classifier.bias.mul_(scale).add_(shift)
+
 
 class PooledExit(ExitHead):
     """Global average pooling and one linear layer: the default."""

@@ -30,6 +30,7 @@ class TrainConfig:
         warmup_epochs: epochs of linear warm-up; no more than a fifth of all epochs are used.
         momentum: of SGD (Nesterov).
         weight_decay: on weight matrices and kernels; norms and biases have none.
+        clip_norm: largest norm of the gradient of a step, all parameters together; 0 is no limit.
         label_smoothing: of the cross-entropy.
         ema_decay: of the moving average of the weights, which is what is evaluated and stored.
         crop_scale: least share of the area in a random-resized crop; 1 leaves only the shape to
@@ -56,6 +57,7 @@ class TrainConfig:
     warmup_epochs: float = 2.0
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    clip_norm: float = 5.0
     label_smoothing: float = 0.1
     ema_decay: float = 0.998
     crop_scale: float = 0.35
@@ -76,11 +78,11 @@ class TrainConfig:
         for name in ("momentum", "label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more, below 1")
-        if not self.lr > 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
-            raise ExeuntError(
-                f"lr={self.lr!r} must be above 0, weight_decay={self.weight_decay!r} and "
-                f"warmup_epochs={self.warmup_epochs!r} at least 0"
-            )
+        if not self.lr > 0:
+            raise ExeuntError(f"lr={self.lr!r}; give a number above 0")
+        for name in ("weight_decay", "warmup_epochs", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more")
         for name, kind in (("precision", Precision), ("storage", Storage)):
             if getattr(self, name) not in get_args(kind):
                 valid = ", ".join(get_args(kind))

@@ -42,7 +42,8 @@ def train_epoch(
 
     Returns:
         The epoch's row of `metrics.csv`: epoch, seconds, the last learning rate, and for every
-        exit the mean loss and accuracy (or absolute error) on the augmented images.
+        exit the mean loss and accuracy (or absolute error) on the augmented images, in the units
+        of the batches' targets.
 
     Raises:
         ExeuntError: when a loss is not finite, or no batch has two readable images.
@@ -94,6 +95,8 @@ def train_step(
     state.optimizer.zero_grad(set_to_none=True)
     loss = depth_weighted(losses) + auxiliary_loss(state.net)
     loss.backward()  # type: ignore[no-untyped-call]
+    if config.clip_norm:
+        torch.nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
     state.optimizer.step()
     scores = torch.stack([_score(out.detach(), batch.targets) for out in logits])
     return losses.detach().cpu().numpy(), scores.cpu().numpy()

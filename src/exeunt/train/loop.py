@@ -36,6 +36,7 @@ from exeunt.train.ema import Ema
 from exeunt.train.epoch import train_epoch
 from exeunt.train.progress import Progress, Quiet
 from exeunt.train.run import Run, versions
+from exeunt.train.units import Units
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def train(
     setting = setting or Setting()
     source = open_source(data)
     plan = _Plan.of(config, source, setting)
+    units = Units.of(plan.splits.train)
     run = Run(out)
     with _reproducible(config):
         state, plan.exit_macs[:] = _fresh_state(plan)
@@ -94,7 +96,7 @@ def train(
         if run.open(run_record, resume):
             state.load(run.last)
         loader = train_loader(
-            plan.splits.train,
+            units.learnt(plan.splits.train),
             Augment(plan.transform, (config.crop_scale, 1.0), flip=config.flip),
             batch_size=config.batch_size,
             seed=config.seed,
@@ -106,11 +108,14 @@ def train(
             loader.set_epoch(state.epoch)
             torch.manual_seed(config.seed * 1_000_003 + state.epoch)  # dropout, also on resuming
             entry = train_epoch(state, loader, len(loader), config, tally, setting.progress)
-            table = plan.table(state.ema.net, "calibration")
+            if "train_mae" in entry:
+                entry["train_mae"] = [error * units.std for error in entry["train_mae"]]
+            net = units.restored(state.ema.net)
+            table = plan.table(net, "calibration")
             state.history.append(entry | _columns(table))
             if _last_is_best(state.history):
                 info = plan.info({"calibration": _figures(table)})
-                save_weights(run.best, state.ema.net.state_dict(), info)
+                save_weights(run.best, net.state_dict(), info)
             state.save(run.last)
             run.write_metrics(state.history)
             setting.progress.epoch(state.history[-1])
