@@ -54,7 +54,9 @@ def chain(
 
 def chain_net(
     blocks: Sequence[Block],
-    exits_after: Iterable[int],
+    exits: str | Sequence[int],
+    presets: Mapping[str, Sequence[int]],
+    candidates: Sequence[int],
     num_classes: int,
     in_chans: int,
     *,
@@ -65,18 +67,21 @@ def chain_net(
 
     Args:
         blocks: as `chain` takes them.
-        exits_after: as `chain` takes them.
+        exits: where the net may stop: the name of a preset, or 0-based positions in `candidates`;
+            the last block always has an exit.
+        presets: positions in `candidates`, by name.
+        candidates: positions in `blocks` after which an exit may be.
         num_classes: K.
         in_chans: channels of the image.
         exit_head: kind of all exits but the last; see `exeunt.ops.exits`.
         dropout: before the last classifier.
 
     Raises:
-        ExeuntError: for an unknown exit head.
+        ExeuntError: for an unknown preset, a position out of range or an unknown exit head.
     """
     stages = chain(
         blocks,
-        exits_after,
+        [candidates[place] for place in _places(exits, presets, len(candidates))],
         lambda channels, last: make_exit(
             "pooled" if last else exit_head, channels, num_classes, dropout if last else 0.0
         ),
@@ -254,14 +259,10 @@ def taps_by_share(
     ]
 
 
-def resolve_exits(
+def _places(
     exits: str | Sequence[int], presets: Mapping[str, Sequence[int]], count: int
 ) -> list[int]:
-    """Blocks that `exits` asks for: a preset's name, or 0-based positions among `count` blocks.
-
-    Raises:
-        ExeuntError: for an unknown name or a position out of range.
-    """
+    """Positions among `count` candidates that `exits` asks for."""
     if isinstance(exits, str):
         if exits not in presets:
             valid = ", ".join(repr(name) for name in presets)

@@ -17,7 +17,7 @@ from functools import partial
 
 from torch import nn
 
-from exeunt.chain import Block, chain_net, resolve_exits, taps_by_rule, taps_by_share
+from exeunt.chain import Block, chain_net, taps_by_rule, taps_by_share
 from exeunt.errors import ExeuntError
 from exeunt.models.registry import register_model
 from exeunt.models.sizes import check_sizes
@@ -90,7 +90,9 @@ def _build(
     presets = {"paper": taps_by_rule(places, shared), "all": taps_by_rule(places, 0), "last": []}
     return chain_net(
         blocks,
-        [candidates[tap] for tap in resolve_exits(exits, presets, len(candidates))],
+        exits,
+        presets,
+        candidates,
         num_classes,
         in_chans,
         exit_head=exit_head,
@@ -202,7 +204,9 @@ def densenetbc_cifar(
     }
     return chain_net(
         blocks,
-        [candidates[tap] for tap in resolve_exits(exits, presets, len(candidates))],
+        exits,
+        presets,
+        candidates,
         num_classes,
         in_chans,
         exit_head=exit_head,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from exeunt.chain import Block, chain_net, resolve_exits, taps_by_rule
+from exeunt.chain import Block, chain_net, taps_by_rule
 from exeunt.errors import ExeuntError
 from exeunt.models.downsample import make_downsample
 from exeunt.models.registry import register_model
@@ -68,10 +68,11 @@ def _build(
     blocks = [block for group in groups for block in group]
     shared = REPLACED_GROUPS if downsample is None else 1
     presets = {"paper": taps_by_rule(groups, shared), "all": taps_by_rule(groups, 0), "last": []}
-    taps = resolve_exits(exits, presets, len(blocks))
     return chain_net(
         [stem, *blocks, head],
-        [1 + tap for tap in taps],
+        exits,
+        presets,
+        range(1, 1 + len(blocks)),
         num_classes,
         in_chans,
         exit_head=exit_head,

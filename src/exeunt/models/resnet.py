@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exeunt.chain import Block, chain_net, resolve_exits, taps_by_rule
+from exeunt.chain import Block, chain_net, taps_by_rule
 from exeunt.errors import ExeuntError
 from exeunt.models.registry import register_model
 from exeunt.models.sizes import check_sizes
@@ -70,7 +70,9 @@ def _build(
     presets = {"paper": taps_by_rule(groups, 1), "all": taps_by_rule(groups, 0), "last": []}
     return chain_net(
         [*entry, *blocks],
-        [len(entry) + tap for tap in resolve_exits(exits, presets, len(blocks))],
+        exits,
+        presets,
+        range(len(entry), len(entry) + len(blocks)),
         num_classes,
         in_chans,
         exit_head=exit_head,

@@ -13,7 +13,7 @@ from functools import partial
 
 from torch import nn
 
-from exeunt.chain import Block, chain_net, resolve_exits, taps_by_rule, taps_by_share
+from exeunt.chain import Block, chain_net, taps_by_rule, taps_by_share
 from exeunt.errors import ExeuntError
 from exeunt.models.registry import register_model
 from exeunt.models.sizes import check_sizes
@@ -54,7 +54,9 @@ def _build(
     }
     return chain_net(
         blocks,
-        [candidates[tap] for tap in resolve_exits(exits, presets, len(candidates))],
+        exits,
+        presets,
+        candidates,
         num_classes,
         in_chans,
         exit_head=exit_head,
