@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from exeunt.cli import app
+from exeunt.models import load_weights
 
 SETTINGS = {"model": "rex_mobilenetv2_035", "image-size": 32, "epochs": 1, "batch-size": 16}
 OPTIONS = [*(f"--{key}={value}" for key, value in SETTINGS.items()), "--workers=0"]
@@ -71,6 +72,18 @@ def test_options_override_the_recipe(colours: Path, tmp_path: Path) -> None:
     }
 
 
+def test_arguments_of_the_architecture(colours: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    sets = ("--set", "downsample=lift", "--set", "width=0.3")
+    options = ["--model=mobilenetv2", *OPTIONS[1:], "--limit=30"]
+    result = exeunt("train", colours, *options, *sets, "--out", out)
+    assert result.exit_code == 0, result.output
+    net, info = load_weights(out / "best.safetensors")
+    assert info.arguments["downsample"] == "lift"
+    assert info.arguments["width"] == 0.3
+    assert "lift" in dict(net.stages[0].trunk.named_children())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -79,6 +92,9 @@ def test_options_override_the_recipe(colours: Path, tmp_path: Path) -> None:
             "unknown model 'rex_mobilnetv2'; did you mean rex_mobilenetv2",
         ),
         ([], "no model; give one"),
+        (["--model", "mobilenetv2", "--set", "width"], "--set width: give KEY=VALUE"),
+        (["--model", "mobilenetv2", "--set", "depth=3"], "depth"),
+        (["--model", "mobilenetv2", "--set", "downsample=sum"], "downsample='sum'; one of rex"),
         (["--model", "mobilenetv2", "--precision", "half"], "precision='half'; one of float32"),
         (["--recipe", "none.toml"], "none.toml: no such recipe"),
         (["--model", "mobilenetv2", "--exits", "1,99"], "exits: no block 99"),

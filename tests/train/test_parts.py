@@ -72,6 +72,8 @@ def test_norms_are_measured_on_the_averaged_weights() -> None:
         ({"flip": 1}, "here: flip = 1 must be of type bool"),
         ({"limit": "all"}, "here: limit = 'all' must be of type int | None"),
         ({"model": 3}, "here: model = 3 must be of type str"),
+        ({"model_args": [1]}, "here: model_args = [1] must be of type dict[str, Any]"),
+        ({"model_args": {"exits": "all"}}, "model_args: exits cannot be set here"),
     ],
 )
 def test_wrong_settings_are_named(values: dict[str, object], message: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
     from exeunt.train import TrainConfig
@@ -30,6 +33,10 @@ def train(
     model: Annotated[str | None, option("Architecture; see `exeunt list`.")] = None,
     recipe: Annotated[
         Path | None, option("TOML file with any of the settings below; options override it.")
+    ] = None,
+    model_arg: Annotated[
+        list[str] | None,
+        option("Argument of the architecture, KEY=VALUE; may be given several times.", "--set"),
     ] = None,
     epochs: Annotated[int | None, option("Passes over the train split [40].")] = None,
     image_size: Annotated[int | None, option("Height and width of the input [224].")] = None,
@@ -80,6 +87,7 @@ def train(
     """
     given = {
         "model": model,
+        "model_args": _model_args(model_arg) if model_arg else None,
         "epochs": epochs,
         "image_size": image_size,
         "batch_size": batch_size,
@@ -118,6 +126,20 @@ def train(
     with TrainProgress(out) as progress:
         setting = Setting(device, workers, shlex.join(["exeunt", *sys.argv[1:]]), progress)
         run_training(config, data, out, resume=resume, setting=setting)
+
+
+def _model_args(pairs: list[str]) -> dict[str, Any]:
+    """Reads KEY=VALUE; what is no TOML value (a number, true, a list, ...) is a word."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (equals and key.isidentifier() and text):
+            raise ExeuntError(f"--set {pair}: give KEY=VALUE, such as width=0.6")
+        try:
+            found[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = text
+    return found
 
 
 def _config(recipe: Path | None, given: dict[str, Any]) -> TrainConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,7 @@ class TrainConfig:
 
     Attributes:
         model: architecture name.
+        model_args: further arguments of the architecture, such as `{"downsample": "lift"}`.
         image_size: height and width of the input in pixels.
         grey: train on one luma channel instead of RGB.
         exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`.
@@ -47,6 +48,7 @@ class TrainConfig:
     """
 
     model: str
+    model_args: dict[str, Any] = field(default_factory=dict)
     image_size: int = 224
     grey: bool = False
     exits: str = "paper"
@@ -72,6 +74,12 @@ class TrainConfig:
     data_licence: str = "not stated"
 
     def __post_init__(self) -> None:
+        owned = {"num_classes", "in_chans", "exits", "exit_head"} & self.model_args.keys()
+        if owned:
+            raise ExeuntError(
+                f"model_args: {', '.join(sorted(owned))} cannot be set here; classes and channels "
+                "follow from the data, exits and exit_head are settings of their own"
+            )
         for name, least in (("image_size", 32), ("epochs", 1), ("batch_size", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give at least {least}")
@@ -122,6 +130,7 @@ class TrainConfig:
                 "int": (int,),
                 "float": (int, float),
                 "int | None": (int, type(None)),
+                "dict[str, Any]": (dict,),
             }.get(kind, (str,))
             if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
                 raise ExeuntError(f"{source}: {key} = {value!r} must be of type {kind}")

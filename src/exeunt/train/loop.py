@@ -167,6 +167,7 @@ class _Plan:
             "in_chans": self.transform.channels,
             "exits": self.config.exit_places,
             "exit_head": self.config.exit_head,
+            **self.config.model_args,
         }
 
     @property
