@@ -29,9 +29,6 @@ from exeunt.errors import ExeuntError
 TRANSFORM = Transform((8, 8))
 AUGMENT = Augment(TRANSFORM)
 
-# Python 3.12 warns of every fork of a process with threads, which torch has.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory) -> list[Sample]:
