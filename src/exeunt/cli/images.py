@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from exeunt.data.source import IMAGE_SUFFIXES
+from exeunt.data.source import IMAGE_SUFFIXES, images_below
 from exeunt.errors import ExeuntError
 
 
@@ -21,7 +21,7 @@ def find_images(names: Iterable[str]) -> list[Path]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if _is_image(file, path)]
+            inside = sorted(images_below(path))
             if not inside:
                 raise ExeuntError(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
             found += inside
@@ -30,8 +30,3 @@ def find_images(names: Iterable[str]) -> list[Path]:
     if not found:
         raise ExeuntError("no images: name files or folders, or `-` for a list of them on stdin")
     return found
-
-
-def _is_image(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return not hidden and file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()

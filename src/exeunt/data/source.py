@@ -142,7 +142,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _folder_samples(root: Path, folder: Path, class_names: tuple[str, ...]) -> tuple[Sample, ...]:
-    files = [_images_below(folder / name) for name in class_names]
+    files = [images_below(folder / name) for name in class_names]
     suffixes = ", ".join(IMAGE_SUFFIXES)
     if not any(files):
         raise ExeuntError(f"{folder}: no images in its class folders ({suffixes})")
@@ -157,7 +157,8 @@ def _folder_samples(root: Path, folder: Path, class_names: tuple[str, ...]) -> t
     return tuple(sorted(samples, key=lambda sample: sample.name))
 
 
-def _images_below(folder: Path) -> list[Path]:
+def images_below(folder: Path) -> list[Path]:
+    """Image files in a folder and the folders below it, in no order; hidden ones are left out."""
     images = []
     for parent, subfolders, files in os.walk(folder):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]

@@ -20,12 +20,12 @@ from torch import nn
 from exeunt.chain import Block, chain_net, taps_by_rule, taps_by_share
 from exeunt.errors import ExeuntError
 from exeunt.models.registry import register_model
-from exeunt.models.sizes import check_sizes
 from exeunt.models.stem import stem_blocks
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import NormAct, make_divisible
 from exeunt.ops.dense import DenseLayer, Transition
 from exeunt.ops.rex import ReX2d
+from exeunt.ops.sizes import require_positive
 
 LAYERS = (6, 12, 24, 16)
 REPLACED_BLOCKS = 2  # what ReX stands in for
@@ -74,7 +74,7 @@ def _build(
     exit_head: str,
     dropout: float,
 ) -> MultiExitNet:
-    check_sizes(layers=layers, growth=growth, width=width)
+    require_positive("DenseNet", layers=layers, growth=growth, width=width)
     if len(layers) <= REPLACED_BLOCKS:
         raise ExeuntError(f"layers={layers!r}; give {REPLACED_BLOCKS + 1} dense blocks or more")
     entry = stem_blocks(stem, in_chans, width)
@@ -190,7 +190,7 @@ def densenetbc_cifar(
     Raises:
         ExeuntError: for a depth, growth, exit or head that cannot be.
     """
-    check_sizes(depth=depth, growth=growth)
+    require_positive("DenseNet", depth=depth, growth=growth)
     if depth < 10 or depth % 6 != 4:
         raise ExeuntError(f"depth={depth!r}; give 6n + 4, such as 40, 100 or 190")
     width = 2 * growth

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from exeunt.chain import Block, chain_net, taps_by_rule
 from exeunt.errors import ExeuntError
 from exeunt.models.registry import register_model
-from exeunt.models.sizes import check_sizes
 from exeunt.models.stem import stem_blocks
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import make_divisible
 from exeunt.ops.residual import BasicBlock
 from exeunt.ops.rex import ReX2d
+from exeunt.ops.sizes import require_positive
 
 LAYERS = (3, 4, 6, 3)
 WIDTHS = (64, 128, 256, 512)
@@ -41,7 +41,7 @@ def _build(
     exit_head: str,
     dropout: float,
 ) -> MultiExitNet:
-    check_sizes(layers=layers, widths=widths)
+    require_positive("ResNet", layers=layers, widths=widths)
     if len(layers) != len(widths) or len(layers) <= replaced:
         raise ExeuntError(
             f"layers={layers!r}, widths={widths!r}; give one of each for every group, and at "

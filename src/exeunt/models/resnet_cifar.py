@@ -16,11 +16,11 @@ from torch import nn
 from exeunt.chain import Block, chain_net, taps_by_rule, taps_by_share
 from exeunt.errors import ExeuntError
 from exeunt.models.registry import register_model
-from exeunt.models.sizes import check_sizes
 from exeunt.models.stem import stem_blocks
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import NormAct
 from exeunt.ops.residual import BasicBlock, PreactBlock
+from exeunt.ops.sizes import require_positive
 
 
 def _build(
@@ -93,7 +93,7 @@ def resnet_cifar(
     Raises:
         ExeuntError: for a depth, width, exit or head that cannot be.
     """
-    check_sizes(depth=depth, width=width)
+    require_positive("ResNet", depth=depth, width=width)
     if depth < 8 or depth % 6 != 2:
         raise ExeuntError(f"depth={depth!r}; give 6n + 2, such as 20, 56 or 110")
     (stem,) = stem_blocks("cifar", in_chans, width)
@@ -128,7 +128,7 @@ def wideresnet_cifar(
     Raises:
         ExeuntError: for a depth, widening, exit or head that cannot be.
     """
-    check_sizes(depth=depth, widen=widen)
+    require_positive("ResNet", depth=depth, widen=widen)
     if depth < 10 or depth % 6 != 4:
         raise ExeuntError(f"depth={depth!r}; give 6n + 4, such as 16, 28 or 40")
     stem = Block("stem", nn.Conv2d(in_chans, 16, 3, padding=1, bias=False), 16)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
 from exeunt.ops.recurrence import CELLS, CellWeights
+from exeunt.ops.sizes import require_map, require_positive
 from exeunt.ops.sweep import Reads, gather, sweep
 
 Padding = Literal["same", "replicate_out"] | int | tuple[int, int]
@@ -177,13 +178,8 @@ class ReX2d(nn.Module):
         use_cols: bool = True,
     ) -> None:
         super().__init__()
-        for name, size in (
-            ("in_channels", in_channels),
-            ("hidden1", hidden1),
-            ("hidden2", hidden2),
-        ):
-            if not isinstance(size, int) or size < 1:
-                raise ExeuntError(f"ReX2d: {name}={size!r}; give a whole number of at least 1")
+        name = type(self).__name__
+        require_positive(name, in_channels=in_channels, hidden1=hidden1, hidden2=hidden2)
         if cell not in CELLS:
             raise ExeuntError(f"ReX2d: unknown cell {cell!r}; one of {', '.join(CELLS)}")
         if not (use_rows or use_global or use_cols):
@@ -263,11 +259,7 @@ class ReX2d(nn.Module):
             ExeuntError: when x is not (N, in_channels, H, W), or is smaller than a patch where
                 the padding does not make up for it.
         """
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ExeuntError(
-                f"ReX2d: got an input of shape {tuple(x.shape)}; "
-                f"expected (N, {self.in_channels}, H, W)"
-            )
+        require_map(type(self).__name__, x, self.in_channels)
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):

@@ -1,17 +1,24 @@
-"""Checks of what operators are given: their sizes, and the maps they read."""
+"""Checks of what operators and builders are given: sizes, and the maps that are read."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
 
 
-def require_positive(operator: str, **sizes: int) -> None:
-    """Raises `ExeuntError` naming the operator and the first size that is no integer above 0."""
+def require_positive(owner: str, **sizes: int | Sequence[int]) -> None:
+    """Raises `ExeuntError` naming the owner and the first size that is no integer above 0.
+
+    A sequence must hold such integers, and at least one.
+    """
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ExeuntError(f"{operator}: {name}={size!r}; give a whole number of at least 1")
+        parts = size if isinstance(size, Sequence) else (size,)
+        if not parts or any(not isinstance(part, int) or part < 1 for part in parts):
+            wanted = "whole numbers" if parts is size else "a whole number"
+            raise ExeuntError(f"{owner}: {name}={size!r}; give {wanted} of at least 1")
 
 
 def require_map(operator: str, x: Tensor, channels: int) -> None:

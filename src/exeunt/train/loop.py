@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def train(
     units = Units.of(plan.splits.train)
     run = Run(out)
     with _reproducible(config):
-        state, plan.exit_macs[:] = _fresh_state(plan)
+        state, exit_macs = _fresh_state(plan)
+        plan = replace(plan, exit_macs=exit_macs)
         run_record = plan.record()
         if run.open(run_record, resume):
             state.load(run.last)
@@ -147,7 +149,7 @@ class _Plan:
     splits: Splits
     transform: Transform
     calibration_hashes: list[str]
-    exit_macs: list[int] = field(default_factory=list)
+    exit_macs: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, config: TrainConfig, source: Source, setting: Setting) -> _Plan:
@@ -170,7 +172,7 @@ class _Plan:
             **self.config.model_args,
         }
 
-    @property
+    @cached_property
     def data(self) -> dict[str, str]:
         samples = [sample for pool in self.source.pools.values() for sample in pool]
         return {
@@ -223,12 +225,12 @@ class _Plan:
         )
 
 
-def _fresh_state(plan: _Plan) -> tuple[TrainState, list[int]]:
+def _fresh_state(plan: _Plan) -> tuple[TrainState, tuple[int, ...]]:
     config = plan.config
     device = usable_device(plan.setting.device)
     torch.manual_seed(config.seed)
     net = create_model(config.model, **plan.arguments)
-    exit_macs = [info.macs for info in net.exit_info(config.image_size)]
+    exit_macs = tuple(info.macs for info in net.exit_info(config.image_size))
     net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     matrices = [p for p in net.parameters() if p.dim() > 1]
     vectors = [p for p in net.parameters() if p.dim() <= 1]
