@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from exeunt.train import TrainConfig
 
 
+# Parameters of `train` that are no keys of a recipe.
+_NOT_SETTINGS = ("data", "out", "recipe", "model_arg", "device", "threads", "workers", "resume")
+
+
 def option(help: str, *names: str) -> Any:
     """An option whose absence leaves the recipe's value, or the default."""
     return typer.Option(*names, help=help, show_default=False)
@@ -40,6 +44,9 @@ def train(
     ] = None,
     epochs: Annotated[int | None, option("Passes over the train split [40].")] = None,
     image_size: Annotated[int | None, option("Height and width of the input [224].")] = None,
+    train_size: Annotated[
+        int | None, option("Height and width of the augmented images [as --image-size].")
+    ] = None,
     batch_size: Annotated[int | None, option("Images of a step [64].")] = None,
     limit: Annotated[
         int | None, option("At most N train and N test images, seeded and stratified.")
@@ -47,7 +54,10 @@ def train(
     exits: Annotated[
         str | None, option('"paper", "all", "last" or block positions, "1,3" [paper].')
     ] = None,
-    exit_head: Annotated[str | None, option("pooled, mixed or rex [pooled].")] = None,
+    exit_head: Annotated[
+        str | None,
+        option("pooled, mixed, rex, conv, or one for each exit, rex,conv [the architecture's]."),
+    ] = None,
     grey: Annotated[bool | None, option("One luma channel.", "--grey/--rgb")] = None,
     lr: Annotated[float | None, option("Peak learning rate [0.05].")] = None,
     warmup_epochs: Annotated[float | None, option("Of linear warm-up [2].")] = None,
@@ -85,33 +95,8 @@ def train(
     Leaves a run folder: best.safetensors (weights, policy, figures), metrics.csv, run.json and
     the state to --resume from. Nothing is tuned on the test images.
     """
-    given = {
-        "model": model,
-        "model_args": _model_args(model_arg) if model_arg else None,
-        "epochs": epochs,
-        "image_size": image_size,
-        "batch_size": batch_size,
-        "limit": limit,
-        "exits": exits,
-        "exit_head": exit_head,
-        "grey": grey,
-        "lr": lr,
-        "warmup_epochs": warmup_epochs,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "clip_norm": clip_norm,
-        "label_smoothing": label_smoothing,
-        "ema_decay": ema_decay,
-        "crop_scale": crop_scale,
-        "flip": flip,
-        "precision": precision,
-        "storage": storage,
-        "seed": seed,
-        "deterministic": deterministic,
-        "calibration_fraction": calibration_fraction,
-        "test_fraction": test_fraction,
-        "data_licence": data_licence,
-    }
+    given = {key: value for key, value in locals().items() if key not in _NOT_SETTINGS}
+    given["model_args"] = _model_args(model_arg) if model_arg else None
     config = _config(recipe, given)
     import torch
 

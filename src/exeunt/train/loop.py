@@ -99,7 +99,7 @@ def train(
             state.load(run.last)
         loader = train_loader(
             units.learnt(plan.splits.train),
-            Augment(plan.transform, (config.crop_scale, 1.0), flip=config.flip),
+            plan.augment,
             batch_size=config.batch_size,
             seed=config.seed,
             workers=setting.workers,
@@ -163,12 +163,18 @@ class _Plan:
         return cls(config, source, setting, spec, splits, transform, hashes)
 
     @property
+    def augment(self) -> Augment:
+        size = self.config.train_size or self.config.image_size
+        transform = replace(self.transform, image_size=(size, size))
+        return Augment(transform, (self.config.crop_scale, 1.0), flip=self.config.flip)
+
+    @property
     def arguments(self) -> dict[str, Any]:
         return {
             "num_classes": len(self.source.class_names) or 1,
             "in_chans": self.transform.channels,
             "exits": self.config.exit_places,
-            "exit_head": self.config.exit_head,
+            **self.config.exit_heads,
             **self.config.model_args,
         }
 
