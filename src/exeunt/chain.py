@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.conv import init_conv_net
-from exeunt.ops.exits import make_exit
+from exeunt.ops.exits import exit_kinds, make_exit
 from exeunt.ops.macs import counting_macs
 
 SDN_SHARES = (0.15, 0.30, 0.45, 0.60, 0.75, 0.90)
@@ -34,21 +34,20 @@ class Block:
 def chain(
     blocks: Sequence[Block],
     exits_after: Iterable[int],
-    make_head: Callable[[int, bool], nn.Module],
+    make_head: Callable[[int, int], nn.Module],
 ) -> list[Stage]:
     """Cuts a chain of blocks into stages, one exit after each block in `exits_after`.
 
     Args:
         blocks: in order; the last always has an exit.
         exits_after: 0-based positions in `blocks`.
-        make_head: called with the channels of the feature and whether it is the last exit.
+        make_head: called with the exit's index and the channels of its feature.
     """
-    last = len(blocks) - 1
-    ends = sorted({*exits_after, last})
+    ends = sorted({*exits_after, len(blocks) - 1})
     stages = []
-    for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False):
+    for k, (start, end) in enumerate(zip([0, *(end + 1 for end in ends)], ends, strict=False)):
         trunk = _nest([(block.name, block.module) for block in blocks[start : end + 1]])
-        stages.append(Stage(trunk, make_head(blocks[end].channels, end == last)))
+        stages.append(Stage(trunk, make_head(k, blocks[end].channels)))
     return stages
 
 
@@ -60,10 +59,10 @@ def chain_net(
     num_classes: int,
     in_chans: int,
     *,
-    exit_head: str,
+    exit_head: str | Sequence[str],
     dropout: float,
 ) -> MultiExitNet:
-    """A freshly initialised network of a chain; its last exit is pooled, behind `dropout`.
+    """A freshly initialised network of a chain.
 
     Args:
         blocks: as `chain` takes them.
@@ -73,19 +72,21 @@ def chain_net(
         candidates: positions in `blocks` after which an exit may be.
         num_classes: K.
         in_chans: channels of the image.
-        exit_head: kind of all exits but the last; see `exeunt.ops.exits`.
+        exit_head: kind of all exits but the last, which is pooled; or the kind of each. See
+            `exeunt.ops.exits`.
         dropout: before the last classifier.
 
     Raises:
         ExeuntError: for an unknown preset, a position out of range or an unknown exit head.
     """
-    stages = chain(
-        blocks,
-        [candidates[place] for place in _places(exits, presets, len(candidates))],
-        lambda channels, last: make_exit(
-            "pooled" if last else exit_head, channels, num_classes, dropout if last else 0.0
-        ),
-    )
+    places = exit_places(exits, presets, len(candidates))
+    ends = {candidates[place] for place in places} | {len(blocks) - 1}
+    kinds = exit_kinds(exit_head, len(ends), last="pooled")
+
+    def make_head(k: int, channels: int) -> nn.Module:
+        return make_exit(kinds[k], channels, num_classes, dropout if k == len(kinds) - 1 else 0.0)
+
+    stages = chain(blocks, ends, make_head)
     net = MultiExitNet(stages, num_classes, in_chans)
     init_conv_net(net)
     return net
@@ -96,7 +97,7 @@ def attach_exits(
     at: Sequence[int | str],
     num_classes: int,
     *,
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     image_shape: tuple[int, int, int] = (3, 64, 64),
 ) -> MultiExitNet:
     """Makes a shallow-deep network of a sequential backbone (Kaya et al. 2019).
@@ -111,7 +112,7 @@ def attach_exits(
             end) or by name, and what lies deeper by its path, such as `"layer2.1"`, where all that
             it lies in are `nn.Sequential`; the last child always gets an exit.
         num_classes: K.
-        exit_head: kind of every exit; see `exeunt.ops.exits`.
+        exit_head: kind of every exit, or of each; see `exeunt.ops.exits`.
         image_shape: (C, H, W) of an image for the dry run that finds the channels.
 
     Raises:
@@ -148,8 +149,9 @@ def attach_exits(
                 )
             blocks.append(Block(name, module, x.shape[1]))
     backbone.train(training)
+    kinds = exit_kinds(exit_head, len({*exits_after, len(blocks) - 1}))
     stages = chain(
-        blocks, exits_after, lambda channels, last: make_exit(exit_head, channels, num_classes)
+        blocks, exits_after, lambda k, channels: make_exit(kinds[k], channels, num_classes)
     )
     return MultiExitNet(stages, num_classes, image_shape[0]).train(training)
 
@@ -259,10 +261,19 @@ def taps_by_share(
     ]
 
 
-def _places(
+def exit_places(
     exits: str | Sequence[int], presets: Mapping[str, Sequence[int]], count: int
 ) -> list[int]:
-    """Positions among `count` candidates that `exits` asks for."""
+    """Positions among `count` candidates that `exits` asks for.
+
+    Args:
+        exits: the name of a preset, or 0-based positions.
+        presets: positions by name.
+        count: of candidates.
+
+    Raises:
+        ExeuntError: for an unknown preset or a position out of range.
+    """
     if isinstance(exits, str):
         if exits not in presets:
             valid = ", ".join(repr(name) for name in presets)

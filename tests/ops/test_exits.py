@@ -5,7 +5,15 @@ import torch
 import torch.nn.functional as F
 
 from exeunt.errors import ExeuntError
-from exeunt.ops.exits import EXIT_HEADS, MixedPoolExit, PooledExit, ReXExit, make_exit
+from exeunt.ops.exits import (
+    EXIT_HEADS,
+    ConvExit,
+    MixedPoolExit,
+    PooledExit,
+    ReXExit,
+    exit_kinds,
+    make_exit,
+)
 
 
 @pytest.mark.parametrize("kind", EXIT_HEADS)
@@ -43,9 +51,34 @@ def test_rex_exit_averages_the_summaries() -> None:
     assert head.classifier.in_features == 64
 
 
+@pytest.mark.parametrize(("size", "width"), [(8, 128), (7, None)])
+def test_conv_exit_is_the_papers_where_their_pooling_fits(size: int, width: int | None) -> None:
+    head = ConvExit(10, 4, width=width).eval()
+    first, second = head.convs
+    x = torch.randn(2, 10, size, size)
+    y = x
+    for layer in (first, second):
+        assert layer.conv.out_channels == (width or 10)
+        y = F.conv2d(y, layer.conv.weight, stride=2, padding=1)
+        y = (y / (1 + layer.norm.eps) ** 0.5).relu()  # fresh norms have mean 0 and variance 1
+    expected = head.classifier(F.avg_pool2d(y, 2).flatten(1))
+    torch.testing.assert_close(head(x), expected)
+
+
+def test_kinds_of_exits() -> None:
+    assert exit_kinds("mixed", 3) == ["mixed", "mixed", "mixed"]
+    assert exit_kinds("mixed", 3, last="pooled") == ["mixed", "mixed", "pooled"]
+    assert exit_kinds(["rex", "conv", "rex"], 3, last="pooled") == ["rex", "conv", "rex"]
+    with pytest.raises(ExeuntError, match="2 kinds for 3 exits"):
+        exit_kinds(("rex", "conv"), 3)
+    for kinds in ("max", ["rex", "max", "rex"]):
+        with pytest.raises(ExeuntError, match=r"'max'; one of pooled"):
+            exit_kinds(kinds, 3)
+
+
 @pytest.mark.parametrize("kind", EXIT_HEADS)
 def test_reset_classifier(kind: str) -> None:
-    head = make_exit(kind, 12, 5).double()
+    head = make_exit(kind, 12, 5).double().eval()
     head.reset_classifier(9)
     out = head(torch.randn(1, 12, 4, 4, dtype=torch.double))
     assert out.shape == (1, 9)
@@ -54,7 +87,7 @@ def test_reset_classifier(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EXIT_HEADS)
 def test_rescale(kind: str) -> None:
-    head = make_exit(kind, 12, 1)
+    head = make_exit(kind, 12, 1).eval()
     torch.nn.init.normal_(head.classifier.bias)
     x = torch.randn(3, 12, 5, 5)
     before = head(x)

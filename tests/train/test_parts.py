@@ -100,7 +100,7 @@ def test_exit_places_that_are_none() -> None:
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("recipes/*.toml")), ids=str)
 def test_every_recipe_is_valid_and_says_what_came_out(path: Path) -> None:
     config = TrainConfig.from_dict(read_recipe(path), str(path))
-    create_model(config.model, 2, exits=config.exit_places, exit_head=config.exit_head)
+    create_model(config.model, 2, exits=config.exit_places, **config.exit_heads)
     header = path.read_text(encoding="utf-8").split("\n\n")[0]
     for word in ("Command:", "Time:", "Result:"):
         assert word in header, f"{path.name}: its header lacks {word}"

@@ -71,6 +71,7 @@ def create_model(
     if info.architecture != name:
         raise ExeuntError(f"weights {str(weights)!r} are of {info.architecture}, not of {name}")
     for key, value in {"in_chans": in_chans, **kwargs}.items():
+        value = list(value) if isinstance(value, tuple) else value  # as the file stores it
         if key not in info.arguments or info.arguments[key] != value:
             raise ExeuntError(
                 f"{key}={value!r} does not go with the weights, made with "

@@ -71,7 +71,7 @@ def _build(
     width: int,
     stem: str,
     exits: str | Sequence[int],
-    exit_head: str,
+    exit_head: str | Sequence[str],
     dropout: float,
 ) -> MultiExitNet:
     require_positive("DenseNet", layers=layers, growth=growth, width=width)
@@ -110,7 +110,7 @@ def densenet121(
     width: int = 64,
     stem: str = "imagenet",
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
 ) -> MultiExitNet:
     """DenseNet-121 as a shallow-deep network: 21 exits, images of 32 px and more.
@@ -124,7 +124,8 @@ def densenet121(
         stem: `"imagenet"` (7x7 and max-pool, both stride 2) or `"cifar"` (3x3, stride 1).
         exits: `"paper"` (21), `"all"` (the same rule over the whole trunk: 30), `"last"` (the
             ordinary network) or 0-based positions among the 58 layers; the last exit always is.
-        exit_head: `"pooled"`, `"mixed"` or `"rex"`, for all exits but the last.
+        exit_head: `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, for all exits but the last; or one
+            of them for each exit, in order.
         dropout: before the last classifier.
 
     Raises:
@@ -145,7 +146,7 @@ def rex_densenet121(
     width: int = 64,
     stem: str = "imagenet",
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
 ) -> MultiExitNet:
     """ReX-DenseNet-121 (ReX paper, Table 2): 21 exits, images of 32 px and more.
@@ -168,7 +169,7 @@ def densenetbc_cifar(
     depth: int = 100,
     growth: int = 12,
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
 ) -> MultiExitNet:
     """DenseNet-BC for CIFAR (Huang et al. 2017), as a shallow-deep network: 7 exits.
@@ -184,7 +185,8 @@ def densenetbc_cifar(
         exits: `"paper"` (six internal ones where shallow-deep networks put theirs, by their share
             of the MACs), `"all"` (after every second layer), `"last"` (the ordinary network) or
             0-based positions among the 3n layers; the last exit always is.
-        exit_head: `"pooled"`, `"mixed"` or `"rex"`, for all exits but the last.
+        exit_head: `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, for all exits but the last; or one
+            of them for each exit, in order.
         dropout: before the last classifier.
 
     Raises:

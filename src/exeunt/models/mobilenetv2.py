@@ -40,7 +40,7 @@ def _build(
     in_chans: int,
     width: float,
     exits: str | Sequence[int],
-    exit_head: str,
+    exit_head: str | Sequence[str],
     dropout: float,
 ) -> MultiExitNet:
     if not width > 0:
@@ -87,7 +87,7 @@ def mobilenetv2(
     *,
     width: float = 1.0,
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.2,
     downsample: str | None = None,
 ) -> MultiExitNet:
@@ -99,7 +99,8 @@ def mobilenetv2(
         width: channel multiplier.
         exits: `"paper"` (6), `"all"` (the same rule over the whole trunk: 9), `"last"` (the
             ordinary network) or 0-based positions among the 17 blocks; the last exit always is.
-        exit_head: `"pooled"`, `"mixed"` or `"rex"`, for all exits but the last.
+        exit_head: `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, for all exits but the last; or one
+            of them for each exit, in order.
         dropout: before the last classifier.
         downsample: what replaces the first three groups, if anything: `"rex"`, `"rnnpool"`,
             `"renet"`, `"rex_renet"`, `"stride"`, `"mixed"`, `"gated"`, `"gfgp"`, `"lift"`,
@@ -119,7 +120,7 @@ def rex_mobilenetv2(
     *,
     width: float = 1.0,
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.2,
 ) -> MultiExitNet:
     """ReX-MobileNetV2 (ReX paper, Table 1): 6 exits, images of 32 px and more.

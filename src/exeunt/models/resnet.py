@@ -38,7 +38,7 @@ def _build(
     widths: Sequence[int],
     stem: str,
     exits: str | Sequence[int],
-    exit_head: str,
+    exit_head: str | Sequence[str],
     dropout: float,
 ) -> MultiExitNet:
     require_positive("ResNet", layers=layers, widths=widths)
@@ -89,7 +89,7 @@ def resnet34(
     widths: Sequence[int] = WIDTHS,
     stem: str = "imagenet",
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
 ) -> MultiExitNet:
     """ResNet-34 as a shallow-deep network: 7 exits, images of 32 px and more.
@@ -102,7 +102,8 @@ def resnet34(
         stem: `"imagenet"` (7x7 and max-pool, both stride 2) or `"cifar"` (3x3, stride 1).
         exits: `"paper"` (7), `"all"` (the same rule over the whole trunk: 8), `"last"` (the
             ordinary network) or 0-based positions among the 16 blocks; the last exit always is.
-        exit_head: `"pooled"`, `"mixed"` or `"rex"`, for all exits but the last.
+        exit_head: `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, for all exits but the last; or one
+            of them for each exit, in order.
         dropout: before the last classifier.
 
     Raises:
@@ -121,7 +122,7 @@ def rex_resnet34(
     widths: Sequence[int] = WIDTHS,
     stem: str = "imagenet",
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
 ) -> MultiExitNet:
     """ReX-ResNet-34 (ReX paper, Table 2): 7 exits, images of 32 px and more.

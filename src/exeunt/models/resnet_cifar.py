@@ -32,7 +32,7 @@ def _build(
     num_classes: int,
     in_chans: int,
     exits: str | Sequence[int],
-    exit_head: str,
+    exit_head: str | Sequence[str],
     dropout: float,
 ) -> MultiExitNet:
     """Stem, three groups of `count` blocks of `width`, `2 * width` and `4 * width`, tail."""
@@ -72,7 +72,7 @@ def resnet_cifar(
     depth: int = 56,
     width: int = 16,
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
 ) -> MultiExitNet:
     """ResNet for CIFAR (He et al. 2016), as a shallow-deep network: 7 exits.
@@ -87,7 +87,8 @@ def resnet_cifar(
         exits: `"paper"` (six internal ones by their share of the MACs), `"all"` (after
             every second block of a group), `"last"` (the ordinary network) or 0-based positions
             among the 3n blocks; the last exit always is.
-        exit_head: `"pooled"`, `"mixed"` or `"rex"`, for all exits but the last.
+        exit_head: `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, for all exits but the last; or one
+            of them for each exit, in order.
         dropout: before the last classifier.
 
     Raises:
@@ -110,7 +111,7 @@ def wideresnet_cifar(
     depth: int = 28,
     widen: int = 10,
     exits: str | Sequence[int] = "paper",
-    exit_head: str = "pooled",
+    exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
 ) -> MultiExitNet:
     """Wide ResNet for CIFAR (Zagoruyko and Komodakis 2016), as a shallow-deep network: 7 exits.
@@ -122,7 +123,8 @@ def wideresnet_cifar(
             32-4 has n = 5, so it is depth 34 here.
         widen: the groups have 16, 32 and 64 times as many channels.
         exits: as in `resnet_cifar`.
-        exit_head: `"pooled"`, `"mixed"` or `"rex"`, for all exits but the last.
+        exit_head: `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, for all exits but the last; or one
+            of them for each exit, in order.
         dropout: before the last classifier.
 
     Raises:

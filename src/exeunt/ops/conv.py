@@ -14,7 +14,7 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution without bias, batch norm, activation.
+    """Convolution, without bias unless asked for, batch norm, activation.
 
     Maps (N, C, H, W) to (N, C', H/s, W/s), rounded up. Parts are named `conv`, `norm` and, unless
     it is None, `act`.
@@ -28,6 +28,7 @@ class ConvNormAct(nn.Sequential):
         stride: int = 1,
         groups: int = 1,
         act: type[nn.Module] | None = nn.ReLU6,
+        bias: bool = False,
     ) -> None:
         parts: list[tuple[str, nn.Module]] = [
             (
@@ -39,7 +40,7 @@ class ConvNormAct(nn.Sequential):
                     stride,
                     padding=kernel_size // 2,
                     groups=groups,
-                    bias=False,
+                    bias=bias,
                 ),
             ),
             ("norm", nn.BatchNorm2d(out_channels)),
@@ -71,6 +72,25 @@ class NormActConv(nn.Sequential):
                 norm=nn.BatchNorm2d(in_channels),
                 act=nn.ReLU(inplace=True),
                 conv=nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=False),
+            )
+        )
+
+
+class BottleneckConv(nn.Sequential):
+    """A 1x1 convolution that narrows, then a 3x3 one, each with batch norm and ReLU.
+
+    The layer of MSDNet and RANet, `reduce` and `conv`: maps (N, C, H, W) to (N, C', H/s, W/s),
+    rounded up, by way of `min(C, factor * C')` channels.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, factor: int = 4
+    ) -> None:
+        inner = min(in_channels, factor * out_channels)
+        super().__init__(
+            OrderedDict(
+                reduce=ConvNormAct(in_channels, inner, act=nn.ReLU),
+                conv=ConvNormAct(inner, out_channels, 3, stride, act=nn.ReLU),
             )
         )
 

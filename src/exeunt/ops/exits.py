@@ -6,13 +6,14 @@ map size and offers `reset_classifier(num_classes)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
+from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.rex import ReX2d
 
 
@@ -113,10 +114,38 @@ class ReXExit(ExitHead):
         return summary.mean((2, 3))
 
 
+class ConvExit(ExitHead):
+    """MSDNet's and RANet's head: two 3x3 convolutions of stride 2, then a global average.
+
+    The average is the papers' pooling wherever that fits (8x8 and 7x7 maps), and takes any size.
+
+    Args:
+        channels: C of the map.
+        num_classes: K.
+        dropout: before the classifier.
+        width: channels of both convolutions; as many as the map has if None.
+    """
+
+    def __init__(
+        self, channels: int, num_classes: int, dropout: float = 0.0, width: int | None = None
+    ) -> None:
+        width = channels if width is None else width
+        super().__init__(width, num_classes, dropout)
+        self.convs = nn.Sequential(
+            ConvNormAct(channels, width, 3, stride=2, act=nn.ReLU),
+            ConvNormAct(width, width, 3, stride=2, act=nn.ReLU),
+        )
+
+    def reduce(self, x: Tensor) -> Tensor:
+        summary: Tensor = self.convs(x)
+        return summary.mean((2, 3))
+
+
 EXIT_HEADS: dict[str, Callable[..., ExitHead]] = {
     "pooled": PooledExit,
     "mixed": MixedPoolExit,
     "rex": ReXExit,
+    "conv": ConvExit,
 }
 
 
@@ -126,6 +155,32 @@ def make_exit(kind: str, channels: int, num_classes: int, dropout: float = 0.0) 
     Raises:
         ExeuntError: when there is no head of that name.
     """
+    _require_kind(kind)
+    return EXIT_HEADS[kind](channels, num_classes, dropout)
+
+
+def exit_kinds(exit_head: str | Sequence[str], count: int, last: str | None = None) -> list[str]:
+    """The kind of each of `count` exits.
+
+    Args:
+        exit_head: one kind for all exits, or one for each.
+        count: E.
+        last: the kind of the last exit, where `exit_head` is one for all.
+
+    Raises:
+        ExeuntError: when a kind is unknown, or there are more or fewer than `count`.
+    """
+    if isinstance(exit_head, str):
+        _require_kind(exit_head)
+        return [exit_head] * (count - 1) + [last or exit_head]
+    kinds = [*exit_head]
+    if len(kinds) != count:
+        raise ExeuntError(f"exit_head: {len(kinds)} kinds for {count} exits; give one for each")
+    for kind in kinds:
+        _require_kind(kind)
+    return kinds
+
+
+def _require_kind(kind: str) -> None:
     if kind not in EXIT_HEADS:
         raise ExeuntError(f"unknown exit head {kind!r}; one of {', '.join(EXIT_HEADS)}")
-    return EXIT_HEADS[kind](channels, num_classes, dropout)
