@@ -113,6 +113,55 @@ def test_exits(name: str, exits: str | list[int], count: int) -> None:
     assert create_model(name + "_035", 3, exits=exits).num_exits == count
 
 
+@torch.no_grad()
+def test_rex_in_any_module() -> None:
+    """Figure 5: maps at the exits are the plain net's; ReX layers fit what they replace."""
+    plain = [(i.channels, i.reduction) for i in create_model("mobilenetv2", 10).exit_info(224)]
+    layers = {  # of module: in and out channels, hidden sizes, patch, stride
+        1: (32, 64, 16, 8, 6, 4),
+        2: (64, 64, 16, 8, 3, 1),
+        3: (64, 96, 24, 12, 3, 1),
+        4: (96, 160, 40, 20, 4, 2),
+        5: (160, 320, 80, 40, 3, 1),
+    }
+    for modules in ((), (1,), (2,), (3,), (4,), (5,), (5, 2), (1, 2, 3, 4, 5)):
+        net = create_model("mobilenetv2", 10, rex_at=modules)
+        assert [(i.channels, i.reduction) for i in net.exit_info(224)] == plain
+        for k, stage in enumerate(net.stages):
+            found = [block for block in stage.trunk.children() if isinstance(block, ReX2d)]
+            assert len(found) == (k + 1 in modules)
+            for rex in found:
+                assert (
+                    rex.in_channels,
+                    rex.out_channels,
+                    rex.hidden1,
+                    rex.hidden2,
+                    rex.patch_size[0],
+                    rex.stride[0],
+                ) == layers[k + 1]
+                if k:
+                    assert len(stage.trunk) == 1
+
+
+def test_rex_in_the_first_module_is_rex_mobilenetv2() -> None:
+    names = list(create_model("mobilenetv2", 10, rex_at=[1], width=0.35).state_dict())
+    assert names == list(create_model("rex_mobilenetv2_035", 10).state_dict())
+
+
+def test_rex_in_chosen_exits() -> None:
+    kinds = ["pooled", "rex", "pooled", "mixed", "conv", "pooled"]
+    net = create_model("mobilenetv2_035", 10, exit_head=kinds)
+    made = [type(stage.exit).__name__ for stage in net.stages]
+    assert made == [
+        "PooledExit",
+        "ReXExit",
+        "PooledExit",
+        "MixedPoolExit",
+        "ConvExit",
+        "PooledExit",
+    ]
+
+
 @pytest.mark.parametrize("name", ["mobilenetv2_035", "rex_mobilenetv2_035"])
 @pytest.mark.parametrize(
     ("image_size", "kwargs"),
@@ -136,12 +185,32 @@ def test_the_contract(name: str, image_size: tuple[int, int], kwargs: dict[str, 
         ({"exits": [-1]}, "no block -1"),
         ({"exit_head": "max"}, "'max'; one of pooled, mixed, rex"),
         ({"width": 0}, "width=0"),
+        ({"exit_head": ["rex"]}, "1 kinds for 6 exits"),
         ({"depth": 3}, "depth"),
     ],
 )
 def test_wrong_arguments(kwargs: dict[str, object], message: str) -> None:
     with pytest.raises(ExeuntError, match=message):
         create_model("rex_mobilenetv2", 10, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"rex_at": (0,)}, "rex_at: no module 0; modules 1 to 5"),
+        ({"rex_at": (1, 6)}, "no module 6"),
+        ({"rex_at": (1,), "downsample": "lift"}, "downsample='lift' and module 1 in rex_at"),
+    ],
+)
+def test_wrong_modules(kwargs: dict[str, object], message: str) -> None:
+    with pytest.raises(ExeuntError, match=message):
+        create_model("mobilenetv2", 10, **kwargs)
+
+
+@pytest.mark.parametrize("modules", [(3,), (1, 2, 4, 5)])
+def test_the_contract_with_rex_in_modules(modules: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    check_model(create_model("mobilenetv2_035", 5, rex_at=modules, exits="all"), (33, 64))
 
 
 def test_state_dict_names_are_stable() -> None:

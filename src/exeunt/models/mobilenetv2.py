@@ -5,13 +5,17 @@ is Table 1 of the ReX paper: one ReX layer replaces the first three groups, 112x
 at 224 px, "after every two blocks" an exit. That rule, read so that it gives the paper's six exits:
 within each group that both variants have, after every second block, and after the only block of a
 one-block group; then the final classifier. (Named `rex_` because timm's ReXNet is another net.)
-Table 3 puts other operators in the place of ReX: `mobilenetv2(downsample="lift")` and so on.
+Table 3 puts other operators in the place of ReX: `mobilenetv2(downsample="lift")` and so on; Figure
+5 puts ReX in other places: `mobilenetv2(rex_at=(3,))`, `mobilenetv2(exit_head=["rex", ...])`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import prod
+
+from torch import nn
 
 from exeunt.chain import Block, chain_net, taps_by_rule
 from exeunt.errors import ExeuntError
@@ -19,6 +23,7 @@ from exeunt.models.downsample import make_downsample
 from exeunt.models.registry import register_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct, InvertedResidual, make_divisible
+from exeunt.ops.rex import ReX2d
 
 # expansion, channels, blocks, stride of the first block
 GROUPS = (
@@ -36,6 +41,7 @@ WIDTHS = {"035": 0.35, "050": 0.5, "075": 0.75, "100": 1.0}
 
 def _build(
     downsample: str | None,
+    rex_at: Sequence[int],
     num_classes: int,
     in_chans: int,
     width: float,
@@ -45,39 +51,66 @@ def _build(
 ) -> MultiExitNet:
     if not width > 0:
         raise ExeuntError(f"width={width!r}; give a number above 0, such as 0.5 or 1.0")
+    rows = [
+        (f"group{g}_block{b}", expansion, make_divisible(base * width), stride if b == 0 else 1)
+        for g, (expansion, base, count, stride) in enumerate(GROUPS)
+        for b in range(count)
+    ]
+    counts = [range(count) for _, _, count, _ in GROUPS]
+    early, ends = taps_by_rule(counts[:REPLACED_GROUPS], 0), taps_by_rule(counts, REPLACED_GROUPS)
+    modules = _modules(rex_at, ends)
+
     channels = make_divisible(32 * width)
     stem = Block("stem", ConvNormAct(in_chans, channels, 3, stride=2), channels)
-    groups: list[list[Block]] = []
+    blocks: list[Block] = []
+    places = {}  # of the plain net's blocks, or of what replaced them
+    at = 0
     if downsample is not None:
-        block = make_downsample(downsample, channels, make_divisible(64 * width))
-        channels = block.channels
-        groups.append([block])
-    for g, (expansion, base, count, stride) in enumerate(GROUPS):
-        if downsample is not None and g < REPLACED_GROUPS:
-            continue
-        group = []
-        for b in range(count):
-            out = make_divisible(base * width)
-            module = InvertedResidual(channels, out, stride if b == 0 else 1, expansion)
-            group.append(Block(f"group{g}_block{b}", module, out))
-            channels = out
-        groups.append(group)
+        blocks.append(make_downsample(downsample, channels, make_divisible(64 * width)))
+        channels = blocks[0].channels
+        at = sum(len(group) for group in counts[:REPLACED_GROUPS])
+        early = []
+    while at < len(rows):
+        name, expansion, out, stride = rows[at]
+        if at in modules:
+            number, last = modules[at]
+            stride = prod(row[3] for row in rows[at : last + 1])
+            name, at, out = f"rex{number}", last, rows[last][2]
+            module: nn.Module = ReX2d(channels, out // 4, out // 8, stride + 2, stride)
+        else:
+            module = InvertedResidual(channels, out, stride, expansion)
+        places[at] = len(blocks)
+        blocks.append(Block(name, module, out))
+        channels = out
+        at += 1
     features = make_divisible(1280 * max(1.0, width))
     head = Block("head", ConvNormAct(channels, features), features)
 
-    blocks = [block for group in groups for block in group]
-    shared = REPLACED_GROUPS if downsample is None else 1
-    presets = {"paper": taps_by_rule(groups, shared), "all": taps_by_rule(groups, 0), "last": []}
+    paper = [places[end] for end in ends]
+    first = [places[end] for end in early] if downsample is None else [0]
     return chain_net(
         [stem, *blocks, head],
         exits,
-        presets,
+        {"paper": paper, "all": [*first, *paper], "last": []},
         range(1, 1 + len(blocks)),
         num_classes,
         in_chans,
         exit_head=exit_head,
         dropout=dropout,
     )
+
+
+def _modules(rex_at: Sequence[int], ends: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Number and last block of every module after the first that ReX replaces, by first block.
+
+    Raises:
+        ExeuntError: for a number that no module has.
+    """
+    spans = {m: (ends[m - 2] + 1, ends[m - 1]) for m in range(2, len(ends) + 1)}
+    bad = [m for m in rex_at if m not in spans and m != 1]
+    if bad:
+        raise ExeuntError(f"rex_at: no module {bad[0]!r}; modules 1 to {len(ends)} can be replaced")
+    return {spans[m][0]: (m, spans[m][1]) for m in rex_at if m in spans}
 
 
 @register_model
@@ -90,6 +123,7 @@ def mobilenetv2(
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.2,
     downsample: str | None = None,
+    rex_at: Sequence[int] = (),
 ) -> MultiExitNet:
     """MobileNetV2 as a shallow-deep network: 6 exits, images of 32 px and more.
 
@@ -106,11 +140,20 @@ def mobilenetv2(
             `"renet"`, `"rex_renet"`, `"stride"`, `"mixed"`, `"gated"`, `"gfgp"`, `"lift"`,
             `"average"` or `"max"` (see `exeunt.models.downsample`). Positions for `exits` are then
             those of `rex_mobilenetv2`.
+        rex_at: modules that one ReX layer each replaces, as in the paper's Figure 5: 1 is the early
+            part, as in `rex_mobilenetv2`; m up to 5 the blocks between exits m - 1 and m. Those
+            keep strides and channels, hidden sizes are an eighth and a quarter of the channels (as
+            in Table 1), and patches overlap by 2 pixels. The replaced blocks count as one position.
 
     Raises:
-        ExeuntError: for a width, an exit, a head or a downsampling operator that is not there.
+        ExeuntError: for a width, an exit, a head, a module or a downsampling operator that is not
+            there, or `downsample` together with module 1.
     """
-    return _build(downsample, num_classes, in_chans, width, exits, exit_head, dropout)
+    if 1 in rex_at:
+        if downsample is not None:
+            raise ExeuntError(f"downsample={downsample!r} and module 1 in rex_at; give one of them")
+        downsample = "rex"
+    return _build(downsample, rex_at, num_classes, in_chans, width, exits, exit_head, dropout)
 
 
 @register_model
@@ -130,7 +173,7 @@ def rex_mobilenetv2(
     Arguments and errors as `mobilenetv2`; the positions for `exits` are ReX, 0, then the 11 blocks;
     `"all"` adds an exit behind ReX itself (7).
     """
-    return _build("rex", num_classes, in_chans, width, exits, exit_head, dropout)
+    return _build("rex", (), num_classes, in_chans, width, exits, exit_head, dropout)
 
 
 for _tag, _width in WIDTHS.items():
