@@ -229,23 +229,6 @@ def test_state_dict_names_are_stable() -> None:
     assert len(names) == 236
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("name", ["mobilenetv2_035", "rex_mobilenetv2_035"])
-def test_stages_export_with_a_dynamic_batch(name: str) -> None:
-    net = create_model(name, 4).eval()
-    batch = torch.export.Dim("batch", min=2, max=64)
-    x = torch.randn(5, 3, 64, 64)
-    state = net.begin(x)
-    for k, stage in enumerate(net.stages):
-        shapes = {"state": tuple({0: batch} for _ in state)}
-        program = torch.export.export(stage, state, dynamic_shapes=shapes)
-        logits, moved = net.step(k, state)
-        fewer = tuple(part[:2] for part in state)
-        torch.testing.assert_close(program.module()(*fewer)[0], net.step(k, fewer)[0])
-        torch.testing.assert_close(program.module()(*state)[0], logits)
-        state = moved
-
-
 def test_the_registry_lists_them() -> None:
     assert list_models("rex_mobile*") == [
         "rex_mobilenetv2",

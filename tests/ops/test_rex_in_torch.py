@@ -98,7 +98,6 @@ def test_compiles() -> None:  # in pieces: Dynamo will not look into an nn.GRU u
     assert_compiled_is_the_same(make(3, 4, 2, 3, 2), backend="aot_eager")
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiles_as_one_graph(backend: str) -> None:
     with torch._dynamo.config.patch(allow_rnn=True):
