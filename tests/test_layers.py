@@ -14,7 +14,7 @@ LAYERS = (
     ("ops",),
     ("net",),
     ("chain", "contract"),
-    ("models", "policies", "data"),
+    ("models", "policies", "data", "backbone"),
     ("inference",),
     ("evaluate",),
     ("calibrate",),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from exeunt.chain import attach_exits
+from exeunt.backbone import attach_exits
 from exeunt.contract import check_model
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet, Stage
@@ -185,8 +185,8 @@ def test_reset_exits_changes_nothing_when_one_exit_cannot() -> None:
         (nested_backbone(), ["layer3.0"], "no child 'layer3.0'.*names conv1, relu, layer1, layer2"),
         (nested_backbone(), ["layer2.1.0.weight"], "inside 'layer2.1.0', a Conv2d, which does not"),
         (nested_backbone(), ["layer1.0.0"], "inside 'layer1.0', a Residual.*after 'layer1.0'"),
-        (Residual(nn.Conv2d(3, 3, 1)), [0], "backbone is a Residual; give an nn.Sequential"),
-        (nn.Conv2d(3, 3, 1), [0], "backbone is a Conv2d; give an nn.Sequential"),
+        (Residual(nn.Conv2d(3, 3, 1)), [0], "backbone .Residual. does not run its children"),
+        (nn.Conv2d(3, 3, 1), [0], "backbone .Conv2d. has no children"),
     ],
 )
 def test_attach_exits_refuses(backbone: nn.Sequential, at: list[int | str], message: str) -> None:

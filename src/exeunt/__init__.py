@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from exeunt.backbone import attach_exits
     from exeunt.calibrate import choose_policy
-    from exeunt.chain import attach_exits
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
     from exeunt.evaluate import ExitTable, exit_rows, record, replay, sweep
@@ -60,8 +60,8 @@ __all__ = [
 ]
 
 _NAMES = {
+    "backbone": ("attach_exits",),
     "calibrate": ("choose_policy",),
-    "chain": ("attach_exits",),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
     "evaluate": ("ExitTable", "exit_rows", "record", "replay", "sweep"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet, Stage
@@ -90,116 +90,6 @@ def chain_net(
     net = MultiExitNet(stages, num_classes, in_chans)
     init_conv_net(net)
     return net
-
-
-def attach_exits(
-    backbone: nn.Sequential,
-    at: Sequence[int | str],
-    num_classes: int,
-    *,
-    exit_head: str | Sequence[str] = "pooled",
-    image_shape: tuple[int, int, int] = (3, 64, 64),
-) -> MultiExitNet:
-    """Makes a shallow-deep network of a sequential backbone (Kaya et al. 2019).
-
-    The backbone's modules are used, not copied, and keep their names behind `stages.K.trunk.`. It
-    ends in a feature map; its own classifier, if it has one, is left out by the caller
-    (`backbone[:-1]`), since every exit brings one.
-
-    Args:
-        backbone: its children are the blocks, each mapping one (N, C, H, W) to another.
-        at: modules after which a net may stop: children by position (0-based, negative from the
-            end) or by name, and what lies deeper by its path, such as `"layer2.1"`, where all that
-            it lies in are `nn.Sequential`; the last child always gets an exit.
-        num_classes: K.
-        exit_head: kind of every exit, or of each; see `exeunt.ops.exits`.
-        image_shape: (C, H, W) of an image for the dry run that finds the channels.
-
-    Raises:
-        ExeuntError: for a backbone that is not an `nn.Sequential`, a tap that does not exist or
-            lies in something else than `nn.Sequential`, or a block that does not put out one
-            (N, C, H, W) map.
-    """
-    if not _is_sequential(backbone):
-        raise ExeuntError(
-            f"attach_exits: the backbone is a {type(backbone).__name__}; give an nn.Sequential of "
-            "its children in the order they run, nn.Sequential(OrderedDict(name=child, ...))"
-        )
-    if not len(backbone):
-        raise ExeuntError("attach_exits: the backbone has no children to put exits after")
-    paths = [_path(backbone, tap) for tap in at]
-    links = list(_links(backbone, paths))
-    exits_after = [
-        max(i for i, (name, _) in enumerate(links) if f"{name}.".startswith(f"{path}."))
-        for path in paths
-    ]
-    training = backbone.training
-    backbone.eval()
-    reference = next(backbone.parameters(), torch.empty(0))
-    x = reference.new_zeros(1, *image_shape)
-    blocks = []
-    with torch.no_grad():
-        for name, module in links:
-            x = module(x)
-            if not isinstance(x, Tensor) or x.dim() != 4:
-                got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-                raise ExeuntError(
-                    f"attach_exits: {name!r} ({type(module).__name__}) puts out {got}; every "
-                    "child must put out one map (N, C, H, W). Leave a classifier out"
-                )
-            blocks.append(Block(name, module, x.shape[1]))
-    backbone.train(training)
-    kinds = exit_kinds(exit_head, len({*exits_after, len(blocks) - 1}))
-    stages = chain(
-        blocks, exits_after, lambda k, channels: make_exit(kinds[k], channels, num_classes)
-    )
-    return MultiExitNet(stages, num_classes, image_shape[0]).train(training)
-
-
-def _is_sequential(module: nn.Module) -> bool:
-    return type(module).forward is nn.Sequential.forward
-
-
-def _path(backbone: nn.Sequential, tap: int | str) -> str:
-    """The name of what a tap asks for, as in `named_modules`."""
-    parent: nn.Module = backbone
-    names = list(parent._modules)
-    if isinstance(tap, int):
-        if -len(names) <= tap < len(names):
-            return names[tap]
-        raise ExeuntError(_no_child(tap, "", names))
-    path = ""
-    for part in tap.split("."):
-        if not _is_sequential(parent):
-            raise ExeuntError(
-                f"attach_exits: {tap!r} lies inside {path!r}, a {type(parent).__name__}, which "
-                f"does not run its children one after the other; put the exit after {path!r}"
-            )
-        if part not in (names := list(parent._modules)):
-            raise ExeuntError(_no_child(tap, path, names))
-        path = f"{path}.{part}" if path else part
-        parent = backbone.get_submodule(path)
-    return tap
-
-
-def _no_child(tap: int | str, parent: str, names: Sequence[str]) -> str:
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    if parent:
-        return f"attach_exits: no module {tap!r}; {parent!r} has {shown}"
-    return f"attach_exits: no child {tap!r}; positions 0 to {len(names) - 1}, names {shown}"
-
-
-def _links(
-    parent: nn.Module, paths: Sequence[str], prefix: str = ""
-) -> Iterator[tuple[str, nn.Module]]:
-    """Names and modules in the order they run; only what some path leads into is taken apart."""
-    for name, child in parent._modules.items():  # named_children leaves out a module used twice
-        assert child is not None
-        inside = f"{prefix}{name}."
-        if any(path.startswith(inside) for path in paths):
-            yield from _links(child, paths, inside)
-        else:
-            yield prefix + name, child
 
 
 def _nest(links: Sequence[tuple[str, nn.Module]]) -> nn.Sequential:

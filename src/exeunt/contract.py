@@ -81,6 +81,7 @@ def _check_steps(net: MultiExitNet, x: Tensor, logits: list[Tensor], tolerance: 
             state = tuple(part[1:] for part in state)
 
 
+@torch.enable_grad()
 def _check_gradients(net: MultiExitNet, x: Tensor) -> None:
     net.train()
     net.zero_grad(set_to_none=True)

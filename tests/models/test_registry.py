@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from exeunt.chain import attach_exits
+from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model, list_models, register_model, registry
 from exeunt.net import MultiExitNet

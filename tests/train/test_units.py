@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from exeunt.chain import attach_exits
+from exeunt.backbone import attach_exits
 from exeunt.data import Sample
 from exeunt.errors import ExeuntError
 from exeunt.train.units import Units
