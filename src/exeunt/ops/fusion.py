@@ -1,0 +1,210 @@
+"""RANet's blocks (Yang et al. 2020): dense, and fused with a sub-network of lower resolution.
+
+In both, a layer puts new channels behind those it reads, so the features x_0 to x_L of a block of L
+layers are channel prefixes of one tensor, as long as the resolution stays. Blocks return that one
+tensor, and whoever reads an x_j takes its first channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exeunt.errors import ExeuntError
+from exeunt.ops.conv import BottleneckConv, ConvNormAct
+
+
+def share_of(channels: int, share: float) -> int:
+    """A share of channels, rounded down.
+
+    Raises:
+        ExeuntError: when no channel is left.
+    """
+    part = math.floor(channels * share)
+    if part < 1:
+        raise ExeuntError(f"a share of {share!r} leaves none of {channels} channels; give more")
+    return part
+
+
+def resize(x: Tensor, size: torch.Size) -> Tensor:
+    """Bilinear interpolation with aligned corners: (N, C, H, W) to (N, C, *size)."""
+    if x.shape[2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+def _first(x: Tensor, channels: int) -> Tensor:
+    return x if x.shape[1] == channels else x[:, :channels]
+
+
+class DenseBlock(nn.Module):
+    """L bottleneck layers, each of which reads all before it, and a transition (1x1) or none.
+
+    Args:
+        in_channels: C of x_0.
+        growth: channels that a layer adds.
+        depth: L.
+        factor: of the layers' bottlenecks.
+        reduction: share of the channels that the transition keeps; no transition if None.
+
+    Attributes:
+        channels: of x_0 to x_L.
+        out_channels: of what the next block reads.
+
+    Raises:
+        ExeuntError: when the transition keeps no channel.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        growth: int,
+        depth: int,
+        factor: int = 4,
+        reduction: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.channels = [in_channels + j * growth for j in range(depth + 1)]
+        self.layers = nn.ModuleList(
+            BottleneckConv(channels, growth, factor=factor) for channels in self.channels[:-1]
+        )
+        self.transition, self.out_channels = _transition(self.channels[-1], reduction)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Maps x_0, (N, C, H, W), to x_L, (N, C + L * growth, H, W).
+
+        With a transition returns two maps, x_L and its transition.
+        """
+        for layer in self.layers:
+            x = torch.cat((x, layer(x)), 1)
+        return (x,) if self.transition is None else (x, self.transition(x))
+
+
+class FusionLayer(nn.Module):
+    """Puts `growth` channels behind those it reads, some made from a map of lower resolution.
+
+    Args:
+        in_channels: C of the own map.
+        low_channels: C of the low one.
+        growth: channels that are added.
+        share: the part of them, rounded down, that comes from the low map.
+        stride: of the own part's convolution.
+        factor: of the own part's bottleneck.
+        low_factor: of the low part's.
+
+    Raises:
+        ExeuntError: when no channel would come from the low map.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        low_channels: int,
+        growth: int,
+        share: float = 0.25,
+        stride: int = 1,
+        factor: int = 4,
+        low_factor: int = 4,
+    ) -> None:
+        super().__init__()
+        part = share_of(growth, share)
+        self.own = BottleneckConv(in_channels, growth - part, stride, factor)
+        self.low = BottleneckConv(low_channels, part, factor=low_factor)
+
+    def forward(self, x: Tensor, low: Tensor) -> Tensor:
+        """Maps x (N, C, H, W) and low (N, C', H', W') to (N, C + growth, H/s, W/s), rounded up.
+
+        The order is x, low, own. The low map is convolved at its own size, then resized.
+        """
+        own = self.own(x)
+        size = own.shape[2:]
+        return torch.cat((resize(x, size), resize(self.low(low), size), own), 1)
+
+
+class FusionBlock(nn.Module):
+    """Fusion layers, one for each layer of the low block, and a transition (1x1) or none.
+
+    Args:
+        in_channels: C of x_0.
+        low_channels: of low_0 to low_L, the features of the block of lower resolution.
+        growth: channels that a layer adds.
+        share: the part of every layer's channels that comes from the low block, and what `merge`
+            adds to x_L at the end, in x_L's channels.
+        down: whether the last layer halves the resolution, and all of x_L with it.
+        factor: of the layers' bottlenecks in their own part.
+        low_factor: of those in their low part.
+        reduction: share of the channels that the transition keeps; no transition if None.
+
+    Attributes:
+        channels: of x_0 to x_L.
+        out_channels: of what the next block reads.
+
+    Raises:
+        ExeuntError: when a share leaves no channel.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        low_channels: Sequence[int],
+        growth: int,
+        share: float = 0.25,
+        down: bool = False,
+        factor: int = 4,
+        low_factor: int = 4,
+        reduction: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.low_channels = [*low_channels]
+        depth = len(self.low_channels) - 1
+        self.channels = [in_channels + j * growth for j in range(depth + 1)]
+        self.down = down
+        self.layers = nn.ModuleList(
+            FusionLayer(
+                self.channels[j],
+                self.low_channels[j],
+                growth,
+                share,
+                stride=2 if down and j == depth - 1 else 1,
+                factor=factor,
+                low_factor=low_factor,
+            )
+            for j in range(depth)
+        )
+        merged = share_of(self.channels[-1], share)
+        self.merge = ConvNormAct(self.low_channels[-1], merged, act=nn.ReLU)
+        self.transition, self.out_channels = _transition(self.channels[-1] + merged, reduction)
+
+    def forward(self, x: Tensor, low: Tensor, last: Tensor) -> tuple[Tensor, ...]:
+        """The maps that later blocks read, the next block's x_0 last.
+
+        Args:
+            x: x_0, (N, C, H, W).
+            low: a map whose first channels are low_0 to low_{L-1}, of any size.
+            last: a map whose first channels are low_L; it may be `low`.
+
+        Returns:
+            x_{L-1}, if the last layer halves the resolution; x_L and the output, or where the
+            output is no transition of x_L but begins with it, the output alone.
+        """
+        *layers, final = self.layers
+        for layer, channels in zip(layers, self.low_channels, strict=False):
+            x = layer(x, _first(low, channels))
+        y = final(x, _first(low, self.low_channels[-2]))
+        merged = self.merge(_first(last, self.low_channels[-1]))
+        out = torch.cat((y, resize(merged, y.shape[2:])), 1)
+        before = (x,) if self.down else ()
+        if self.transition is None:
+            return (*before, out)
+        return (*before, y, self.transition(out))
+
+
+def _transition(channels: int, reduction: float | None) -> tuple[ConvNormAct | None, int]:
+    if reduction is None:
+        return None, channels
+    kept = share_of(channels, reduction)
+    return ConvNormAct(channels, kept, act=nn.ReLU), kept
