@@ -24,10 +24,9 @@ def reference_macs() -> Callable[..., list[float]]:
     def count(net: MultiExitNet, size: int, *, bare: bool = False) -> list[float]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], out: Tensor) -> None:
             nonlocal total
-            pixels = math.prod(out.shape[2:])
             if isinstance(module, nn.Conv2d):
                 per_value = module.in_channels * math.prod(module.kernel_size) // module.groups
-                total += out.shape[1] * pixels * per_value
+                total += out.numel() * per_value
             elif isinstance(module, nn.Linear):
                 total += module.in_features * module.out_features + module.out_features
                 total += 0 if bare else 4 * module.in_features  # behind a 2x2 pooling
