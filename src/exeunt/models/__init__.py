@@ -9,6 +9,7 @@ from exeunt.errors import ExeuntError
 from exeunt.models import (  # noqa: F401  registers their networks
     densenet,
     mobilenetv2,
+    msdnet,
     ranet,
     resnet,
     resnet_cifar,

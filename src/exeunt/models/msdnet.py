@@ -1,0 +1,304 @@
+"""MSDNet (Huang et al. 2018), plain and with ReX in place of its finest scale.
+
+Maps of several scales grow side by side, layer by layer (`exeunt.models.grid`). A layer adds
+`growth * factor` channels to each scale's map: at the finest scale from that map, at the others
+half from it and half, with stride 2, from the finer one. An exit after each block of layers reads
+the coarsest map. The state is one map of each scale that later stages read, finest first.
+
+`lazy` nets (the authors' "lazy evaluation") make a map only when an exit is reached that it
+contributes to; the published code makes all maps of a block before its exit. Logits, parameters and
+the cost of the last exit are the same, the first exits are cheaper.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
+
+from torch import nn
+
+from exeunt.chain import exit_places
+from exeunt.errors import ExeuntError
+from exeunt.models.grid import Grid, Node
+from exeunt.models.registry import register_model
+from exeunt.net import MultiExitNet, Stage
+from exeunt.ops.conv import ConvNormAct, init_conv_net
+from exeunt.ops.exits import ConvExit, ExitHead, exit_kinds, make_exit
+from exeunt.ops.multiscale import ScaleLayer, ScaleStep, ScaleTrunk
+from exeunt.ops.rex import ReX2d
+from exeunt.ops.sizes import require_positive
+
+CIFAR_EXIT_WIDTH = 128
+IMAGENET_STEPS = {
+    "msdnet_imagenet": 4,
+    "msdnet_imagenet_step5": 5,
+    "msdnet_imagenet_step6": 6,
+    "msdnet_imagenet_step7": 7,
+}
+
+
+def _block_layers(base: int, step: int, blocks: int, mode: str) -> list[int]:
+    """How many layers each block has."""
+    require_positive("MSDNet", base=base, step=step, blocks=blocks)
+    if mode == "even":
+        return [base] + [step] * (blocks - 1)
+    if mode == "lin_grow":
+        return [base] + [step * b + 1 for b in range(1, blocks)]
+    raise ExeuntError(f"mode={mode!r}; one of 'even', 'lin_grow'")
+
+
+def _widths(grid: Grid, width: int, growth: int, reduction: float) -> list[int]:
+    """Channels after layer 0, 1, ... N at a scale whose factor is 1."""
+    if not 0 < reduction <= 1:
+        raise ExeuntError(f"reduction={reduction!r}; give a share above 0 and at most 1")
+    widths = [width]
+    for layer in range(1, len(grid.surviving)):
+        grown = widths[-1] + growth
+        widths.append(int(reduction * grown) if layer in grid.transitions else grown)
+        if widths[-1] < 1:
+            raise ExeuntError(
+                f"reduction={reduction!r} leaves none of {grown} channels at layer {layer}; give "
+                "a larger share"
+            )
+    return widths
+
+
+def _build(
+    first: nn.Module,
+    block_layers: Sequence[int],
+    num_classes: int,
+    in_chans: int,
+    width: int,
+    growth: int,
+    factors: Sequence[int],
+    prune: str,
+    reduction: float,
+    lazy: bool,
+    exits: str | Sequence[int],
+    exit_head: str | Sequence[str],
+    exit_width: int | None,
+    dropout: float,
+) -> MultiExitNet:
+    """The network behind `first`, which makes the finest of the first maps from the image."""
+    if any(growth * factor % 2 for factor in factors[1:]):
+        raise ExeuntError(
+            f"growth={growth!r}, factors={tuple(factors)!r}; growth * factor must be even at every "
+            "scale but the finest: half comes from the finer scale"
+        )
+    if exit_width is not None:
+        require_positive("MSDNet", exit_width=exit_width)
+    grid = Grid.pruned(sum(block_layers), len(factors), prune)
+    widths = _widths(grid, width, growth, reduction)
+
+    def make(node: Node) -> ScaleStep:
+        layer, scale = node
+        reads = grid.reads(node)
+        channels = [widths[there] * factors[at] for there, at in reads if at >= 0]
+        if not channels:
+            module = first
+        elif layer == 0:
+            out = width * factors[scale]
+            module = ConvNormAct(channels[0], out, 3, stride=2, act=nn.ReLU)
+        else:
+            module = ScaleLayer(
+                channels[0],
+                growth * factors[scale],
+                factors[scale],
+                (channels[1], factors[scale - 1]) if len(reads) == 2 else None,
+                widths[layer] * factors[scale] if layer in grid.transitions else None,
+            )
+        name = f"scale{scale}_layer{layer}"
+        return ScaleStep(name, module, tuple(at for _, at in reads), scale)
+
+    blocks = range(len(block_layers))
+    presets: dict[str, Sequence[int]] = {"paper": blocks, "all": blocks, "last": []}
+    places = exit_places(exits, presets, len(blocks))
+    reached = list(accumulate(block_layers))
+    ends = [reached[place] for place in sorted({*places, blocks[-1]})]
+    kinds = exit_kinds(exit_head, len(ends), last="conv")
+    stages = []
+    for k, plan in enumerate(grid.stages(ends, lazy)):
+        trunk = ScaleTrunk(map(make, plan.nodes), plan.takes, plan.gives)
+        channels = widths[ends[k]] * factors[-1]
+        drop = dropout if k == len(ends) - 1 else 0.0
+        head: ExitHead
+        if kinds[k] == "conv":
+            head = ConvExit(channels, num_classes, drop, width=exit_width)
+        else:
+            head = make_exit(kinds[k], channels, num_classes, drop)
+        stages.append(Stage(trunk, head))
+    net = MultiExitNet(stages, num_classes, in_chans)
+    init_conv_net(net)
+    return net
+
+
+@register_model
+def msdnet(
+    num_classes: int = 1000,
+    in_chans: int = 3,
+    *,
+    base: int = 4,
+    step: int = 2,
+    blocks: int = 10,
+    mode: str = "even",
+    width: int = 16,
+    growth: int = 6,
+    factors: Sequence[int] = (1, 2, 4),
+    prune: str = "max",
+    reduction: float = 0.5,
+    stem: str = "cifar",
+    lazy: bool = True,
+    exits: str | Sequence[int] = "paper",
+    exit_head: str | Sequence[str] = "conv",
+    exit_width: int | None = None,
+    dropout: float = 0.0,
+) -> MultiExitNet:
+    """MSDNet (Huang et al. 2018), an exit after every block.
+
+    Defaults are the CIFAR network for anytime prediction. Images may be of any size. The finest of
+    the first maps is as large as the image with the CIFAR stem, and a quarter as high and wide with
+    the ImageNet stem; every further scale halves that, rounded up.
+
+    Args:
+        num_classes: K.
+        in_chans: channels of the image.
+        base: layers of the first block.
+        step: layers of every other block.
+        blocks: how many.
+        mode: `"even"`, or `"lin_grow"`: block b = 2, 3, ... has `step * (b - 1) + 1` layers.
+        width: channels of the first maps, times the scale's factor.
+        growth: channels that a layer adds, times the scale's factor; half of them come from the
+            finer scale, so that all but the finest scale must get an even number.
+        factors: one for each scale, finest first; of its channels and of its bottlenecks.
+        prune: when scales are dropped and channels narrowed: `"max"` drops one after every
+            `ceil(N / S)` of N layers and narrows there; `"min"` drops only what no exit can see,
+            and narrows after a third and two thirds.
+        reduction: share of the channels that is kept where they are narrowed.
+        stem: `"cifar"` (3x3, stride 1) or `"imagenet"` (7x7 and max-pool, both stride 2).
+        lazy: make each map when the first exit needs it; if not, before the exit of its block, as
+            published code does. The same network, with the same cost at the last exit.
+        exits: `"paper"` or `"all"` (after every block), `"last"` (the ordinary network) or 0-based
+            positions among the blocks; the last exit always is.
+        exit_head: `"conv"` (the paper's), `"pooled"`, `"mixed"` or `"rex"`, for all exits but the
+            last, which is the paper's; or one of them for each exit, in order.
+        exit_width: channels inside the paper's exits; if None, as published: 128 with the CIFAR
+            stem, as many as the map has with the ImageNet stem.
+        dropout: before the last classifier.
+
+    Raises:
+        ExeuntError: for sizes, a mode, a way to prune, a stem, an exit or a head that cannot be.
+    """
+    block_layers = _block_layers(base, step, blocks, mode)
+    require_positive("MSDNet", width=width, growth=growth, factors=factors)
+    channels = width * factors[0]
+    first: nn.Module
+    if stem == "cifar":
+        first = ConvNormAct(in_chans, channels, 3, act=nn.ReLU)
+        exit_width = CIFAR_EXIT_WIDTH if exit_width is None else exit_width
+    elif stem == "imagenet":
+        first = _large_stem(in_chans, channels, pool=nn.MaxPool2d(3, stride=2, padding=1))
+    else:
+        raise ExeuntError(f"stem={stem!r}; one of 'cifar', 'imagenet'")
+    return _build(
+        first,
+        block_layers,
+        num_classes,
+        in_chans,
+        width,
+        growth,
+        factors,
+        prune,
+        reduction,
+        lazy,
+        exits,
+        exit_head,
+        exit_width,
+        dropout,
+    )
+
+
+@register_model
+def rex_msdnet(
+    num_classes: int = 1000,
+    in_chans: int = 3,
+    *,
+    base: int = 2,
+    step: int = 2,
+    blocks: int = 6,
+    mode: str = "even",
+    width: int = 32,
+    growth: int = 12,
+    factors: Sequence[int] = (2, 4, 4),
+    prune: str = "max",
+    reduction: float = 0.5,
+    lazy: bool = True,
+    exits: str | Sequence[int] = "paper",
+    exit_head: str | Sequence[str] = "conv",
+    exit_width: int | None = None,
+    dropout: float = 0.0,
+) -> MultiExitNet:
+    """ReX-MSDNet (ReX paper, Table 2): 6 exits.
+
+    A 7x7 convolution of stride 2 to `width` channels and one ReX layer (6x6 patches, stride 4, a
+    first hidden size of 16) make the finest of the first maps, 28x28x64 at 224 px. They take the
+    place of the ImageNet net's pooling and of its finest scale, 56x56. The paper does not say which
+    MSDNet it starts from or where ReX goes; these defaults give its 6 exits and 12.7 M parameters,
+    but 532 M MACs at the last exit for its 0.28 G.
+
+    Arguments and errors as `msdnet`; `width * factors[0]`, ReX's channels, is a multiple of 8.
+    """
+    block_layers = _block_layers(base, step, blocks, mode)
+    require_positive("MSDNet", width=width, growth=growth, factors=factors)
+    channels = width * factors[0]
+    if channels % 8:
+        raise ExeuntError(
+            f"width={width!r}, factors={tuple(factors)!r}; width times the finest scale's factor "
+            f"is ReX's number of channels, {channels}, and must be a multiple of 8"
+        )
+    layer = ReX2d(width, hidden1=16, hidden2=channels // 8, patch_size=6, stride=4)
+    return _build(
+        _large_stem(in_chans, width, rex=layer),
+        block_layers,
+        num_classes,
+        in_chans,
+        width,
+        growth,
+        factors,
+        prune,
+        reduction,
+        lazy,
+        exits,
+        exit_head,
+        exit_width,
+        dropout,
+    )
+
+
+def _large_stem(in_chans: int, channels: int, **then: nn.Module) -> nn.Module:
+    """A 7x7 convolution of stride 2, with a bias as in published code, and what follows it."""
+    conv = ConvNormAct(in_chans, channels, 7, stride=2, act=nn.ReLU, bias=True)
+    return nn.Sequential(OrderedDict(stem=conv, **then))
+
+
+register_model(partial(msdnet, base=4, step=2, blocks=10), name="msdnet_cifar")
+for _blocks in (5, 7):
+    register_model(
+        partial(msdnet, base=1, step=1, blocks=_blocks, mode="lin_grow"),
+        name=f"msdnet_cifar_batch{_blocks}",
+    )
+for _name, _step in IMAGENET_STEPS.items():
+    register_model(
+        partial(
+            msdnet,
+            base=_step,
+            step=_step,
+            blocks=5,
+            width=32,
+            growth=16,
+            factors=(1, 2, 4, 4),
+            stem="imagenet",
+        ),
+        name=_name,
+    )
