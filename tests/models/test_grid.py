@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from exeunt.errors import ExeuntError
-from exeunt.models.grid import Grid, Node, StagePlan
+from exeunt.models.grid import Grid, Node
 
 WAYS = list(itertools.product(("max", "min"), (True, False)))
 
@@ -37,8 +37,8 @@ def some_exits(layers: int) -> list[list[int]]:
     return [list(range(1, layers + 1)), sorted({(layers + 2) // 3, layers}), [layers]]
 
 
-def plans(prune: str, lazy: bool) -> Iterator[tuple[Grid, list[int], list[StagePlan]]]:
-    """Grids of all small sizes, some exits, and what the stages do."""
+def plans(prune: str, lazy: bool) -> Iterator[tuple[Grid, list[int], list[list[Node]]]]:
+    """Grids of all small sizes, some exits, and what the stages make."""
     for layers, scales in itertools.product(range(1, 10), range(1, 5)):
         grid = Grid.pruned(layers, scales, prune)
         for ends in some_exits(layers):
@@ -69,16 +69,13 @@ def test_transitions() -> None:
 @pytest.mark.parametrize(("prune", "lazy"), WAYS)
 def test_the_latest_map_of_each_scale_is_the_one_that_is_read(prune: str, lazy: bool) -> None:
     for grid, ends, stages in plans(prune, lazy):
-        state: dict[int, Node] = {-1: (0, -1)}
-        for end, plan in zip(ends, stages, strict=True):
-            latest = {scale: state[scale] for scale in plan.takes}
-            for node in plan.nodes:
+        latest: dict[int, Node] = {-1: (0, -1)}
+        for end, made in zip(ends, stages, strict=True):
+            for node in made:
                 for source in grid.reads(node):
                     assert latest[source[1]] == source
                 latest[node[1]] = node
-            state = {scale: latest[scale] for scale in plan.gives}
-            assert list(plan.gives) == sorted(plan.gives)
-            assert latest[plan.gives[-1]] == (end, grid.scales - 1), "what the exit reads"
+            assert latest[grid.scales - 1] == (end, grid.scales - 1), "what the exit reads"
 
 
 @pytest.mark.parametrize(("prune", "lazy"), WAYS)
@@ -99,29 +96,13 @@ def test_every_map_is_made_once_and_for_an_exit(prune: str, lazy: bool) -> None:
     for grid, ends, stages in plans(prune, lazy):
         everything = contributing(grid, ends[-1])
         made: set[Node] = set()
-        for end, plan in zip(ends, stages, strict=True):
-            assert len(set(plan.nodes)) == len(plan.nodes)
-            assert not made & set(plan.nodes)
-            made |= set(plan.nodes)
+        for end, nodes in zip(ends, stages, strict=True):
+            assert len(set(nodes)) == len(nodes)
+            assert not made & set(nodes)
+            made |= set(nodes)
             block = {node for node in everything if node[0] <= end}
             assert made == (contributing(grid, end) if lazy else block)
         assert made == everything
-
-
-@pytest.mark.parametrize(("prune", "lazy"), WAYS)
-def test_the_state_holds_what_later_stages_read_and_no_more(prune: str, lazy: bool) -> None:
-    for grid, _, stages in plans(prune, lazy):
-        assert stages[0].takes == (-1,)
-        for k, (plan, following) in enumerate(itertools.pairwise(stages)):
-            assert following.takes == plan.gives
-            own: set[Node] = set()
-            read: set[int] = set()
-            for later in stages[k + 1 :]:
-                for node in later.nodes:
-                    read |= {source[1] for source in grid.reads(node) if source not in own}
-                    own.add(node)
-            assert set(plan.gives) == read
-        assert stages[-1].gives == (grid.scales - 1,)
 
 
 def test_an_unknown_way_to_prune() -> None:

@@ -6,7 +6,7 @@ is then what some later module reads, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,24 +63,25 @@ class Flow(nn.Module):
         return f"{', '.join(self.takes)} -> {', '.join(self.leaves)}"
 
 
-def cut(nodes: Sequence[Node], ends: Collection[str], source: str) -> list[Flow]:
-    """Cuts a net into flows, one up to each node in `ends` and the last node.
+def cut(nodes: Sequence[Node], ends: Mapping[str, str], source: str) -> list[Flow]:
+    """Cuts a net into flows, one up to each node in `ends`.
 
-    A flow hands on what later flows read, in the order in which it began, and last of all the last
-    tensor that its last node writes: an exit's feature.
+    A flow hands on what later flows read, in the order in which it began, and the feature of its
+    exit last.
 
     Args:
         nodes: of the whole net, in order.
-        ends: names of nodes.
+        ends: names of the nodes that end a flow, the last of all nodes among them, and the name of
+            the tensor that the exit there reads.
         source: name of the image.
     """
-    stops = [n for n, node in enumerate(nodes, 1) if node.name in ends or n == len(nodes)]
+    stops = [n for n, node in enumerate(nodes, 1) if node.name in ends]
     spans = [nodes[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
     order = list(dict.fromkeys(name for node in nodes for name in node.writes))
     handed: list[list[str]] = []
     needed: set[str] = set()
     for span in reversed(spans):
-        feature = span[-1].writes[-1]
+        feature = ends[span[-1].name]
         handed.insert(0, [*(name for name in order if name in needed - {feature}), feature])
         needed.add(feature)
         for node in reversed(span):

@@ -20,21 +20,6 @@ IMAGE: Node = (0, -1)
 
 
 @dataclass(frozen=True)
-class StagePlan:
-    """What one stage does.
-
-    Attributes:
-        nodes: the maps it makes, in order.
-        takes: scales of the maps it begins with, finest first; -1 is the image.
-        gives: scales of the maps it leaves to later stages, finest first, the coarsest always.
-    """
-
-    nodes: tuple[Node, ...]
-    takes: tuple[int, ...]
-    gives: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Grid:
     """The maps of an MSDNet.
 
@@ -95,8 +80,8 @@ class Grid:
                 open_ends += self.reads(node)
         return found
 
-    def stages(self, ends: Sequence[int], lazy: bool) -> list[StagePlan]:
-        """What each stage makes, takes and gives.
+    def stages(self, ends: Sequence[int], lazy: bool) -> list[list[Node]]:
+        """The maps that each stage makes, in order.
 
         Layers run one after the other and, within a layer, from coarse to fine, so that one map of
         each scale, the latest, is all that later ones read. Maps that the last exit is not made
@@ -110,30 +95,16 @@ class Grid:
         coarsest = self.scales - 1
         used = self.ancestors((ends[-1], coarsest))
         made: set[Node] = set()
-        parts: list[list[Node]] = []
+        stages: list[list[Node]] = []
         for end in ends:
             wanted = (
                 self.ancestors((end, coarsest))
                 if lazy
                 else {node for node in used if node[0] <= end}
             )
-            parts.append(sorted(wanted - made, key=_order))
+            stages.append(sorted(wanted - made, key=_order))
             made |= wanted
-
-        plans = []
-        takes: tuple[int, ...] = (-1,)
-        latest: dict[int, int] = {}
-        for k, nodes in enumerate(parts):
-            latest |= {scale: layer for layer, scale in nodes}
-            read = {node for part in parts[k + 1 :] for later in part for node in self.reads(later)}
-            gives = tuple(
-                scale
-                for scale in range(self.scales)
-                if scale == coarsest or (latest[scale], scale) in read
-            )
-            plans.append(StagePlan(tuple(nodes), takes, gives))
-            takes = gives
-        return plans
+        return stages
 
 
 def _order(node: Node) -> Node:

@@ -21,12 +21,13 @@ from torch import nn
 
 from exeunt.chain import exit_places
 from exeunt.errors import ExeuntError
-from exeunt.models.grid import Grid, Node
+from exeunt.models.flow import Node, cut
+from exeunt.models.grid import Grid
 from exeunt.models.registry import register_model
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.conv import ConvNormAct, init_conv_net
 from exeunt.ops.exits import ConvExit, ExitHead, exit_kinds, make_exit
-from exeunt.ops.multiscale import ScaleLayer, ScaleStep, ScaleTrunk
+from exeunt.ops.multiscale import ScaleLayer
 from exeunt.ops.rex import ReX2d
 from exeunt.ops.sizes import require_positive
 
@@ -92,9 +93,8 @@ def _build(
     grid = Grid.pruned(sum(block_layers), len(factors), prune)
     widths = _widths(grid, width, growth, reduction)
 
-    def make(node: Node) -> ScaleStep:
-        layer, scale = node
-        reads = grid.reads(node)
+    def make(layer: int, scale: int) -> Node:
+        reads = grid.reads((layer, scale))
         channels = [widths[there] * factors[at] for there, at in reads if at >= 0]
         if not channels:
             module = first
@@ -109,8 +109,8 @@ def _build(
                 (channels[1], factors[scale - 1]) if len(reads) == 2 else None,
                 widths[layer] * factors[scale] if layer in grid.transitions else None,
             )
-        name = f"scale{scale}_layer{layer}"
-        return ScaleStep(name, module, tuple(at for _, at in reads), scale)
+        names = tuple(f"scale{at}" if at >= 0 else "image" for _, at in reads)
+        return Node(f"scale{scale}_layer{layer}", module, names, (f"scale{scale}",))
 
     blocks = range(len(block_layers))
     presets: dict[str, Sequence[int]] = {"paper": blocks, "all": blocks, "last": []}
@@ -118,9 +118,11 @@ def _build(
     reached = list(accumulate(block_layers))
     ends = [reached[place] for place in sorted({*places, blocks[-1]})]
     kinds = exit_kinds(exit_head, len(ends), last="conv")
+    parts = [[make(*place) for place in stage] for stage in grid.stages(ends, lazy)]
+    features = {part[-1].name: f"scale{len(factors) - 1}" for part in parts}
+    flows = cut([node for part in parts for node in part], features, "image")
     stages = []
-    for k, plan in enumerate(grid.stages(ends, lazy)):
-        trunk = ScaleTrunk(map(make, plan.nodes), plan.takes, plan.gives)
+    for k, flow in enumerate(flows):
         channels = widths[ends[k]] * factors[-1]
         drop = dropout if k == len(ends) - 1 else 0.0
         head: ExitHead
@@ -128,7 +130,7 @@ def _build(
             head = ConvExit(channels, num_classes, drop, width=exit_width)
         else:
             head = make_exit(kinds[k], channels, num_classes, drop)
-        stages.append(Stage(trunk, head))
+        stages.append(Stage(flow, head))
     net = MultiExitNet(stages, num_classes, in_chans)
     init_conv_net(net)
     return net

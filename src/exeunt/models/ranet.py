@@ -212,7 +212,8 @@ def ranet(
     places = {*exit_places(exits, presets, len(ends)), every[-1]}
     chosen = {name: ends[name] for place, name in enumerate(ends) if place in places}
     kinds = exit_kinds(exit_head, len(chosen), last="conv")
-    flows = cut(nodes, chosen, "image")
+    features = {node.name: node.writes[-1] for node in nodes if node.name in chosen}
+    flows = cut(nodes, features, "image")
     stages: list[Stage] = []
     for flow, channels, kind in zip(flows, chosen.values(), kinds, strict=True):
         drop = dropout if len(stages) == len(chosen) - 1 else 0.0

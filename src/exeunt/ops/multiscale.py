@@ -1,9 +1,6 @@
-"""The parts of MSDNet (Huang et al. 2018): a layer of one scale, and a trunk of several scales."""
+"""What MSDNet is made of (Huang et al. 2018): a layer of one of its scales."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,43 +48,3 @@ class ScaleLayer(nn.Module):
         parts = [x] if self.strided is None else [x, self.strided(finer)]
         out = torch.cat((*parts, self.normal(x)), 1)
         return out if self.transition is None else self.transition(out)
-
-
-class ScaleStep(NamedTuple):
-    """A module of a `ScaleTrunk`: what it is called, which scales it reads and which it replaces.
-
-    Scale 0 is the finest; -1 is the image.
-    """
-
-    name: str
-    module: nn.Module
-    reads: tuple[int, ...]
-    scale: int
-
-
-class ScaleTrunk(nn.Module):
-    """Layers over several scales, with one map of each scale at a time, the latest.
-
-    Args:
-        steps: in the order they run; each replaces the map of its scale.
-        takes: scales of the maps that the trunk is called with, in order.
-        gives: scales of the maps that it returns, in order.
-    """
-
-    def __init__(
-        self, steps: Iterable[ScaleStep], takes: Sequence[int], gives: Sequence[int]
-    ) -> None:
-        super().__init__()
-        self.takes = tuple(takes)
-        self.gives = tuple(gives)
-        self._plan: list[tuple[str, tuple[int, ...], int]] = []
-        for name, module, reads, scale in steps:
-            self.add_module(name, module)
-            self._plan.append((name, reads, scale))
-
-    def forward(self, *state: Tensor) -> tuple[Tensor, ...]:
-        """Maps of the scales in `takes` to maps of the scales in `gives`."""
-        latest = dict(zip(self.takes, state, strict=True))
-        for name, reads, scale in self._plan:
-            latest[scale] = getattr(self, name)(*[latest[source] for source in reads])
-        return tuple(latest[scale] for scale in self.gives)
