@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from exeunt.models.flow import Flow, Node, cut
+from exeunt.models.flow import Feature, Flow, Node, cut
 
 
 class Sum(nn.Module):
@@ -29,7 +29,7 @@ def nodes() -> list[Node]:
 
 
 def test_a_whole_flow() -> None:
-    (flow,) = cut(nodes(), {"e": "late"}, "x")
+    (flow,) = cut(nodes(), {"e": Feature("late", 3)}, "x")
     assert (flow.takes, flow.leaves) == (("x",), ("late",))
     assert [name for name, _ in flow.named_children()] == ["a", "b", "c", "d", "e"]
     x = torch.ones(2, 3)
@@ -37,7 +37,9 @@ def test_a_whole_flow() -> None:
 
 
 def test_flows_hand_on_what_is_read_later_and_the_feature_last() -> None:
-    flows = cut(nodes(), {"b": "two", "d": "four", "e": "late"}, "x")
+    flows = cut(
+        nodes(), {"b": Feature("two", 3), "d": Feature("four", 3), "e": Feature("late", 3)}, "x"
+    )
     assert [flow.takes for flow in flows] == [("x",), ("early", "two"), ("early", "four")]
     # nobody reads "four" any more, but it is the second feature
     assert [flow.leaves for flow in flows] == [("early", "two"), ("early", "four"), ("late",)]
@@ -51,7 +53,7 @@ def test_flows_hand_on_what_is_read_later_and_the_feature_last() -> None:
 
 
 def test_an_exit_where_the_feature_is_read_by_nobody_else() -> None:
-    first, second = cut(nodes(), {"c": "four", "e": "late"}, "x")
+    first, second = cut(nodes(), {"c": Feature("four", 3), "e": Feature("late", 3)}, "x")
     assert first.leaves == ("early", "four")
     assert second.leaves == ("late",)
     assert "early, four -> late" in repr(second)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from exeunt.errors import ExeuntError
-from exeunt.models.grid import Grid, Node
+from exeunt.models.grid import Grid, Place
 
 WAYS = list(itertools.product(("max", "min"), (True, False)))
 
@@ -23,7 +23,7 @@ def published_scales(layer: int, layers: int, scales: int, prune: str) -> tuple[
     )
 
 
-def published_sources(node: Node, layers: int, scales: int, prune: str) -> set[Node]:
+def published_sources(node: Place, layers: int, scales: int, prune: str) -> set[Place]:
     layer, scale = node
     before, after = published_scales(layer, layers, scales, prune)
     finest = scales - after
@@ -37,7 +37,7 @@ def some_exits(layers: int) -> list[list[int]]:
     return [list(range(1, layers + 1)), sorted({(layers + 2) // 3, layers}), [layers]]
 
 
-def plans(prune: str, lazy: bool) -> Iterator[tuple[Grid, list[int], list[list[Node]]]]:
+def plans(prune: str, lazy: bool) -> Iterator[tuple[Grid, list[int], list[list[Place]]]]:
     """Grids of all small sizes, some exits, and what the stages make."""
     for layers, scales in itertools.product(range(1, 10), range(1, 5)):
         grid = Grid.pruned(layers, scales, prune)
@@ -69,7 +69,7 @@ def test_transitions() -> None:
 @pytest.mark.parametrize(("prune", "lazy"), WAYS)
 def test_the_latest_map_of_each_scale_is_the_one_that_is_read(prune: str, lazy: bool) -> None:
     for grid, ends, stages in plans(prune, lazy):
-        latest: dict[int, Node] = {-1: (0, -1)}
+        latest: dict[int, Place] = {-1: (0, -1)}
         for end, made in zip(ends, stages, strict=True):
             for node in made:
                 for source in grid.reads(node):
@@ -80,7 +80,7 @@ def test_the_latest_map_of_each_scale_is_the_one_that_is_read(prune: str, lazy: 
 
 @pytest.mark.parametrize(("prune", "lazy"), WAYS)
 def test_every_map_is_made_once_and_for_an_exit(prune: str, lazy: bool) -> None:
-    def contributing(grid: Grid, end: int) -> set[Node]:
+    def contributing(grid: Grid, end: int) -> set[Place]:
         """Walks back from an exit, layer by layer."""
         layers, scales = len(grid.surviving) - 1, grid.scales
         found = frontier = {(end, scales - 1)}
@@ -95,7 +95,7 @@ def test_every_map_is_made_once_and_for_an_exit(prune: str, lazy: bool) -> None:
 
     for grid, ends, stages in plans(prune, lazy):
         everything = contributing(grid, ends[-1])
-        made: set[Node] = set()
+        made: set[Place] = set()
         for end, nodes in zip(ends, stages, strict=True):
             assert len(set(nodes)) == len(nodes)
             assert not made & set(nodes)

@@ -159,7 +159,7 @@ def test_the_state_between_stages() -> None:
     """
 
     def shapes(lazy: bool) -> list[list[tuple[int, ...]]]:
-        net = create_model("msdnet_cifar", 10, lazy=lazy).eval()
+        net = create_model("msdnet_cifar10", 10, lazy=lazy).eval()
         state = net.begin(torch.randn(1, 3, 32, 32))
         shapes = []
         for k in range(net.num_exits):
@@ -244,7 +244,7 @@ def test_autocast(name: str, kwargs: dict[str, Any]) -> None:
     [({}, 10), ({"exits": "all"}, 10), ({"exits": "last"}, 1), ({"exits": [0, 5]}, 3)],
 )
 def test_exits(kwargs: dict[str, Any], count: int) -> None:
-    net = create_model("msdnet_cifar", 10, **kwargs)
+    net = create_model("msdnet_cifar10", 10, **kwargs)
     assert net.num_exits == count
     assert net.stages[-1].exit.classifier.in_features == 128
 
@@ -265,7 +265,8 @@ def test_heads() -> None:
 def test_names() -> None:
     assert list_models("*msdnet*") == [
         "msdnet",
-        "msdnet_cifar",
+        "msdnet_cifar10",
+        "msdnet_cifar100",
         "msdnet_cifar_batch5",
         "msdnet_cifar_batch7",
         "msdnet_imagenet",

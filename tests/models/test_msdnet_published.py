@@ -59,13 +59,13 @@ def test_imagenet_networks_match_published_code(
     ("name", "kwargs", "count", "macs"),
     [
         (
-            "msdnet_cifar",
+            "msdnet_cifar10",
             {},
             4_955_644,
             [15.14, 25.51, 37.79, 52.06, 62.18, 74.07, 87.73, 100.04, 110.12, 121.68],
         ),
         (
-            "msdnet_cifar",
+            "msdnet_cifar10",
             {"blocks": 7},
             3_067_960,
             [15.14, 25.51, 37.10, 46.33, 57.34, 66.96, 75.94],
@@ -95,7 +95,7 @@ def test_cifar_networks_match_published_code(
     ("name", "count"),
     [
         ("msdnet", 4_839_544),
-        ("msdnet_cifar", 4_839_544),
+        ("msdnet_cifar10", 4_839_544),
         ("msdnet_cifar_batch5", 2_020_874),
         ("msdnet_cifar_batch7", 3_885_394),
     ],

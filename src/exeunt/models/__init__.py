@@ -50,8 +50,9 @@ def create_model(
 
     Args:
         name: an architecture (`list_models()`), or `arch.tag` for weights that ship.
-        num_classes: K; 1000, or that of the weights. Where it differs from the weights', every
-            exit gets a fresh classifier and the trunk keeps its weights.
+        num_classes: K; by default that of the weights, or of the data the network is named after,
+            or 1000. Where it differs from the weights', every exit gets a fresh classifier and the
+            trunk keeps its weights.
         in_chans: channels of the image.
         weights: a run folder, a weights file, or the tag of shipped weights.
         kwargs: arguments of the architecture, such as `width=`, `exits=`, `exit_head=`. With
@@ -67,7 +68,7 @@ def create_model(
     if weights is None and "." in name:
         name, _, weights = name.partition(".")
     if weights is None:
-        return build_model(name, 1000 if num_classes is None else num_classes, in_chans, **kwargs)
+        return build_model(name, num_classes, in_chans, **kwargs)
     tagged = f"{name}.{weights}"
     net, info = load_weights(find_weights(tagged if tagged in shipped_weights() else str(weights)))
     if info.architecture != name:

@@ -12,6 +12,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from exeunt.net import MultiExitNet, Stage
+from exeunt.ops.conv import init_conv_net
+from exeunt.ops.exits import exit_kinds, make_exit
+
 
 @dataclass(frozen=True)
 class Node:
@@ -24,6 +28,13 @@ class Node:
     module: nn.Module
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+
+
+class Feature(NamedTuple):
+    """What an exit reads: the name of a tensor, and its channels."""
+
+    tensor: str
+    channels: int
 
 
 class _Wires(NamedTuple):
@@ -43,7 +54,7 @@ class Flow(nn.Module):
 
     def __init__(self, nodes: Sequence[Node], takes: Sequence[str], leaves: Sequence[str]) -> None:
         super().__init__()
-        self.takes, self.leaves = tuple(takes), tuple(leaves)
+        self.takes, self.leaves, self.last = tuple(takes), tuple(leaves), nodes[-1].name
         for node in nodes:
             self.add_module(node.name, node.module)
         self._wires: list[_Wires] = []
@@ -63,7 +74,43 @@ class Flow(nn.Module):
         return f"{', '.join(self.takes)} -> {', '.join(self.leaves)}"
 
 
-def cut(nodes: Sequence[Node], ends: Mapping[str, str], source: str) -> list[Flow]:
+def flow_net(
+    nodes: Sequence[Node],
+    ends: Mapping[str, Feature],
+    num_classes: int,
+    in_chans: int,
+    *,
+    exit_head: str | Sequence[str],
+    exit_width: int | None,
+    dropout: float,
+) -> MultiExitNet:
+    """A freshly initialised network of nodes, cut into one stage for each exit.
+
+    Args:
+        nodes: in order; the image is called `image`.
+        ends: names of the nodes behind which an exit is, the last of all nodes among them.
+        num_classes: K.
+        in_chans: channels of the image.
+        exit_head: kind of all exits but the last, which is `"conv"`; or the kind of each. See
+            `exeunt.ops.exits`.
+        exit_width: channels inside the `"conv"` exits; those of the feature if None.
+        dropout: before the last classifier.
+
+    Raises:
+        ExeuntError: for an unknown exit head.
+    """
+    kinds = exit_kinds(exit_head, len(ends), last="conv")
+    stages: list[Stage] = []
+    for kind, flow in zip(kinds, cut(nodes, ends, "image"), strict=True):
+        channels = ends[flow.last].channels
+        drop = dropout if flow.last == nodes[-1].name else 0.0
+        stages.append(Stage(flow, make_exit(kind, channels, num_classes, drop, exit_width)))
+    net = MultiExitNet(stages, num_classes, in_chans)
+    init_conv_net(net)
+    return net
+
+
+def cut(nodes: Sequence[Node], ends: Mapping[str, Feature], source: str) -> list[Flow]:
     """Cuts a net into flows, one up to each node in `ends`.
 
     A flow hands on what later flows read, in the order in which it began, and the feature of its
@@ -71,8 +118,7 @@ def cut(nodes: Sequence[Node], ends: Mapping[str, str], source: str) -> list[Flo
 
     Args:
         nodes: of the whole net, in order.
-        ends: names of the nodes that end a flow, the last of all nodes among them, and the name of
-            the tensor that the exit there reads.
+        ends: names of the nodes that end a flow, the last of all nodes among them.
         source: name of the image.
     """
     stops = [n for n, node in enumerate(nodes, 1) if node.name in ends]
@@ -81,7 +127,7 @@ def cut(nodes: Sequence[Node], ends: Mapping[str, str], source: str) -> list[Flo
     handed: list[list[str]] = []
     needed: set[str] = set()
     for span in reversed(spans):
-        feature = ends[span[-1].name]
+        feature = ends[span[-1].name].tensor
         handed.insert(0, [*(name for name in order if name in needed - {feature}), feature])
         needed.add(feature)
         for node in reversed(span):

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from exeunt.errors import ExeuntError
 
-Node = tuple[int, int]
+Place = tuple[int, int]
 """Layer and scale of a map. (0, -1) is the image."""
 
-IMAGE: Node = (0, -1)
+IMAGE: Place = (0, -1)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Grid:
             raise ExeuntError(f"prune={prune!r}; one of 'max', 'min'")
         return cls(scales, tuple(surviving), frozenset(transitions))
 
-    def reads(self, node: Node) -> tuple[Node, ...]:
+    def reads(self, node: Place) -> tuple[Place, ...]:
         """The maps that one is made from: its own scale's first."""
         layer, scale = node
         if layer == 0:
@@ -69,9 +69,9 @@ class Grid:
         finest = self.scales - self.surviving[layer - 1]
         return before if scale > finest else before[:1]
 
-    def ancestors(self, node: Node) -> set[Node]:
+    def ancestors(self, node: Place) -> set[Place]:
         """A map and all that it is made from, the image left out."""
-        found: set[Node] = set()
+        found: set[Place] = set()
         open_ends = [node]
         while open_ends:
             node = open_ends.pop()
@@ -80,7 +80,7 @@ class Grid:
                 open_ends += self.reads(node)
         return found
 
-    def stages(self, ends: Sequence[int], lazy: bool) -> list[list[Node]]:
+    def stages(self, ends: Sequence[int], lazy: bool) -> list[list[Place]]:
         """The maps that each stage makes, in order.
 
         Layers run one after the other and, within a layer, from coarse to fine, so that one map of
@@ -94,8 +94,8 @@ class Grid:
         """
         coarsest = self.scales - 1
         used = self.ancestors((ends[-1], coarsest))
-        made: set[Node] = set()
-        stages: list[list[Node]] = []
+        made: set[Place] = set()
+        stages: list[list[Place]] = []
         for end in ends:
             wanted = (
                 self.ancestors((end, coarsest))
@@ -107,7 +107,7 @@ class Grid:
         return stages
 
 
-def _order(node: Node) -> Node:
+def _order(node: Place) -> Place:
     """Layer by layer: the first maps from fine to coarse, all others from coarse to fine."""
     layer, scale = node
     return (layer, scale if layer == 0 else -scale)

@@ -21,12 +21,11 @@ from torch import nn
 
 from exeunt.chain import exit_places
 from exeunt.errors import ExeuntError
-from exeunt.models.flow import Node, cut
+from exeunt.models.flow import Feature, Node, flow_net
 from exeunt.models.grid import Grid
 from exeunt.models.registry import register_model
-from exeunt.net import MultiExitNet, Stage
-from exeunt.ops.conv import ConvNormAct, init_conv_net
-from exeunt.ops.exits import ConvExit, ExitHead, exit_kinds, make_exit
+from exeunt.net import MultiExitNet
+from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.multiscale import ScaleLayer
 from exeunt.ops.rex import ReX2d
 from exeunt.ops.sizes import require_positive
@@ -117,23 +116,20 @@ def _build(
     places = exit_places(exits, presets, len(blocks))
     reached = list(accumulate(block_layers))
     ends = [reached[place] for place in sorted({*places, blocks[-1]})]
-    kinds = exit_kinds(exit_head, len(ends), last="conv")
-    parts = [[make(*place) for place in stage] for stage in grid.stages(ends, lazy)]
-    features = {part[-1].name: f"scale{len(factors) - 1}" for part in parts}
-    flows = cut([node for part in parts for node in part], features, "image")
-    stages = []
-    for k, flow in enumerate(flows):
-        channels = widths[ends[k]] * factors[-1]
-        drop = dropout if k == len(ends) - 1 else 0.0
-        head: ExitHead
-        if kinds[k] == "conv":
-            head = ConvExit(channels, num_classes, drop, width=exit_width)
-        else:
-            head = make_exit(kinds[k], channels, num_classes, drop)
-        stages.append(Stage(flow, head))
-    net = MultiExitNet(stages, num_classes, in_chans)
-    init_conv_net(net)
-    return net
+    nodes: list[Node] = []
+    features: dict[str, Feature] = {}
+    for end, stage in zip(ends, grid.stages(ends, lazy), strict=True):
+        nodes += [make(*place) for place in stage]
+        features[nodes[-1].name] = Feature(f"scale{len(factors) - 1}", widths[end] * factors[-1])
+    return flow_net(
+        nodes,
+        features,
+        num_classes,
+        in_chans,
+        exit_head=exit_head,
+        exit_width=exit_width,
+        dropout=dropout,
+    )
 
 
 @register_model
@@ -284,7 +280,11 @@ def _large_stem(in_chans: int, channels: int, **then: nn.Module) -> nn.Module:
     return nn.Sequential(OrderedDict(stem=conv, **then))
 
 
-register_model(partial(msdnet, base=4, step=2, blocks=10), name="msdnet_cifar")
+for _classes in (10, 100):
+    register_model(
+        partial(msdnet, num_classes=_classes, base=4, step=2, blocks=10),
+        name=f"msdnet_cifar{_classes}",
+    )
 for _blocks in (5, 7):
     register_model(
         partial(msdnet, base=1, step=1, blocks=_blocks, mode="lin_grow"),

@@ -22,11 +22,10 @@ from torch import nn
 
 from exeunt.chain import exit_places
 from exeunt.errors import ExeuntError
-from exeunt.models.flow import Node, cut
+from exeunt.models.flow import Feature, Node, flow_net
 from exeunt.models.registry import register_model
-from exeunt.net import MultiExitNet, Stage
-from exeunt.ops.conv import ConvNormAct, init_conv_net
-from exeunt.ops.exits import ConvExit, ExitHead, exit_kinds, make_exit
+from exeunt.net import MultiExitNet
+from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.fusion import DenseBlock, FusionBlock
 from exeunt.ops.sizes import require_positive
 
@@ -78,14 +77,6 @@ def _downs(scales: Sequence[int], counts: Sequence[int], i: int) -> set[int]:
 def _transitions(scale: int, count: int) -> set[int]:
     """The blocks, of `count`, that end in a transition, 0-based: they split them evenly."""
     return {(q + 1) * count // scale - 1 for q in range(scale - 1)}
-
-
-def _head(
-    kind: str, channels: int, num_classes: int, dropout: float, width: int | None
-) -> ExitHead:
-    if kind == "conv":
-        return ConvExit(channels, num_classes, dropout, width)
-    return make_exit(kind, channels, num_classes, dropout)
 
 
 def _check_sequences(scales: Sequence[int], **others: Sequence[int]) -> None:
@@ -173,7 +164,7 @@ def ranet(
     nodes = _base_nodes(stem, in_chans, scales, [width * factor for factor in factors])
     counts = [blocks + block_step * i for i in range(len(scales))]
     depths = [step * (b + 1) if mode == "lg" else step for b in range(counts[-1])]
-    ends: dict[str, int] = {}  # blocks after which an exit may be, and their channels
+    ends: dict[str, Feature] = {}  # of the blocks after which an exit may be
     lows: list[_Low] = []
     for i, scale in enumerate(scales):
         tensor, channels = f"base{i}", width * factors[i]
@@ -200,34 +191,35 @@ def ranet(
                 block = DenseBlock(
                     channels, growth * factors[i], depths[b], bottlenecks[i], reduction=kept
                 )
-                ends[name] = block.out_channels
             made.append(_Low(tensor, writes[-1], block.channels))
             writes += [] if kept is None else [f"{name}.transition"]
             nodes.append(Node(name, block, tuple(reads), tuple(writes)))
             tensor, channels = writes[-1], block.out_channels
+            if b >= len(lows):
+                ends[name] = Feature(tensor, channels)
         lows = made
 
     every = range(len(ends))
     presets = {"paper": every, "all": every, "last": []}
     places = {*exit_places(exits, presets, len(ends)), every[-1]}
-    chosen = {name: ends[name] for place, name in enumerate(ends) if place in places}
-    kinds = exit_kinds(exit_head, len(chosen), last="conv")
-    features = {node.name: node.writes[-1] for node in nodes if node.name in chosen}
-    flows = cut(nodes, features, "image")
-    stages: list[Stage] = []
-    for flow, channels, kind in zip(flows, chosen.values(), kinds, strict=True):
-        drop = dropout if len(stages) == len(chosen) - 1 else 0.0
-        stages.append(Stage(flow, _head(kind, channels, num_classes, drop, exit_width)))
-    net = MultiExitNet(stages, num_classes, in_chans)
-    init_conv_net(net)
-    return net
+    chosen = {name: end for place, (name, end) in enumerate(ends.items()) if place in places}
+    return flow_net(
+        nodes,
+        chosen,
+        num_classes,
+        in_chans,
+        exit_head=exit_head,
+        exit_width=exit_width,
+        dropout=dropout,
+    )
 
 
 _cifar = partial(ranet, stem="cifar", width=16, growth=6, exit_width=128)
 _imagenet = partial(ranet, scales=(1, 2, 3, 4), factors=(4, 2, 2, 1), growth=16, step=8)
-for _data in ("cifar10", "cifar100"):
+for _classes in (10, 100):
     register_model(
-        partial(_cifar, scales=(1, 2, 3, 3), factors=(4, 2, 1, 1), step=4), name=f"ranet_{_data}"
+        partial(_cifar, num_classes=_classes, scales=(1, 2, 3, 3), factors=(4, 2, 1, 1), step=4),
+        name=f"ranet_cifar{_classes}",
     )
 for _n, _scales, _factors in (
     (1, (1, 2, 3), (4, 2, 1)),

@@ -24,7 +24,8 @@ def register_model(builder: None = None, *, name: str) -> Callable[[Builder], Bu
 def register_model(builder: Any = None, *, name: str | None = None) -> Any:
     """Makes a builder known under its function's name, or under `name`. Usable as a decorator.
 
-    The builder takes `num_classes` and `in_chans` and returns a `MultiExitNet`.
+    The builder takes `num_classes`, which has a default, and `in_chans`, and returns a
+    `MultiExitNet`.
 
     Raises:
         ExeuntError: when the name is taken, or holds a dot (dots separate weights' tags).
@@ -55,7 +56,9 @@ def describe_model(name: str) -> str:
     return f"{text} ({options})" if options else text
 
 
-def build_model(name: str, num_classes: int, in_chans: int = 3, **kwargs: Any) -> MultiExitNet:
+def build_model(
+    name: str, num_classes: int | None = None, in_chans: int = 3, **kwargs: Any
+) -> MultiExitNet:
     """A fresh network with random weights; see `create_model` for names that carry weights.
 
     Raises:
@@ -63,8 +66,10 @@ def build_model(name: str, num_classes: int, in_chans: int = 3, **kwargs: Any) -
     """
     if name not in _BUILDERS:
         raise ExeuntError(unknown_name("model", name, list(_BUILDERS)))
+    if num_classes is not None:
+        kwargs["num_classes"] = num_classes
     try:
-        return _BUILDERS[name](num_classes=num_classes, in_chans=in_chans, **kwargs)
+        return _BUILDERS[name](in_chans=in_chans, **kwargs)
     except TypeError as error:
         if "unexpected keyword" in str(error):
             raise ExeuntError(f"{name}: {error}") from error

@@ -149,13 +149,17 @@ EXIT_HEADS: dict[str, Callable[..., ExitHead]] = {
 }
 
 
-def make_exit(kind: str, channels: int, num_classes: int, dropout: float = 0.0) -> ExitHead:
-    """Builds the exit head named `kind`.
+def make_exit(
+    kind: str, channels: int, num_classes: int, dropout: float = 0.0, width: int | None = None
+) -> ExitHead:
+    """Builds the exit head named `kind`; `width` is for `ConvExit` alone.
 
     Raises:
         ExeuntError: when there is no head of that name.
     """
     _require_kind(kind)
+    if kind == "conv":
+        return ConvExit(channels, num_classes, dropout, width)
     return EXIT_HEADS[kind](channels, num_classes, dropout)
 
 
