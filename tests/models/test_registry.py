@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -13,9 +15,11 @@ from exeunt.net import MultiExitNet
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    monkeypatch.setattr(registry, "_ABOUT", dict(registry._ABOUT))
 
 
 def tiny(num_classes: int = 1000, in_chans: int = 3, width: int = 4) -> MultiExitNet:
+    """One convolution."""
     backbone = nn.Sequential(nn.Conv2d(in_chans, width, 3, 2, 1))
     return attach_exits(backbone, [], num_classes, image_shape=(in_chans, 32, 32))
 
@@ -29,6 +33,19 @@ def test_register_as_decorator_and_by_name() -> None:
         1,
         3,
     )
+
+
+def test_what_a_network_is() -> None:
+    register_model(partial(tiny, width=6), name="tiny_6")
+    register_model(partial(tiny, width=7), name="tiny_7", about="Tiny, but not too much")
+    assert registry.describe_model("tiny_6") == "One convolution (width=6)"
+    assert registry.describe_model("tiny_7") == "Tiny, but not too much"
+
+
+def test_the_number_of_classes_may_be_the_networks_own() -> None:
+    register_model(partial(tiny, num_classes=7), name="tiny_7")
+    assert create_model("tiny_7").num_classes == 7
+    assert create_model("tiny_7", 3).num_classes == 3
 
 
 def test_a_name_is_registered_once_and_without_dots() -> None:

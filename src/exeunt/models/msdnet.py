@@ -31,12 +31,6 @@ from exeunt.ops.rex import ReX2d
 from exeunt.ops.sizes import require_positive
 
 CIFAR_EXIT_WIDTH = 128
-IMAGENET_STEPS = {
-    "msdnet_imagenet": 4,
-    "msdnet_imagenet_step5": 5,
-    "msdnet_imagenet_step6": 6,
-    "msdnet_imagenet_step7": 7,
-}
 
 
 def _block_layers(base: int, step: int, blocks: int, mode: str) -> list[int]:
@@ -284,13 +278,15 @@ for _classes in (10, 100):
     register_model(
         partial(msdnet, num_classes=_classes, base=4, step=2, blocks=10),
         name=f"msdnet_cifar{_classes}",
+        about=f"MSDNet for CIFAR-{_classes}, anytime prediction (Huang et al. 2018): 10 exits",
     )
 for _blocks in (5, 7):
     register_model(
         partial(msdnet, base=1, step=1, blocks=_blocks, mode="lin_grow"),
         name=f"msdnet_cifar_batch{_blocks}",
+        about=f"MSDNet for CIFAR, budgeted batch (Huang et al. 2018): {_blocks} exits",
     )
-for _name, _step in IMAGENET_STEPS.items():
+for _step in (4, 5, 6, 7):
     register_model(
         partial(
             msdnet,
@@ -302,5 +298,6 @@ for _name, _step in IMAGENET_STEPS.items():
             factors=(1, 2, 4, 4),
             stem="imagenet",
         ),
-        name=_name,
+        name="msdnet_imagenet" if _step == 4 else f"msdnet_imagenet_step{_step}",
+        about=f"MSDNet for ImageNet, {_step} layers to a block (Huang et al. 2018): 5 exits",
     )

@@ -220,6 +220,7 @@ for _classes in (10, 100):
     register_model(
         partial(_cifar, num_classes=_classes, scales=(1, 2, 3, 3), factors=(4, 2, 1, 1), step=4),
         name=f"ranet_cifar{_classes}",
+        about=f"RANet for CIFAR-{_classes}, anytime prediction (Yang et al. 2020): 8 exits",
     )
 for _n, _scales, _factors in (
     (1, (1, 2, 3), (4, 2, 1)),
@@ -229,6 +230,14 @@ for _n, _scales, _factors in (
     register_model(
         partial(_cifar, scales=_scales, factors=_factors, step=2, mode="lg"),
         name=f"ranet_cifar_batch{_n}",
+        about=f"RANet {_n} for CIFAR, budgeted batch (Yang et al. 2020): {2 * len(_scales)} exits",
     )
-register_model(partial(_imagenet, width=64), name="ranet_imagenet")
-register_model(partial(_imagenet, width=32), name="ranet_imagenet_batch1")
+for _suffix, _width, _use in (
+    ("", 64, "anytime prediction and budgeted batch"),
+    ("_batch1", 32, "budgeted batch"),
+):
+    register_model(
+        partial(_imagenet, width=_width),
+        name=f"ranet_imagenet{_suffix}",
+        about=f"RANet for ImageNet, {_use} (Yang et al. 2020): 8 exits",
+    )

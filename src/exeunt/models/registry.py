@@ -15,29 +15,38 @@ from exeunt.net import MultiExitNet
 Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
 
 _BUILDERS: dict[str, Callable[..., MultiExitNet]] = {}
+_ABOUT: dict[str, str] = {}
 
 
 @overload
-def register_model(builder: Builder, *, name: str | None = None) -> Builder: ...
+def register_model(
+    builder: Builder, *, name: str | None = None, about: str | None = None
+) -> Builder: ...
 @overload
-def register_model(builder: None = None, *, name: str) -> Callable[[Builder], Builder]: ...
-def register_model(builder: Any = None, *, name: str | None = None) -> Any:
+def register_model(
+    builder: None = None, *, name: str, about: str | None = None
+) -> Callable[[Builder], Builder]: ...
+def register_model(
+    builder: Any = None, *, name: str | None = None, about: str | None = None
+) -> Any:
     """Makes a builder known under its function's name, or under `name`. Usable as a decorator.
 
     The builder takes `num_classes`, which has a default, and `in_chans`, and returns a
-    `MultiExitNet`.
+    `MultiExitNet`. `about` is one line on what it is; by default the first of its docstring.
 
     Raises:
         ExeuntError: when the name is taken, or holds a dot (dots separate weights' tags).
     """
     if builder is None:
-        return lambda function: register_model(function, name=name)
+        return lambda function: register_model(function, name=name, about=about)
     key = name or builder.__name__
     if key in _BUILDERS:
         raise ExeuntError(f"a model named {key!r} is registered already; choose another name")
     if "." in key:
         raise ExeuntError(f"model name {key!r} holds a dot; what follows a dot names weights")
     _BUILDERS[key] = builder
+    if about is not None:
+        _ABOUT[key] = about
     return builder
 
 
@@ -47,7 +56,9 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def describe_model(name: str) -> str:
-    """What a registered network is: the first line of its builder's docstring, and its presets."""
+    """What a registered network is, in a line; presets are shown where nothing else says it."""
+    if name in _ABOUT:
+        return _ABOUT[name]
     builder, options = _BUILDERS[name], ""
     if isinstance(builder, partial):
         options = ", ".join(f"{key}={value!r}" for key, value in builder.keywords.items())
