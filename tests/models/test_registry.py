@@ -70,7 +70,7 @@ def test_unknown_tag_is_answered_with_what_ships() -> None:
 
 
 def test_a_type_error_of_the_builder_is_not_hidden() -> None:
-    def faulty(num_classes: int, in_chans: int) -> MultiExitNet:
+    def faulty(in_chans: int) -> MultiExitNet:
         raise TypeError("something else")
 
     register_model(faulty)
