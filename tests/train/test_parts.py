@@ -43,9 +43,10 @@ def test_moving_average_against_a_plain_loop() -> None:
 
 def test_norms_are_measured_on_the_averaged_weights() -> None:
     torch.manual_seed(0)
-    ema = Ema(create_model("mobilenetv2_035", 2, exits="last"), 0.5)
+    net = create_model("mobilenetv2_035", 2, exits="last")
+    ema = Ema(net, 0.5)
     batches = [torch.randn(4, 3, 32, 32), 2 + torch.randn(4, 3, 32, 32)]
-    ema.measure_norms(batches)
+    ema.measure_norms(net, batches)
     stem = ema.net.stages[0].trunk.stem
     outputs = [stem.conv(images) for images in batches]
     mean = torch.stack([out.mean((0, 2, 3)) for out in outputs]).mean(0)

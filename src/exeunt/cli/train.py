@@ -42,6 +42,13 @@ def train(
         list[str] | None,
         option("Argument of the architecture, KEY=VALUE; may be given several times.", "--set"),
     ] = None,
+    regime: Annotated[
+        str | None, option("joint, shallow_deep, exits or successive [joint].")
+    ] = None,
+    gradient_equilibrium: Annotated[
+        bool | None,
+        option("Balance the exits' gradients.", "--gradient-equilibrium/--no-gradient-equilibrium"),
+    ] = None,
     epochs: Annotated[int | None, option("Passes over the train split [40].")] = None,
     image_size: Annotated[int | None, option("Height and width of the input [224].")] = None,
     train_size: Annotated[

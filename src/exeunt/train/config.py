@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from exeunt.errors import ExeuntError
+from exeunt.train.regimes import REGIMES
 
 Precision = Literal["float32", "bfloat16"]
 Storage = Literal["float32", "float16"]
@@ -29,6 +30,9 @@ class TrainConfig:
         exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`.
         exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, or one for
             each exit, `"rex,pooled"`; the architecture's own if None.
+        regime: what learns when, see `exeunt.train.regimes`: `"joint"`, `"shallow_deep"`,
+            `"exits"` or `"successive"`.
+        gradient_equilibrium: balance the exits' gradients, see `exeunt.train.equilibrium`.
         epochs: passes over the train split.
         batch_size: images of a step.
         lr: peak learning rate, reached after warm-up; then a cosine to zero.
@@ -58,6 +62,8 @@ class TrainConfig:
     grey: bool = False
     exits: str = "paper"
     exit_head: str | None = None
+    regime: str = "joint"
+    gradient_equilibrium: bool = False
     epochs: int = 40
     batch_size: int = 64
     lr: float = 0.05
@@ -98,10 +104,10 @@ class TrainConfig:
         for name in ("weight_decay", "warmup_epochs", "clip_norm"):
             if not getattr(self, name) >= 0:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more")
-        for name, kind in (("precision", Precision), ("storage", Storage)):
-            if getattr(self, name) not in get_args(kind):
-                valid = ", ".join(get_args(kind))
-                raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {valid}")
+        words = {"precision": get_args(Precision), "storage": get_args(Storage), "regime": REGIMES}
+        for name, valid in words.items():
+            if getattr(self, name) not in valid:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {', '.join(valid)}")
 
     @property
     def exit_places(self) -> str | list[int]:

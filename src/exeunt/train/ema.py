@@ -30,13 +30,18 @@ class Ema:
         torch._foreach_lerp_(list(self.net.parameters()), list(net.parameters()), 1 - decay)
 
     @torch.no_grad()
-    def measure_norms(self, batches: Iterable[Tensor]) -> None:
-        """Sets every batch norm to the mean statistics of these batches of images (N, C, H, W).
+    def measure_norms(self, net: MultiExitNet, batches: Iterable[Tensor]) -> None:
+        """Sets the batch norms to the mean statistics of these batches of images (N, C, H, W).
 
-        No batch has passed through averaged weights before, and an average of the statistics that
-        other weights had fits them badly while the weights still move (Wu and Johnson 2021).
+        Those only that `net`, which is followed, has in training mode. No batch has passed through
+        averaged weights before, and an average of the statistics that other weights had fits them
+        badly while the weights still move (Wu and Johnson 2021).
         """
-        norms = [m for m in self.net.modules() if isinstance(m, _BatchNorm)]
+        norms = [
+            mine
+            for mine, theirs in zip(self.net.modules(), net.modules(), strict=True)
+            if isinstance(mine, _BatchNorm) and theirs.training
+        ]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()

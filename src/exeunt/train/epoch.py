@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from exeunt.data import Batch, UnreadableTally
 from exeunt.errors import ExeuntError
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.config import TrainConfig
-from exeunt.train.losses import auxiliary_loss, depth_weighted, exit_losses
+from exeunt.train.equilibrium import gradient_equilibrium
+from exeunt.train.losses import auxiliary_loss, exit_losses
 from exeunt.train.progress import Progress
+from exeunt.train.regimes import Regime
 from exeunt.train.schedule import warmup_cosine
 
 _NORM_BATCHES = 8  # that the averaged weights measure their batch norms on
@@ -27,6 +30,7 @@ def train_epoch(
     batches: Iterable[Batch],
     steps: int,
     config: TrainConfig,
+    regime: Regime,
     tally: UnreadableTally,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -37,6 +41,7 @@ def train_epoch(
         batches: of this epoch.
         steps: how many batches an epoch has.
         config: of the run.
+        regime: says what learns, and what the losses come to.
         tally: told of unreadable images.
         progress: told of every step.
 
@@ -49,9 +54,11 @@ def train_epoch(
         ExeuntError: when a loss is not finite, or no batch has two readable images.
     """
     started = time.monotonic()
-    net = state.net.train()
+    net = state.net
+    regime.prepare(net, state.epoch)
     device = next(net.parameters()).device
-    warmup = round(min(config.warmup_epochs, config.epochs / 5) * steps)
+    first, end = regime.span(state.epoch)
+    warmup = round(min(config.warmup_epochs, (end - first) / 5) * steps)
     totals, images, rate = np.zeros((2, net.num_exits)), 0, 0.0
     recent: deque[Tensor] = deque(maxlen=_NORM_BATCHES)
     for i, batch in enumerate(batches):
@@ -59,12 +66,12 @@ def train_epoch(
         if len(batch) < 2:  # batch norm needs company
             continue
         step = state.epoch * steps + i
-        rate = config.lr * warmup_cosine(step, config.epochs * steps, warmup)
+        rate = config.lr * warmup_cosine(step - first * steps, (end - first) * steps, warmup)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         batch = batch.to(device)
         recent.append(batch.images)
-        losses, scores = train_step(state, batch, config)
+        losses, scores = train_step(state, batch, config, regime)
         state.ema.update(net, step)
         _require_finite(losses, state.epoch, i, rate)
         totals += np.stack([losses, scores]) * len(batch)
@@ -72,7 +79,7 @@ def train_epoch(
         progress.step(state.epoch, i, steps, *(totals / images))
     if images == 0:
         raise ExeuntError("no batch of two readable images: there is nothing to train on")
-    state.ema.measure_norms(recent)
+    state.ema.measure_norms(net, recent)
     loss, score = (totals / images).round(6).tolist()
     return {
         "epoch": state.epoch + 1,
@@ -84,16 +91,17 @@ def train_epoch(
 
 
 def train_step(
-    state: TrainState, batch: Batch, config: TrainConfig
+    state: TrainState, batch: Batch, config: TrainConfig, regime: Regime
 ) -> tuple[np.ndarray, np.ndarray]:
     """One optimiser step; returns loss and accuracy (or absolute error) of every exit, (E,)."""
     images = batch.images.contiguous(memory_format=torch.channels_last)
     half = config.precision == "bfloat16"
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+    balance = gradient_equilibrium if config.gradient_equilibrium else nullcontext
+    with balance(state.net), torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         logits = state.net(images)
     losses = exit_losses(logits, batch.targets, config.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
-    loss = depth_weighted(losses) + auxiliary_loss(state.net)
+    loss = regime.loss(losses, state.epoch) + auxiliary_loss(state.net)
     loss.backward()  # type: ignore[no-untyped-call]
     if config.clip_norm:
         torch.nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)

@@ -36,6 +36,7 @@ from exeunt.train.config import TrainConfig
 from exeunt.train.ema import Ema
 from exeunt.train.epoch import train_epoch
 from exeunt.train.progress import Progress, Quiet
+from exeunt.train.regimes import REGIMES
 from exeunt.train.run import Run, versions
 from exeunt.train.units import Units
 
@@ -94,6 +95,7 @@ def train(
     with _reproducible(config):
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
+        regime = REGIMES[config.regime](config.epochs, exit_macs)
         run_record = plan.record()
         if run.open(run_record, resume):
             state.load(run.last)
@@ -109,7 +111,7 @@ def train(
         while state.epoch < config.epochs:
             loader.set_epoch(state.epoch)
             torch.manual_seed(config.seed * 1_000_003 + state.epoch)  # dropout, also on resuming
-            entry = train_epoch(state, loader, len(loader), config, tally, setting.progress)
+            entry = train_epoch(state, loader, len(loader), config, regime, tally, setting.progress)
             if "train_mae" in entry:
                 entry["train_mae"] = [error * units.std for error in entry["train_mae"]]
             net = units.restored(state.ema.net)
