@@ -35,6 +35,9 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     model: Annotated[str | None, option("Architecture; see `exeunt list`.")] = None,
+    init: Annotated[
+        str | None, option("Begin with these weights: run folder, file or shipped name.")
+    ] = None,
     recipe: Annotated[
         Path | None, option("TOML file with any of the settings below; options override it.")
     ] = None,

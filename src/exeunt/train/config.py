@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from exeunt.errors import ExeuntError
 from exeunt.train.regimes import REGIMES
+from exeunt.train.start import settings_of
 
 Precision = Literal["float32", "bfloat16"]
 Storage = Literal["float32", "float16"]
@@ -22,6 +23,9 @@ class TrainConfig:
     Attributes:
         model: architecture name.
         model_args: further arguments of the architecture, such as `{"downsample": "lift"}`.
+        init: begin with the weights of a run folder, a weights file or a shipped name. Settings
+            of a recipe or a command that do not say otherwise, from `model` to `exit_head`, are
+            then those of the weights; exits get fresh classifiers unless the classes are the same.
         image_size: height and width of the input in pixels.
         train_size: height and width of the augmented images alone, `image_size` if None. Random
             crops enlarge what they show; training at about 0.8 of the size makes up for that and
@@ -57,6 +61,7 @@ class TrainConfig:
 
     model: str
     model_args: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
     image_size: int = 224
     train_size: int | None = None
     grey: bool = False
@@ -156,6 +161,8 @@ class TrainConfig:
             }.get(kind, (str,))
             if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
                 raise ExeuntError(f"{source}: {key} = {value!r} must be of type {kind}")
+        if values.get("init"):
+            values = settings_of(values["init"]) | {**values}
         if "model" not in values:
             raise ExeuntError(f"{source}: no model; give one, such as rex_mobilenetv2_050")
         return cls(**values)

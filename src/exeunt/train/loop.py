@@ -38,6 +38,7 @@ from exeunt.train.epoch import train_epoch
 from exeunt.train.progress import Progress, Quiet
 from exeunt.train.regimes import REGIMES
 from exeunt.train.run import Run, versions
+from exeunt.train.start import licence_of, refuse_other_split, start_from
 from exeunt.train.units import Units
 
 
@@ -91,6 +92,8 @@ def train(
     source = open_source(data)
     plan = _Plan.of(config, source, setting)
     units = Units.of(plan.splits.train)
+    if config.init is not None:
+        refuse_other_split(config.init, plan.data, asdict(plan.spec))
     run = Run(out)
     with _reproducible(config):
         state, exit_macs = _fresh_state(plan)
@@ -183,10 +186,11 @@ class _Plan:
     @cached_property
     def data(self) -> dict[str, str]:
         samples = [sample for pool in self.source.pools.values() for sample in pool]
+        licence, init = self.config.data_licence, self.config.init
         return {
             "name": self.source.root.resolve().name,
             "fingerprint": fingerprint(samples),
-            "licence": self.config.data_licence,
+            "licence": licence if init is None else licence_of(init, licence),
         }
 
     def record(self) -> dict[str, Any]:
@@ -238,6 +242,8 @@ def _fresh_state(plan: _Plan) -> tuple[TrainState, tuple[int, ...]]:
     device = usable_device(plan.setting.device)
     torch.manual_seed(config.seed)
     net = create_model(config.model, **plan.arguments)
+    if config.init is not None:
+        start_from(net, config.init, plan.source.class_names)
     exit_macs = tuple(info.macs for info in net.exit_info(config.image_size))
     net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     matrices = [p for p in net.parameters() if p.dim() > 1]
