@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from exeunt.train.config import TrainConfig, read_recipe
-from exeunt.train.loop import Setting, train
+from exeunt.train.loop import train
 from exeunt.train.losses import auxiliary_loss, depth_weighted, exit_losses
 from exeunt.train.progress import Progress, Quiet
+from exeunt.train.setting import Setting
 
 __all__ = [
     "Progress",

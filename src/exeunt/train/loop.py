@@ -4,59 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.optim import SGD
 
 from exeunt.calibrate import choose_policy
-from exeunt.data import (
-    Augment,
-    Source,
-    Splits,
-    SplitSpec,
-    Transform,
-    UnreadableTally,
-    content_hash,
-    fingerprint,
-    make_splits,
-    open_source,
-    train_loader,
-)
+from exeunt.data import UnreadableTally, open_source, train_loader
 from exeunt.device import usable_device
-from exeunt.evaluate import ExitTable, exit_rows, record_samples, replay
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
-from exeunt.net import MultiExitNet
-from exeunt.policies import Policy
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.config import TrainConfig
 from exeunt.train.ema import Ema
 from exeunt.train.epoch import train_epoch
-from exeunt.train.progress import Progress, Quiet
+from exeunt.train.figures import calibration_columns, figures_of, last_is_best
+from exeunt.train.plan import Plan
 from exeunt.train.regimes import REGIMES
-from exeunt.train.run import Run, versions
-from exeunt.train.start import licence_of, refuse_other_split, start_from
+from exeunt.train.run import Run
+from exeunt.train.setting import Setting
+from exeunt.train.start import refuse_other_split, start_from
 from exeunt.train.units import Units
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a run executes; nothing here changes what is computed, but for rounding.
-
-    Attributes:
-        device: `"cpu"`, `"cuda"`, ...
-        workers: processes that load images; 0 loads in the training process.
-        command: what the user typed, kept with the weights.
-        progress: told of every step and epoch.
-    """
-
-    device: str = "cpu"
-    workers: int = 0
-    command: str = "exeunt.train.train(...)"
-    progress: Progress = field(default_factory=Quiet)
 
 
 def train(
@@ -90,7 +58,7 @@ def train(
     """
     setting = setting or Setting()
     source = open_source(data)
-    plan = _Plan.of(config, source, setting)
+    plan = Plan.of(config, source, setting)
     units = Units.of(plan.splits.train)
     if config.init is not None:
         refuse_other_split(config.init, plan.data, asdict(plan.spec))
@@ -119,9 +87,9 @@ def train(
                 entry["train_mae"] = [error * units.std for error in entry["train_mae"]]
             net = units.restored(state.ema.net)
             table = plan.table(net, "calibration")
-            state.history.append(entry | _columns(table))
-            if _last_is_best(state.history):
-                info = plan.info({"calibration": _figures(table)})
+            state.history.append(entry | calibration_columns(table))
+            if last_is_best(state.history):
+                info = plan.info({"calibration": figures_of(table)})
                 save_weights(run.best, net.state_dict(), info)
             state.save(run.last)
             run.write_metrics(state.history)
@@ -132,112 +100,20 @@ def train(
     return info
 
 
-def _finish(plan: _Plan, run: Run) -> WeightsInfo:
+def _finish(plan: Plan, run: Run) -> WeightsInfo:
     """Gives the best weights their policy and figures, of the file as it is stored."""
     net, _ = load_weights(run.best)
     net = net.to(plan.setting.device)
     policy = choose_policy(plan.table(net, "calibration")).policy
-    figures = {split: _figures(plan.table(net, split), policy) for split in ("calibration", "test")}
+    figures = {
+        split: figures_of(plan.table(net, split), policy) for split in ("calibration", "test")
+    }
     info = plan.info(figures, policy.spec)
     save_weights(run.best, net.state_dict(), info)
     return info
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is fixed before the first step."""
-
-    config: TrainConfig
-    source: Source
-    setting: Setting
-    spec: SplitSpec
-    splits: Splits
-    transform: Transform
-    calibration_hashes: list[str]
-    exit_macs: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, config: TrainConfig, source: Source, setting: Setting) -> _Plan:
-        spec = SplitSpec(
-            config.seed, config.calibration_fraction, config.test_fraction, config.limit
-        )
-        splits = make_splits(source, spec)
-        size = (config.image_size, config.image_size)
-        transform = Transform(size, mode="L" if config.grey else "RGB")
-        hashes = sorted({content_hash(sample.path) for sample in splits.calibration})
-        return cls(config, source, setting, spec, splits, transform, hashes)
-
-    @property
-    def augment(self) -> Augment:
-        size = self.config.train_size or self.config.image_size
-        transform = replace(self.transform, image_size=(size, size))
-        return Augment(transform, (self.config.crop_scale, 1.0), flip=self.config.flip)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "num_classes": len(self.source.class_names) or 1,
-            "in_chans": self.transform.channels,
-            "exits": self.config.exit_places,
-            **self.config.exit_heads,
-            **self.config.model_args,
-        }
-
-    @cached_property
-    def data(self) -> dict[str, str]:
-        samples = [sample for pool in self.source.pools.values() for sample in pool]
-        licence, init = self.config.data_licence, self.config.init
-        return {
-            "name": self.source.root.resolve().name,
-            "fingerprint": fingerprint(samples),
-            "licence": licence if init is None else licence_of(init, licence),
-        }
-
-    def record(self) -> dict[str, Any]:
-        """What `run.json` says."""
-        sizes = {name: len(self.splits[name]) for name in ("train", "calibration", "test")}
-        return {
-            "command": self.setting.command,
-            "config": self.config.to_dict(),
-            "data": self.data,
-            "splits": sizes,
-            "versions": versions(),
-            "finished": False,
-        }
-
-    def table(self, net: MultiExitNet, split: str) -> ExitTable:
-        """The logits of all exits on one split."""
-        return record_samples(
-            net,
-            self.splits[split],
-            self.transform,
-            exit_macs=self.exit_macs,
-            task=self.source.task,
-            split=split,
-            batch_size=self.config.batch_size,
-            workers=self.setting.workers,
-        )
-
-    def info(self, metrics: dict[str, Any], policy: str = "full") -> WeightsInfo:
-        """The metadata of a weights file of this run."""
-        return WeightsInfo(
-            architecture=self.config.model,
-            arguments=self.arguments,
-            task=self.source.task,
-            class_names=list(self.source.class_names),
-            transform=self.transform.to_dict(),
-            policy=policy,
-            metrics=metrics,
-            split=asdict(self.spec),
-            calibration_hashes=self.calibration_hashes,
-            data=self.data,
-            command=self.setting.command,
-            versions=versions(),
-            storage=self.config.storage,
-        )
-
-
-def _fresh_state(plan: _Plan) -> tuple[TrainState, tuple[int, ...]]:
+def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:
     config = plan.config
     device = usable_device(plan.setting.device)
     torch.manual_seed(config.seed)
@@ -258,45 +134,6 @@ def _fresh_state(plan: _Plan) -> tuple[TrainState, tuple[int, ...]]:
         nesterov=config.momentum > 0,
     )
     return TrainState(net, Ema(net, config.ema_decay), optimizer, []), exit_macs
-
-
-def _columns(table: ExitTable) -> dict[str, Any]:
-    """The calibration columns of a row of `metrics.csv`."""
-    exits = _figures(table)["exits"]
-    return {f"calibration_{name}": [figures[name] for figures in exits] for name in exits[0]}
-
-
-def _figures(table: ExitTable, policy: Policy | None = None) -> dict[str, Any]:
-    """What the metadata says of one split: every exit, and the policy if there is one."""
-    figures: dict[str, Any] = {
-        "samples": len(table),
-        "exits": [_scores(row) for row in exit_rows(table)],
-    }
-    if policy is not None:
-        outcome = replay(table, policy)
-        shares = [round(share, 6) for share in outcome.exit_shares]
-        figures["policy"] = {
-            "spec": policy.spec,
-            **_scores(outcome),
-            "saving": round(outcome.saving, 6),
-            "exit_shares": shares,
-        }
-    return figures
-
-
-def _scores(scored: Any) -> dict[str, float]:
-    """Those of accuracy, MAE and RMSE that the task has."""
-    found = {name: getattr(scored, name) for name in ("accuracy", "mae", "rmse")}
-    return {name: round(value, 6) for name, value in found.items() if value is not None}
-
-
-def _last_is_best(history: list[dict[str, Any]]) -> bool:
-    """Whether the last exit has never been better on the calibration split than now."""
-    if "calibration_accuracy" in history[-1]:
-        last = [entry["calibration_accuracy"][-1] for entry in history]
-        return bool(last[-1] >= max(last))
-    last = [entry["calibration_mae"][-1] for entry in history]
-    return bool(last[-1] <= min(last))
 
 
 @contextmanager

@@ -1,0 +1,119 @@
+"""What of a training run is fixed before its first step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from exeunt.data import (
+    Augment,
+    Source,
+    Splits,
+    SplitSpec,
+    Transform,
+    content_hash,
+    fingerprint,
+    make_splits,
+)
+from exeunt.evaluate import ExitTable, record_samples
+from exeunt.models import WeightsInfo
+from exeunt.net import MultiExitNet
+from exeunt.train.config import TrainConfig
+from exeunt.train.run import versions
+from exeunt.train.setting import Setting
+from exeunt.train.start import licence_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Data, splits, transform and arguments; `exit_macs` once the network has been built."""
+
+    config: TrainConfig
+    source: Source
+    setting: Setting
+    spec: SplitSpec
+    splits: Splits
+    transform: Transform
+    calibration_hashes: list[str]
+    exit_macs: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, config: TrainConfig, source: Source, setting: Setting) -> Plan:
+        spec = SplitSpec(
+            config.seed, config.calibration_fraction, config.test_fraction, config.limit
+        )
+        splits = make_splits(source, spec)
+        size = (config.image_size, config.image_size)
+        transform = Transform(size, mode="L" if config.grey else "RGB")
+        hashes = sorted({content_hash(sample.path) for sample in splits.calibration})
+        return cls(config, source, setting, spec, splits, transform, hashes)
+
+    @property
+    def augment(self) -> Augment:
+        size = self.config.train_size or self.config.image_size
+        transform = replace(self.transform, image_size=(size, size))
+        return Augment(transform, (self.config.crop_scale, 1.0), flip=self.config.flip)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "num_classes": len(self.source.class_names) or 1,
+            "in_chans": self.transform.channels,
+            "exits": self.config.exit_places,
+            **self.config.exit_heads,
+            **self.config.model_args,
+        }
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        samples = [sample for pool in self.source.pools.values() for sample in pool]
+        licence, init = self.config.data_licence, self.config.init
+        return {
+            "name": self.source.root.resolve().name,
+            "fingerprint": fingerprint(samples),
+            "licence": licence if init is None else licence_of(init, licence),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says."""
+        sizes = {name: len(self.splits[name]) for name in ("train", "calibration", "test")}
+        return {
+            "command": self.setting.command,
+            "config": self.config.to_dict(),
+            "data": self.data,
+            "splits": sizes,
+            "versions": versions(),
+            "finished": False,
+        }
+
+    def table(self, net: MultiExitNet, split: str) -> ExitTable:
+        """The logits of all exits on one split."""
+        return record_samples(
+            net,
+            self.splits[split],
+            self.transform,
+            exit_macs=self.exit_macs,
+            task=self.source.task,
+            split=split,
+            batch_size=self.config.batch_size,
+            workers=self.setting.workers,
+        )
+
+    def info(self, metrics: dict[str, Any], policy: str = "full") -> WeightsInfo:
+        """The metadata of a weights file of this run."""
+        return WeightsInfo(
+            architecture=self.config.model,
+            arguments=self.arguments,
+            task=self.source.task,
+            class_names=list(self.source.class_names),
+            transform=self.transform.to_dict(),
+            policy=policy,
+            metrics=metrics,
+            split=asdict(self.spec),
+            calibration_hashes=self.calibration_hashes,
+            data=self.data,
+            command=self.setting.command,
+            versions=versions(),
+            storage=self.config.storage,
+        )

@@ -1,0 +1,24 @@
+"""How a training run executes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from exeunt.train.progress import Progress, Quiet
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run executes; nothing here changes what is computed, but for rounding.
+
+    Attributes:
+        device: `"cpu"`, `"cuda"`, ...
+        workers: processes that load images; 0 loads in the training process.
+        command: what the user typed, kept with the weights.
+        progress: told of every step and epoch.
+    """
+
+    device: str = "cpu"
+    workers: int = 0
+    command: str = "exeunt.train.train(...)"
+    progress: Progress = field(default_factory=Quiet)
