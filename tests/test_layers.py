@@ -13,7 +13,7 @@ LAYERS = (
     ("files", "device"),
     ("ops",),
     ("net",),
-    ("chain", "contract"),
+    ("chain", "contract", "collaboration"),
     ("models", "policies", "data", "backbone"),
     ("inference",),
     ("evaluate",),

@@ -55,8 +55,9 @@ def create_model(
             trunk keeps its weights.
         in_chans: channels of the image.
         weights: a run folder, a weights file, or the tag of shipped weights.
-        kwargs: arguments of the architecture, such as `width=`, `exits=`, `exit_head=`. With
-            weights they must be those that the weights were made with.
+        kwargs: arguments of the architecture, such as `width=`, `exits=`, `exit_head=`, and of all
+            of them `collaborative=True` (`exeunt.collaboration`). With weights they must be those
+            that the weights were made with.
 
     Returns:
         The network: in training mode when fresh, in evaluation mode with weights.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from exeunt.collaboration import collaborate
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet
 
@@ -72,6 +73,8 @@ def build_model(
 ) -> MultiExitNet:
     """A fresh network with random weights; see `create_model` for names that carry weights.
 
+    Every network also takes `collaborative=True`, see `exeunt.collaboration`.
+
     Raises:
         ExeuntError: for an unknown name, with the nearest valid ones, or an unknown argument.
     """
@@ -79,12 +82,14 @@ def build_model(
         raise ExeuntError(unknown_name("model", name, list(_BUILDERS)))
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
+    collaborative = kwargs.pop("collaborative", False)
     try:
-        return _BUILDERS[name](in_chans=in_chans, **kwargs)
+        net = _BUILDERS[name](in_chans=in_chans, **kwargs)
     except TypeError as error:
         if "unexpected keyword" in str(error):
             raise ExeuntError(f"{name}: {error}") from error
         raise
+    return collaborate(net) if collaborative else net
 
 
 def unknown_name(kind: str, name: str, valid: list[str]) -> str:

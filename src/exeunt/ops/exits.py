@@ -17,6 +17,14 @@ from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.rex import ReX2d
 
 
+def make_linear(features: int, num_classes: int) -> nn.Linear:
+    """A fresh classifier: weights N(0, 0.01), biases 0."""
+    linear = nn.Linear(features, num_classes)
+    nn.init.normal_(linear.weight, 0, 0.01)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
 class ExitHead(nn.Module):
     """Feature reduction, dropout, one linear layer. Subclasses say how to `reduce`.
 
@@ -29,14 +37,7 @@ class ExitHead(nn.Module):
     def __init__(self, features: int, num_classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.classifier = self._linear(features, num_classes)
-
-    @staticmethod
-    def _linear(features: int, num_classes: int) -> nn.Linear:
-        linear = nn.Linear(features, num_classes)
-        nn.init.normal_(linear.weight, 0, 0.01)
-        nn.init.zeros_(linear.bias)
-        return linear
+        self.classifier = make_linear(features, num_classes)
 
     def reduce(self, x: Tensor) -> Tensor:
         """Maps (N, C, H, W) to (N, features)."""
@@ -49,7 +50,7 @@ class ExitHead(nn.Module):
     def reset_classifier(self, num_classes: int) -> None:
         """Replaces the linear layer by a fresh one with `num_classes` outputs."""
         old = self.classifier
-        self.classifier = self._linear(old.in_features, num_classes).to(old.weight)
+        self.classifier = make_linear(old.in_features, num_classes).to(old.weight)
 
     @torch.no_grad()
     def rescale(self, scale: float, shift: float) -> None:
