@@ -123,6 +123,9 @@ def test_ctrl_c_ends_quietly_and_can_be_resumed(colours: Path, tmp_path: Path) -
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # shells ignore it behind &
     )
     while not (out / "metrics.csv").exists():
         assert process.poll() is None

@@ -35,6 +35,7 @@ def test_a_step_follows_the_losses_of_modules_too() -> None:
     net = MultiExitNet([Stage(toll, PooledExit(3, 2))], 2)
     state = TrainState(net, Ema(net, 0.9), SGD(net.parameters(), lr=0.25), [])
     batch = Batch(torch.randn(4, 3, 5, 5), torch.tensor([0, 1, 1, 0]), torch.arange(4), [])
-    losses, _ = train_step(state, batch, TrainConfig("toll"), Joint(1, (1,)))
+    config = TrainConfig("toll")
+    losses, _ = train_step(state, batch, config, Joint(config, (1,)))
     assert toll.weight.item() == pytest.approx(2 - 0.25 * 2 * 2)
     assert losses[0] < 1  # the loss that is shown is the exit's alone

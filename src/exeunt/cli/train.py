@@ -46,8 +46,11 @@ def train(
         option("Argument of the architecture, KEY=VALUE; may be given several times.", "--set"),
     ] = None,
     regime: Annotated[
-        str | None, option("joint, shallow_deep, exits or successive [joint].")
+        str | None,
+        option("joint, shallow_deep, exits, successive or distilled (from --init) [joint]."),
     ] = None,
+    distil_share: Annotated[float | None, option("Of the teacher, if distilled [0.1].")] = None,
+    distil_temperature: Annotated[float | None, option("Of its logits [1].")] = None,
     gradient_equilibrium: Annotated[
         bool | None,
         option("Balance the exits' gradients.", "--gradient-equilibrium/--no-gradient-equilibrium"),

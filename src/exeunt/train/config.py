@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from exeunt.errors import ExeuntError
-from exeunt.train.regimes import REGIMES
 from exeunt.train.start import settings_of
 
 Precision = Literal["float32", "bfloat16"]
 Storage = Literal["float32", "float16"]
+RegimeName = Literal["joint", "shallow_deep", "exits", "successive", "distilled"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class TrainConfig:
         exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, or one for
             each exit, `"rex,pooled"`; the architecture's own if None.
         regime: what learns when, see `exeunt.train.regimes`: `"joint"`, `"shallow_deep"`,
-            `"exits"` or `"successive"`.
+            `"exits"`, `"successive"` or `"distilled"`.
         gradient_equilibrium: balance the exits' gradients, see `exeunt.train.equilibrium`.
+        distil_share: of the teacher in the regime `"distilled"`; labels have the rest.
+        distil_temperature: by which logits are divided there.
         epochs: passes over the train split.
         batch_size: images of a step.
         lr: peak learning rate, reached after warm-up; then a cosine to zero.
@@ -67,8 +69,10 @@ class TrainConfig:
     grey: bool = False
     exits: str = "paper"
     exit_head: str | None = None
-    regime: str = "joint"
+    regime: RegimeName = "joint"
     gradient_equilibrium: bool = False
+    distil_share: float = 0.1
+    distil_temperature: float = 1.0
     epochs: int = 40
     batch_size: int = 64
     lr: float = 0.05
@@ -104,12 +108,16 @@ class TrainConfig:
         for name in ("momentum", "label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more, below 1")
-        if not self.lr > 0:
-            raise ExeuntError(f"lr={self.lr!r}; give a number above 0")
+        for name in ("lr", "distil_temperature"):
+            if not getattr(self, name) > 0:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give a number above 0")
+        if not 0 <= self.distil_share <= 1:
+            raise ExeuntError(f"distil_share={self.distil_share!r}; give a share, 0 to 1")
         for name in ("weight_decay", "warmup_epochs", "clip_norm"):
             if not getattr(self, name) >= 0:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more")
-        words = {"precision": get_args(Precision), "storage": get_args(Storage), "regime": REGIMES}
+        words = {"precision": get_args(Precision), "storage": get_args(Storage)}
+        words["regime"] = get_args(RegimeName)
         for name, valid in words.items():
             if getattr(self, name) not in valid:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {', '.join(valid)}")

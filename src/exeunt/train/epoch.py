@@ -19,7 +19,7 @@ from exeunt.train.config import TrainConfig
 from exeunt.train.equilibrium import gradient_equilibrium
 from exeunt.train.losses import auxiliary_loss, exit_losses
 from exeunt.train.progress import Progress
-from exeunt.train.regimes import Regime
+from exeunt.train.regimes import Pass, Regime
 from exeunt.train.schedule import warmup_cosine
 
 _NORM_BATCHES = 8  # that the averaged weights measure their batch norms on
@@ -101,7 +101,8 @@ def train_step(
         logits = state.net(images)
     losses = exit_losses(logits, batch.targets, config.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
-    loss = regime.loss(losses, state.epoch) + auxiliary_loss(state.net)
+    seen = Pass(images, logits, losses, state.epoch)
+    loss = regime.loss(seen) + auxiliary_loss(state.net)
     loss.backward()  # type: ignore[no-untyped-call]
     if config.clip_norm:
         torch.nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)

@@ -8,24 +8,41 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
+from exeunt.models import find_weights, load_weights
 from exeunt.net import MultiExitNet
+from exeunt.train.config import TrainConfig
 from exeunt.train.losses import depth_weighted
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass of a batch: images (N, C, H, W), E logits (N, K), their losses (E,), and the
+    epoch it is in (0-based).
+    """
+
+    images: Tensor
+    logits: Sequence[Tensor]
+    losses: Tensor
+    epoch: int
 
 
 class Regime(ABC):
     """What the loop asks; by default everything learns all the time.
 
     Args:
-        epochs: of the run.
+        config: of the run.
         exit_macs: cumulative multiply-adds of the E exits.
     """
 
-    def __init__(self, epochs: int, exit_macs: Sequence[int]) -> None:
-        self.epochs = epochs
+    def __init__(self, config: TrainConfig, exit_macs: Sequence[int]) -> None:
+        self.epochs = config.epochs
         self.exit_macs = exit_macs
 
     def prepare(self, net: MultiExitNet, epoch: int) -> None:
@@ -33,8 +50,8 @@ class Regime(ABC):
         net.train().requires_grad_(True)
 
     @abstractmethod
-    def loss(self, losses: Tensor, epoch: int) -> Tensor:
-        """What to descend, from the loss of every exit, (E,)."""
+    def loss(self, seen: Pass) -> Tensor:
+        """What to descend."""
 
     def span(self, epoch: int) -> tuple[int, int]:
         """The epochs, from and up to, over which the learning rate rises and falls once."""
@@ -44,8 +61,8 @@ class Regime(ABC):
 class Joint(Regime):
     """Everything learns at once, later exits count more (ReX paper, equation 12)."""
 
-    def loss(self, losses: Tensor, epoch: int) -> Tensor:
-        return depth_weighted(losses)
+    def loss(self, seen: Pass) -> Tensor:
+        return depth_weighted(seen.losses)
 
 
 class ShallowDeep(Regime):
@@ -56,11 +73,11 @@ class ShallowDeep(Regime):
     0.15, 0.30, ... 0.90 stand for where exits are placed by its rule.
     """
 
-    def loss(self, losses: Tensor, epoch: int) -> Tensor:
+    def loss(self, seen: Pass) -> Tensor:
         shares = [macs / self.exit_macs[-1] for macs in self.exit_macs[:-1]]
-        done = (epoch + 1) / self.epochs
-        weights = losses.new_tensor([*(min(c, 0.01 + c * done) for c in shares), 1.0])
-        return (weights * losses).sum()
+        done = (seen.epoch + 1) / self.epochs
+        weights = seen.losses.new_tensor([*(min(c, 0.01 + c * done) for c in shares), 1.0])
+        return (weights * seen.losses).sum()
 
 
 class ExitsOnly(Regime):
@@ -74,8 +91,8 @@ class ExitsOnly(Regime):
         for stage in net.stages:
             stage.get_submodule("exit").train().requires_grad_(True)
 
-    def loss(self, losses: Tensor, epoch: int) -> Tensor:
-        return losses.sum()
+    def loss(self, seen: Pass) -> Tensor:
+        return seen.losses.sum()
 
 
 class Successive(Regime):
@@ -88,15 +105,15 @@ class Successive(Regime):
         ExeuntError: when there are fewer epochs than stages.
     """
 
-    def __init__(self, epochs: int, exit_macs: Sequence[int]) -> None:
-        super().__init__(epochs, exit_macs)
+    def __init__(self, config: TrainConfig, exit_macs: Sequence[int]) -> None:
+        super().__init__(config, exit_macs)
         stages = len(exit_macs)
-        if epochs < stages:
+        if self.epochs < stages:
             raise ExeuntError(
                 f"regime 'successive' trains {stages} stages one after the other; give epochs of "
-                f"at least {stages}, not {epochs}"
+                f"at least {stages}, not {self.epochs}"
             )
-        self.starts = [round(k * epochs / stages) for k in range(stages + 1)]
+        self.starts = [round(k * self.epochs / stages) for k in range(stages + 1)]
 
     def stage(self, epoch: int) -> int:
         """The stage that learns in `epoch` (0-based)."""
@@ -106,12 +123,57 @@ class Successive(Regime):
         net.eval().requires_grad_(False)
         net.stages[self.stage(epoch)].train().requires_grad_(True)
 
-    def loss(self, losses: Tensor, epoch: int) -> Tensor:
-        return losses[self.stage(epoch)]
+    def loss(self, seen: Pass) -> Tensor:
+        return seen.losses[self.stage(seen.epoch)]
 
     def span(self, epoch: int) -> tuple[int, int]:
         k = self.stage(epoch)
         return self.starts[k], self.starts[k + 1]
+
+
+class Distilled(ExitsOnly):
+    """Only exits learn, from the labels and from the last exit of the net they began with: one for
+    all, the second stage of IMTA (Li et al. 2019).
+
+    `CE_E + sum_i (1 - g) CE_i + g T^2 KL(softmax(t / T) || softmax(y_i / T))` over the internal
+    exits i, with the teacher's logits t, `g = distil_share` and `T = distil_temperature`. KL is the
+    mean over the batch (the published code divides by the number of classes too).
+
+    Raises:
+        ExeuntError: when the run begins with no weights, or these are not a classifier's.
+    """
+
+    def __init__(self, config: TrainConfig, exit_macs: Sequence[int]) -> None:
+        super().__init__(config, exit_macs)
+        if config.init is None:
+            raise ExeuntError(
+                "regime 'distilled' needs init: the last exit of those weights is the teacher"
+            )
+        self.teacher, info = load_weights(find_weights(config.init))
+        if info.task != "classification":
+            raise ExeuntError(f"regime 'distilled' teaches classes; {config.init} tells values")
+        self.share, self.temperature = config.distil_share, config.distil_temperature
+
+    @torch.no_grad()
+    def taught(self, images: Tensor) -> Tensor:
+        """The teacher's logits, (N, K)."""
+        logits: Tensor = self.teacher.to(images.device)(images)[-1].float()
+        return logits
+
+    def loss(self, seen: Pass) -> Tensor:
+        heat = self.temperature
+        target = (self.taught(seen.images) / heat).log_softmax(1)
+        *internal, last = seen.logits
+        if target.shape != last.shape:
+            raise ExeuntError(
+                f"the teacher tells {target.shape[1]} classes, and {last.shape[1]} are to be learnt"
+            )
+        total = seen.losses[-1] + (1 - self.share) * seen.losses[:-1].sum()
+        for logits in internal:
+            mine = (logits.float() / heat).log_softmax(1)
+            apart = F.kl_div(mine, target, reduction="batchmean", log_target=True)
+            total = total + self.share * heat**2 * apart
+        return total
 
 
 REGIMES: dict[str, type[Regime]] = {
@@ -119,4 +181,5 @@ REGIMES: dict[str, type[Regime]] = {
     "shallow_deep": ShallowDeep,
     "exits": ExitsOnly,
     "successive": Successive,
+    "distilled": Distilled,
 }
