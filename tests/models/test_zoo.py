@@ -107,7 +107,7 @@ def test_a_training_step_lowers_the_loss(name: str) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("name", distinct())
 def test_half_precision(name: str) -> None:
-    """bfloat16 has 8 bits; over a hundred untrained layers that adds up to a tenth of the logits."""
+    """bfloat16 has 8 bits; in a hundred untrained layers that adds up to a tenth of the logits."""
     net = small(name).eval()
     wanted = net(images())
     with torch.autocast("cpu", torch.bfloat16):
