@@ -69,6 +69,23 @@ def test_info_of_a_run_folder(exeunt: Callable[..., Any], weights: Path, tmp_pat
     assert json.loads(run.out.splitlines()[0])["file"] == str(tmp_path / "best.safetensors")
 
 
+def test_info_draws(exeunt: Callable[..., Any], weights: Path, tmp_path: Path) -> None:
+    drawing = tmp_path / "net.svg"
+    run = exeunt("info", weights, "--draw", drawing)
+    assert run.status == 0
+    assert f'<title id="t">{weights.name}</title>' in drawing.read_text(encoding="utf-8")
+    assert "ReX2d" in drawing.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("file", "status"), [("net.png", 2), ("gone/net.svg", 1)])
+def test_info_cannot_draw_there(
+    file: str, status: int, exeunt: Callable[..., Any], weights: Path, tmp_path: Path
+) -> None:
+    run = exeunt("info", weights, "--draw", tmp_path / file)
+    assert run.status == status
+    assert str(tmp_path / file.partition("/")[0]) in run.err
+
+
 @pytest.mark.parametrize(
     ("model", "text"),
     [

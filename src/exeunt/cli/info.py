@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,6 +40,14 @@ def info(
             help="Size of the images that costs are for; by default that of the weights, or 224.",
         ),
     ] = None,
+    draw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.svg",
+            show_default=False,
+            help="Also write a drawing of its blocks, scales and exits.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what a network is and what exits cost.
@@ -48,6 +57,7 @@ def info(
     from exeunt.cli.trained import weights_path
     from exeunt.data import Transform
     from exeunt.models import create_model, load_weights
+    from exeunt.report.network_drawing import draw_network
 
     path = weights_path(model)
     if path is None:
@@ -57,6 +67,8 @@ def info(
         size = Transform.from_dict(weights.transform).image_size
     size = parse_size(image_size) if image_size else size
     exits = net.exit_info(size)
+    if draw is not None:
+        draw_network(draw, net, size, Path(model).resolve().name)
     facts: dict[str, Any] = {
         "model": model,
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
@@ -73,6 +85,8 @@ def info(
     shown = [("model", model), ("parameters", f"{facts['parameters'] / 1e6:.3f} M")]
     if weights:
         shown += [("weights file", str(path)), *_facts(weights)]
+    if draw is not None:
+        shown.append(("drawing", draw))
     show_facts(shown)
     typer.echo(f"\nexits for {height} x {width} pixels (MACs are cumulative)")
     _show_exits(exits)

@@ -1,0 +1,322 @@
+"""Writes the page that shows every network, `docs/networks.md`, and its drawings.
+
+    python docs/make_networks.py
+
+Whoever registers a network adds it to `FAMILIES`. Nets are built on torch's `meta` device, without
+weights, so all of them together take seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from exeunt.errors import ExeuntError
+from exeunt.files import replacing
+from exeunt.models import create_model, list_models
+from exeunt.report.network_drawing import network_svg
+from exeunt.report.network_trace import NetworkTrace, trace_network
+
+HERE = Path(__file__).parent
+PAGE, DRAWINGS = "networks.md", "networks"
+MOST_COLUMNS = 11  # exits side by side in a table
+
+
+@dataclass(frozen=True)
+class Network:
+    """A registered network, and what its paper runs it on.
+
+    Attributes:
+        name: one of `list_models()`.
+        image_size: H and W in pixels.
+        classes: K.
+        drawn: or in the family's table alone, where a drawing would show nothing new.
+    """
+
+    name: str
+    image_size: int
+    classes: int
+    drawn: bool = True
+
+
+@dataclass(frozen=True)
+class Family:
+    """A section of the page.
+
+    Attributes:
+        title: its heading.
+        papers: where the networks come from.
+        text: what to see.
+        networks: in the order of the page.
+        also: other names of some of them, each with the name that is shown.
+    """
+
+    title: str
+    papers: tuple[str, ...]
+    text: str
+    networks: tuple[Network, ...]
+    also: tuple[tuple[str, str], ...] = ()
+
+
+REX = (
+    "Qian, Hang, Liu, *ReX: An Efficient Approach to Reducing Memory Cost in Image "
+    "Classification*, AAAI 2022"
+)
+SDN = (
+    "Kaya, Hong, Dumitras, *Shallow-Deep Networks: Understanding and Mitigating Network "
+    "Overthinking*, ICML 2019"
+)
+RESNET = "He, Zhang, Ren, Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016"
+DENSENET = (
+    "Huang, Liu, van der Maaten, Weinberger, *Densely Connected Convolutional Networks*, CVPR 2017"
+)
+WIDE_RESNET = "Zagoruyko, Komodakis, *Wide Residual Networks*, BMVC 2016"
+MOBILENET = (
+    "Sandler, Howard, Zhu, Zhmoginov, Chen, *MobileNetV2: Inverted Residuals and Linear "
+    "Bottlenecks*, CVPR 2018"
+)
+MSDNET = (
+    "Huang, Chen, Li, Wu, van der Maaten, Weinberger, *Multi-Scale Dense Networks for Resource "
+    "Efficient Image Classification*, ICLR 2018"
+)
+RANET = (
+    "Yang, Han, Chen, Song, Dai, Huang, *Resolution Adaptive Networks for Efficient Inference*, "
+    "CVPR 2020"
+)
+
+
+def _imagenet(name: str, drawn: bool = True) -> Network:
+    return Network(name, 224, 1000, drawn)
+
+
+def _cifar(name: str, drawn: bool = True, classes: int = 10) -> Network:
+    return Network(name, 32, classes, drawn)
+
+
+FAMILIES = (
+    Family(
+        "MobileNetV2",
+        (MOBILENET, REX),
+        "Exits stand after every two blocks of what the plain network and the one with ReX share, "
+        "as the ReX paper has them; so they do in the next two families. ReX takes the place of "
+        "the first three groups of blocks. The numbers in names are width multipliers in "
+        "hundredths.",
+        (
+            _imagenet("mobilenetv2"),
+            _imagenet("rex_mobilenetv2"),
+            *(
+                _imagenet(f"{rex}mobilenetv2_{width}", drawn=False)
+                for rex in ("", "rex_")
+                for width in ("035", "050", "075")
+            ),
+        ),
+        (("mobilenetv2_100", "mobilenetv2"), ("rex_mobilenetv2_100", "rex_mobilenetv2")),
+    ),
+    Family(
+        "ResNet-34",
+        (RESNET, REX),
+        "ReX takes the place of the max-pool and the first group of blocks.",
+        (_imagenet("resnet34"), _imagenet("rex_resnet34")),
+    ),
+    Family(
+        "DenseNet-121",
+        (DENSENET, REX),
+        "A layer puts 32 channels behind those it reads. ReX takes the place of the max-pool, the "
+        "first two dense blocks and the transition between them.",
+        (_imagenet("densenet121"), _imagenet("rex_densenet121")),
+    ),
+    Family(
+        "MSDNet",
+        (MSDNET, REX),
+        "Maps of several scales grow side by side; every exit reads the coarsest. A stage makes "
+        "only what its exit is made from, which is why finer maps stop short of it, and early "
+        "exits cost less than published code has them cost. ReX takes the place of the pooling and "
+        "of the finest scale. Published for anytime prediction, the `batch` networks for budgeted "
+        "batches.",
+        (
+            _cifar("msdnet_cifar10"),
+            _cifar("msdnet_cifar_batch5"),
+            _imagenet("msdnet_imagenet"),
+            _imagenet("rex_msdnet"),
+            _cifar("msdnet_cifar100", drawn=False, classes=100),
+            _cifar("msdnet_cifar_batch7", drawn=False),
+            *(_imagenet(f"msdnet_imagenet_step{step}", drawn=False) for step in (5, 6, 7)),
+        ),
+        (("msdnet", "msdnet_cifar10"),),
+    ),
+    Family(
+        "RANet",
+        (RANET,),
+        "Each sub-network begins at a higher resolution than the one before and comes down to the "
+        "lowest, and reads the features of the one before on its way. A block with a box in each "
+        "of two lanes halves its map. Published for anytime prediction, the `batch` networks for "
+        "budgeted batches.",
+        (
+            _cifar("ranet_cifar10"),
+            _cifar("ranet_cifar_batch1"),
+            _imagenet("ranet_imagenet"),
+            _imagenet("ranet_imagenet_batch1", drawn=False),
+            _cifar("ranet_cifar100", drawn=False, classes=100),
+            _cifar("ranet_cifar_batch2", drawn=False),
+            _cifar("ranet_cifar_batch3", drawn=False),
+        ),
+        (("ranet", "ranet_imagenet"),),
+    ),
+    Family(
+        "ResNet for CIFAR",
+        (RESNET, SDN),
+        "Exits stand where shallow-deep networks have them, near 15, 30, 45, 60, 75 and 90 % of "
+        "the trunk's multiply-adds. So they do in the two families below.",
+        (_cifar("resnet56_cifar"), _cifar("resnet110_cifar")),
+        (("resnet_cifar", "resnet56_cifar"),),
+    ),
+    Family(
+        "Wide ResNet for CIFAR",
+        (WIDE_RESNET, SDN),
+        "Blocks of 10 and 4 times the channels of a ResNet.",
+        (_cifar("wideresnet28_10_cifar"), _cifar("wideresnet34_4_cifar")),
+        (("wideresnet_cifar", "wideresnet28_10_cifar"),),
+    ),
+    Family(
+        "DenseNet-BC for CIFAR",
+        (DENSENET, SDN),
+        "A layer puts 12 or 40 channels behind those it reads.",
+        (_cifar("densenetbc100_cifar"), _cifar("densenetbc190_cifar")),
+        (("densenetbc_cifar", "densenetbc100_cifar"),),
+    ),
+)
+
+INTRODUCTION = """\
+# Networks
+
+Every network of `exeunt list`, as `python docs/make_networks.py` finds it by running it: no \
+drawing and no number on this page is made by hand. `exeunt info NAME --draw FILE.svg` draws one \
+of them, or weights of yours, for images of any size.
+
+## How to read a drawing
+
+- From left to right: the order of execution. A block stands to the right of all that it reads. \
+From top to bottom: the size of maps in pixels, one lane for each.
+- A box is a block. The wider it is, the more multiply-adds (by their square root); the taller, \
+the more channels (by their logarithm; the number above is theirs). What changes neither size \
+nor channels and costs nothing, such as a norm, has no box.
+- Thin lines lead from maps to the blocks that read them.
+- A green line leaves where an exit reads. Below it stand the number of the exit and the \
+multiply-adds (MACs) of an image that leaves there: all blocks and all heads up to this one.
+- Orange: a recurrent operator, ReX.
+
+In the tables, reduction 16 means a map of a sixteenth of the image's height and width.
+"""
+
+
+def files() -> dict[str, str]:
+    """What the page and its drawings hold, by path below `docs`.
+
+    Raises:
+        ExeuntError: when a registered network has no entry in `FAMILIES`, or an entry no network.
+    """
+    networks = [network for family in FAMILIES for network in family.networks]
+    other_names = [name for family in FAMILIES for name, _ in family.also]
+    _check_names([*(network.name for network in networks), *other_names], list_models())
+    traces = {network.name: _trace(network) for network in networks}
+    drawings = {
+        f"{DRAWINGS}/{network.name}.svg": network_svg(traces[network.name], network.name)
+        for network in networks
+        if network.drawn
+    }
+    sections = [INTRODUCTION, *("\n".join(_section(family, traces)) for family in FAMILIES)]
+    return {PAGE: "\n".join(sections), **drawings}
+
+
+def write(folder: Path = HERE) -> None:
+    """Writes the files, and removes drawings of networks that are no longer drawn."""
+    wanted = files()
+    (folder / DRAWINGS).mkdir(exist_ok=True)
+    for name, text in wanted.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    for path in (folder / DRAWINGS).glob("*.svg"):
+        if f"{DRAWINGS}/{path.name}" not in wanted:
+            path.unlink()
+
+
+def _check_names(entries: Sequence[str], registered: Sequence[str]) -> None:
+    for name in registered:
+        if name not in entries:
+            raise ExeuntError(
+                f"docs/make_networks.py does not know {name}: add it to a family in FAMILIES, such "
+                f'as Network("{name}", image_size=224, classes=1000), with drawn=False for a '
+                "variant that its family's table alone should show"
+            )
+    for name in entries:
+        if name not in registered:
+            raise ExeuntError(f"docs/make_networks.py: no network {name!r}; remove its entry")
+        if entries.count(name) > 1:
+            raise ExeuntError(f"docs/make_networks.py: {name} has {entries.count(name)} entries")
+
+
+def _trace(network: Network) -> NetworkTrace:
+    with torch.device("meta"):
+        net = create_model(network.name, network.classes)
+    return trace_network(net, network.image_size)
+
+
+def _section(family: Family, traces: dict[str, NetworkTrace]) -> Iterator[str]:
+    yield f"## {family.title}\n"
+    yield "; ".join(family.papers) + ".\n"
+    yield family.text
+    for network in family.networks:
+        if network.drawn:
+            yield f"\n### `{network.name}`\n"
+            yield from _shown(network, traces[network.name])
+    others = [network for network in family.networks if not network.drawn]
+    if others:
+        yield f"\n### Other {family.title}s\n"
+        yield "| network | pixels | classes | parameters (M) | MACs (M) up to each exit |"
+        yield "| --- | ---: | ---: | ---: | --- |"
+    for network in others:
+        trace = traces[network.name]
+        macs = ", ".join(_millions(leave.info.macs) for leave in trace.exits)
+        yield (
+            f"| `{network.name}` | {network.image_size} | {network.classes} "
+            f"| {trace.parameters / 1e6:.3f} | {macs} |"
+        )
+    if family.also:
+        names = "; ".join(f"`{name}` is `{shown}`" for name, shown in family.also)
+        yield f"\nOther names: {names}."
+    yield ""
+
+
+def _shown(network: Network, trace: NetworkTrace) -> Iterator[str]:
+    size, exits = network.image_size, len(trace.exits)
+    yield (
+        f"{size} x {size} pixels, {network.classes} classes: "
+        f"{trace.parameters / 1e6:.3f} M parameters, {exits} exits.\n"
+    )
+    drawing = f"{DRAWINGS}/{network.name}.svg"
+    yield f"![Blocks, scales and exits of {network.name}]({drawing})\n"
+    rows = -(-exits // MOST_COLUMNS)
+    columns = -(-exits // rows)
+    for start in range(0, exits, columns):
+        some = [leave.info for leave in trace.exits[start : start + columns]]
+        cells = [
+            ["exit", *(str(info.index + 1) for info in some)],
+            ["---", *("---:" for _ in some)],
+            ["channels", *(str(info.channels) for info in some)],
+            ["reduction", *(str(info.reduction) for info in some)],
+            ["MACs (M)", *(_millions(info.macs) for info in some)],
+        ]
+        if start:
+            yield ""
+        yield from (f"| {' | '.join(row)} |" for row in cells)
+
+
+def _millions(macs: int) -> str:
+    return f"{macs / 1e6:.2f}"
+
+
+if __name__ == "__main__":
+    write()
