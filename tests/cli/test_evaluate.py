@@ -15,7 +15,6 @@ from exeunt.data import (
     SplitSpec,
     Transform,
     fingerprint,
-    load_image,
     make_splits,
     open_source,
     take,
@@ -32,7 +31,7 @@ def table_of(weights: Path, samples: Any, task: Any = "classification") -> ExitT
     net, info = load_weights(weights)
     transform = Transform.from_dict(info.transform)
     with torch.no_grad():
-        rows = [torch.stack(net(transform(load_image(s.path))[None])) for s in samples]
+        rows = [torch.stack(net(transform(s.place.load())[None])) for s in samples]
     return ExitTable(
         logits=torch.cat(rows, dim=1),
         targets=torch.tensor([s.target for s in samples]),

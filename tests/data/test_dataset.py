@@ -17,6 +17,7 @@ from PIL import Image
 from exeunt.data import (
     Augment,
     ImageDataset,
+    ImageFile,
     Sample,
     Transform,
     UnreadableTally,
@@ -38,7 +39,7 @@ def samples(tmp_path_factory) -> list[Sample]:
     for i in range(10):
         Image.fromarray(rng.integers(0, 256, (12, 14, 3), dtype=np.uint8)).save(root / f"{i}.png")
     (root / "4.png").write_bytes(b"broken")
-    return [Sample(root / f"{i}.png", i % 3, f"{i}.png") for i in range(10)]
+    return [Sample(ImageFile(root / f"{i}.png"), i % 3, f"{i}.png") for i in range(10)]
 
 
 def equal(batch, other) -> bool:
@@ -53,12 +54,12 @@ def equal(batch, other) -> bool:
 def test_evaluation_item(samples):
     item = ImageDataset(samples, TRANSFORM)[5]
     assert (item.target, item.index, item.name) == (2, 5, "5.png")
-    assert torch.equal(item.image, TRANSFORM(load_image(samples[5].path)))
+    assert torch.equal(item.image, TRANSFORM(load_image(samples[5].place.path)))
 
 
 def test_training_item_depends_on_seed_epoch_and_index_alone(samples):
     dataset = ImageDataset(samples, AUGMENT, seed=3)
-    expected = AUGMENT(load_image(samples[5].path), np.random.default_rng((3, 2, 5)))
+    expected = AUGMENT(load_image(samples[5].place.path), np.random.default_rng((3, 2, 5)))
     dataset[0, 1]
     assert torch.equal(dataset[2, 5].image, expected)
     assert not torch.equal(dataset[1, 5].image, expected)
@@ -93,7 +94,7 @@ def test_collate_of_nothing_readable_keeps_the_shape(samples):
 
 
 def test_values_become_floats(samples):
-    valued = [Sample(sample.path, i / 2, sample.name) for i, sample in enumerate(samples)]
+    valued = [Sample(sample.place, i / 2, sample.name) for i, sample in enumerate(samples)]
     (batch,) = eval_loader(valued[:3], TRANSFORM, batch_size=4)
     assert batch.targets.dtype == torch.float32
     assert batch.targets.tolist() == [0.0, 0.5, 1.0]
@@ -165,7 +166,7 @@ def test_incomplete_last_batch(samples, batch_size, sizes):
 def test_training_without_augmentation(samples):
     (batch,) = train_loader(samples[:3], TRANSFORM, batch_size=3, seed=0)
     for image, index in zip(batch.images, batch.indices.tolist(), strict=True):
-        assert torch.equal(image, TRANSFORM(load_image(samples[index].path)))
+        assert torch.equal(image, TRANSFORM(load_image(samples[index].place.path)))
 
 
 def test_global_random_numbers_are_left_alone(samples):
@@ -204,8 +205,8 @@ def test_loader_can_be_sent_to_spawned_workers(samples):
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from exeunt.data import Sample, Transform, eval_loader
-samples = [Sample(Path(sys.argv[1]), 0, "a")] * 64
+from exeunt.data import ImageFile, Sample, Transform, eval_loader
+samples = [Sample(ImageFile(Path(sys.argv[1])), 0, "a")] * 64
 loader = eval_loader(samples, Transform((8, 8)), batch_size=1, workers=2)
 try:
     while True:
@@ -219,7 +220,7 @@ except KeyboardInterrupt:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there are no process groups on Windows")
 def test_interrupt_is_quiet(samples):
-    command = [sys.executable, "-c", INTERRUPTED, str(samples[0].path)]
+    command = [sys.executable, "-c", INTERRUPTED, str(samples[0].place.path)]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exeunt.data import content_hash, fingerprint, open_source
+from exeunt.data import ImageFile, content_hash, fingerprint, open_source
 from exeunt.errors import ExeuntError
 
 HUMAN = Path(__file__).parents[3] / "shared" / "data" / "human160"
@@ -42,7 +42,7 @@ def test_folder_of_class_folders(tmp_path):
         ("dog/a.png", 1),
         ("dog/b.JPG", 1),
     ]
-    assert all(sample.path == tmp_path / sample.name for sample in source.pools["all"])
+    assert all(sample.place.path == tmp_path / sample.name for sample in source.pools["all"])
 
 
 @pytest.mark.parametrize("held_out", ["val", "test"])
@@ -109,7 +109,7 @@ def test_table_of_values(tmp_path):
     assert (source.task, source.class_names, source.root) == ("regression", (), tmp_path)
     assert listed(source.pools["all"]) == [("b.png", 2.0), ("in/a.JPG", -15.0)]
     assert all(isinstance(sample.target, float) for sample in source.pools["all"])
-    assert all(sample.path.is_file() for sample in source.pools["all"])
+    assert all(sample.place.path.is_file() for sample in source.pools["all"])
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_fingerprint_sees_names_sizes_and_targets_but_not_order(tmp_path):
     assert fingerprint(samples[:1]) != before
     assert fingerprint([replace(samples[0], name="a/2.png"), samples[1]]) != before
     assert fingerprint([replace(samples[0], target=1), samples[1]]) != before
-    samples[0].path.write_bytes(b"x")
+    samples[0].place.path.write_bytes(b"x")
     assert fingerprint(samples) != before
-    samples[0].path.unlink()
+    samples[0].place.path.unlink()
     with pytest.raises(ExeuntError, match=r"1\.png: cannot be read"):
         fingerprint(samples)
 
@@ -159,7 +159,9 @@ def test_fingerprint_sees_names_sizes_and_targets_but_not_order(tmp_path):
 def test_content_hash_is_blake2b_of_the_bytes(tmp_path):
     data = bytes(range(256)) * 1000
     (tmp_path / "x").write_bytes(data)
-    assert content_hash(tmp_path / "x") == hashlib.blake2b(data, digest_size=8).hexdigest()
+    assert (
+        content_hash(ImageFile(tmp_path / "x")) == hashlib.blake2b(data, digest_size=8).hexdigest()
+    )
 
 
 @pytest.mark.skipif(not HUMAN.is_dir(), reason="the image set human160 is not here")

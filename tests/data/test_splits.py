@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exeunt.data import Sample, Source, SplitSpec, make_splits, take
+from exeunt.data import ImageFile, Sample, Source, SplitSpec, make_splits, take
 from exeunt.errors import ExeuntError
 
 
 def class_samples(sizes: list[int], prefix: str = "") -> tuple[Sample, ...]:
     names = [(f"{prefix}{chr(97 + k)}/{i}.png", k) for k, n in enumerate(sizes) for i in range(n)]
-    return tuple(Sample(Path(name), k, name) for name, k in sorted(names))
+    return tuple(Sample(ImageFile(Path(name)), k, name) for name, k in sorted(names))
 
 
 def class_source(sizes: list[int], test_sizes: list[int] | None = None) -> Source:
@@ -31,7 +31,7 @@ def class_source(sizes: list[int], test_sizes: list[int] | None = None) -> Sourc
 
 
 def value_source(values: list[float]) -> Source:
-    samples = [Sample(Path(f"{i}.png"), v, f"{i:04}.png") for i, v in enumerate(values)]
+    samples = [Sample(ImageFile(Path(f"{i}.png")), v, f"{i:04}.png") for i, v in enumerate(values)]
     return Source(Path("root"), "regression", (), {"all": tuple(samples)})
 
 

@@ -83,7 +83,7 @@ def test_what_a_run_leaves(trained: Path, colours: Path) -> None:
     assert info.class_names == ["blue", "green", "red"]
     assert info.command == "exeunt train colours"
     splits = make_splits(open_source(colours), SplitSpec(**info.split))
-    assert info.calibration_hashes == sorted(content_hash(s.path) for s in splits.calibration)
+    assert info.calibration_hashes == sorted(content_hash(s.place) for s in splits.calibration)
 
 
 def test_figures_and_policy_are_those_of_the_stored_file(trained: Path, colours: Path) -> None:
@@ -239,7 +239,7 @@ def test_few_unreadable_images_are_named_and_skipped(colours: Path, tmp_path: Pa
         for i in range(24, 135):
             shutil.copy(data / "train" / name / f"{i % 24}.png", data / "train" / name / f"{i}.png")
     splits = make_splits(open_source(data), SplitSpec())
-    splits.train[0].path.write_bytes(b"")
+    splits.train[0].place.path.write_bytes(b"")
 
     class Listen(Quiet):
         unreadable: tuple[str, ...] = ()

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from exeunt.backbone import attach_exits
-from exeunt.data import Sample
+from exeunt.data import ImageFile, Sample
 from exeunt.errors import ExeuntError
 from exeunt.train.units import Units
 
 
 def samples(*targets: float) -> list[Sample]:
-    return [Sample(Path("x.png"), target, "x.png") for target in targets]
+    return [Sample(ImageFile(Path("x.png")), target, "x.png") for target in targets]
 
 
 def test_values_are_learnt_with_mean_0_and_deviation_1() -> None:

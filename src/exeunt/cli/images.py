@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from exeunt.data.source import IMAGE_SUFFIXES, images_below
+from exeunt.data.decode import IMAGE_SUFFIXES
+from exeunt.data.folder import images_below
 from exeunt.errors import ExeuntError
 
 

@@ -9,16 +9,24 @@ from exeunt.data.dataset import (
     eval_loader,
     train_loader,
 )
-from exeunt.data.source import Sample, Source, Task, content_hash, fingerprint, open_source
+from exeunt.data.decode import UnreadableImage, load_image
+from exeunt.data.layouts import open_source
+from exeunt.data.place import FilePart, ImageFile, PixelArray, Pixels, Place
+from exeunt.data.source import Sample, Source, Task, content_hash, fingerprint
 from exeunt.data.splits import SPLIT_NAMES, Splits, SplitSpec, make_splits, take
-from exeunt.data.transforms import Augment, Transform, UnreadableImage, load_image
+from exeunt.data.transforms import Augment, Transform
 
 __all__ = [
     "SPLIT_NAMES",
     "Augment",
     "Batch",
+    "FilePart",
     "ImageDataset",
+    "ImageFile",
     "Item",
+    "PixelArray",
+    "Pixels",
+    "Place",
     "Sample",
     "Source",
     "SplitSpec",

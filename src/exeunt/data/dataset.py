@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from exeunt.data.decode import UnreadableImage
 from exeunt.data.source import Sample
-from exeunt.data.transforms import Augment, Transform, UnreadableImage, load_image
+from exeunt.data.transforms import Augment, Transform
 from exeunt.errors import ExeuntError
 
 MAX_UNREADABLE_FRACTION = 0.01
@@ -22,7 +23,7 @@ MAX_UNREADABLE_FRACTION = 0.01
 
 @dataclass(frozen=True)
 class Item:
-    """One image (C, H, W), or None if its file is unreadable, and where it came from."""
+    """One image (C, H, W), or None if it is unreadable, and where it came from."""
 
     image: Tensor | None
     target: int | float
@@ -106,7 +107,7 @@ class ImageDataset(Dataset[Item]):
         epoch, index = key if isinstance(key, tuple) else (None, key)
         sample = self.samples[index]
         try:
-            image = load_image(sample.path)
+            image = sample.place.load()
         except UnreadableImage:
             return Item(None, sample.target, index, sample.name)
         if isinstance(self.transform, Transform):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from exeunt.data.source import Sample, Source
+from exeunt.data.source import Sample, Source, by_name
 from exeunt.errors import ExeuntError
 
 SPLIT_NAMES = ("train", "calibration", "test")
@@ -121,7 +121,7 @@ def take(
         for rank, sample in enumerate(_ranked(stratum, seed, "take"))
     ]
     queue.sort(key=lambda entry: entry[:3])
-    return _by_name([sample for *_, sample in queue[:n]])
+    return by_name([sample for *_, sample in queue[:n]])
 
 
 def _hold_out(
@@ -135,7 +135,7 @@ def _hold_out(
         ranked = _ranked(stratum, seed, purpose)
         held += ranked[:count]
         rest += ranked[count:]
-    return _by_name(held), _by_name(rest)
+    return by_name(held), by_name(rest)
 
 
 def _strata(samples: Sequence[Sample]) -> list[list[Sample]]:
@@ -158,10 +158,6 @@ def _ranked(samples: Sequence[Sample], seed: int, purpose: str) -> list[Sample]:
 def _key(seed: int, purpose: str, sample: Sample) -> bytes:
     text = f"{seed}\0{purpose}\0{sample.name}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=16).digest()
-
-
-def _by_name(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    return tuple(sorted(samples, key=lambda sample: sample.name))
 
 
 def _require(source: Source, samples: Sequence[Sample], need: int, what: str) -> None:

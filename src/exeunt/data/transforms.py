@@ -1,4 +1,4 @@
-"""From an image file to a normalised tensor, the same way in training and everywhere else."""
+"""From an image to a normalised tensor, the same way in training and everywhere else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,33 +22,10 @@ GREY_STD = (0.226,)
 
 Box = tuple[float, float, float, float]
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
-
-
-class UnreadableImage(ExeuntError):  # noqa: N818
-    """Raised for a file that cannot be decoded as an image; the message names it."""
-
-
-def load_image(path: str | Path) -> Image.Image:
-    """Decode the image at `path` completely (jpeg, png, webp or bmp, told by its content).
-
-    Raises:
-        UnreadableImage: If the file is missing, corrupt, truncated, of another format, or has
-            more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
-    """
-    try:
-        with warnings.catch_warnings(), Path(path).open("rb") as file:
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=_FORMATS)
-            image.load()
-            return image
-    except Exception as error:  # on bad bytes the decoders raise almost anything
-        raise UnreadableImage(f"{path}: not a readable image ({error})") from error
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Plan:
         splits = make_splits(source, spec)
         size = (config.image_size, config.image_size)
         transform = Transform(size, mode="L" if config.grey else "RGB")
-        hashes = sorted({content_hash(sample.path) for sample in splits.calibration})
+        hashes = sorted({content_hash(sample.place) for sample in splits.calibration})
         return cls(config, source, setting, spec, splits, transform, hashes)
 
     @property
