@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,11 @@ from exeunt.errors import ExeuntError
 POOLS = {"train": "train", "test": "t10k"}
 
 
-def has_idx(names: Sequence[str]) -> bool:
+def has_idx(names: Container[str]) -> bool:
     """Whether files of these names are a data set of idx files."""
-    return any(name in names for name in _spellings("train-images", 3))
+    return any(
+        name in names for prefix in POOLS.values() for name in _spellings(f"{prefix}-images", 3)
+    )
 
 
 def open_idx(root: Path) -> Source:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from exeunt.data.cifar import cifar_version, open_cifar
 from exeunt.data.folder import open_folder
 from exeunt.data.idx import has_idx, open_idx
 from exeunt.data.source import Source
+from exeunt.data.store import PlainFile, members_of_tar_gz
 from exeunt.data.table import open_table
 from exeunt.errors import ExeuntError
 
@@ -20,6 +22,7 @@ def open_source(path: str | Path) -> Source:
     * a folder of class folders (images in folders below a class folder count as its own);
     * a folder with `train/` and `test/` or `val/`, each a folder of the same class folders. With
       both present `test/` is the test pool and `val/` is not used;
+    * a folder of the files of CIFAR-10 or CIFAR-100, python or binary version, or the .tar.gz;
     * a folder of MNIST's idx files;
     * a CSV file with the columns `file` and `value`, for regression. Files are relative to the
       folder of the CSV file; further columns are ignored.
@@ -35,14 +38,30 @@ def open_source(path: str | Path) -> Source:
         return _open_directory(path)
     if not path.exists():
         raise ExeuntError(f"{path}: there is no such file or folder")
+    if path.name.lower().endswith((".tar.gz", ".tgz")):
+        return _open_tar_gz(path)
     if path.suffix.lower() == ".csv":
         return open_table(path)
-    raise ExeuntError(f"{path}: neither a folder of class folders nor a .csv file (file,value)")
+    raise ExeuntError(
+        f"{path}: neither a folder nor a table (.csv), nor the .tar.gz of CIFAR; see docs/data.md"
+    )
 
 
 def _open_directory(path: Path) -> Source:
     with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if entry.is_file()]
+        names = {entry.name for entry in entries if entry.is_file()}
+    if cifar := cifar_version(names):
+        return open_cifar(path, cifar, {name: PlainFile(path / name) for name in names})
     if has_idx(names):
         return open_idx(path)
     return open_folder(path)
+
+
+def _open_tar_gz(path: Path) -> Source:
+    members = members_of_tar_gz(path)
+    cifar = cifar_version(members)
+    if cifar is None:
+        raise ExeuntError(
+            f"{path}: a .tar.gz file of anything but CIFAR is not read; unpack it, shards too"
+        )
+    return open_cifar(path, cifar, members)

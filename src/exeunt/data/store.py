@@ -25,6 +25,12 @@ MAX_UNPACKED_BYTES = 1 << 30
 class Store(Protocol):
     """Bytes that can be read at any offset; as text, its name in messages."""
 
+    @property
+    def path(self) -> Path:
+        """The file on disk."""
+
+    def __hash__(self) -> int: ...
+
     def open(self) -> BinaryIO:
         """A seekable file of the bytes, to be closed by the caller.
 
