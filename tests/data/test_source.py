@@ -97,49 +97,6 @@ def test_neither_folder_nor_table(tmp_path):
         open_source(tmp_path / "data.zip")
 
 
-def table(root: Path, text: str) -> Path:
-    touch(root, "b.png", "in/a.JPG", "c.txt")
-    (root / "ages.csv").write_text(text, encoding="utf-8")
-    return root / "ages.csv"
-
-
-def test_table_of_values(tmp_path):
-    text = '\ufefffile,id,value\nb.png,1,2\n\n"in/a.JPG",2, -1.5e1\n'
-    source = open_source(table(tmp_path, text))
-    assert (source.task, source.class_names, source.root) == ("regression", (), tmp_path)
-    assert listed(source.pools["all"]) == [("b.png", 2.0), ("in/a.JPG", -15.0)]
-    assert all(isinstance(sample.target, float) for sample in source.pools["all"])
-    assert all(sample.place.path.is_file() for sample in source.pools["all"])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "must name the columns file and value, but it is ''"),
-        ("b.png,2\n", "must name the columns file and value, but it is 'b.png,2'"),
-        ("file,value\n", "no images are listed"),
-        ("file,value\nb.png,2\nin/a.JPG,old\n", r"ages\.csv, line 3: .*finite number, not 'old'"),
-        ("file,value\nb.png,nan\n", "line 2: .*finite number, not 'nan'"),
-        ("file,value\nb.png,inf\n", "line 2: .*finite number, not 'inf'"),
-        ("file,value\nb.png\n", "line 2: .*finite number, not None"),
-        ("file,value\n,2\n", "line 2: no file is named"),
-        ("file,value\n\nd.png,2\n", r"line 3: there is no file .*d\.png"),
-        ("file,value\nc.txt,2\n", r"line 2: 'c\.txt' is no image"),
-        ("file,value\nb.png,2\n./b.png,3\n", r"line 3: 'b\.png' is listed twice"),
-    ],
-)
-def test_faulty_tables(tmp_path, text, message):
-    with pytest.raises(ExeuntError, match=message):
-        open_source(table(tmp_path, text))
-
-
-def test_table_in_another_encoding(tmp_path):
-    path = table(tmp_path, "")
-    path.write_bytes("file,value\nü.png,1\n".encode("latin-1"))
-    with pytest.raises(ExeuntError, match="not a CSV file in UTF-8"):
-        open_source(path)
-
-
 def test_fingerprint_sees_names_sizes_and_targets_but_not_order(tmp_path):
     touch(tmp_path, "a/1.png", "b/1.png")
     samples = open_source(tmp_path).pools["all"]

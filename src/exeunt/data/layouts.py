@@ -24,8 +24,8 @@ def open_source(path: str | Path) -> Source:
       both present `test/` is the test pool and `val/` is not used;
     * a folder of the files of CIFAR-10 or CIFAR-100, python or binary version, or the .tar.gz;
     * a folder of MNIST's idx files;
-    * a CSV file with the columns `file` and `value`, for regression. Files are relative to the
-      folder of the CSV file; further columns are ignored.
+    * a CSV file with the columns `file` and `label`, or `file` and `value` for regression; a
+      column `split` may say which images are for testing (see `open_table`).
 
     Image files are jpg, jpeg, png, webp and bmp, in any case. Names that begin with a dot are
     ignored.
