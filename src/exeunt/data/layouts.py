@@ -8,6 +8,7 @@ from pathlib import Path
 from exeunt.data.cifar import cifar_version, open_cifar
 from exeunt.data.folder import open_folder
 from exeunt.data.idx import has_idx, open_idx
+from exeunt.data.imagenet import KAGGLE_FOLDER
 from exeunt.data.source import Source
 from exeunt.data.store import PlainFile, members_of_tar_gz
 from exeunt.data.table import open_table
@@ -21,7 +22,8 @@ def open_source(path: str | Path) -> Source:
 
     * a folder of class folders (images in folders below a class folder count as its own);
     * a folder with `train/` and `test/` or `val/`, each a folder of the same class folders. With
-      both present `test/` is the test pool and `val/` is not used;
+      both present `test/` is the test pool and `val/` is not used. ImageNet's `val/` may be flat
+      if a file with its classes lies beside it, and the folder may be the one of Kaggle;
     * a folder of the files of CIFAR-10 or CIFAR-100, python or binary version, or the .tar.gz;
     * a folder of MNIST's idx files;
     * a CSV file with the columns `file` and `label`, or `file` and `value` for regression; a
@@ -54,7 +56,8 @@ def _open_directory(path: Path) -> Source:
         return open_cifar(path, cifar, {name: PlainFile(path / name) for name in names})
     if has_idx(names):
         return open_idx(path)
-    return open_folder(path)
+    kaggle = path / KAGGLE_FOLDER
+    return open_folder(kaggle if kaggle.is_dir() else path)
 
 
 def _open_tar_gz(path: Path) -> Source:
