@@ -9,6 +9,7 @@ from exeunt.data.cifar import cifar_version, open_cifar
 from exeunt.data.folder import open_folder
 from exeunt.data.idx import has_idx, open_idx
 from exeunt.data.imagenet import KAGGLE_FOLDER
+from exeunt.data.shards import find_shards, open_shards
 from exeunt.data.source import Source
 from exeunt.data.store import PlainFile, members_of_tar_gz
 from exeunt.data.table import open_table
@@ -26,6 +27,7 @@ def open_source(path: str | Path) -> Source:
       if a file with its classes lies beside it, and the folder may be the one of Kaggle;
     * a folder of the files of CIFAR-10 or CIFAR-100, python or binary version, or the .tar.gz;
     * a folder of MNIST's idx files;
+    * a folder of WebDataset's tar shards, or one such file;
     * a CSV file with the columns `file` and `label`, or `file` and `value` for regression; a
       column `split` may say which images are for testing (see `open_table`).
 
@@ -42,10 +44,12 @@ def open_source(path: str | Path) -> Source:
         raise ExeuntError(f"{path}: there is no such file or folder")
     if path.name.lower().endswith((".tar.gz", ".tgz")):
         return _open_tar_gz(path)
+    if path.suffix.lower() == ".tar":
+        return open_shards(path.parent, {"all": [path]})
     if path.suffix.lower() == ".csv":
         return open_table(path)
     raise ExeuntError(
-        f"{path}: neither a folder nor a table (.csv), nor the .tar.gz of CIFAR; see docs/data.md"
+        f"{path}: neither a folder nor a table (.csv), a shard (.tar), or CIFAR's .tar.gz"
     )
 
 
@@ -56,6 +60,8 @@ def _open_directory(path: Path) -> Source:
         return open_cifar(path, cifar, {name: PlainFile(path / name) for name in names})
     if has_idx(names):
         return open_idx(path)
+    if shards := find_shards(path):
+        return open_shards(path, shards)
     kaggle = path / KAGGLE_FOLDER
     return open_folder(kaggle if kaggle.is_dir() else path)
 
