@@ -20,6 +20,7 @@ from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
 from exeunt.cli.render import say_error
 from exeunt.cli.train import train
+from exeunt.cli.vww import vww
 from exeunt.errors import ExeuntError
 
 
@@ -84,6 +85,7 @@ app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("predict")(predict)
 app.command("demo")(demo)
+app.command("vww")(vww)
 
 
 def main() -> None:

@@ -1,0 +1,232 @@
+"""Visual Wake Words: COCO's images labelled by whether they show a person, large enough.
+
+The rule is that of Chowdhery et al., "Visual Wake Words Dataset" (2019).
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from exeunt.errors import ExeuntError
+from exeunt.files import replacing
+
+Measure = Literal["box", "mask"]
+
+YEARS = ("2014", "2017")
+PARTS = ("train", "val")
+_FIELDS = {"box": "bbox", "mask": "area"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An image with its label and split ("train" or "test")."""
+
+    file: Path
+    label: str
+    split: str
+
+
+def wake_words(
+    coco: Path,
+    *,
+    year: str | None = None,
+    category: str = "person",
+    area: float = 0.005,
+    measure: Measure = "box",
+    minival: Path | None = None,
+) -> list[Listed]:
+    """Label COCO's images: `category`, or `not-` it. No image is read.
+
+    An image belongs to the category if at least one of its annotations, crowds included, covers
+    more than `area` of it. Images without annotations do not.
+
+    Args:
+        coco: The folder with `annotations/instances_{train,val}{year}.json`, and the images in
+            `{train,val}{year}/`, there or in `images/`.
+        year: "2014" or "2017"; may be left out where only one is there.
+        category: One of COCO's.
+        area: Share of the image, at least 0 and below 1.
+        measure: What covers the image: the box of an annotation, as the paper says, or the pixels
+            of its mask, as the scripts do by which the set was published.
+        minival: A file of image numbers, one a line. These images are the test split and all
+            others the train split, as in the paper; without it, val is the test split.
+
+    Raises:
+        ExeuntError: If something is missing or not what COCO's files are.
+    """
+    if not 0 <= area < 1:
+        raise ExeuntError(f"area must be a share of the image, from 0 to below 1, not {area}")
+    if measure not in get_args(Measure):
+        raise ExeuntError(f"measure must be box or mask, not {measure!r}")
+    year = _year(coco, year)
+    numbers = None if minival is None else _numbers(minival)
+    listed = []
+    for part in PARTS:
+        path = _annotations(coco, part, year)
+        found = _Annotations.read(path, measure)
+        covered = found.covered(category, area)
+        files = found.files(_image_folder(coco, f"{part}{year}"))
+        for number, file in files.items():
+            if numbers is None:
+                split = "train" if part == "train" else "test"
+            else:
+                split = "test" if number in numbers else "train"
+                numbers.discard(number)
+            label = category if number in covered else f"not-{category}"
+            listed.append(Listed(file, label, split))
+    if numbers:
+        raise ExeuntError(
+            f"{minival}: {len(numbers)} numbers are of no image of {year}, such as {min(numbers)}"
+        )
+    return listed
+
+
+def write_list(listed: Iterable[Listed], path: Path) -> None:
+    """Write a CSV of file,label,split; files are relative to its folder.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    folder = path.parent.absolute()
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "label", "split"))
+        for one in listed:
+            relative = Path(os.path.relpath(one.file.absolute(), folder))
+            writer.writerow((relative.as_posix(), one.label, one.split))
+
+
+class _Annotations:
+    """What is needed of a file of instances.
+
+    Attributes:
+        path: The file.
+        images: Name, width and height by number.
+        categories: Numbers by name.
+        annotations: Number of the image, of the category, and its box or area.
+    """
+
+    def __init__(self, path: Path, found: dict[str, Any]) -> None:
+        self.path = path
+        self.images = {
+            image["id"]: (image["file_name"], image["width"], image["height"])
+            for image in found["images"]
+        }
+        self.categories = {entry["name"]: entry["id"] for entry in found["categories"]}
+        self.annotations: list[tuple[int, int, Any]] = found["annotations"]
+
+    @classmethod
+    def read(cls, path: Path, measure: Measure) -> _Annotations:
+        """Reads a file, keeping little of it: outlines take up most of the space."""
+        field = _FIELDS[measure]
+
+        def slim(entry: dict[str, Any]) -> object:
+            if "image_id" in entry:
+                return entry["image_id"], entry["category_id"], entry[field]
+            return entry if "counts" not in entry else None
+
+        try:
+            with path.open(encoding="utf-8") as file:
+                return cls(path, json.load(file, object_hook=slim))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ExeuntError(f"{path}: not JSON ({error})") from error
+        except KeyError as error:
+            raise ExeuntError(f"{path}: not COCO's instances: {error} is missing") from error
+        except (TypeError, IndexError) as error:
+            raise ExeuntError(f"{path}: not COCO's instances ({error})") from error
+
+    def covered(self, category: str, area: float) -> set[int]:
+        """Numbers of the images of which the category covers more than `area`."""
+        if category not in self.categories:
+            near = difflib.get_close_matches(category, self.categories, 3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ExeuntError(f"{self.path}: there is no category {category!r}{hint}")
+        wanted = self.categories[category]
+        found = set()
+        for number, kind, extent in self.annotations:
+            if kind != wanted:
+                continue
+            try:
+                _, width, height = self.images[number]
+                size = extent[2] * extent[3] if isinstance(extent, list) else extent
+                if size / (width * height) > area:
+                    found.add(number)
+            except (LookupError, TypeError, ZeroDivisionError) as error:
+                raise ExeuntError(
+                    f"{self.path}: an annotation of image {number} does not go with it: {extent}"
+                ) from error
+        return found
+
+    def files(self, folder: Path) -> dict[int, Path]:
+        """The image files by number.
+
+        Raises:
+            ExeuntError: If any is missing.
+        """
+        there = {entry.name for entry in folder.iterdir()}  # quicker than asking for each
+        missing = [name for name, _, _ in self.images.values() if name not in there]
+        if missing:
+            raise ExeuntError(
+                f"{folder}: {len(missing)} of the {len(self.images)} images of {self.path} are "
+                f"missing, such as {missing[0]}"
+            )
+        return {number: folder / name for number, (name, _, _) in self.images.items()}
+
+
+def _annotations(coco: Path, part: str, year: str) -> Path:
+    return coco / "annotations" / f"instances_{part}{year}.json"
+
+
+def _year(coco: Path, year: str | None) -> str:
+    """The year asked for, or the only one that is there."""
+    if year is not None and year not in YEARS:
+        raise ExeuntError(f"year must be {' or '.join(YEARS)}, not {year!r}")
+    missing = {
+        one: [path for part in PARTS if not (path := _annotations(coco, part, one)).is_file()]
+        for one in YEARS
+    }
+    there = [one for one in YEARS if not missing[one]]
+    if year is not None:
+        there = [one for one in there if one == year]
+    if len(there) > 1:
+        raise ExeuntError(f"{coco}: has {' and '.join(there)}; choose one with --year")
+    if not there:
+        nearest = min((year,) if year else YEARS, key=lambda one: len(missing[one]))
+        raise ExeuntError(f"{' and '.join(map(str, missing[nearest]))}: missing")
+    return there[0]
+
+
+def _image_folder(coco: Path, name: str) -> Path:
+    folders = (coco / name, coco / "images" / name)
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
+        raise ExeuntError(f"{coco}: there is no folder {name}, here or in images/")
+    return folder
+
+
+def _numbers(path: Path) -> set[int]:
+    try:
+        numbers = {int(line) for line in path.read_text(encoding="utf-8").split()}
+    except ValueError as error:
+        raise ExeuntError(f"{path}: not a list of image numbers, one a line ({error})") from error
+    if not numbers:
+        raise ExeuntError(f"{path}: lists no image numbers")
+    return numbers
+
+
+def counts(listed: Sequence[Listed], category: str) -> dict[str, tuple[int, int]]:
+    """By split: how many images there are, and how many belong to the category."""
+    return {
+        split: (
+            sum(one.split == split for one in listed),
+            sum(one.split == split and one.label == category for one in listed),
+        )
+        for split in ("train", "test")
+    }
