@@ -1,4 +1,4 @@
-"""What the README says to type is typed here."""
+"""What the README and the pages of docs/ say to type is typed here."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from exeunt.cli import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,7 +26,8 @@ def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def commands() -> list[str]:
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    texts = [README, *PAGES]
+    lines = [line for text in texts for block in blocks("sh", text) for line in block.splitlines()]
     inline = re.findall(r"`(exeunt [^`]+)`", README)
     return [line for line in [*lines, *inline] if line.startswith("exeunt ")]
 

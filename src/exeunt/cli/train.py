@@ -29,8 +29,8 @@ def train(
     data: Annotated[
         Path,
         typer.Argument(
-            help="A folder of class folders, a folder with train/ and val/ or test/, "
-            "or a CSV of file,value."
+            help="A folder of class folders, perhaps below train/ and val/ or test/; a CSV of "
+            "file,label or file,value; tar shards; or CIFAR, MNIST or ImageNet as published."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
@@ -93,7 +93,7 @@ def train(
     ] = None,
     calibration_fraction: Annotated[float | None, option("Held out of train [0.15].")] = None,
     test_fraction: Annotated[
-        float | None, option("Held out where DATA has no test folder [0.15].")
+        float | None, option("Held out where DATA has no test images [0.15].")
     ] = None,
     data_licence: Annotated[str | None, option("Terms of the images, kept with them.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
