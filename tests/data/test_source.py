@@ -113,6 +113,15 @@ def test_fingerprint_sees_names_sizes_and_targets_but_not_order(tmp_path):
         fingerprint(samples)
 
 
+def test_fingerprint_stays_what_weights_carry(tmp_path):
+    touch(tmp_path, "b/1.png")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").write_bytes(b"four")
+    text = b"a/1.png\x004\x000\nb/1.png\x000\x001\n"
+    expected = hashlib.blake2b(text, digest_size=8).hexdigest()
+    assert fingerprint(open_source(tmp_path).pools["all"]) == expected
+
+
 def test_content_hash_is_blake2b_of_the_bytes(tmp_path):
     data = bytes(range(256)) * 1000
     (tmp_path / "x").write_bytes(data)
