@@ -58,7 +58,7 @@ def test_the_second_stage_trains_collaborating_exits_on_the_first_ones_trunk(
     values = {
         "init": str(first),
         "regime": "distilled",
-        "model_args": {"depth": 8, "width": 4, "collaborative": True},
+        "model_args": {"collaborative": True},
         **SETTINGS,
     }
     train(TrainConfig.from_dict(values, "here"), colours, tmp_path / "second")

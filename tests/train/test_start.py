@@ -31,6 +31,10 @@ def test_a_run_that_begins_with_weights_has_their_settings(first: Path) -> None:
     assert (config.exits, config.exit_head, config.image_size) == ("0", "conv", 32)
     assert config.epochs == 3
     assert TrainConfig.from_dict({"init": str(first), "image_size": 48}, "here").image_size == 48
+    more = {"init": str(first), "model_args": {"collaborative": True}}
+    assert TrainConfig.from_dict(more, "here").model_args == WIDTH | {"collaborative": True}
+    other = {"init": str(first), "model": "resnet34"}
+    assert TrainConfig.from_dict(other, "here").model_args == {}
 
 
 def test_it_begins_with_their_tensors_and_keeps_the_trunk_if_told(

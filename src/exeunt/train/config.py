@@ -170,7 +170,11 @@ class TrainConfig:
             if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
                 raise ExeuntError(f"{source}: {key} = {value!r} must be of type {kind}")
         if values.get("init"):
-            values = settings_of(values["init"]) | {**values}
+            begun = settings_of(values["init"])
+            arguments = values.get("model_args", {})
+            if values.get("model", begun["model"]) == begun["model"]:
+                arguments = begun["model_args"] | arguments
+            values = begun | {**values, "model_args": arguments}
         if "model" not in values:
             raise ExeuntError(f"{source}: no model; give one, such as rex_mobilenetv2_050")
         return cls(**values)
