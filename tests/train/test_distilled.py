@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from exeunt.errors import ExeuntError
-from exeunt.models import load_weights
+from exeunt.models import load_weights, read_info
 from exeunt.train import TrainConfig, train
 from exeunt.train.regimes import Distilled, Pass
 
@@ -33,7 +33,8 @@ def first(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_loss_by_the_formula(first: Path) -> None:
     config = TrainConfig("resnet_cifar", init=str(first), distil_share=0.3, distil_temperature=2.0)
-    regime = Distilled(config, (1, 2, 3))
+    names = read_info(first / "best.safetensors").class_names
+    regime = Distilled(config, (1, 2, 3), names)
     torch.manual_seed(0)
     images, targets = torch.randn(5, 3, 32, 32), torch.tensor([0, 1, 2, 0, 1])
     logits = [torch.randn(5, 3) for _ in range(3)]
@@ -48,8 +49,9 @@ def test_the_loss_by_the_formula(first: Path) -> None:
         expected = expected + 0.7 * losses[i] + 0.3 * 4 * divergence
     got = regime.loss(Pass(images, logits, losses, 0))
     torch.testing.assert_close(got, expected)
-    with pytest.raises(ExeuntError, match="teacher tells 3 classes, and 4 are to be learnt"):
-        regime.loss(Pass(images, [torch.randn(5, 4)] * 3, losses, 0))
+    for others in ([*names, "more"], []):
+        with pytest.raises(ExeuntError, match=f"knows the classes {', '.join(names)}; those of"):
+            Distilled(config, (1, 2, 3), others)
 
 
 def test_the_second_stage_trains_collaborating_exits_on_the_first_ones_trunk(

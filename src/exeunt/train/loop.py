@@ -66,7 +66,7 @@ def train(
     with _reproducible(config):
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
-        regime = REGIMES[config.regime](config, exit_macs)
+        regime = REGIMES[config.regime](config, exit_macs, source.class_names)
         run_record = plan.record()
         if run.open(run_record, resume):
             state.load(run.last)

@@ -39,9 +39,12 @@ class Regime(ABC):
     Args:
         config: of the run.
         exit_macs: cumulative multiply-adds of the E exits.
+        class_names: K of them, none for regression.
     """
 
-    def __init__(self, config: TrainConfig, exit_macs: Sequence[int]) -> None:
+    def __init__(
+        self, config: TrainConfig, exit_macs: Sequence[int], class_names: Sequence[str] = ()
+    ) -> None:
         self.epochs = config.epochs
         self.exit_macs = exit_macs
 
@@ -105,8 +108,10 @@ class Successive(Regime):
         ExeuntError: when there are fewer epochs than stages.
     """
 
-    def __init__(self, config: TrainConfig, exit_macs: Sequence[int]) -> None:
-        super().__init__(config, exit_macs)
+    def __init__(
+        self, config: TrainConfig, exit_macs: Sequence[int], class_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(config, exit_macs, class_names)
         stages = len(exit_macs)
         if self.epochs < stages:
             raise ExeuntError(
@@ -140,18 +145,23 @@ class Distilled(ExitsOnly):
     mean over the batch (the published code divides by the number of classes too).
 
     Raises:
-        ExeuntError: when the run begins with no weights, or these are not a classifier's.
+        ExeuntError: when the run begins with no weights, or these know other classes.
     """
 
-    def __init__(self, config: TrainConfig, exit_macs: Sequence[int]) -> None:
-        super().__init__(config, exit_macs)
+    def __init__(
+        self, config: TrainConfig, exit_macs: Sequence[int], class_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(config, exit_macs, class_names)
         if config.init is None:
             raise ExeuntError(
                 "regime 'distilled' needs init: the last exit of those weights is the teacher"
             )
         self.teacher, info = load_weights(find_weights(config.init))
-        if info.task != "classification":
-            raise ExeuntError(f"regime 'distilled' teaches classes; {config.init} tells values")
+        if not class_names or info.class_names != [*class_names]:
+            raise ExeuntError(
+                f"regime 'distilled': the teacher, {config.init}, knows the classes "
+                f"{_some(info.class_names)}; those of the images are {_some(class_names)}"
+            )
         self.share, self.temperature = config.distil_share, config.distil_temperature
 
     @torch.no_grad()
@@ -163,17 +173,16 @@ class Distilled(ExitsOnly):
     def loss(self, seen: Pass) -> Tensor:
         heat = self.temperature
         target = (self.taught(seen.images) / heat).log_softmax(1)
-        *internal, last = seen.logits
-        if target.shape != last.shape:
-            raise ExeuntError(
-                f"the teacher tells {target.shape[1]} classes, and {last.shape[1]} are to be learnt"
-            )
         total = seen.losses[-1] + (1 - self.share) * seen.losses[:-1].sum()
-        for logits in internal:
+        for logits in seen.logits[:-1]:
             mine = (logits.float() / heat).log_softmax(1)
             apart = F.kl_div(mine, target, reduction="batchmean", log_target=True)
             total = total + self.share * heat**2 * apart
         return total
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "none (values)"
 
 
 REGIMES: dict[str, type[Regime]] = {
