@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from exeunt.data import Batch
+from exeunt.data import Batch, UnreadableTally
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.exits import PooledExit
-from exeunt.train import TrainConfig
+from exeunt.train import Quiet, TrainConfig
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.ema import Ema
-from exeunt.train.epoch import train_step
+from exeunt.train.epoch import train_epoch, train_step
 from exeunt.train.regimes import Joint
 
 
@@ -39,3 +41,31 @@ def test_a_step_follows_the_losses_of_modules_too() -> None:
     losses, _ = train_step(state, batch, config, Joint(config, (1,)))
     assert toll.weight.item() == pytest.approx(2 - 0.25 * 2 * 2)
     assert losses[0] < 1  # the loss that is shown is the exit's alone
+
+
+def test_the_wait_for_images_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that only loading moves shows an epoch of waiting, one that only steps move none."""
+    net = MultiExitNet([Stage(nn.Conv2d(3, 3, 1), PooledExit(3, 2))], 2)
+    state = TrainState(net, Ema(net, 0.9), SGD(net.parameters(), lr=0.1), [])
+    config = TrainConfig("none", epochs=1)
+    now = 0.0
+
+    def tick(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def batches(seconds: float) -> Iterator[Batch]:
+        for _ in range(3):
+            tick(seconds)
+            yield Batch(torch.randn(4, 3, 5, 5), torch.tensor([0, 1, 1, 0]), torch.arange(4), [])
+
+    class Ticking(Quiet):
+        def step(self, *seen: object) -> None:
+            tick(1.0)
+
+    monkeypatch.setattr("exeunt.train.epoch.time.monotonic", lambda: now)
+    regime, tally = Joint(config, (1,)), UnreadableTally(12)
+    for seconds, share in ((0.0, 0.0), (1.0, 0.5), (3.0, 0.75)):
+        entry = train_epoch(state, batches(seconds), 3, config, regime, tally, Ticking())
+        assert entry["data_wait"] == share
+        assert entry["seconds"] == 3 + 3 * seconds

@@ -31,7 +31,8 @@ CONFIG = TrainConfig(
 def curve(run: Path) -> list[dict[str, str]]:
     """The rows of `metrics.csv`, but for the time they took."""
     with (run / "metrics.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k not in ("seconds", "data_wait")} for row in rows]
 
 
 class StopAfter(Quiet):

@@ -87,8 +87,9 @@ class TrainProgress:
         kind = "accuracy" if "calibration_accuracy" in entry else "mae"
         shown = " ".join(_figure(value, kind) for value in entry[f"calibration_{kind}"])
         self.console.print(
-            f"epoch {entry['epoch']:3d}/{self.epochs}  {entry['seconds']:6.1f} s  "
-            f"loss {entry['train_loss'][-1]:.3f}  calibration {kind} by exit {shown}"
+            f"epoch {entry['epoch']:3d}/{self.epochs}  {entry['seconds']:6.1f} s "
+            f"({entry['data_wait']:.0%} waiting)  loss {entry['train_loss'][-1]:.3f}  "
+            f"calibration {kind} by exit {shown}"
         )
 
     def finish(self, info: WeightsInfo, unreadable: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -46,9 +46,9 @@ def train_epoch(
         progress: told of every step.
 
     Returns:
-        The epoch's row of `metrics.csv`: epoch, seconds, the last learning rate, and for every
-        exit the mean loss and accuracy (or absolute error) on the augmented images, in the units
-        of the batches' targets.
+        The epoch's row of `metrics.csv`: epoch, seconds, the share of them that was spent waiting
+        for images, the last learning rate, and for every exit the mean loss and accuracy (or
+        absolute error) on the augmented images, in the units of the batches' targets.
 
     Raises:
         ExeuntError: when a loss is not finite, or no batch has two readable images.
@@ -61,7 +61,8 @@ def train_epoch(
     warmup = round(min(config.warmup_epochs, (end - first) / 5) * steps)
     totals, images, rate = np.zeros((2, net.num_exits)), 0, 0.0
     recent: deque[Tensor] = deque(maxlen=_NORM_BATCHES)
-    for i, batch in enumerate(batches):
+    supply = _Timed(batches)
+    for i, batch in enumerate(supply):
         tally.add(batch)
         if len(batch) < 2:  # batch norm needs company
             continue
@@ -81,13 +82,33 @@ def train_epoch(
         raise ExeuntError("no batch of two readable images: there is nothing to train on")
     state.ema.measure_norms(net, recent)
     loss, score = (totals / images).round(6).tolist()
+    seconds = time.monotonic() - started
     return {
         "epoch": state.epoch + 1,
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": round(seconds, 1),
+        "data_wait": round(supply.waited / seconds, 4),
         "lr": rate,
         "train_loss": loss,
         "train_mae" if net.num_classes == 1 else "train_accuracy": score,
     }
+
+
+class _Timed:
+    """Batches, and the seconds that were spent waiting for them."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self.batches = batches
+        self.waited = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = iter(self.batches)
+        while True:
+            asked = time.monotonic()
+            batch = next(batches, None)
+            self.waited += time.monotonic() - asked
+            if batch is None:
+                return
+            yield batch
 
 
 def train_step(
