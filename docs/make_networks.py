@@ -16,7 +16,7 @@ import torch
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
-from exeunt.models import create_model, list_models
+from exeunt.models import create_model, list_models, usual_image_size
 from exeunt.report.network_drawing import network_svg
 from exeunt.report.network_trace import NetworkTrace, trace_network
 
@@ -31,15 +31,18 @@ class Network:
 
     Attributes:
         name: one of `list_models()`.
-        image_size: H and W in pixels.
         classes: K.
         drawn: or in the family's table alone, where a drawing would show nothing new.
     """
 
     name: str
-    image_size: int
     classes: int
     drawn: bool = True
+
+    @property
+    def image_size(self) -> int:
+        """H and W in pixels."""
+        return usual_image_size(self.name)
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,11 @@ RANET = (
 
 
 def _imagenet(name: str, drawn: bool = True) -> Network:
-    return Network(name, 224, 1000, drawn)
+    return Network(name, 1000, drawn)
 
 
 def _cifar(name: str, drawn: bool = True, classes: int = 10) -> Network:
-    return Network(name, 32, classes, drawn)
+    return Network(name, classes, drawn)
 
 
 FAMILIES = (
@@ -248,7 +251,7 @@ def _check_names(entries: Sequence[str], registered: Sequence[str]) -> None:
         if name not in entries:
             raise ExeuntError(
                 f"docs/make_networks.py does not know {name}: add it to a family in FAMILIES, such "
-                f'as Network("{name}", image_size=224, classes=1000), with drawn=False for a '
+                f'as Network("{name}", classes=1000), with drawn=False for a '
                 "variant that its family's table alone should show"
             )
     for name in entries:

@@ -8,7 +8,13 @@ from torch import nn
 
 from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
-from exeunt.models import create_model, list_models, register_model, registry
+from exeunt.models import (
+    create_model,
+    list_models,
+    register_model,
+    registry,
+    usual_image_size,
+)
 from exeunt.net import MultiExitNet
 
 
@@ -16,6 +22,7 @@ from exeunt.net import MultiExitNet
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
     monkeypatch.setattr(registry, "_ABOUT", dict(registry._ABOUT))
+    monkeypatch.setattr(registry, "_IMAGE_SIZE", dict(registry._IMAGE_SIZE))
 
 
 def tiny(num_classes: int = 1000, in_chans: int = 3, width: int = 4) -> MultiExitNet:
@@ -40,6 +47,14 @@ def test_what_a_network_is() -> None:
     register_model(partial(tiny, width=7), name="tiny_7", about="Tiny, but not too much")
     assert registry.describe_model("tiny_6") == "One convolution (width=6)"
     assert registry.describe_model("tiny_7") == "Tiny, but not too much"
+
+
+def test_the_images_a_network_was_designed_for() -> None:
+    register_model(tiny, name="tiny_32", image_size=32)
+    register_model(tiny)
+    assert (usual_image_size("tiny_32"), usual_image_size("tiny")) == (32, 224)
+    for name in list_models("*cifar*"):
+        assert usual_image_size(name) == 32
 
 
 def test_the_number_of_classes_may_be_the_networks_own() -> None:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from exeunt.models import WeightsInfo
     from exeunt.net import ExitInfo
 
-DEFAULT_SIZE = (224, 224)
-
 
 def info(
     model: Annotated[
@@ -37,7 +35,7 @@ def info(
         typer.Option(
             metavar="224|HxW",
             show_default=False,
-            help="Size of the images that costs are for; by default that of the weights, or 224.",
+            help="Size of the images that costs are for; by default the weights' or the network's own.",
         ),
     ] = None,
     draw: Annotated[
@@ -56,12 +54,12 @@ def info(
     """
     from exeunt.cli.trained import weights_path
     from exeunt.data import Transform
-    from exeunt.models import create_model, load_weights
+    from exeunt.models import create_model, load_weights, usual_image_size
     from exeunt.report.network_drawing import draw_network
 
     path = weights_path(model)
     if path is None:
-        net, weights, size = create_model(model), None, DEFAULT_SIZE
+        net, weights, size = create_model(model), None, (usual_image_size(model),) * 2
     else:
         net, weights = load_weights(path)
         size = Transform.from_dict(weights.transform).image_size

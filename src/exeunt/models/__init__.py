@@ -14,7 +14,13 @@ from exeunt.models import (  # noqa: F401  registers their networks
     resnet,
     resnet_cifar,
 )
-from exeunt.models.registry import build_model, describe_model, list_models, register_model
+from exeunt.models.registry import (
+    build_model,
+    describe_model,
+    list_models,
+    register_model,
+    usual_image_size,
+)
 from exeunt.models.weights import (
     WeightsInfo,
     find_weights,
@@ -36,6 +42,7 @@ __all__ = [
     "register_model",
     "save_weights",
     "shipped_weights",
+    "usual_image_size",
 ]
 
 

@@ -161,7 +161,7 @@ def rex_densenet121(
     )
 
 
-@register_model
+@register_model(name="densenetbc_cifar", image_size=32)
 def densenetbc_cifar(
     num_classes: int = 10,
     in_chans: int = 3,
@@ -218,5 +218,7 @@ def densenetbc_cifar(
 
 for _depth, _growth in ((100, 12), (190, 40)):
     register_model(
-        partial(densenetbc_cifar, depth=_depth, growth=_growth), name=f"densenetbc{_depth}_cifar"
+        partial(densenetbc_cifar, depth=_depth, growth=_growth),
+        name=f"densenetbc{_depth}_cifar",
+        image_size=32,
     )

@@ -126,7 +126,7 @@ def _build(
     )
 
 
-@register_model
+@register_model(name="msdnet", image_size=32)
 def msdnet(
     num_classes: int = 1000,
     in_chans: int = 3,
@@ -279,12 +279,14 @@ for _classes in (10, 100):
         partial(msdnet, num_classes=_classes, base=4, step=2, blocks=10),
         name=f"msdnet_cifar{_classes}",
         about=f"MSDNet for CIFAR-{_classes}, anytime prediction (Huang et al. 2018): 10 exits",
+        image_size=32,
     )
 for _blocks in (5, 7):
     register_model(
         partial(msdnet, base=1, step=1, blocks=_blocks, mode="lin_grow"),
         name=f"msdnet_cifar_batch{_blocks}",
         about=f"MSDNet for CIFAR, budgeted batch (Huang et al. 2018): {_blocks} exits",
+        image_size=32,
     )
 for _step in (4, 5, 6, 7):
     register_model(

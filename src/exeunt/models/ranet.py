@@ -221,6 +221,7 @@ for _classes in (10, 100):
         partial(_cifar, num_classes=_classes, scales=(1, 2, 3, 3), factors=(4, 2, 1, 1), step=4),
         name=f"ranet_cifar{_classes}",
         about=f"RANet for CIFAR-{_classes}, anytime prediction (Yang et al. 2020): 8 exits",
+        image_size=32,
     )
 for _n, _scales, _factors in (
     (1, (1, 2, 3), (4, 2, 1)),
@@ -231,6 +232,7 @@ for _n, _scales, _factors in (
         partial(_cifar, scales=_scales, factors=_factors, step=2, mode="lg"),
         name=f"ranet_cifar_batch{_n}",
         about=f"RANet {_n} for CIFAR, budgeted batch (Yang et al. 2020): {2 * len(_scales)} exits",
+        image_size=32,
     )
 for _suffix, _width, _use in (
     ("", 64, "anytime prediction and budgeted batch"),

@@ -17,35 +17,42 @@ Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
 
 _BUILDERS: dict[str, Callable[..., MultiExitNet]] = {}
 _ABOUT: dict[str, str] = {}
+_IMAGE_SIZE: dict[str, int] = {}
 
 
 @overload
 def register_model(
-    builder: Builder, *, name: str | None = None, about: str | None = None
+    builder: Builder, *, name: str | None = None, about: str | None = None, image_size: int = 224
 ) -> Builder: ...
 @overload
 def register_model(
-    builder: None = None, *, name: str, about: str | None = None
+    builder: None = None, *, name: str, about: str | None = None, image_size: int = 224
 ) -> Callable[[Builder], Builder]: ...
 def register_model(
-    builder: Any = None, *, name: str | None = None, about: str | None = None
+    builder: Any = None,
+    *,
+    name: str | None = None,
+    about: str | None = None,
+    image_size: int = 224,
 ) -> Any:
     """Makes a builder known under its function's name, or under `name`. Usable as a decorator.
 
     The builder takes `num_classes`, which has a default, and `in_chans`, and returns a
     `MultiExitNet`. `about` is one line on what it is; by default the first of its docstring.
+    `image_size` is the height and width of the images it was designed for.
 
     Raises:
         ExeuntError: when the name is taken, or holds a dot (dots separate weights' tags).
     """
     if builder is None:
-        return lambda function: register_model(function, name=name, about=about)
+        return partial(register_model, name=name, about=about, image_size=image_size)
     key = name or builder.__name__
     if key in _BUILDERS:
         raise ExeuntError(f"a model named {key!r} is registered already; choose another name")
     if "." in key:
         raise ExeuntError(f"model name {key!r} holds a dot; what follows a dot names weights")
     _BUILDERS[key] = builder
+    _IMAGE_SIZE[key] = image_size
     if about is not None:
         _ABOUT[key] = about
     return builder
@@ -54,6 +61,11 @@ def register_model(
 def list_models(pattern: str = "*") -> list[str]:
     """Names of all networks that match a shell pattern such as `"*rex*"`, sorted."""
     return sorted(fnmatch.filter(_BUILDERS, pattern))
+
+
+def usual_image_size(name: str) -> int:
+    """Height and width of the images that a registered network was designed for, in pixels."""
+    return _IMAGE_SIZE[name]
 
 
 def describe_model(name: str) -> str:

@@ -64,7 +64,7 @@ def _build(
     )
 
 
-@register_model
+@register_model(name="resnet_cifar", image_size=32)
 def resnet_cifar(
     num_classes: int = 10,
     in_chans: int = 3,
@@ -103,7 +103,7 @@ def resnet_cifar(
     return _build(stem, block, count, width, [], num_classes, in_chans, exits, exit_head, dropout)
 
 
-@register_model
+@register_model(name="wideresnet_cifar", image_size=32)
 def wideresnet_cifar(
     num_classes: int = 10,
     in_chans: int = 3,
@@ -143,9 +143,10 @@ def wideresnet_cifar(
 
 
 for _depth in (56, 110):
-    register_model(partial(resnet_cifar, depth=_depth), name=f"resnet{_depth}_cifar")
+    register_model(partial(resnet_cifar, depth=_depth), name=f"resnet{_depth}_cifar", image_size=32)
 for _depth, _widen in ((28, 10), (34, 4)):
     register_model(
         partial(wideresnet_cifar, depth=_depth, widen=_widen),
         name=f"wideresnet{_depth}_{_widen}_cifar",
+        image_size=32,
     )
