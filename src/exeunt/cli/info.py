@@ -35,7 +35,7 @@ def info(
         typer.Option(
             metavar="224|HxW",
             show_default=False,
-            help="Size of the images that costs are for; by default the weights' or the network's own.",
+            help="Size of images that costs are for; by default the weights' or the network's own.",
         ),
     ] = None,
     draw: Annotated[
