@@ -295,7 +295,7 @@ def test_state_dict_names_are_stable() -> None:
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
-        ("msdnet", {"stem": "mnist"}, "stem='mnist'; one of 'cifar', 'imagenet'"),
+        ("msdnet", {"stem": "mnist"}, "stem='mnist'; one of 'imagenet', 'cifar'"),
         ("msdnet", {"mode": "odd"}, "mode='odd'; one of 'even', 'lin_grow'"),
         ("msdnet", {"prune": "mid"}, "prune='mid'; one of 'max', 'min'"),
         ("msdnet", {"base": 0}, "base=0; give a whole number"),

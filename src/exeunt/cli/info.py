@@ -55,7 +55,6 @@ def info(
     from exeunt.cli.trained import weights_path
     from exeunt.data import Transform
     from exeunt.models import create_model, load_weights, usual_image_size
-    from exeunt.report.network_drawing import draw_network
 
     path = weights_path(model)
     if path is None:
@@ -66,6 +65,8 @@ def info(
     size = parse_size(image_size) if image_size else size
     exits = net.exit_info(size)
     if draw is not None:
+        from exeunt.report.network_drawing import draw_network
+
         draw_network(draw, net, size, Path(model).resolve().name)
     facts: dict[str, Any] = {
         "model": model,

@@ -24,6 +24,7 @@ from exeunt.errors import ExeuntError
 from exeunt.models.flow import Feature, Node, flow_net
 from exeunt.models.grid import Grid
 from exeunt.models.registry import register_model
+from exeunt.models.stem import multi_scale_stem
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.multiscale import ScaleLayer
@@ -184,17 +185,10 @@ def msdnet(
     """
     block_layers = _block_layers(base, step, blocks, mode)
     require_positive("MSDNet", width=width, growth=growth, factors=factors)
-    channels = width * factors[0]
-    first: nn.Module
-    if stem == "cifar":
-        first = ConvNormAct(in_chans, channels, 3, act=nn.ReLU)
-        exit_width = CIFAR_EXIT_WIDTH if exit_width is None else exit_width
-    elif stem == "imagenet":
-        first = _large_stem(in_chans, channels, pool=nn.MaxPool2d(3, stride=2, padding=1))
-    else:
-        raise ExeuntError(f"stem={stem!r}; one of 'cifar', 'imagenet'")
+    if stem == "cifar" and exit_width is None:
+        exit_width = CIFAR_EXIT_WIDTH
     return _build(
-        first,
+        multi_scale_stem(stem, in_chans, width * factors[0]),
         block_layers,
         num_classes,
         in_chans,
@@ -249,9 +243,10 @@ def rex_msdnet(
             f"width={width!r}, factors={tuple(factors)!r}; width times the finest scale's factor "
             f"is ReX's number of channels, {channels}, and must be a multiple of 8"
         )
+    conv = ConvNormAct(in_chans, width, 7, stride=2, act=nn.ReLU, bias=True)
     layer = ReX2d(width, hidden1=16, hidden2=channels // 8, patch_size=6, stride=4)
     return _build(
-        _large_stem(in_chans, width, rex=layer),
+        nn.Sequential(OrderedDict(stem=conv, rex=layer)),
         block_layers,
         num_classes,
         in_chans,
@@ -266,12 +261,6 @@ def rex_msdnet(
         exit_width,
         dropout,
     )
-
-
-def _large_stem(in_chans: int, channels: int, **then: nn.Module) -> nn.Module:
-    """A 7x7 convolution of stride 2, with a bias as in published code, and what follows it."""
-    conv = ConvNormAct(in_chans, channels, 7, stride=2, act=nn.ReLU, bias=True)
-    return nn.Sequential(OrderedDict(stem=conv, **then))
 
 
 for _classes in (10, 100):

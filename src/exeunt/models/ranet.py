@@ -13,7 +13,6 @@ channels behind the old, everything made of it, of which the second sub-network 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from exeunt.chain import exit_places
 from exeunt.errors import ExeuntError
 from exeunt.models.flow import Feature, Node, flow_net
 from exeunt.models.registry import register_model
+from exeunt.models.stem import multi_scale_stem
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.fusion import DenseBlock, FusionBlock
@@ -39,23 +39,16 @@ class _Low:
     channels: list[int]
 
 
-def _stem(kind: str, in_chans: int, channels: int) -> nn.Module:
-    """The base feature of highest resolution: a quarter of the image's, or the image's own."""
-    if kind == "imagenet":
-        conv = ConvNormAct(in_chans, channels, 7, stride=2, act=nn.ReLU, bias=True)
-        pool = nn.MaxPool2d(3, stride=2, padding=1)
-        return nn.Sequential(OrderedDict(stem=conv, pool=pool))
-    if kind == "cifar":
-        return ConvNormAct(in_chans, channels, 3, act=nn.ReLU)
-    raise ExeuntError(f"stem={kind!r}; one of 'imagenet', 'cifar'")
-
-
 def _base_nodes(
     stem: str, in_chans: int, scales: Sequence[int], widths: Sequence[int]
 ) -> list[Node]:
     """The base features of all sub-networks, the last one's first."""
     top = len(scales) - 1
-    nodes = [Node(f"base{top}", _stem(stem, in_chans, widths[top]), ("image",), (f"base{top}",))]
+    nodes = [
+        Node(
+            f"base{top}", multi_scale_stem(stem, in_chans, widths[top]), ("image",), (f"base{top}",)
+        )
+    ]
     for i in reversed(range(top)):
         stride = 1 if scales[i] == scales[i + 1] else 2
         module = ConvNormAct(widths[i + 1], widths[i], 3, stride, act=nn.ReLU)
