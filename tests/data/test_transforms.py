@@ -1,11 +1,10 @@
-"""Pixels against hand computations: orientation, modes, crops, normalisation, augmentation."""
+"""Pixels against hand computations: orientation, modes, crops, normalisation."""
 
 from __future__ import annotations
 
 import io
 import json
 import warnings
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from exeunt.data import Augment, Transform, UnreadableImage, load_image
+from exeunt.data import Transform, UnreadableImage, load_image
 from exeunt.errors import ExeuntError
 
 RNG = np.random.default_rng(0)
@@ -282,111 +281,3 @@ def test_dict_is_a_closed_schema():
 def test_faulty_transforms(values, message):
     with pytest.raises(ExeuntError, match=message):
         Transform(**{"image_size": (8, 8), **values})
-
-
-# Augmentation
-
-
-@dataclass(frozen=True)
-class Spy(Transform):
-    """Notes which part of the image is asked for."""
-
-    boxes: list = field(default_factory=list)
-
-    def resample(self, image, box):
-        self.boxes.append(box)
-        return super().resample(image, box)
-
-
-def boxes(image: Image.Image, count: int, **options) -> np.ndarray:
-    spy = Spy((4, 4))
-    augment = Augment(spy, **options)
-    rng = np.random.default_rng(0)
-    for _ in range(count):
-        augment(image, rng)
-    return np.array(spy.boxes, dtype=float)
-
-
-def test_crops_have_the_asked_area_shape_and_place():
-    size = 400  # a square of at most half the area always fits, so the first draw counts
-    left, top, right, bottom = boxes(
-        Image.new("RGB", (size, size)), 500, crop_scale=(0.2, 0.5), crop_ratio=(0.5, 2.0)
-    ).T
-    w, h = right - left, bottom - top
-    area, ratio = w * h / size**2, w / h
-    assert min(left.min(), top.min()) >= 0
-    assert max(right.max(), bottom.max()) <= size
-    assert 0.198 < area.min() < 0.21
-    assert 0.49 < area.max() < 0.502
-    assert abs(area.mean() - 0.35) < 0.015
-    assert 0.497 < ratio.min() < 0.55
-    assert 1.8 < ratio.max() < 2.01
-    assert abs(np.log(ratio).mean()) < 0.07
-    assert abs((left / (size - w)).mean() - 0.5) < 0.05
-    assert abs((top / (size - h)).mean() - 0.5) < 0.05
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "expected"),
-    [
-        (400, 21, (186, 0, 214, 21)),  # 21 · 4/3 = 28 wide
-        (21, 400, (0, 186, 21, 214)),
-        (44, 40, (0, 0, 44, 40)),  # 1.1 is an allowed ratio
-    ],
-)
-def test_centre_is_kept_when_no_crop_fits(width, height, expected):
-    """The whole area with a ratio that the image does not have never fits."""
-    found = boxes(Image.new("RGB", (width, height)), 20, crop_scale=(1.0, 1.0))
-    assert (found == expected).all()
-
-
-def test_whole_square_unmirrored_is_the_evaluation_transform():
-    image = picture(50, 50)
-    transform = Transform((16, 16))
-    augment = Augment(transform, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
-    assert torch.equal(augment(image, np.random.default_rng(0)), transform(image))
-
-
-def test_half_of_the_images_are_mirrored():
-    image = picture(16, 16)
-    transform = Transform((16, 16))
-    augment = Augment(transform, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
-    plain = transform(image)
-    rng = np.random.default_rng(0)
-    mirrored = 0
-    for _ in range(400):
-        tensor = augment(image, rng)
-        if torch.equal(tensor, plain.flip(2)):
-            mirrored += 1
-        else:
-            assert torch.equal(tensor, plain)
-    assert 160 < mirrored < 240
-
-
-def test_augmented_image_is_upright_and_normalised():
-    image = Image.new("RGBA", (30, 20), (255, 0, 0, 0))
-    tensor = Augment(Transform((6, 5)))(image, np.random.default_rng(0))
-    white = [(1 - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
-    assert tensor.shape == (3, 6, 5)
-    torch.testing.assert_close(tensor.mean((1, 2)), torch.tensor(white))
-
-
-def test_augmentation_depends_on_the_generator_alone():
-    image = picture(40, 30)
-    augment = Augment(Transform((8, 8)))
-    first, again, other = (augment(image, np.random.default_rng(s)) for s in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"crop_scale": (0.0, 1.0)}, r"crop_scale must be .* not \(0.0, 1.0\)"),
-        ({"crop_scale": (0.5, 1.5)}, r"crop_scale must be .* not \(0.5, 1.5\)"),
-        ({"crop_ratio": (2.0, 1.0)}, r"crop_ratio must be .* not \(2.0, 1.0\)"),
-    ],
-)
-def test_faulty_augmentations(values, message):
-    with pytest.raises(ExeuntError, match=message):
-        Augment(Transform((8, 8)), **values)

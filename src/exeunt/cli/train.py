@@ -81,6 +81,10 @@ def train(
     ema_decay: Annotated[float | None, option("Of the averaged weights [0.998].")] = None,
     crop_scale: Annotated[float | None, option("Least area of a random crop [0.35].")] = None,
     flip: Annotated[bool | None, option("Mirror half of the images.", "--flip/--no-flip")] = None,
+    colour: Annotated[
+        float | None, option("Largest change of brightness, contrast, saturation [0].")
+    ] = None,
+    erase: Annotated[float | None, option("Share of images that lose a rectangle [0].")] = None,
     precision: Annotated[str | None, option("float32 or bfloat16 (autocast).")] = None,
     storage: Annotated[str | None, option("Of the weights file: float32 or float16.")] = None,
     seed: Annotated[int | None, option("Of weights, splits, order and augmentation [0].")] = None,

@@ -1,5 +1,6 @@
 """Labelled images: where they are, how they are split, and how they become tensors."""
 
+from exeunt.data.augment import Augment
 from exeunt.data.dataset import (
     Batch,
     ImageDataset,
@@ -14,7 +15,7 @@ from exeunt.data.layouts import open_source
 from exeunt.data.place import FilePart, ImageFile, PixelArray, Pixels, Place
 from exeunt.data.source import Sample, Source, Task, content_hash, fingerprint
 from exeunt.data.splits import SPLIT_NAMES, Splits, SplitSpec, make_splits, take
-from exeunt.data.transforms import Augment, Transform
+from exeunt.data.transforms import Transform
 
 __all__ = [
     "SPLIT_NAMES",

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from exeunt.data.augment import Augment
 from exeunt.data.decode import UnreadableImage
 from exeunt.data.source import Sample
-from exeunt.data.transforms import Augment, Transform
+from exeunt.data.transforms import Transform
 from exeunt.errors import ExeuntError
 
 MAX_UNREADABLE_FRACTION = 0.01

@@ -135,64 +135,6 @@ class Transform:
         return left, top, left + w, top + h
 
 
-@dataclass(frozen=True)
-class Augment:
-    """The training transform: a random part of the image, resized, perhaps mirrored.
-
-    Random resized crop after Szegedy et al., "Going deeper with convolutions" (2015), as
-    torchvision defines it.
-
-    Attributes:
-        transform: Gives the size, mode, filter and normalisation; its crop is not used.
-        crop_scale: Least and largest share of the area that is kept.
-        crop_ratio: Least and largest width / height of the kept part.
-        flip: Whether half of the images are mirrored left to right.
-
-    Raises:
-        ExeuntError: If a value is out of its range.
-    """
-
-    transform: Transform
-    crop_scale: tuple[float, float] = (0.35, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: bool = True
-
-    def __post_init__(self) -> None:
-        lo, hi = self.crop_scale
-        if not 0 < lo <= hi <= 1:
-            raise ExeuntError(f"crop_scale must be (least, largest) in (0, 1], not {(lo, hi)}")
-        lo, hi = self.crop_ratio
-        if not 0 < lo <= hi < math.inf:
-            raise ExeuntError(f"crop_ratio must be (least, largest) above 0, not {(lo, hi)}")
-
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Tensor:
-        """Turn `image` into a float32 tensor of shape (C, H, W), by the draws of `rng`."""
-        image = self.transform.prepare(image)
-        image = self.transform.resample(image, self._box(image.width, image.height, rng))
-        if self.flip and rng.random() < 0.5:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return self.transform.normalise(image)
-
-    def _box(self, width: int, height: int, rng: np.random.Generator) -> Box:
-        """Draw the part of a width × height image to be kept; the centre if ten draws fail."""
-        least, largest = self.crop_ratio
-        for _ in range(10):
-            area = width * height * rng.uniform(*self.crop_scale)
-            ratio = math.exp(rng.uniform(math.log(least), math.log(largest)))
-            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-            if 0 < w <= width and 0 < h <= height:
-                top = int(rng.integers(height - h + 1))
-                left = int(rng.integers(width - w + 1))
-                return left, top, left + w, top + h
-        w, h = width, height
-        if width / height < least:
-            h = max(1, round(width / least))
-        elif width / height > largest:
-            w = max(1, round(height * largest))
-        left, top = (width - w) // 2, (height - h) // 2
-        return left, top, left + w, top + h
-
-
 def _upright(image: Image.Image) -> Image.Image:
     try:
         with warnings.catch_warnings():

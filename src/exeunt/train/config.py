@@ -51,6 +51,8 @@ class TrainConfig:
         crop_scale: least share of the area in a random-resized crop; 1 leaves only the shape to
             chance.
         flip: mirror half of the images.
+        colour: largest change of brightness, contrast and saturation, as a share.
+        erase: share of the images that lose a random rectangle.
         precision: `"bfloat16"` trains under autocast.
         storage: how the weights file stores floats.
         seed: of the initial weights, the splits, the order and the augmentation.
@@ -84,6 +86,8 @@ class TrainConfig:
     ema_decay: float = 0.998
     crop_scale: float = 0.35
     flip: bool = True
+    colour: float = 0.0
+    erase: float = 0.0
     precision: Precision = "float32"
     storage: Storage = "float32"
     seed: int = 0
@@ -111,8 +115,9 @@ class TrainConfig:
         for name in ("lr", "distil_temperature"):
             if not getattr(self, name) > 0:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give a number above 0")
-        if not 0 <= self.distil_share <= 1:
-            raise ExeuntError(f"distil_share={self.distil_share!r}; give a share, 0 to 1")
+        for name in ("distil_share", "colour", "erase"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give a share, 0 to 1")
         for name in ("weight_decay", "warmup_epochs", "clip_norm"):
             if not getattr(self, name) >= 0:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more")

@@ -53,7 +53,14 @@ class Plan:
     def augment(self) -> Augment:
         size = self.config.train_size or self.config.image_size
         transform = replace(self.transform, image_size=(size, size))
-        return Augment(transform, (self.config.crop_scale, 1.0), flip=self.config.flip)
+        config = self.config
+        return Augment(
+            transform,
+            (config.crop_scale, 1.0),
+            flip=config.flip,
+            colour=config.colour,
+            erase=config.erase,
+        )
 
     @property
     def arguments(self) -> dict[str, Any]:
