@@ -67,7 +67,7 @@ def leave_one_by_one(policy: Policy, stream: Tensor) -> list[int]:
     for row in range(stream.shape[1]):
         memory: Memory = ()
         for k in range(len(stream)):
-            leave, memory = policy.observe(stream[k, row : row + 1], memory)
+            leave, memory = policy.observe(k, stream[k, row : row + 1], memory)
             if leave.item() or k == len(stream) - 1:
                 taken.append(k)
                 break
@@ -122,7 +122,7 @@ class Alternating:
     def spec(self) -> str:
         return "alternating"
 
-    def observe(self, logits: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def observe(self, exit_index: int, logits: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         rows = logits[:, 0]
         if memory:
             assert torch.equal(memory[0], rows)

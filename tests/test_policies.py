@@ -17,7 +17,9 @@ from exeunt.policies import (
     Confidence,
     Consistency,
     Entropy,
+    Every,
     Full,
+    Margin,
     Memory,
     Policy,
     check_policy,
@@ -29,8 +31,8 @@ def show(policy: Policy, stream: Tensor) -> list[list[bool]]:
     """Decisions of a policy on a stream (E N K) that nobody leaves, as lists (E N)."""
     memory: Memory = ()
     decisions = []
-    for logits in stream:
-        leave, memory = policy.observe(logits, memory)
+    for k, logits in enumerate(stream):
+        leave, memory = policy.observe(k, logits, memory)
         decisions.append(leave.tolist())
     return decisions
 
@@ -51,12 +53,21 @@ def reference_leaves(policy: Policy, history: list[list[float]]) -> bool:
                 agrees = abs(now[0] - before[0]) < policy.eta
             count = count + 1 if agrees else 0
         return count >= policy.k
-    exponentials = [math.exp(logit) for logit in history[-1]]
+    if isinstance(policy, Every):
+        return all(reference_leaves(part, history) for part in policy.parts)
+    k = len(history) - 1
+    threshold, temperature = (
+        (values[k] if k < len(values) else absent) if isinstance(values, tuple) else values
+        for values, absent in ((policy.threshold, policy.never), (policy.temperature, 1))
+    )
+    exponentials = [math.exp(logit / temperature) for logit in history[-1]]
     p = [value / sum(exponentials) for value in exponentials]
+    if isinstance(policy, Margin):
+        return sorted(p)[-1] - sorted(p)[-2] >= threshold
     if isinstance(policy, Confidence):
-        return max(p) >= policy.threshold
+        return max(p) >= threshold
     assert isinstance(policy, Entropy)
-    return -sum(value * math.log(value) for value in p) <= policy.threshold
+    return -sum(value * math.log(value) for value in p) <= threshold
 
 
 @pytest.mark.parametrize(
@@ -126,6 +137,18 @@ def test_full_never_leaves() -> None:
         st.builds(Consistency, st.integers(1, 4), st.floats(0.05, 2.0)),
         st.builds(Confidence, st.floats(0.1, 0.95)),
         st.builds(Entropy, st.floats(0.05, 1.5)),
+        st.builds(Margin, st.floats(0.05, 0.9), st.floats(0.5, 3)),
+        st.builds(
+            Confidence,
+            st.lists(st.floats(0.1, 0.95) | st.just(math.inf), max_size=7).map(tuple),
+            st.lists(st.floats(0.5, 3), max_size=7).map(tuple),
+        ),
+        st.builds(
+            lambda k, t: Every((Consistency(k), Margin(t))), st.integers(1, 3), st.floats(0, 1)
+        ),
+        st.builds(
+            lambda t, k: Every((Entropy(t), Consistency(k))), st.floats(0, 1), st.integers(1, 3)
+        ),
     ),
 )
 def test_vectorised_policies_agree_with_the_per_sample_definition(
@@ -150,6 +173,16 @@ def test_vectorised_policies_agree_with_the_per_sample_definition(
         ("entropy:0.35", Entropy(0.35)),
         ("consistency:2", Consistency(2)),
         ("consistency:2,eta=0.1", Consistency(2, eta=0.1)),
+        ("margin:0.4", Margin(0.4)),
+        ("confidence:0.9/0.8/inf", Confidence((0.9, 0.8, math.inf))),
+        ("entropy:0.9/-inf", Entropy((0.9, -math.inf))),
+        ("confidence:0.9,t=1.5", Confidence(0.9, 1.5)),
+        ("margin:0.9/1,t=1.5/2/1", Margin((0.9, 1), (1.5, 2, 1))),
+        ("consistency:1+confidence:0.8", Every((Consistency(1), Confidence(0.8)))),
+        (
+            "consistency:1,eta=1e+20+consistency:2,eta=3",
+            Every((Consistency(1, 1e20), Consistency(2, 3))),
+        ),
     ],
 )
 def test_parse_policy_reads_the_documented_forms(text: str, policy: Policy) -> None:
@@ -180,6 +213,15 @@ def test_spec_keeps_every_digit(share: float, k: int, eta: float) -> None:
         "consistency:2,eta=",
         "full:1",
         "patience:3",
+        "confidence:0.9/1.2",
+        "confidence:-inf",
+        "entropy:0.9/inf",
+        "margin:0.5,t=0",
+        "margin:0.5,t=inf",
+        "margin:0.5,t=",
+        "confidence:0.9+full",
+        "confidence:0.9+",
+        "consistency:1,eta=1+confidence:0.5",
     ],
 )
 def test_parse_policy_names_the_text_and_the_valid_forms(text: str) -> None:
@@ -197,18 +239,33 @@ def test_consistency_refuses_a_count_that_is_none(k) -> None:
 @pytest.mark.parametrize("policy", [Confidence(0.5), Entropy(0.5), Consistency(1)])
 def test_class_policies_refuse_single_values(policy: Policy) -> None:
     with pytest.raises(ExeuntError, match="two or more classes"):
-        policy.observe(torch.zeros(3, 1), ())
+        policy.observe(0, torch.zeros(3, 1), ())
 
 
 def test_regression_policy_refuses_classes() -> None:
     with pytest.raises(ExeuntError, match=r"one value per sample.*\(3, 5\)"):
-        Consistency(1, eta=0.1).observe(torch.zeros(3, 5), ())
+        Consistency(1, eta=0.1).observe(0, torch.zeros(3, 5), ())
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((Confidence(0.5),), "two policies or more"),
+        ((Confidence(0.5), Full()), "'full' cannot be joined"),
+        ((Confidence(0.5), Consistency(1, eta=1)), "for classes and for values"),
+    ],
+)
+def test_policies_that_cannot_be_joined(parts, message: str) -> None:
+    with pytest.raises(ExeuntError, match=message):
+        Every(parts)
 
 
 def test_policies_read_well() -> None:
     assert str(Full()) == "no early exit"
     assert str(Confidence(0.9)) == "confidence >= 0.9"
     assert str(Entropy(0.35)) == "entropy <= 0.35 nats"
+    assert str(Margin((0.5, math.inf), (2, 1))) == "margin (calibrated) >= 0.5 never at the exits"
+    assert str(Every((Consistency(2), Margin(0.5)))) == "2 agreements in a row and margin >= 0.5"
     assert str(Consistency(1)) == "1 agreement in a row"
     assert str(Consistency(2, eta=0.1)) == "2 agreements in a row (within 0.1)"
 
@@ -224,6 +281,10 @@ def test_policies_read_well() -> None:
         (Consistency(1), 2),
         (Consistency(3), 10),
         (Consistency(1, eta=0.5), 1),
+        (Margin(0.3), 2),
+        (Confidence((0.5, 0.6, math.inf, 0.7), (1.5, 2)), 10),
+        (Every((Consistency(1), Confidence(0.6), Consistency(2))), 3),
+        (Every((Consistency(1, eta=0.5), Consistency(2, eta=2))), 1),
     ],
 )
 def test_own_policies_keep_the_contract(policy: Policy, num_classes: int) -> None:
@@ -241,7 +302,7 @@ class Broken:
     def spec(self) -> str:
         return "" if self.fault == "spec" else "broken"
 
-    def observe(self, logits: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def observe(self, exit_index: int, logits: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         self.calls.append(len(logits))
         top = logits.amax(dim=1)
         leave = top > 1

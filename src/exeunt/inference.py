@@ -81,7 +81,7 @@ def drive(policy: Policy, num_exits: int, source: LogitSource) -> Prediction:
     rows[0] = len(logits)
     memory: Memory = ()
     for k in range(num_exits - 1):
-        leave, memory = policy.observe(logits, memory)
+        leave, memory = policy.observe(k, logits, memory)
         taken[waiting[leave]] = logits[leave]
         exit_index[waiting[leave]] = k
         keep = None

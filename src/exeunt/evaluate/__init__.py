@@ -1,0 +1,22 @@
+"""Record the logits of every exit once, then replay policies over them as often as needed."""
+
+from exeunt.evaluate.exits import ExitRow, exit_rows
+from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
+from exeunt.evaluate.replay import Outcome, replay, sweep
+from exeunt.evaluate.table import ExitTable, Task
+from exeunt.evaluate.usual import default_policies
+
+__all__ = [
+    "ExitRow",
+    "ExitTable",
+    "LabelledBatch",
+    "Outcome",
+    "Task",
+    "default_policies",
+    "exit_rows",
+    "record",
+    "record_samples",
+    "replay",
+    "sweep",
+    "weights_fingerprint",
+]

@@ -1,0 +1,103 @@
+"""Policies replayed over recorded logits, as often as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from exeunt.evaluate.scores import scores_of
+from exeunt.evaluate.table import ExitTable
+from exeunt.inference import drive
+from exeunt.policies import Memory, Policy, ReadingPolicy
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a policy does on a table: what it gets right and what it spends.
+
+    Attributes:
+        policy: The policy that was replayed.
+        exit_index: Exit that each sample took, counted from 0 (N, int64).
+        logits: Output of that exit (N K).
+        mean_macs: Multiply-adds spent per sample, on average.
+        saving: 1 - mean_macs / multiply-adds of the whole net.
+        exit_shares: Share of the samples that took each exit (E), summing to 1.
+        accuracy: Share of samples right at the exit taken, 0 to 1; None for regression.
+        mae: Mean absolute error at the exit taken; None for classification.
+        rmse: Root mean squared error at the exit taken; None for classification.
+    """
+
+    policy: Policy
+    exit_index: Tensor
+    logits: Tensor
+    mean_macs: float
+    saving: float
+    exit_shares: tuple[float, ...]
+    accuracy: float | None = None
+    mae: float | None = None
+    rmse: float | None = None
+
+
+def replay(table: ExitTable, policy: Policy) -> Outcome:
+    """Shows recorded logits to a policy, exit by exit; every sample takes the exit that it would
+    take in `infer`.
+
+    Policies that are a `ReadingPolicy` are asked for all samples at once, about numbers that the
+    table keeps for the next of them.
+
+    Raises:
+        ExeuntError: The policy is for another task.
+    """
+    if isinstance(policy, ReadingPolicy):
+        exit_index = _first_exits(table, policy)
+    else:
+        exit_index = _driven(table, policy)
+    counts: list[int] = exit_index.bincount(minlength=table.num_exits).tolist()
+    spent = sum(count * macs for count, macs in zip(counts, table.exit_macs, strict=True))
+    logits = table.logits[exit_index, torch.arange(len(table))]
+    return Outcome(
+        policy=policy,
+        exit_index=exit_index,
+        logits=logits,
+        mean_macs=spent / len(table),
+        saving=1 - spent / (len(table) * table.exit_macs[-1]),
+        exit_shares=tuple(count / len(table) for count in counts),
+        **scores_of(table.task, logits, table.targets),
+    )
+
+
+def _first_exits(table: ExitTable, policy: ReadingPolicy) -> Tensor:
+    """The first exit at which the policy lets each sample go (N,); who has gone is asked on, which
+    changes nothing, since a row's decision depends on that row alone.
+    """
+    policy.check_outputs(table.logits[0])
+    exit_index = torch.full((len(table),), table.num_exits - 1)
+    waiting = torch.ones(len(table), dtype=torch.bool)
+    memory: Memory = ()
+    for k in range(table.num_exits - 1):
+        values = tuple(table.read(reading, k) for reading in policy.readings(k))
+        leave, memory = policy.decide(k, values, memory)
+        exit_index[leave & waiting] = k
+        waiting &= ~leave
+    return exit_index
+
+
+def _driven(table: ExitTable, policy: Policy) -> Tensor:
+    """The exits taken (N,) by a policy that wants to see the logits, in the loop of `infer`."""
+    waiting = torch.arange(len(table))
+
+    def recorded(k: int, keep: Tensor | None) -> Tensor:
+        nonlocal waiting
+        if keep is not None:
+            waiting = waiting[keep]
+        return table.logits[k][waiting]
+
+    return drive(policy, table.num_exits, recorded).exit_index
+
+
+def sweep(table: ExitTable, policies: Iterable[Policy]) -> list[Outcome]:
+    """Replays several policies over one table, in the order given."""
+    return [replay(table, policy) for policy in policies]

@@ -1,0 +1,32 @@
+"""When to leave: policies, how they are written down, and the contract they keep."""
+
+from exeunt.policies.check import check_policy
+from exeunt.policies.consistency import Consistency
+from exeunt.policies.every import Every
+from exeunt.policies.parse import POLICY_FORMS, parse_policy
+from exeunt.policies.policy import Full, Memory, Policy, ReadingPolicy
+from exeunt.policies.readings import Nats, ProbabilityGap, Reading, TopClass, TopProbability, Value
+from exeunt.policies.thresholds import Confidence, Entropy, Margin, PerExit, Threshold
+
+__all__ = [
+    "POLICY_FORMS",
+    "Confidence",
+    "Consistency",
+    "Entropy",
+    "Every",
+    "Full",
+    "Margin",
+    "Memory",
+    "Nats",
+    "PerExit",
+    "Policy",
+    "ProbabilityGap",
+    "Reading",
+    "ReadingPolicy",
+    "Threshold",
+    "TopClass",
+    "TopProbability",
+    "Value",
+    "check_policy",
+    "parse_policy",
+]
