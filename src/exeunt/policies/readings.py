@@ -51,7 +51,8 @@ class Nats:
     temperature: float = 1.0
 
     def __call__(self, logits: Tensor) -> Tensor:
-        return torch.special.entr(softened(logits, self.temperature)).sum(dim=1)
+        terms: Tensor = torch.special.entr(softened(logits, self.temperature))
+        return terms.sum(dim=1)
 
 
 @dataclass(frozen=True)
