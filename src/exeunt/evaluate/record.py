@@ -90,6 +90,7 @@ def record_samples(
     batch_size: int = 64,
     workers: int = 0,
     on_batch: Callable[[Batch], None] | None = None,
+    tally: UnreadableTally | None = None,
 ) -> ExitTable:
     """Reads, transforms and records the images of one split; unreadable ones are left out.
 
@@ -103,16 +104,17 @@ def record_samples(
         batch_size: Images of a batch.
         workers: Processes that load; 0 loads in this one.
         on_batch: Told of every batch before it is run.
+        tally: Of the unreadable images; one for these samples by default.
 
     Raises:
         ExeuntError: More than 1 % of the images are unreadable, or as `record`.
     """
-    tally = UnreadableTally(len(samples))
+    unreadable = tally or UnreadableTally(len(samples))
 
     def batches() -> Iterator[Batch]:
         loader = eval_loader(samples, transform, batch_size=batch_size, workers=workers)
         for batch in cast("Iterable[Batch]", loader):
-            tally.add(batch)
+            unreadable.add(batch)
             if on_batch is not None:
                 on_batch(batch)
             yield batch
