@@ -23,14 +23,20 @@ CONFIG = TrainConfig(
 
 
 class At(Quiet):
-    """Does something in the given batch of the given epoch (both from 0), and listens."""
+    """Does something in the given batch of the given epoch (both from 0), or after its last one
+    where `batch` is None; and listens.
+    """
 
-    def __init__(self, epoch: int, batch: int, deed: Any) -> None:
+    def __init__(self, epoch: int, batch: int | None, deed: Any) -> None:
         self.at, self.deed = (epoch, batch), deed
         self.unreadable: tuple[str, ...] = ()
 
     def step(self, epoch: int, batch: int, *rest: Any) -> None:
         if (epoch, batch) == self.at:
+            self.deed()
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        if (entry["epoch"] - 1, None) == self.at:
             self.deed()
 
     def finish(self, info: Any, unreadable: tuple[str, ...]) -> None:
@@ -87,7 +93,7 @@ def test_a_loading_process_that_dies_stops_the_run_with_its_state_intact(
         return order(self, image, rng)
 
     monkeypatch.setattr(Augment, "__call__", die_in_the_second_epoch)
-    setting = Setting(workers=1, progress=At(1, 0, (tmp_path / "now").touch))
+    setting = Setting(workers=1, progress=At(0, None, (tmp_path / "now").touch))
     with pytest.raises(ExeuntError, match=r"a process that loads images died \(DataLoader worker"):
         train(CONFIG, colours, tmp_path / "run", setting=setting)
     assert curve(tmp_path / "run") == whole[:2]
