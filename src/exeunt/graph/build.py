@@ -56,7 +56,7 @@ def build_graph(net: MultiExitNet, image_size: int | tuple[int, int]) -> Graph:
 
 
 def _called(nodes: Sequence[Node]) -> dict[str, str]:
-    """Names of what the nodes write: those of their modules, numbered where a module has several."""
+    """Names of what nodes write: those of their modules, numbered where one module has several."""
     count = Counter[str]()
     names = {}
     for node in nodes:
