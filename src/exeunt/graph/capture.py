@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +66,15 @@ class Captured:
     def constant(self, name: str) -> Tensor | None:
         """The parameter or buffer that a placeholder stands for; None for an input."""
         signature = self.program.graph_signature
-        for names in (signature.inputs_to_parameters, signature.inputs_to_buffers):
+        stored: Mapping[str, Any] = {**self.program.constants, **self.program.state_dict}
+        for names in (
+            signature.inputs_to_parameters,
+            signature.inputs_to_buffers,
+            signature.inputs_to_lifted_tensor_constants,
+        ):
             if name in names:
-                tensor: Any = self.program.state_dict.get(names[name])
-                return self.program.constants[names[name]] if tensor is None else tensor
-        if name in signature.inputs_to_lifted_tensor_constants:
-            return self.program.constants[signature.inputs_to_lifted_tensor_constants[name]]
+                tensor: Tensor = stored[names[name]]
+                return tensor
         return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -51,7 +51,7 @@ def _merged(first: Node, then: Node) -> Node | None:
     return None
 
 
-def _scaled(weights: dict[str, Tensor], norm: dict[str, Tensor]) -> dict[str, Tensor]:
+def _scaled(weights: Mapping[str, Tensor], norm: Mapping[str, Tensor]) -> dict[str, Tensor]:
     weight, scale, shift = weights["weight"], norm["scale"], norm["shift"]
     bias = weights["bias"] * scale + shift if "bias" in weights else shift
     return {"weight": weight * scale.view(-1, *(1,) * (weight.dim() - 1)), "bias": bias}

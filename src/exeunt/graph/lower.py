@@ -120,12 +120,10 @@ def _lower_call(node: fx.Node, captured: Captured, lowered: Lowered, path: str) 
     module = _module(node, path)
     if made is None:
         shapes = ", ".join("x".join(map(str, _shape(i))) for i in inputs)
-        supported = ", ".join(
-            sorted({str(t).removesuffix(".default") for t in (*OPERATORS, *SAME)})
-        )
+        known = sorted({str(target).removesuffix(".default") for target in (*OPERATORS, *SAME)})
         raise ExeuntError(
             f"{module}: no plain operator for {node.target} of {shapes or 'nothing'} with "
-            f"{_settings(node)}; there are {supported}"
+            f"{_settings(node)}; there are {', '.join(known)}"
         )
     operator, weights = made
     name = f"{path}.{node.name}"
@@ -195,9 +193,8 @@ def _norm(call: Call) -> Made | None:
     if call.argument(5, "training", False):
         return None
     variance, mean = call.constants[4], call.constants[3]
-    scale = call.constants.get(1, torch.ones_like(mean)) / torch.sqrt(
-        variance + call.argument(7, "eps", 0)
-    )
+    deviation = torch.sqrt(variance + call.argument(7, "eps", 1e-5))
+    scale = call.constants.get(1, torch.ones_like(mean)) / deviation
     shift = call.constants.get(2, torch.zeros_like(mean)) - mean * scale
     return Affine(), {"scale": scale, "shift": shift}
 
@@ -248,10 +245,8 @@ def _average_pool(call: Call) -> Made | None:
         return None
     stride = _pair(call.argument(2, "stride", None) or kernel)
     padding = _pair(call.argument(3, "padding", 0))
-    ceil, counted = (
-        call.argument(4, "ceil_mode", False),
-        call.argument(5, "count_include_pad", True),
-    )
+    ceil = call.argument(4, "ceil_mode", False)
+    counted = call.argument(5, "count_include_pad", True)
     return Pool("average", kernel, stride, padding, ceil, counted), {}
 
 
