@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from exeunt.calibrate import choose_policy
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
-    from exeunt.evaluate import ExitTable, exit_rows, record, replay, sweep
+    from exeunt.evaluate import (
+        ExitTable,
+        exit_rows,
+        load_table,
+        record,
+        record_to,
+        replay,
+        save_table,
+        sweep,
+    )
     from exeunt.inference import Prediction, infer
     from exeunt.models import create_model, list_models, load_weights, register_model
     from exeunt.net import MultiExitNet, Stage
@@ -55,11 +64,14 @@ __all__ = [
     "exit_rows",
     "infer",
     "list_models",
+    "load_table",
     "load_weights",
     "parse_policy",
     "record",
+    "record_to",
     "register_model",
     "replay",
+    "save_table",
     "sweep",
 ]
 
@@ -68,7 +80,10 @@ _NAMES = {
     "calibrate": ("choose_policy",),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
-    "evaluate": ("ExitTable", "exit_rows", "record", "replay", "sweep"),
+    "evaluate": (
+        *("ExitTable", "exit_rows", "load_table", "record", "record_to"),
+        *("replay", "save_table", "sweep"),
+    ),
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),

@@ -44,7 +44,7 @@ class Measurement:
         """Brings a table's exits and what policies make of it into rows.
 
         Args:
-            run: with `stored_policy`, the spec of the policy that gets marked.
+            run: with `stored_policy`, the spec of the policy that gets marked, or None.
             table: the logits.
             outcomes: of the policies.
         """
@@ -107,20 +107,28 @@ class Measurement:
     def show(self) -> None:
         """Prints what was prepared how, a table of the exits and one of the policies."""
         run = self.run
-        origin = "that of the weights"
-        if run["data_fingerprint"] != run["trained_on_fingerprint"]:
-            origin = f"the weights were made from other data, {run['trained_on_fingerprint']}"
-        show_facts(
-            [
+        images = f"{run['split']}: {run['samples']} images"
+        if "transform" in run:
+            origin = "that of the weights"
+            if run["data_fingerprint"] != run["trained_on_fingerprint"]:
+                origin = f"the weights were made from other data, {run['trained_on_fingerprint']}"
+            facts = [
                 ("model", run["model"]),
-                ("data", f"{run['data']}, {run['split']}: {run['samples']} images"),
+                ("data", f"{run['data']}, {images}"),
                 ("fingerprint", f"{run['data_fingerprint']} ({origin})"),
                 ("transform", describe_transform(run["transform"])),
             ]
-        )
+        else:
+            facts = [
+                ("recorded", f"{run['data']}, {images}"),
+                ("fingerprint", f"{run['data_fingerprint']}"),
+                ("weights", run["weights_fingerprint"]),
+            ]
+        show_facts(facts)
         typer.echo("\nexits, each as if all images took it")
         self._show_exits()
-        typer.echo("\npolicies, and the % of images that left at each exit; * is the stored one")
+        starred = "; * is the stored one" if run["stored_policy"] else ""
+        typer.echo(f"\npolicies, and the % of images that left at each exit{starred}")
         self._show_policies()
 
     def _show_exits(self) -> None:

@@ -2,8 +2,10 @@
 
 from exeunt.evaluate.exits import ExitRow, exit_rows
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
+from exeunt.evaluate.record_to import record_to
 from exeunt.evaluate.replay import Outcome, replay, sweep
 from exeunt.evaluate.table import ExitTable, Task
+from exeunt.evaluate.table_file import load_table, save_table
 from exeunt.evaluate.usual import default_policies
 
 __all__ = [
@@ -14,9 +16,12 @@ __all__ = [
     "Task",
     "default_policies",
     "exit_rows",
+    "load_table",
     "record",
     "record_samples",
+    "record_to",
     "replay",
+    "save_table",
     "sweep",
     "weights_fingerprint",
 ]
