@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exeunt.backbone import attach_exits
-    from exeunt.calibrate import choose_policy
+    from exeunt.calibrate import choose_policy, geometric_policies, geometric_policy
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
     from exeunt.evaluate import ExitTable, exit_rows, record, replay, sweep
@@ -53,6 +53,8 @@ __all__ = [
     "choose_policy",
     "create_model",
     "exit_rows",
+    "geometric_policies",
+    "geometric_policy",
     "infer",
     "list_models",
     "load_weights",
@@ -65,7 +67,7 @@ __all__ = [
 
 _NAMES = {
     "backbone": ("attach_exits",),
-    "calibrate": ("choose_policy",),
+    "calibrate": ("choose_policy", "geometric_policies", "geometric_policy"),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
     "evaluate": ("ExitTable", "exit_rows", "record", "replay", "sweep"),

@@ -1,6 +1,7 @@
 """Record the logits of every exit once, then replay policies over them as often as needed."""
 
 from exeunt.evaluate.exits import ExitRow, exit_rows
+from exeunt.evaluate.interval import wilson
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
 from exeunt.evaluate.replay import Outcome, replay, sweep
 from exeunt.evaluate.table import ExitTable, Task
@@ -19,4 +20,5 @@ __all__ = [
     "replay",
     "sweep",
     "weights_fingerprint",
+    "wilson",
 ]
