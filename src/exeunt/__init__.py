@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exeunt.backbone import attach_exits
-    from exeunt.calibrate import choose_policy, geometric_policies, geometric_policy
+    from exeunt.calibrate import (
+        budgeted_policy,
+        choose_policy,
+        geometric_policies,
+        geometric_policy,
+        optimised_policies,
+        optimised_policy,
+    )
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
     from exeunt.evaluate import ExitTable, exit_rows, record, replay, sweep
@@ -48,6 +55,7 @@ __all__ = [
     "Stage",
     "__version__",
     "attach_exits",
+    "budgeted_policy",
     "check_model",
     "check_policy",
     "choose_policy",
@@ -58,6 +66,8 @@ __all__ = [
     "infer",
     "list_models",
     "load_weights",
+    "optimised_policies",
+    "optimised_policy",
     "parse_policy",
     "record",
     "register_model",
@@ -67,7 +77,10 @@ __all__ = [
 
 _NAMES = {
     "backbone": ("attach_exits",),
-    "calibrate": ("choose_policy", "geometric_policies", "geometric_policy"),
+    "calibrate": (
+        *("budgeted_policy", "choose_policy", "geometric_policies", "geometric_policy"),
+        *("optimised_policies", "optimised_policy"),
+    ),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
     "evaluate": ("ExitTable", "exit_rows", "record", "replay", "sweep"),
