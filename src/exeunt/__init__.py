@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from exeunt.calibrate import (
         budgeted_policy,
         choose_policy,
+        fit_temperatures,
         geometric_policies,
         geometric_policy,
+        guaranteed_policy,
         optimised_policies,
         optimised_policy,
     )
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
-    from exeunt.evaluate import ExitTable, exit_rows, record, replay, sweep
+    from exeunt.evaluate import ExitTable, compare_criteria, exit_rows, record, replay, sweep
     from exeunt.inference import Prediction, infer
     from exeunt.models import create_model, list_models, load_weights, register_model
     from exeunt.net import MultiExitNet, Stage
@@ -59,10 +61,13 @@ __all__ = [
     "check_model",
     "check_policy",
     "choose_policy",
+    "compare_criteria",
     "create_model",
     "exit_rows",
+    "fit_temperatures",
     "geometric_policies",
     "geometric_policy",
+    "guaranteed_policy",
     "infer",
     "list_models",
     "load_weights",
@@ -78,12 +83,12 @@ __all__ = [
 _NAMES = {
     "backbone": ("attach_exits",),
     "calibrate": (
-        *("budgeted_policy", "choose_policy", "geometric_policies", "geometric_policy"),
-        *("optimised_policies", "optimised_policy"),
+        *("budgeted_policy", "choose_policy", "fit_temperatures", "geometric_policies"),
+        *("geometric_policy", "guaranteed_policy", "optimised_policies", "optimised_policy"),
     ),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
-    "evaluate": ("ExitTable", "exit_rows", "record", "replay", "sweep"),
+    "evaluate": ("ExitTable", "compare_criteria", "exit_rows", "record", "replay", "sweep"),
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),

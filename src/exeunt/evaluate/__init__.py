@@ -1,5 +1,6 @@
 """Record the logits of every exit once, then replay policies over them as often as needed."""
 
+from exeunt.evaluate.compare import compare_criteria
 from exeunt.evaluate.exits import ExitRow, exit_rows
 from exeunt.evaluate.interval import wilson
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
@@ -13,6 +14,7 @@ __all__ = [
     "LabelledBatch",
     "Outcome",
     "Task",
+    "compare_criteria",
     "default_policies",
     "exit_rows",
     "record",
