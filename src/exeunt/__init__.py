@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exeunt.backbone import attach_exits
-    from exeunt.calibrate import choose_policy
+    from exeunt.calibrate import (
+        budgeted_policy,
+        choose_policy,
+        fit_temperatures,
+        geometric_policies,
+        geometric_policy,
+        guaranteed_policy,
+        optimised_policies,
+        optimised_policy,
+    )
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
     from exeunt.evaluate import (
         ExitTable,
+        compare_criteria,
         exit_rows,
         load_table,
         record,
@@ -57,15 +67,23 @@ __all__ = [
     "Stage",
     "__version__",
     "attach_exits",
+    "budgeted_policy",
     "check_model",
     "check_policy",
     "choose_policy",
+    "compare_criteria",
     "create_model",
     "exit_rows",
+    "fit_temperatures",
+    "geometric_policies",
+    "geometric_policy",
+    "guaranteed_policy",
     "infer",
     "list_models",
     "load_table",
     "load_weights",
+    "optimised_policies",
+    "optimised_policy",
     "parse_policy",
     "record",
     "record_to",
@@ -77,12 +95,15 @@ __all__ = [
 
 _NAMES = {
     "backbone": ("attach_exits",),
-    "calibrate": ("choose_policy",),
+    "calibrate": (
+        *("budgeted_policy", "choose_policy", "fit_temperatures", "geometric_policies"),
+        *("geometric_policy", "guaranteed_policy", "optimised_policies", "optimised_policy"),
+    ),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
     "evaluate": (
-        *("ExitTable", "exit_rows", "load_table", "record", "record_to"),
-        *("replay", "save_table", "sweep"),
+        *("ExitTable", "compare_criteria", "exit_rows", "load_table"),
+        *("record", "record_to", "replay", "save_table", "sweep"),
     ),
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),

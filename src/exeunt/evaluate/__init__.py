@@ -1,6 +1,8 @@
 """Record the logits of every exit once, then replay policies over them as often as needed."""
 
+from exeunt.evaluate.compare import compare_criteria
 from exeunt.evaluate.exits import ExitRow, exit_rows
+from exeunt.evaluate.interval import wilson
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
 from exeunt.evaluate.record_to import record_to
 from exeunt.evaluate.replay import Outcome, replay, sweep
@@ -14,6 +16,7 @@ __all__ = [
     "LabelledBatch",
     "Outcome",
     "Task",
+    "compare_criteria",
     "default_policies",
     "exit_rows",
     "load_table",
@@ -24,4 +27,5 @@ __all__ = [
     "save_table",
     "sweep",
     "weights_fingerprint",
+    "wilson",
 ]
