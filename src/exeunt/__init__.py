@@ -13,7 +13,20 @@ if TYPE_CHECKING:
     from exeunt.calibrate import choose_policy
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
-    from exeunt.evaluate import ExitTable, exit_rows, record, replay, sweep
+    from exeunt.evaluate import (
+        ExitTable,
+        agreement,
+        confusion,
+        easiest,
+        exit_rows,
+        hardest,
+        oracle,
+        overthinking,
+        record,
+        reliability,
+        replay,
+        sweep,
+    )
     from exeunt.inference import Prediction, infer
     from exeunt.models import create_model, list_models, load_weights, register_model
     from exeunt.net import MultiExitNet, Stage
@@ -47,18 +60,25 @@ __all__ = [
     "ReX2d",
     "Stage",
     "__version__",
+    "agreement",
     "attach_exits",
     "check_model",
     "check_policy",
     "choose_policy",
+    "confusion",
     "create_model",
+    "easiest",
     "exit_rows",
+    "hardest",
     "infer",
     "list_models",
     "load_weights",
+    "oracle",
+    "overthinking",
     "parse_policy",
     "record",
     "register_model",
+    "reliability",
     "replay",
     "sweep",
 ]
@@ -68,7 +88,11 @@ _NAMES = {
     "calibrate": ("choose_policy",),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
-    "evaluate": ("ExitTable", "exit_rows", "record", "replay", "sweep"),
+    "evaluate": (
+        *("ExitTable", "exit_rows", "record", "replay", "sweep"),
+        *("agreement", "confusion", "oracle", "overthinking", "reliability"),
+        *("easiest", "hardest"),
+    ),
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),

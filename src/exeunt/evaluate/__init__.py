@@ -1,22 +1,41 @@
 """Record the logits of every exit once, then replay policies over them as often as needed."""
 
+from exeunt.evaluate.agreement import agreement
+from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
+from exeunt.evaluate.hardness import RatedSample, easiest, hardest
+from exeunt.evaluate.oracle import Oracle, oracle
+from exeunt.evaluate.overthinking import Overthinking, overthinking, settling_exits
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
+from exeunt.evaluate.reliability import Reliability, reliability
 from exeunt.evaluate.replay import Outcome, replay, sweep
 from exeunt.evaluate.table import ExitTable, Task
 from exeunt.evaluate.usual import default_policies
 
 __all__ = [
+    "Confusion",
     "ExitRow",
     "ExitTable",
     "LabelledBatch",
+    "Oracle",
     "Outcome",
+    "Overthinking",
+    "RatedSample",
+    "Reliability",
     "Task",
+    "agreement",
+    "confusion",
     "default_policies",
+    "easiest",
     "exit_rows",
+    "hardest",
+    "oracle",
+    "overthinking",
     "record",
     "record_samples",
+    "reliability",
     "replay",
+    "settling_exits",
     "sweep",
     "weights_fingerprint",
 ]
