@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exeunt.backbone import attach_exits
-    from exeunt.calibrate import choose_policy
+    from exeunt.calibrate import choose_policy, geometric_policies, geometric_policy
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
     from exeunt.evaluate import (
@@ -69,6 +69,8 @@ __all__ = [
     "create_model",
     "easiest",
     "exit_rows",
+    "geometric_policies",
+    "geometric_policy",
     "hardest",
     "infer",
     "list_models",
@@ -85,7 +87,7 @@ __all__ = [
 
 _NAMES = {
     "backbone": ("attach_exits",),
-    "calibrate": ("choose_policy",),
+    "calibrate": ("choose_policy", "geometric_policies", "geometric_policy"),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
     "evaluate": (

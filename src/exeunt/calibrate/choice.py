@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from exeunt.calibrate.held_out import refuse_test
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, Outcome, replay, sweep
 from exeunt.policies import Confidence, Consistency, Entropy, Full, Policy
@@ -24,10 +25,7 @@ def choose_policy(table: ExitTable, *, tolerance: float = 0.005) -> Outcome:
     Raises:
         ExeuntError: The table is of the test split, or the tolerance is negative.
     """
-    if table.split == "test":
-        raise ExeuntError(
-            "policies are never chosen on the test split; record the calibration split for that"
-        )
+    refuse_test(table)
     if not 0 <= tolerance < math.inf:
         raise ExeuntError(f"tolerance must be a finite number >= 0, got {tolerance}")
     full = replay(table, Full())

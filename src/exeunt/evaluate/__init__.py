@@ -4,6 +4,7 @@ from exeunt.evaluate.agreement import agreement
 from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
 from exeunt.evaluate.hardness import RatedSample, easiest, hardest
+from exeunt.evaluate.interval import wilson
 from exeunt.evaluate.oracle import Oracle, oracle
 from exeunt.evaluate.overthinking import Overthinking, overthinking, settling_exits
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
@@ -38,4 +39,5 @@ __all__ = [
     "settling_exits",
     "sweep",
     "weights_fingerprint",
+    "wilson",
 ]

@@ -78,7 +78,7 @@ def _probabilities(table: ExitTable) -> Tensor:
     """Of the true class, averaged over the exits (N, float64)."""
     total = torch.zeros(len(table), dtype=torch.float64)
     for logits in table.logits:
-        total += (-cross_entropy(logits, table.targets, reduction="none")).exp()
+        total += (-cross_entropy(logits.float(), table.targets, reduction="none")).exp()
     return total / table.num_exits
 
 
