@@ -4,7 +4,7 @@ from exeunt.evaluate.agreement import agreement
 from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
 from exeunt.evaluate.hardness import RatedSample, easiest, hardest
-from exeunt.evaluate.interval import wilson
+from exeunt.evaluate.interval import bootstrap, difference_interval, score_interval, wilson
 from exeunt.evaluate.oracle import Oracle, oracle
 from exeunt.evaluate.overthinking import Overthinking, overthinking, settling_exits
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
@@ -25,8 +25,10 @@ __all__ = [
     "Reliability",
     "Task",
     "agreement",
+    "bootstrap",
     "confusion",
     "default_policies",
+    "difference_interval",
     "easiest",
     "exit_rows",
     "hardest",
@@ -36,6 +38,7 @@ __all__ = [
     "record_samples",
     "reliability",
     "replay",
+    "score_interval",
     "settling_exits",
     "sweep",
     "weights_fingerprint",

@@ -50,3 +50,14 @@ def right_classes(table: ExitTable) -> Tensor:
         ExeuntError: The table is of a regression.
     """
     return predicted_classes(table) == table.targets
+
+
+def sample_scores(table: ExitTable, exit_index: int | Tensor) -> Tensor:
+    """What the samples of a table contribute to its score, at the exit that all take or that each
+    takes (N,): 1 where it is right and 0 where not, or the absolute error (N, float64).
+    """
+    exits = torch.as_tensor(exit_index).expand(len(table))
+    outputs = table.logits[exits, torch.arange(len(table))]
+    if table.task == "classification":
+        return (outputs.argmax(dim=1) == table.targets).double()
+    return (outputs[:, 0].double() - table.targets.double()).abs()
