@@ -20,11 +20,14 @@ if TYPE_CHECKING:
         easiest,
         exit_rows,
         hardest,
+        load_table,
         oracle,
         overthinking,
         record,
+        record_to,
         reliability,
         replay,
+        save_table,
         sweep,
     )
     from exeunt.inference import Prediction, infer
@@ -74,14 +77,17 @@ __all__ = [
     "hardest",
     "infer",
     "list_models",
+    "load_table",
     "load_weights",
     "oracle",
     "overthinking",
     "parse_policy",
     "record",
+    "record_to",
     "register_model",
     "reliability",
     "replay",
+    "save_table",
     "sweep",
 ]
 
@@ -91,7 +97,8 @@ _NAMES = {
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
     "evaluate": (
-        *("ExitTable", "exit_rows", "record", "replay", "sweep"),
+        *("ExitTable", "exit_rows", "load_table", "record", "record_to"),
+        *("replay", "save_table", "sweep"),
         *("agreement", "confusion", "oracle", "overthinking", "reliability"),
         *("easiest", "hardest"),
     ),

@@ -274,7 +274,7 @@ def test_a_class_without_samples_has_no_accuracy(classes: ExitTable) -> None:
 def test_confusion_refuses_the_outcome_of_another_table(
     classes: ExitTable, noisy: ExitTable
 ) -> None:
-    with pytest.raises(ExeuntError, match="not of this table"):
+    with pytest.raises(ExeuntError, match="of another table"):
         confusion(classes, replay(noisy, Full()))
 
 

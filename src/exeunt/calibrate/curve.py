@@ -61,8 +61,8 @@ def budgeted_curves(
         ratios: Of the geometric shares of neighbouring exits.
 
     Raises:
-        ExeuntError: The tables are of different nets or share samples, or `calibration` is of the
-            test split.
+        ExeuntError: The tables are of different nets or of the same samples, or `calibration` is of
+            the test split, or `test` is not.
     """
     refuse_test(calibration)
     _check_pair(calibration, test)
@@ -95,10 +95,14 @@ def _curve(
 
 
 def _check_pair(calibration: ExitTable, test: ExitTable) -> None:
+    if test.split != "test":
+        raise ExeuntError(
+            f"budgeted policies are shown on the test split, and this table is of {test.split}"
+        )
     if calibration.weights_fingerprint != test.weights_fingerprint:
         raise ExeuntError(
-            f"the tables are of different weights: {calibration.split} of "
-            f"{calibration.weights_fingerprint}, {test.split} of {test.weights_fingerprint}"
+            f"the tables are of different weights: {calibration.weights_fingerprint} on "
+            f"calibration, {test.weights_fingerprint} on test"
         )
     if calibration.data_fingerprint == test.data_fingerprint:
         raise ExeuntError(

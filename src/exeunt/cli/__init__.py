@@ -18,6 +18,7 @@ from exeunt.cli.evaluate import evaluate
 from exeunt.cli.info import info
 from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
+from exeunt.cli.record import record
 from exeunt.cli.render import say_error
 from exeunt.cli.train import train
 from exeunt.cli.vww import vww
@@ -82,6 +83,7 @@ def _root(
 app.command("list")(networks)
 app.command("info")(info)
 app.command("train")(train)
+app.command("record")(record)
 app.command("eval")(evaluate)
 app.command("predict")(predict)
 app.command("demo")(demo)

@@ -63,16 +63,23 @@ class Measurement:
     def show(self) -> None:
         """Prints what was prepared how, and all sections."""
         run = self.run
-        origin = "that of the weights"
-        if run["data_fingerprint"] != run["trained_on_fingerprint"]:
-            origin = f"the weights were made from other data, {run['trained_on_fingerprint']}"
-        show_facts(
-            [
+        images = f"{run['split']}: {run['samples']} images"
+        if "transform" in run:
+            origin = "that of the weights"
+            if run["data_fingerprint"] != run["trained_on_fingerprint"]:
+                origin = f"the weights were made from other data, {run['trained_on_fingerprint']}"
+            facts = [
                 ("model", run["model"]),
-                ("data", f"{run['data']}, {run['split']}: {run['samples']} images"),
+                ("data", f"{run['data']}, {images}"),
                 ("fingerprint", f"{run['data_fingerprint']} ({origin})"),
                 ("transform", describe_transform(run["transform"])),
             ]
-        )
+        else:
+            facts = [
+                ("recorded", f"{run['data']}, {images}"),
+                ("fingerprint", f"{run['data_fingerprint']}"),
+                ("weights", run["weights_fingerprint"]),
+            ]
+        show_facts(facts)
         for section in self.sections:
             section.show()

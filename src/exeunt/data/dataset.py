@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -237,11 +237,12 @@ class UnreadableTally:
 
     Args:
         total: Images in the split.
+        known: Names of unreadable images that were met before.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, known: Iterable[str] = ()) -> None:
         self.total = total
-        self._names: set[str] = set()
+        self._names = set(known)
 
     @property
     def names(self) -> tuple[str, ...]:

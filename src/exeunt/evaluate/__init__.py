@@ -8,9 +8,11 @@ from exeunt.evaluate.interval import bootstrap, difference_interval, score_inter
 from exeunt.evaluate.oracle import Oracle, oracle
 from exeunt.evaluate.overthinking import Overthinking, overthinking, settling_exits
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
+from exeunt.evaluate.record_to import record_to
 from exeunt.evaluate.reliability import Reliability, reliability
 from exeunt.evaluate.replay import Outcome, replay, sweep
 from exeunt.evaluate.table import ExitTable, Task
+from exeunt.evaluate.table_file import load_table, save_table
 from exeunt.evaluate.usual import default_policies
 
 __all__ = [
@@ -32,12 +34,15 @@ __all__ = [
     "easiest",
     "exit_rows",
     "hardest",
+    "load_table",
     "oracle",
     "overthinking",
     "record",
     "record_samples",
+    "record_to",
     "reliability",
     "replay",
+    "save_table",
     "score_interval",
     "settling_exits",
     "sweep",

@@ -45,15 +45,14 @@ def confusion(table: ExitTable, outcome: Outcome) -> Confusion:
     Raises:
         ExeuntError: The table is of a regression, or the outcome is of another table.
     """
-    right_classes(table)  # refuses a regression
-    if outcome.logits.shape != table.logits.shape[1:]:
+    if outcome.table is not table:
         raise ExeuntError(
-            f"the outcome has logits of shape {tuple(outcome.logits.shape)}, the table of "
-            f"{tuple(table.logits.shape[1:])}: it is not of this table"
+            f"the outcome of {outcome.policy.spec!r} is of another table, of {len(outcome.table)} "
+            f"samples of {outcome.table.split}; replay the policy on this one"
         )
+    right_classes(table)  # refuses a regression
     exits, _, classes = table.logits.shape
-    predicted = outcome.logits.argmax(dim=1)
-    counts = _pairs(table.targets, predicted, classes, classes)
+    counts = _pairs(table.targets, outcome.predictions, classes, classes)
     left = _pairs(table.targets, outcome.exit_index, classes, exits)
     samples = counts.sum(dim=1)
     exit_shares = left.double() / samples[:, None]

@@ -42,12 +42,13 @@ def exit_rows(table: ExitTable) -> list[ExitRow]:
     """What every exit is worth on its own, from the first to the last."""
     rows = []
     right_so_far = torch.zeros(len(table), dtype=torch.bool)
-    for index, (logits, macs) in enumerate(zip(table.logits, table.exit_macs, strict=True)):
-        scores = scores_of(table.task, logits, table.targets)
+    for index, macs in enumerate(table.exit_macs):
+        predictions = table.predictions(index)
+        scores = scores_of(table.task, predictions, table.targets)
         if table.task == "classification":
-            if logits.shape[1] > 5:
-                scores["accuracy_top5"] = top_accuracy(logits, table.targets, 5)
-            right_so_far = right_so_far | (logits.argmax(dim=1) == table.targets)
+            if table.logits.shape[2] > 5:
+                scores["accuracy_top5"] = top_accuracy(table.logits[index], table.targets, 5)
+            right_so_far = right_so_far | (predictions == table.targets)
             scores["oracle"] = right_so_far.double().mean().item()
             scores["mean_confidence"] = table.read(TopProbability(), index).double().mean().item()
         rows.append(ExitRow(index, macs, **scores))

@@ -7,14 +7,13 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.table import ExitTable, Task
-from exeunt.policies import TopClass
 
 
-def scores_of(task: Task, logits: Tensor, targets: Tensor) -> dict[str, float]:
-    """Scores of outputs (N K) against targets (N,), under the names of `Outcome`'s fields."""
+def scores_of(task: Task, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+    """Scores of predictions (N,) against targets (N,), under the names of `Outcome`'s fields."""
     if task == "classification":
-        return {"accuracy": (logits.argmax(dim=1) == targets).double().mean().item()}
-    error = logits[:, 0].double() - targets.double()
+        return {"accuracy": (predictions == targets).double().mean().item()}
+    error = predictions.double() - targets.double()
     return {"mae": error.abs().mean().item(), "rmse": error.square().mean().sqrt().item()}
 
 
@@ -40,7 +39,7 @@ def predicted_classes(table: ExitTable) -> Tensor:
             f"a table of {table.task} predicts values and not classes; "
             "classes are needed for what was asked"
         )
-    return torch.stack([table.read(TopClass(), k) for k in range(table.num_exits)])
+    return torch.stack([table.predictions(k) for k in range(table.num_exits)])
 
 
 def right_classes(table: ExitTable) -> Tensor:
@@ -56,8 +55,8 @@ def sample_scores(table: ExitTable, exit_index: int | Tensor) -> Tensor:
     """What the samples of a table contribute to its score, at the exit that all take or that each
     takes (N,): 1 where it is right and 0 where not, or the absolute error (N, float64).
     """
-    exits = torch.as_tensor(exit_index).expand(len(table))
-    outputs = table.logits[exits, torch.arange(len(table))]
+    said = torch.stack([table.predictions(k) for k in range(table.num_exits)])
+    predictions = said[torch.as_tensor(exit_index), torch.arange(len(table))]
     if table.task == "classification":
-        return (outputs.argmax(dim=1) == table.targets).double()
-    return (outputs[:, 0].double() - table.targets.double()).abs()
+        return (predictions == table.targets).double()
+    return (predictions.double() - table.targets.double()).abs()

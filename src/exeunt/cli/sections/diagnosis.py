@@ -24,10 +24,11 @@ from exeunt.evaluate import (
 
 MOST = 20  # lines of a table that could be as long as there are classes
 NAMED = 10  # samples at either end
+NEAR = 0.1  # standard deviations of the last exit's values within which values agree
 
 
 def diagnosis_sections(
-    table: ExitTable, outcome: Outcome, class_names: Sequence[str], eta: float
+    table: ExitTable, outcome: Outcome, class_names: Sequence[str]
 ) -> list[Section]:
     """What goes wrong, where; for regression, agreement and the samples alone.
 
@@ -35,10 +36,11 @@ def diagnosis_sections(
         table: of any split.
         outcome: of the policy whose exits the classes are seen at.
         class_names: names of the K classes.
-        eta: for regression, the difference below which exits agree.
     """
     if table.task == "regression":
-        return [_agreement(table, eta), _samples(table, class_names)]
+        spread = table.logits[-1].float().std(correction=0).item()
+        shares = [_agreement(table, NEAR * spread)] if spread > 0 else []
+        return [*shares, _samples(table, class_names)]
     return [
         _overthinking(table),
         _totals(table),

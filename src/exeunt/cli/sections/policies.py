@@ -10,13 +10,13 @@ from exeunt.cli.sections.section import Row, Section
 from exeunt.evaluate import ExitTable, Outcome
 
 
-def policies_section(table: ExitTable, outcomes: Sequence[Outcome], stored: str) -> Section:
+def policies_section(table: ExitTable, outcomes: Sequence[Outcome], stored: str | None) -> Section:
     """One row per policy; `setting` is its spec.
 
     Args:
         table: what the policies were replayed on.
         outcomes: of the policies.
-        stored: spec of the policy that gets marked.
+        stored: spec of the policy that gets marked, or None.
     """
     rows = [
         {
@@ -27,9 +27,10 @@ def policies_section(table: ExitTable, outcomes: Sequence[Outcome], stored: str)
         }
         for outcome in outcomes
     ]
+    starred = "; * is the stored one" if stored else ""
     columns = ["policy", *score_columns(rows[0]), "mean MACs", "saving", exits_heading(table)]
     return Section(
-        "policies, and the % of images that left at each exit; * is the stored one",
+        f"policies, and the % of images that left at each exit{starred}",
         rows,
         columns,
         [
