@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exeunt.backbone import attach_exits
-    from exeunt.calibrate import choose_policy, geometric_policies, geometric_policy
+    from exeunt.calibrate import (
+        budgeted_curves,
+        budgeted_policy,
+        choose_policy,
+        geometric_policies,
+        geometric_policy,
+        optimised_policies,
+        optimised_policy,
+    )
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
     from exeunt.evaluate import (
@@ -65,6 +73,8 @@ __all__ = [
     "__version__",
     "agreement",
     "attach_exits",
+    "budgeted_curves",
+    "budgeted_policy",
     "check_model",
     "check_policy",
     "choose_policy",
@@ -79,6 +89,8 @@ __all__ = [
     "list_models",
     "load_table",
     "load_weights",
+    "optimised_policies",
+    "optimised_policy",
     "oracle",
     "overthinking",
     "parse_policy",
@@ -93,14 +105,16 @@ __all__ = [
 
 _NAMES = {
     "backbone": ("attach_exits",),
-    "calibrate": ("choose_policy", "geometric_policies", "geometric_policy"),
+    "calibrate": (
+        *("budgeted_curves", "budgeted_policy", "choose_policy"),
+        *("geometric_policies", "geometric_policy", "optimised_policies", "optimised_policy"),
+    ),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
     "evaluate": (
         *("ExitTable", "exit_rows", "load_table", "record", "record_to"),
         *("replay", "save_table", "sweep"),
-        *("agreement", "confusion", "oracle", "overthinking", "reliability"),
-        *("easiest", "hardest"),
+        *("agreement", "confusion", "easiest", "hardest", "oracle", "overthinking", "reliability"),
     ),
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),

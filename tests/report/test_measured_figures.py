@@ -40,7 +40,11 @@ def test_costs_are_drawn_in_their_units() -> None:
     assert first.get_ydata() == pytest.approx([50, 70])
     assert second.get_ydata() == pytest.approx([65])
     assert (first.get_color(), first.get_marker()) != (second.get_color(), second.get_marker())
-    bars = [part.get_segments()[0][:, 1].tolist() for part in axes.collections if isinstance(part, LineCollection)]
+    bars = [
+        part.get_segments()[0][:, 1].tolist()
+        for part in axes.collections
+        if isinstance(part, LineCollection)
+    ]
     assert bars == [pytest.approx([40, 60]), pytest.approx([60, 75])]
     assert axes.get_xlabel() == "mean multiply-adds per image (M)"
     assert axes.get_ylabel() == "accuracy (%)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from exeunt.calibrate.held_out import refuse_test
+from exeunt.calibrate.score import goodness
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, Outcome, replay, sweep
 from exeunt.policies import Confidence, Consistency, Entropy, Full, Policy
@@ -31,21 +32,13 @@ def choose_policy(table: ExitTable, *, tolerance: float = 0.005) -> Outcome:
     full = replay(table, Full())
     if table.task == "regression":
         tolerance *= table.targets.double().std(correction=0).item()
-    floor = _goodness(full) - tolerance
+    floor = goodness(full) - tolerance
     good_enough = [
         outcome
         for outcome in sweep(table, _candidates(table))
-        if _goodness(outcome) >= floor or math.isclose(_goodness(outcome), floor)
+        if goodness(outcome) >= floor or math.isclose(goodness(outcome), floor)
     ]
-    return max([full, *good_enough], key=lambda outcome: (outcome.saving, _goodness(outcome)))
-
-
-def _goodness(outcome: Outcome) -> float:
-    """The score to keep up, larger being better: accuracy, or the negative absolute error."""
-    if outcome.accuracy is not None:
-        return outcome.accuracy
-    assert outcome.mae is not None
-    return -outcome.mae
+    return max([full, *good_enough], key=lambda outcome: (outcome.saving, goodness(outcome)))
 
 
 def _candidates(table: ExitTable) -> list[Policy]:

@@ -43,7 +43,9 @@ def geometric_policy(
     refuse_test(table)
     if not 0 < ratio < math.inf:
         raise ExeuntError(f"ratio must be a finite number > 0, got {ratio}")
-    return cut(criterion, _levels(sureness(table, criterion, temperature), ratio), temperature)
+    return cut(
+        criterion, geometric_levels(sureness(table, criterion, temperature), ratio), temperature
+    )
 
 
 def geometric_policies(
@@ -56,8 +58,8 @@ def geometric_policies(
     return [geometric_policy(table, ratio, criterion, temperature) for ratio in ratios]
 
 
-def _levels(sure: Tensor, ratio: float) -> list[float]:
-    """The least sureness (E-1 N) that leaves, for each exit; infinity where nobody does."""
+def geometric_levels(sure: Tensor, ratio: float) -> list[float]:
+    """The least of a sureness (E-1 N) that leaves, exit by exit; infinity where nobody does."""
     samples = sure.shape[1]
     weights = [ratio**k for k in range(len(sure) + 1)]
     total = math.fsum(weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,6 +38,14 @@ def sureness(
         return torch.empty(0, len(table))
     sure = torch.stack(rows)
     return sure if criterion.sign == ">=" else -sure
+
+
+def first_exits(sure: Tensor, levels: Sequence[float]) -> Tensor:
+    """The first exit (N) where a sureness (E-1 N) is at least the level there, or the last."""
+    exit_index = torch.full((sure.shape[1],), len(sure))
+    for k in reversed(range(len(sure))):
+        exit_index[sure[k] >= levels[k]] = k
+    return exit_index
 
 
 def cut(

@@ -45,6 +45,6 @@ def agreement_figure(shares: Tensor, title: str) -> Figure:
     bar = figure.colorbar(image, ax=axes, shrink=0.85)
     bar.set_label("images on which both agree (%)", color=INK)
     bar.ax.tick_params(colors=SOFT, length=0)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     head_figure(figure, title)
     return figure

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from exeunt.errors import ExeuntError
 from exeunt.report.canvas import INK, SOFT, head_figure, new_figure, plain_axes
 
@@ -94,7 +96,8 @@ def cost_figure(
                 low, high = (scale * end for end in point.interval)
                 axes.vlines(at, low, high, color=color, alpha=0.35, linewidth=1.4)
     share = 100e6 / full_macs  # % of the net in a million
-    top = axes.secondary_xaxis("top", functions=(lambda m: m * share, lambda p: p / share))
+    to_share = (lambda x: np.asarray(x, float) * share, lambda x: np.asarray(x, float) / share)
+    top = axes.secondary_xaxis("top", functions=to_share)
     top.set_xlabel("of the whole net (%)", color=SOFT)
     top.tick_params(colors=SOFT, length=0)
     top.spines["top"].set_visible(False)

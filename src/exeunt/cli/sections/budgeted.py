@@ -45,7 +45,7 @@ def budgeted_section(table: ExitTable, curves: Sequence[Curve]) -> Section:
         for row in line:
             cell += [shown(score, row[score]), shown_interval(row, score), millions(row["macs"])]
         for row in line[1:]:
-            cell += [f"{100 * row['gain']:+.1f}", _signed_interval(row)]
+            cell += [f"{100 * row['gain']:+.1f} points", _signed_interval(row)]
         cells.append(cell)
     calibrated = len(curves[0].points[0].expected.exit_index)
     return Section(
