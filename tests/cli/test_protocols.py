@@ -125,7 +125,7 @@ def test_budgeted_policies_are_solved_on_calibration_and_shown_on_test(
     test, calibration = load_table(tests), load_table(held_out)
     run = exeunt("eval", weights, images, "--protocol", "budgeted", "--json")
     assert run.status == 0, run.err
-    assert kinds(run.out) == {"run", "exit", "budgeted"}
+    assert kinds(run.out) == {"run", "exit", "policy", "budgeted"}
     assert lines(run.out, "run")[0]["calibration_samples"] == len(calibration) == 9
     rows = lines(run.out, "budgeted")
     curves = {curve.name: curve.points for curve in budgeted_curves(calibration, test)}

@@ -49,8 +49,8 @@ def evaluate(
     protocol: Annotated[
         Protocol,
         typer.Option(
-            help="policies: criteria side by side; anytime: every exit alone; budgeted: policies "
-            "that the calibration split solves for mean costs, on the test split."
+            help="anytime: every exit alone; policies: criteria side by side too; budgeted: also "
+            "what is solved for mean costs on the calibration split, shown on the test split."
         ),
     ] = Protocol.POLICIES,
     diagnose: Annotated[

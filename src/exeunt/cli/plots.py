@@ -42,7 +42,7 @@ def plot_costs(
         folder: where to; made if needed.
         table: whose exits are always drawn.
         title: one sentence.
-        outcomes: of policies, one series for each kind.
+        outcomes: of policies, one series for each kind; marks alone beside curves.
         curves: of budgeted batches.
 
     Raises:
@@ -51,7 +51,7 @@ def plot_costs(
     """
     series = [_exits(table)]
     series += [_curve(curve) for curve in curves]
-    series += _kinds(outcomes)
+    series += _kinds(outcomes, joined=not curves)
     if len(series) == 1 and table.task == "classification":
         series.append(_oracle(table))
     score = "accuracy" if table.task == "classification" else "mae"
@@ -106,14 +106,14 @@ def _curve(curve: Curve) -> CostSeries:
     return CostSeries(f"budgeted: {curve.name}", tuple(_point(p.found) for p in curve.points))
 
 
-def _kinds(outcomes: Sequence[Outcome]) -> list[CostSeries]:
+def _kinds(outcomes: Sequence[Outcome], joined: bool) -> list[CostSeries]:
     """One series for each kind of policy, in the order in which they come."""
     kinds: dict[str, list[CostPoint]] = {}
     for outcome in outcomes:
         if isinstance(outcome.policy, Full):
             continue
         kinds.setdefault(_kind(outcome), []).append(_point(outcome))
-    return [CostSeries(name, tuple(points)) for name, points in kinds.items()]
+    return [CostSeries(name, tuple(points), joined) for name, points in kinds.items()]
 
 
 def _kind(outcome: Outcome) -> str:

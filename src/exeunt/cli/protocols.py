@@ -39,10 +39,10 @@ class Question:
     plot: Path | None
 
     def __post_init__(self) -> None:
-        if self.policies and self.protocol is not Protocol.POLICIES and not self.diagnose:
+        if self.policies and self.protocol is Protocol.ANYTIME and not self.diagnose:
             raise ExeuntError(
-                f"--policy does not go with --protocol {self.protocol.value}, which has policies "
-                "of its own or none; leave out one of them, or add --diagnose"
+                "--policy does not go with --protocol anytime, which asks none; leave out one of "
+                "them, or add --diagnose"
             )
 
 
@@ -65,11 +65,11 @@ def answer(
     outcomes: list[Outcome] = []
     curves: list[Curve] = []
     sections = [exits_section(table)]
-    if question.protocol is Protocol.POLICIES:
+    if question.protocol is not Protocol.ANYTIME:
         policies = [*(question.policies or default_policies(table)), *stored]
         outcomes = sweep(table, {policy.spec: policy for policy in policies}.values())
         sections.append(policies_section(table, outcomes, run["stored_policy"]))
-    elif held_out is not None:
+    if held_out is not None:
         curves = budgeted_curves(held_out, table)
         sections.append(budgeted_section(table, curves))
     looked_at = replay(table, [*question.policies, *stored, Full()][0])
@@ -77,7 +77,7 @@ def answer(
     if question.diagnose:
         sections += diagnosis_sections(table, looked_at, names)
     if question.plot is not None:
-        title = f"{run['model']}, {table.split}: {len(table)} images"
+        title = f"{Path(run['model']).name}, {table.split}: {len(table)} images"
         plot_costs(question.plot, table, title, outcomes=outcomes, curves=curves)
         if question.diagnose and table.task == "classification":
             plot_diagnosis(question.plot, table, looked_at, names, title)

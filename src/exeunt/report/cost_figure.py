@@ -50,12 +50,14 @@ class CostSeries:
 
     Attributes:
         name: For the legend.
-        points: At least one, in any order; joined from the cheapest to the dearest.
+        points: At least one, in any order.
+        joined: By a line, from the cheapest to the dearest.
         bound: What cannot be beaten: dashed, without marks.
     """
 
     name: str
     points: tuple[CostPoint, ...]
+    joined: bool = True
     bound: bool = False
 
 
@@ -90,7 +92,8 @@ def cost_figure(
             continue
         color, mark = next(styles)
         size = 5.5 if len(points) < DENSE else 3
-        axes.plot(x, y, f"-{mark}", color=color, markersize=size, linewidth=1.4, label=one.name)
+        style = {"color": color, "marker": mark, "markersize": size, "label": one.name}
+        axes.plot(x, y, linestyle="-" if one.joined else "", linewidth=1.4, **style)
         for at, point in zip(x, points, strict=True):
             if point.interval is not None:
                 low, high = (scale * end for end in point.interval)
@@ -101,6 +104,7 @@ def cost_figure(
     top.set_xlabel("of the whole net (%)", color=SOFT)
     top.tick_params(colors=SOFT, length=0)
     top.spines["top"].set_visible(False)
-    axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+    corner = "lower right" if score == "accuracy" else "upper right"  # where no curve goes
+    axes.legend(loc=corner, frameon=False, fontsize=8.5, labelcolor=INK)
     head_figure(figure, title)
     return figure
