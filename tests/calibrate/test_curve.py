@@ -39,9 +39,7 @@ def test_every_point_is_solved_here_and_seen_there(noisy_table: Table) -> None:
 
 def test_the_test_table_chooses_nothing(noisy_table: Table) -> None:
     calibration = noisy_table(0)
-    there = [
-        budgeted_curves(calibration, as_test(noisy_table(seed)), RATIOS) for seed in (1, 2)
-    ]
+    there = [budgeted_curves(calibration, as_test(noisy_table(seed)), RATIOS) for seed in (1, 2)]
     first, second = ([p.found.policy for c in curves for p in c.points] for curves in there)
     assert first == second
 
@@ -52,7 +50,8 @@ def test_regression_has_counts(noisy_values: Table) -> None:
     assert curve.name == "consistency"
     budgets = [point.solved_for for point in curve.points]
     assert budgets == sorted(budgets)
-    assert (budgets[0] > calibration.exit_macs[1]) and (budgets[-1] == calibration.exit_macs[-1])
+    assert budgets[0] > calibration.exit_macs[1]
+    assert budgets[-1] == calibration.exit_macs[-1]
     for point in curve.points:
         assert point.expected.mean_macs <= point.solved_for * (1 + 1e-9)
         assert point.found.mae == replay(test, point.found.policy).mae

@@ -16,6 +16,7 @@ from exeunt.calibrate.budget import (
     mean_cost,
     refuse_impossible,
 )
+from exeunt.calibrate.criteria import Criterion
 from exeunt.calibrate.grid import ThresholdGrid
 from exeunt.calibrate.held_out import refuse_test
 from exeunt.calibrate.quantiles import quantiles
@@ -35,7 +36,6 @@ from exeunt.policies import (
     Value,
 )
 
-Criterion: TypeAlias = type[Threshold] | type[Consistency]
 _Solver: TypeAlias = Callable[[float], ReadingPolicy]
 
 

@@ -1,6 +1,7 @@
 """Record the logits of every exit once, then replay policies over them as often as needed."""
 
 from exeunt.evaluate.agreement import agreement
+from exeunt.evaluate.compare import compare_criteria
 from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
 from exeunt.evaluate.hardness import RatedSample, easiest, hardest
@@ -28,6 +29,7 @@ __all__ = [
     "Task",
     "agreement",
     "bootstrap",
+    "compare_criteria",
     "confusion",
     "default_policies",
     "difference_interval",
