@@ -35,6 +35,8 @@ def test_every_point_is_solved_here_and_seen_there(noisy_table: Table) -> None:
         assert point.expected.accuracy is not None
         assert reference.expected.accuracy is not None
         assert point.expected.accuracy >= reference.expected.accuracy
+    accuracies = [point.expected.accuracy for point in direct.points]
+    assert accuracies == sorted(accuracies), "a larger budget buys no less"
 
 
 def test_the_test_table_chooses_nothing(noisy_table: Table) -> None:

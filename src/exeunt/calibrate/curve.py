@@ -9,7 +9,7 @@ from exeunt.calibrate.geometric import RATIOS, geometric_policies
 from exeunt.calibrate.held_out import refuse_test
 from exeunt.calibrate.optimiser import optimised_policies
 from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable, Outcome, replay
+from exeunt.evaluate import ExitTable, Outcome, replay, sweep
 from exeunt.policies import Consistency, Policy
 
 STEPS = 24
@@ -52,8 +52,9 @@ def budgeted_curves(
     Budgeted batch prediction of MSDNet (Huang et al., ICLR 2018): a batch may cost so much on
     average, and easy samples pay for hard ones. "geometric" are confidence thresholds for exit
     shares that fall or rise geometrically; what each of them costs on the calibration split is the
-    budget of a point of "direct", the thresholds that are searched for it, so that the n-th points
-    of both may be compared. Regression has "consistency" alone, for budgets in even steps.
+    budget of a point of "direct", so that the n-th points of both may be compared: thresholds are
+    searched for all budgets, and of all policies, geometric ones included, each point has the best
+    that the budget affords. Regression has "consistency" alone, for budgets in even steps.
 
     Args:
         calibration: What the policies are solved on.
@@ -73,9 +74,17 @@ def budgeted_curves(
         return [_curve("consistency", budgets, solved, calibration, test)]
     shares = geometric_policies(calibration, ratios)
     geometric = _curve("geometric", ratios, shares, calibration, test)
-    budgets = [point.expected.mean_macs for point in geometric.points]
-    searched = optimised_policies(calibration, budgets)
-    return [geometric, _curve("direct", budgets, searched, calibration, test)]
+    expected = [point.expected for point in geometric.points]
+    budgets = [outcome.mean_macs for outcome in expected]
+    expected += sweep(calibration, optimised_policies(calibration, budgets))
+    best = [_best_within(budget, expected) for budget in budgets]
+    return [geometric, _curve("direct", budgets, best, calibration, test)]
+
+
+def _best_within(budget: float, outcomes: Iterable[Outcome]) -> Policy:
+    """The policy that is right most often for no more than a budget; of several, the cheapest."""
+    affordable = [outcome for outcome in outcomes if outcome.mean_macs <= budget]
+    return max(affordable, key=lambda outcome: (outcome.accuracy, outcome.saving)).policy
 
 
 def _curve(
