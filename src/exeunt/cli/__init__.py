@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import exeunt
+from exeunt.cli.calibrate import calibrate
 from exeunt.cli.demo import demo
 from exeunt.cli.evaluate import evaluate
 from exeunt.cli.info import info
@@ -85,6 +86,7 @@ app.command("info")(info)
 app.command("train")(train)
 app.command("record")(record)
 app.command("eval")(evaluate)
+app.command("calibrate")(calibrate)
 app.command("predict")(predict)
 app.command("demo")(demo)
 app.command("vww")(vww)

@@ -103,6 +103,17 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], info: WeightsI
         save_file(stored, temporary, metadata={"exeunt": info.to_json()})
 
 
+def save_info(path: str | Path, info: WeightsInfo, out: str | Path) -> None:
+    """Writes the tensors of a weights file, as they are, with other metadata; `out` may be `path`.
+
+    Raises:
+        ExeuntError: as `read_info`.
+    """
+    _, tensors = _read(Path(path), tensors=True)
+    with replacing(out) as temporary:
+        save_file(tensors, temporary, metadata={"exeunt": info.to_json()})
+
+
 def read_info(path: str | Path) -> WeightsInfo:
     """The metadata of a weights file; no tensor is read.
 
