@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exeunt.cli.evaluate import Split, check_same_task, pick
-from exeunt.cli.evaluate import _record as record_split
-from exeunt.cli.options import BatchSize, Json, Trained
+from exeunt.cli.options import BatchSize, Json, Split, Trained
 from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
 
@@ -103,8 +101,8 @@ def calibrate(
 
     from exeunt.cli.expectation import Expectation
     from exeunt.cli.goal import Goal
+    from exeunt.cli.recording import open_labelled, pick, record_split
     from exeunt.cli.trained import TrainedModel
-    from exeunt.data import open_source
     from exeunt.evaluate import replay
     from exeunt.models.weights import save_info
 
@@ -127,11 +125,12 @@ def calibrate(
         torch.set_num_threads(threads)
     trained = TrainedModel.load(model, device)
     target = _target(trained, model, out)
-    source = open_source(data)
-    check_same_task(trained, source, data)
+    source = open_labelled(trained, data)
     samples = pick(trained, source, Split.CALIBRATION, None)
     _check_held_out(trained, source, samples, data)
-    table = record_split(trained, samples, Split.CALIBRATION, batch_size, workers)
+    table = record_split(
+        trained, samples, Split.CALIBRATION, batch_size=batch_size, workers=workers
+    )
     chosen, guarantee = goal.reach(table)
     outcome = replay(table, chosen)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -190,6 +189,7 @@ def _check_held_out(
         ExeuntError: with the way out.
     """
     from exeunt.calibrate.held_out import refuse_tested, refuse_trained
+    from exeunt.cli.recording import pick
     from exeunt.data import fingerprint
 
     refuse_tested(samples, pick(trained, source, Split.TEST, None))

@@ -92,8 +92,8 @@ def cost_figure(
             continue
         color, mark = next(styles)
         size = 5.5 if len(points) < DENSE else 3
-        style = {"color": color, "marker": mark, "markersize": size, "label": one.name}
-        axes.plot(x, y, linestyle="-" if one.joined else "", linewidth=1.4, **style)
+        form = f"-{mark}" if one.joined else mark
+        axes.plot(x, y, form, color=color, markersize=size, linewidth=1.4, label=one.name)
         for at, point in zip(x, points, strict=True):
             if point.interval is not None:
                 low, high = (scale * end for end in point.interval)
@@ -104,7 +104,11 @@ def cost_figure(
     top.set_xlabel("of the whole net (%)", color=SOFT)
     top.tick_params(colors=SOFT, length=0)
     top.spines["top"].set_visible(False)
-    corner = "lower right" if score == "accuracy" else "upper right"  # where no curve goes
-    axes.legend(loc=corner, frameon=False, fontsize=8.5, labelcolor=INK)
+    axes.legend(
+        loc="lower right" if score == "accuracy" else "upper right",  # where no curve goes
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
+    )
     head_figure(figure, title)
     return figure
