@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 DPI = 144
 FORMATS = ("png", "svg")
+TITLE_LETTERS = 9.5  # to the inch
 
 INK, SOFT, FAINT = "#1d2730", "#5b6670", "#a3acb5"
 GRID, GROUND = "#e3e8ec", "#ffffff"
@@ -68,9 +70,10 @@ def write_figure(figure: Figure, path: str | Path) -> None:
 
 
 def head_figure(figure: Figure, title: str) -> None:
-    """Puts a title above a figure, flush left."""
+    """Puts a title above a figure, flush left, in as many lines as it needs."""
+    lines = textwrap.fill(title, int(figure.get_figwidth() * TITLE_LETTERS))
     style = {"fontsize": 11.5, "color": INK, "weight": "bold"}
-    figure.suptitle(title, x=0.02, ha="left", parse_math=False, **style)
+    figure.suptitle(lines, x=0.02, ha="left", parse_math=False, **style)
 
 
 def plain_axes(axes: Axes, x: str, y: str) -> None:
