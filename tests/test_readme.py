@@ -29,7 +29,8 @@ def commands() -> list[str]:
     texts = [README, *PAGES]
     lines = [line for text in texts for block in blocks("sh", text) for line in block.splitlines()]
     inline = re.findall(r"`(exeunt [^`]+)`", README)
-    return [line for line in [*lines, *inline] if line.startswith("exeunt ")]
+    typed = [re.sub(r"^torchrun .*? -m (?=exeunt )", "", line) for line in [*lines, *inline]]
+    return [line for line in typed if line.startswith("exeunt ")]
 
 
 @pytest.mark.parametrize("line", commands())

@@ -10,7 +10,7 @@ from torch.optim import SGD
 from exeunt.data import Batch, UnreadableTally
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.exits import PooledExit
-from exeunt.train import Quiet, TrainConfig
+from exeunt.train import Quiet, Setting, TrainConfig
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.ema import Ema
 from exeunt.train.epoch import train_epoch, train_step
@@ -38,7 +38,7 @@ def test_a_step_follows_the_losses_of_modules_too() -> None:
     state = TrainState(net, Ema(net, 0.9), SGD(net.parameters(), lr=0.25), [])
     batch = Batch(torch.randn(4, 3, 5, 5), torch.tensor([0, 1, 1, 0]), torch.arange(4), [])
     config = TrainConfig("toll")
-    losses, _ = train_step(state, batch, config, Joint(config, (1,)))
+    losses, _ = train_step(state, batch, config, Joint(config, (1,)), net)
     assert toll.weight.item() == pytest.approx(2 - 0.25 * 2 * 2)
     assert losses[0] < 1  # the loss that is shown is the exit's alone
 
@@ -66,6 +66,7 @@ def test_the_wait_for_images_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exeunt.train.epoch.time.monotonic", lambda: now)
     regime, tally = Joint(config, (1,)), UnreadableTally(12)
     for seconds, share in ((0.0, 0.0), (1.0, 0.5), (3.0, 0.75)):
-        entry = train_epoch(state, batches(seconds), 3, config, regime, tally, Ticking())
+        setting = Setting(progress=Ticking())
+        entry = train_epoch(state, batches(seconds), 3, config, regime, tally, setting)
         assert entry["data_wait"] == share
         assert entry["seconds"] == 3 + 3 * seconds

@@ -50,7 +50,7 @@ def changed_by_an_epoch(regime: Regime, epoch: int) -> set[str]:
     rows, targets = torch.arange(4), torch.arange(4) % 3
     images = [torch.randn(4, 3, 8, 8, generator=generator) for _ in range(2)]
     batches = [Batch(some, targets, rows, []) for some in images]
-    train_epoch(state, batches, 2, config(9), regime, UnreadableTally(8), Quiet())
+    train_epoch(state, batches, 2, config(9), regime, UnreadableTally(8), Setting())
     for name, tensor in state.ema.net.state_dict().items():
         same = torch.equal(tensor, averaged[name])
         assert same == torch.equal(model.state_dict()[name], before[name]), name

@@ -85,7 +85,7 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure exits and policies on labelled images, or on what was recorded of them.
+    """Measure exits and policies on labelled images, or on a recording.
 
     Prints how right each exit is on its own, then for each policy how right the exits taken are
     and what they cost. `oracle` counts an image as right if any exit up to that one is. Intervals

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
 
 # Parameters of `train` that are no keys of a recipe.
-_NOT_SETTINGS = ("data", "out", "recipe", "model_arg", "device", "threads", "workers", "resume")
+_NOT_SETTINGS = (
+    *("data", "out", "recipe", "model_arg", "resume"),
+    *("device", "threads", "workers", "sync_batchnorm"),
+)
 
 
 def option(help: str, *names: str) -> Any:
@@ -103,6 +108,9 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     threads: Annotated[int | None, option("Of the CPU; all by default.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that load images.")] = 1,
+    sync_batchnorm: Annotated[
+        bool, typer.Option("--sync-batchnorm", help="Batch norms see all processes' images (GPUs).")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, if it has begun.")
     ] = False,
@@ -118,16 +126,28 @@ def train(
     import torch
 
     from exeunt.cli.progress import TrainProgress
-    from exeunt.train import Setting
+    from exeunt.train import Quiet, Setting, processes_here
     from exeunt.train import train as run_training
     from exeunt.train.allocator import keep_freed_memory
 
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
-    with TrainProgress(out) as progress:
-        setting = Setting(device, workers, shlex.join(["exeunt", *sys.argv[1:]]), progress)
+    processes = processes_here(device, sync_batchnorm)
+    watched = TrainProgress(out) if processes.rank == 0 else nullcontext(Quiet())
+    with watched as progress:
+        setting = Setting(processes, workers, _command(processes.size), progress)
         run_training(config, data, out, resume=resume, setting=setting)
+
+
+def _command(processes: int) -> str:
+    """What the user typed."""
+    typed = shlex.join(["exeunt", *sys.argv[1:]])
+    if processes == 1:
+        return typed
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    nodes = f"--nnodes {processes // local} " if processes > local else ""
+    return f"torchrun {nodes}--nproc-per-node {local} -m {typed}"
 
 
 def _model_args(pairs: list[str]) -> dict[str, Any]:

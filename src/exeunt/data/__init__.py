@@ -16,6 +16,7 @@ from exeunt.data.place import FilePart, ImageFile, PixelArray, Pixels, Place
 from exeunt.data.source import Sample, Source, Task, content_hash, fingerprint
 from exeunt.data.splits import SPLIT_NAMES, Splits, SplitSpec, make_splits, take
 from exeunt.data.transforms import Transform
+from exeunt.data.workers import dead_workers_named
 
 __all__ = [
     "SPLIT_NAMES",
@@ -38,6 +39,7 @@ __all__ = [
     "UnreadableImage",
     "UnreadableTally",
     "content_hash",
+    "dead_workers_named",
     "eval_loader",
     "fingerprint",
     "load_image",

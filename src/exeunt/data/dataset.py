@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -17,6 +14,7 @@ from exeunt.data.augment import Augment
 from exeunt.data.decode import UnreadableImage
 from exeunt.data.source import Sample
 from exeunt.data.transforms import Transform
+from exeunt.data.workers import start_worker
 from exeunt.errors import ExeuntError
 
 MAX_UNREADABLE_FRACTION = 0.01
@@ -140,14 +138,23 @@ class ImageDataset(Dataset[Item]):
 class EpochBatches(Sampler[list[tuple[int, int]]]):
     """Batches of keys (epoch, i) in an order that depends on (seed, epoch) alone.
 
-    An incomplete last batch is dropped unless it is the only one.
+    An incomplete last batch is dropped unless it is the only one. Of every batch only `share` is
+    given: (r, n) is the r-th of n parts, r from 0, which together are the batch.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, epoch: int = 0) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        epoch: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         self.length = length
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = epoch
+        self.share = share
 
     def __len__(self) -> int:
         return max(1, self.length // self.batch_size)
@@ -155,7 +162,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist()
         for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield [(self.epoch, index) for index in order[start : start + self.batch_size]]
+            batch = order[start : start + self.batch_size]
+            yield [(self.epoch, index) for index in batch[self.share[0] :: self.share[1]]]
 
 
 class TrainLoader(DataLoader[Item]):
@@ -176,6 +184,7 @@ def train_loader(
     seed: int,
     epoch: int = 0,
     workers: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> TrainLoader:
     """Shuffled, augmented batches; the same ones for any number of workers.
 
@@ -186,19 +195,25 @@ def train_loader(
         seed: Of the order and of the augmentation, at least 0.
         epoch: Which epoch the first iteration is; `TrainLoader.set_epoch` changes it.
         workers: Processes that load; 0 loads in this one. They live as long as the loader.
+        share: Of every batch, the r-th of n parts as (r, n); for n processes that train together.
 
     Raises:
         ExeuntError: If there are no samples, or a number is out of its range.
     """
     _check_sizes(batch_size, workers)
+    if share[1] > 1 and batch_size < 2 * share[1]:
+        raise ExeuntError(
+            f"batch_size={batch_size} leaves {share[1]} processes fewer than two images each; "
+            f"give at least {2 * share[1]}"
+        )
     dataset = ImageDataset(samples, augment, seed)
     return TrainLoader(
         dataset,
-        batch_sampler=EpochBatches(len(dataset), batch_size, seed, epoch),
+        batch_sampler=EpochBatches(len(dataset), batch_size, seed, epoch, share),
         num_workers=workers,
         collate_fn=dataset.collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         persistent_workers=workers > 0,
         generator=torch.Generator(),  # else each epoch draws from the global one
     )
@@ -226,7 +241,7 @@ def eval_loader(
         num_workers=workers,
         collate_fn=dataset.collate,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         persistent_workers=workers > 0,
         generator=torch.Generator(),
     )
@@ -255,7 +270,15 @@ class UnreadableTally:
         Raises:
             ExeuntError: If more than 1 % of all images are unreadable; it names up to five.
         """
-        self._names.update(batch.unreadable)
+        self.include(batch.unreadable)
+
+    def include(self, names: Iterable[str]) -> None:
+        """Count unreadable images by name.
+
+        Raises:
+            ExeuntError: As `add`.
+        """
+        self._names.update(names)
         if len(self._names) > MAX_UNREADABLE_FRACTION * self.total:
             shown = ", ".join(self.names[:5])
             more = ", ..." if len(self._names) > 5 else ""
@@ -270,17 +293,3 @@ def _check_sizes(batch_size: int, workers: int) -> None:
         raise ExeuntError(f"batch_size must be at least 1, not {batch_size}")
     if workers < 0:
         raise ExeuntError(f"workers must be at least 0, not {workers}")
-
-
-def _start_worker(_: int) -> None:
-    """Leave Ctrl-C to the parent, which stops its workers. (Torch gives each one thread.)"""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.excepthook = _excepthook
-
-
-def _excepthook(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    """Say nothing if the parent went away while the worker was handing it a batch."""
-    if not issubclass(kind, (ConnectionError, EOFError)):
-        sys.__excepthook__(kind, error, trace)

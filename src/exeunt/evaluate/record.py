@@ -96,6 +96,7 @@ def record_samples(
     batch_size: int = 64,
     workers: int = 0,
     on_batch: Callable[[Batch], None] | None = None,
+    tally: UnreadableTally | None = None,
 ) -> ExitTable:
     """Reads, transforms and records the images of one split; unreadable ones are left out.
 
@@ -111,14 +112,15 @@ def record_samples(
         batch_size: Images of a batch.
         workers: Processes that load; 0 loads in this one.
         on_batch: Told of every batch before it is run; its indices point into `samples`.
+        tally: Of the unreadable images; one for these samples by default.
 
     Raises:
         ExeuntError: More than 1 % of the images are unreadable, or as `record`.
     """
-    tally = UnreadableTally(len(samples))
+    unreadable = tally or UnreadableTally(len(samples))
     return record(
         model,
-        batches(samples, transform, 0, batch_size, workers, tally, on_batch),
+        batches(samples, transform, 0, batch_size, workers, unreadable, on_batch),
         exit_macs=exit_macs,
         task=task,
         names=[sample.name for sample in samples],

@@ -99,8 +99,20 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], info: WeightsI
         name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous()
         for name, t in tensors.items()
     }
-    with replacing(path) as temporary:
-        save_file(stored, temporary, metadata={"exeunt": info.to_json()})
+    save_tensors(path, stored, {"exeunt": info.to_json()})
+
+
+def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes a safetensors file, whole or not at all.
+
+    Raises:
+        ExeuntError: when it cannot be written, as on a full disk; what stood at `path` still does.
+    """
+    try:
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata=metadata)
+    except SafetensorError as error:
+        raise ExeuntError(f"{path}: cannot be written ({error})") from error
 
 
 def save_info(path: str | Path, info: WeightsInfo, out: str | Path) -> None:

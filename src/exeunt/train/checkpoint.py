@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import SGD
 
 from exeunt.errors import ExeuntError
-from exeunt.files import replacing
+from exeunt.models.weights import save_tensors
 from exeunt.net import MultiExitNet
 from exeunt.train.ema import Ema
+from exeunt.train.processes import Processes
 
 
 @dataclass
@@ -38,7 +38,11 @@ class TrainState:
         return len(self.history)
 
     def save(self, path: Path) -> None:
-        """Writes the state, whole or not at all."""
+        """Writes the state, whole or not at all.
+
+        Raises:
+            ExeuntError: when it cannot be written; the state that stood at `path` still does.
+        """
         tensors: dict[str, Tensor] = {}
         for prefix, module in (("net", self.net), ("ema", self.ema.net)):
             tensors |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
@@ -47,25 +51,22 @@ class TrainState:
             if buffer is not None:
                 tensors[f"momentum.{name}"] = buffer
         tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"history": json.dumps(self.history)})
+        save_tensors(path, tensors, {"history": json.dumps(self.history)})
 
-    def load(self, path: Path) -> None:
-        """Takes the state of a file that `save` wrote.
+    def load(self, path: Path, processes: Processes) -> None:
+        """Takes the state of a file that `save` wrote; the first process reads it for all.
 
         Raises:
             ExeuntError: when the file is damaged or is of another network.
         """
+        tensors, history = processes.led(lambda: _read(path))
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                history = json.loads(file.metadata()["history"])
             for prefix, module in (("net", self.net), ("ema", self.ema.net)):
                 start = prefix + "."
                 module.load_state_dict(
                     {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
                 )
-        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        except RuntimeError as error:
             raise ExeuntError(f"{path}: not a checkpoint of this run ({error})") from error
         for name, parameter in self.net.named_parameters():
             buffer = tensors.get(f"momentum.{name}")
@@ -73,3 +74,12 @@ class TrainState:
                 stored = buffer.to(parameter.device)
                 self.optimizer.state[parameter]["momentum_buffer"] = stored
         self.history[:] = history
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, json.loads(file.metadata()["history"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ExeuntError(f"{path}: not a checkpoint of this run ({error})") from error

@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from exeunt.data import Batch, UnreadableTally
 from exeunt.errors import ExeuntError
@@ -18,9 +19,9 @@ from exeunt.train.checkpoint import TrainState
 from exeunt.train.config import TrainConfig
 from exeunt.train.equilibrium import gradient_equilibrium
 from exeunt.train.losses import auxiliary_loss, exit_losses
-from exeunt.train.progress import Progress
 from exeunt.train.regimes import Pass, Regime
 from exeunt.train.schedule import warmup_cosine
+from exeunt.train.setting import Setting
 
 _NORM_BATCHES = 8  # that the averaged weights measure their batch norms on
 
@@ -32,23 +33,23 @@ def train_epoch(
     config: TrainConfig,
     regime: Regime,
     tally: UnreadableTally,
-    progress: Progress,
+    setting: Setting,
 ) -> dict[str, Any]:
     """Passes once over the train split.
 
     Args:
         state: moved on by one epoch's steps; its history is left alone.
-        batches: of this epoch.
+        batches: of this epoch, this process's share of each.
         steps: how many batches an epoch has.
         config: of the run.
         regime: says what learns, and what the losses come to.
         tally: told of unreadable images.
-        progress: told of every step.
+        setting: whose processes take every step together, and whose progress is told of it.
 
     Returns:
         The epoch's row of `metrics.csv`: epoch, seconds, the share of them that was spent waiting
         for images, the last learning rate, and for every exit the mean loss and accuracy (or
-        absolute error) on the augmented images, in the units of the batches' targets.
+        absolute error) on the augmented images of all processes, in the units of the targets.
 
     Raises:
         ExeuntError: when a loss is not finite, or no batch has two readable images.
@@ -56,31 +57,38 @@ def train_epoch(
     started = time.monotonic()
     net = state.net
     regime.prepare(net, state.epoch)
-    device = next(net.parameters()).device
+    processes = setting.processes
+    joined = processes.joined(net)
     first, end = regime.span(state.epoch)
     warmup = round(min(config.warmup_epochs, (end - first) / 5) * steps)
     totals, images, rate = np.zeros((2, net.num_exits)), 0, 0.0
-    recent: deque[Tensor] = deque(maxlen=_NORM_BATCHES)
+    recent: deque[Tensor] = deque(maxlen=_NORM_BATCHES * processes.size)
     supply = _Timed(batches)
     for i, batch in enumerate(supply):
         tally.add(batch)
-        if len(batch) < 2:  # batch norm needs company
+        shares = processes.sum(np.eye(processes.size)[processes.rank] * len(batch))
+        if shares.min() < 2:  # batch norm needs company
             continue
         step = state.epoch * steps + i
         rate = config.lr * warmup_cosine(step - first * steps, (end - first) * steps, warmup)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        batch = batch.to(device)
+        batch = batch.to(processes.device)
         recent.append(batch.images)
-        losses, scores = train_step(state, batch, config, regime)
+        weight = len(batch) / shares.mean()
+        losses, scores = train_step(state, batch, config, regime, joined, weight)
         state.ema.update(net, step)
         _require_finite(losses, state.epoch, i, rate)
         totals += np.stack([losses, scores]) * len(batch)
         images += len(batch)
-        progress.step(state.epoch, i, steps, *(totals / images))
+        setting.progress.step(state.epoch, i, steps, *(totals / images))
+    totals, images = processes.sum(totals), processes.sum(np.array(images)).item()
+    unreadable = processes.collect(tally.names)
+    processes.led(lambda: tally.include(chain.from_iterable(unreadable)))
     if images == 0:
         raise ExeuntError("no batch of two readable images: there is nothing to train on")
     state.ema.measure_norms(net, recent)
+    state.ema.net.load_state_dict(processes.led(state.ema.net.state_dict))
     loss, score = (totals / images).round(6).tolist()
     seconds = time.monotonic() - started
     return {
@@ -112,19 +120,33 @@ class _Timed:
 
 
 def train_step(
-    state: TrainState, batch: Batch, config: TrainConfig, regime: Regime
+    state: TrainState,
+    batch: Batch,
+    config: TrainConfig,
+    regime: Regime,
+    net: nn.Module,
+    weight: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One optimiser step; returns loss and accuracy (or absolute error) of every exit, (E,)."""
+    """One optimiser step; returns loss and accuracy (or absolute error) of every exit, (E,).
+
+    Args:
+        state: moved on.
+        batch: this process's share of the step's images.
+        config: of the run.
+        regime: says what the losses come to.
+        net: the state's, as the processes joined it.
+        weight: this share's size, relative to the mean one.
+    """
     images = batch.images.contiguous(memory_format=torch.channels_last)
     half = config.precision == "bfloat16"
     balance = gradient_equilibrium if config.gradient_equilibrium else nullcontext
     with balance(state.net), torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-        logits = state.net(images)
+        logits = net(images)
     losses = exit_losses(logits, batch.targets, config.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
     seen = Pass(images, logits, losses, state.epoch)
     loss = regime.loss(seen) + auxiliary_loss(state.net)
-    loss.backward()  # type: ignore[no-untyped-call]
+    (loss * weight).backward()  # type: ignore[no-untyped-call]
     if config.clip_norm:
         torch.nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
     state.optimizer.step()

@@ -11,8 +11,7 @@ import torch
 from torch.optim import SGD
 
 from exeunt.calibrate import choose_policy
-from exeunt.data import UnreadableTally, open_source, train_loader
-from exeunt.device import usable_device
+from exeunt.data import UnreadableTally, dead_workers_named, open_source, train_loader
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.config import TrainConfig
@@ -59,69 +58,75 @@ def train(
     setting = setting or Setting()
     source = open_source(data)
     plan = Plan.of(config, source, setting)
+    processes = setting.processes
     units = Units.of(plan.splits.train)
     if config.init is not None:
         refuse_other_split(config.init, plan.data, asdict(plan.spec))
     run = Run(out)
-    with _reproducible(config):
+    with _reproducible(config), dead_workers_named():
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
         regime = REGIMES[config.regime](config, exit_macs, source.class_names)
         run_record = plan.record()
-        if run.open(run_record, resume):
-            state.load(run.last)
+        if processes.led(lambda: run.open(run_record, resume)):
+            state.load(run.last, processes)
         loader = train_loader(
             units.learnt(plan.splits.train),
             plan.augment,
             batch_size=config.batch_size,
             seed=config.seed,
             workers=setting.workers,
+            share=(processes.rank, processes.size),
         )
         tally = UnreadableTally(len(plan.splits.train))
         setting.progress.start(config, plan.splits, state.epoch)
         while state.epoch < config.epochs:
             loader.set_epoch(state.epoch)
-            torch.manual_seed(config.seed * 1_000_003 + state.epoch)  # dropout, also on resuming
-            entry = train_epoch(state, loader, len(loader), config, regime, tally, setting.progress)
+            torch.manual_seed(_dropout_seed(config.seed, state.epoch, processes.rank))
+            entry = train_epoch(state, loader, len(loader), config, regime, tally, setting)
             if "train_mae" in entry:
                 entry["train_mae"] = [error * units.std for error in entry["train_mae"]]
             net = units.restored(state.ema.net)
-            table = plan.table(net, "calibration")
-            state.history.append(entry | calibration_columns(table))
-            if last_is_best(state.history):
-                info = plan.info({"calibration": figures_of(table)})
-                save_weights(run.best, net.state_dict(), info)
-            state.save(run.last)
-            run.write_metrics(state.history)
+            figures = plan.measure(net, "calibration", figures_of)
+            state.history.append(entry | calibration_columns(figures))
+            if processes.rank == 0:
+                if last_is_best(state.history):
+                    info = plan.info({"calibration": figures})
+                    save_weights(run.best, net.state_dict(), info)
+                state.save(run.last)
+                run.write_metrics(state.history)
             setting.progress.epoch(state.history[-1])
         info = _finish(plan, run)
-        run.write_record(run_record | {"finished": True})
+        if processes.rank == 0:
+            run.write_record(run_record | {"finished": True})
         setting.progress.finish(info, tally.names)
     return info
 
 
 def _finish(plan: Plan, run: Run) -> WeightsInfo:
     """Gives the best weights their policy and figures, of the file as it is stored."""
-    net, _ = load_weights(run.best)
-    net = net.to(plan.setting.device)
-    policy = choose_policy(plan.table(net, "calibration")).policy
+    processes = plan.setting.processes
+    net, _ = processes.led(lambda: load_weights(run.best))
+    net = net.to(processes.device)
+    policy = plan.measure(net, "calibration", lambda table: choose_policy(table).policy)
     figures = {
-        split: figures_of(plan.table(net, split), policy) for split in ("calibration", "test")
+        split: plan.measure(net, split, lambda table: figures_of(table, policy))
+        for split in ("calibration", "test")
     }
     info = plan.info(figures, policy.spec)
-    save_weights(run.best, net.state_dict(), info)
+    if processes.rank == 0:
+        save_weights(run.best, net.state_dict(), info)
     return info
 
 
 def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:
     config = plan.config
-    device = usable_device(plan.setting.device)
     torch.manual_seed(config.seed)
     net = create_model(config.model, **plan.arguments)
     if config.init is not None:
         start_from(net, config.init, plan.source.class_names)
     exit_macs = tuple(info.macs for info in net.exit_info(config.image_size))
-    net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = net.to(plan.setting.processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     matrices = [p for p in net.parameters() if p.dim() > 1]
     vectors = [p for p in net.parameters() if p.dim() <= 1]
     optimizer = SGD(
@@ -134,6 +139,11 @@ def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:
         nesterov=config.momentum > 0,
     )
     return TrainState(net, Ema(net, config.ema_decay), optimizer, []), exit_macs
+
+
+def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
+    """Of an epoch's dropout at one process, on resuming too."""
+    return (seed * 1_000_003 + epoch) * 65_537 + rank
 
 
 @contextmanager

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
 
 from exeunt.data import (
     Augment,
+    Sample,
     Source,
     Splits,
     SplitSpec,
     Transform,
+    UnreadableTally,
     content_hash,
     fingerprint,
     make_splits,
@@ -23,6 +28,8 @@ from exeunt.train.config import TrainConfig
 from exeunt.train.run import versions
 from exeunt.train.setting import Setting
 from exeunt.train.start import licence_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,17 +101,43 @@ class Plan:
             "finished": False,
         }
 
-    def table(self, net: MultiExitNet, split: str) -> ExitTable:
-        """The logits of all exits on one split."""
+    def measure(self, net: MultiExitNet, split: str, judge: Callable[[ExitTable], T]) -> T:
+        """What `judge` finds in the logits of all exits on one split.
+
+        Every process records a part of the split; the first one judges for all.
+        """
+        processes, samples = self.setting.processes, self.splits[split]
+        first, end = ((processes.rank + k) * len(samples) // processes.size for k in (0, 1))
+        part = samples[first:end]
+        table = self._record(net, part, split) if part else None
+        parts = processes.collect(table)
+        return processes.led(lambda: judge(self._whole(parts, samples)))
+
+    def _record(self, net: MultiExitNet, samples: Sequence[Sample], split: str) -> ExitTable:
         return record_samples(
             net,
-            self.splits[split],
+            samples,
             self.transform,
             exit_macs=self.exit_macs,
             task=self.source.task,
             split=split,
             batch_size=self.config.batch_size,
             workers=self.setting.workers,
+            tally=UnreadableTally(len(self.splits[split])),
+        )
+
+    def _whole(self, parts: Sequence[ExitTable | None], samples: Sequence[Sample]) -> ExitTable:
+        tables = [part for part in parts if part is not None]
+        names = tuple(name for table in tables for name in table.names)
+        if len(parts) == 1:
+            return tables[0]
+        UnreadableTally(len(samples)).include({sample.name for sample in samples} - set(names))
+        return replace(
+            tables[0],
+            logits=torch.cat([table.logits for table in tables], dim=1),
+            targets=torch.cat([table.targets for table in tables]),
+            names=names,
+            data_fingerprint=fingerprint(samples),
         )
 
     def info(self, metrics: dict[str, Any], policy: str = "full") -> WeightsInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from exeunt.train.processes import Alone, Processes
 from exeunt.train.progress import Progress, Quiet
 
 
@@ -12,13 +13,13 @@ class Setting:
     """How a run executes; nothing here changes what is computed, but for rounding.
 
     Attributes:
-        device: `"cpu"`, `"cuda"`, ...
+        processes: that train together, and where they compute.
         workers: processes that load images; 0 loads in the training process.
         command: what the user typed, kept with the weights.
         progress: told of every step and epoch.
     """
 
-    device: str = "cpu"
+    processes: Processes = field(default_factory=Alone)
     workers: int = 0
     command: str = "exeunt.train.train(...)"
     progress: Progress = field(default_factory=Quiet)
