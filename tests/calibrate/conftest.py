@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from exeunt.evaluate import ExitTable
@@ -58,3 +60,14 @@ def noisy_table() -> Callable[..., ExitTable]:
 @pytest.fixture(scope="session")
 def noisy_values() -> Callable[..., ExitTable]:
     return draw_values
+
+
+@pytest.fixture(scope="session")
+def everyday64() -> ExitTable:
+    """What `rex_mobilenetv2_075.everyday64` says of 600 of its calibration images, in float16."""
+    recorded = load_file(Path(__file__).parent / "everyday64.safetensors")
+    return build(
+        recorded["logits"].float(),
+        recorded["targets"].long(),
+        tuple(recorded["exit_macs"].tolist()),
+    )
