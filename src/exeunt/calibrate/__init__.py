@@ -3,6 +3,7 @@
 from exeunt.calibrate.budget import budgeted_policy
 from exeunt.calibrate.choice import choose_policy
 from exeunt.calibrate.criteria import CRITERIA, Criterion
+from exeunt.calibrate.curve import Curve, CurvePoint, budgeted_curves
 from exeunt.calibrate.geometric import RATIOS, geometric_policies, geometric_policy
 from exeunt.calibrate.optimiser import optimised_policies, optimised_policy
 from exeunt.calibrate.risk import Guarantee, guaranteed_policy
@@ -12,7 +13,10 @@ __all__ = [
     "CRITERIA",
     "RATIOS",
     "Criterion",
+    "Curve",
+    "CurvePoint",
     "Guarantee",
+    "budgeted_curves",
     "budgeted_policy",
     "choose_policy",
     "fit_temperatures",

@@ -35,6 +35,12 @@ class Split(StrEnum):
     ALL = "all"
 
 
+class Protocol(StrEnum):
+    POLICIES = "policies"
+    ANYTIME = "anytime"
+    BUDGETED = "budgeted"
+
+
 OnePolicy = Annotated[
     str | None,
     typer.Option(
