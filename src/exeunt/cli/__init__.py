@@ -19,6 +19,7 @@ from exeunt.cli.info import info
 from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
 from exeunt.cli.render import say_error
+from exeunt.cli.report import report
 from exeunt.cli.train import train
 from exeunt.cli.vww import vww
 from exeunt.errors import ExeuntError
@@ -85,6 +86,7 @@ app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("predict")(predict)
 app.command("demo")(demo)
+app.command("report")(report)
 app.command("vww")(vww)
 
 
