@@ -175,12 +175,13 @@ def _within(table: ExitTable, stored: Policy) -> list[Family]:
         own = {stored.eta} if isinstance(stored, Consistency) and stored.k == k else set()
         values = sorted((eta for eta in {*etas, *own} if eta is not None), reverse=True)
         times = "once" if k == 1 else f"{k} times"
+        row = "" if k == 1 else " in a row"
         families.append(
             Family(
                 f"consistency-{k}",
                 f"Agree {times}",
                 "Within eta",
-                f"Leaves once the value has moved by less than eta {times} in a row.",
+                f"Leaves once the value has moved by less than eta {times}{row}.",
                 tuple(Setting(Consistency(k, eta), f"{eta:g}") for eta in values),
             )
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import shutil
-import subprocess
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE_S = 60
+PATIENCE_S = 120
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Enter": 13, "Tab": 9}
 
 
@@ -29,21 +30,29 @@ class Browser:
     def __init__(self, program: str, home: Path) -> None:
         commands, self._commands = os.pipe()
         self._answers, answers = os.pipe()
-        self._process = subprocess.Popen(
-            # Chromium reads from descriptor 3 and writes to 4.
-            ["/bin/sh", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "sh", program]
-            + ["--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu"]
-            + ["--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run"]
-            + [f"--user-data-dir={home}", "about:blank"],
-            pass_fds=(commands, answers),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        # Chromium reads from descriptor 3 and writes to 4; from where ours cannot be in the way.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (commands, answers)]
+        options = ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run")
+        options += ("remote-debugging-pipe", "disable-background-networking")
+        options += (f"user-data-dir={home}",)
+        nowhere = [(os.POSIX_SPAWN_OPEN, out, os.devnull, os.O_WRONLY, 0) for out in (1, 2)]
+        self._process = os.posix_spawn(
+            program,
+            [program, *(f"--{option}" for option in options)],
+            os.environ,
+            file_actions=[
+                *nowhere,
+                *((os.POSIX_SPAWN_DUP2, end, 3 + i) for i, end in enumerate(ends)),
+            ],
         )
-        os.close(commands)
-        os.close(answers)
+        for end in (commands, answers, *ends):
+            os.close(end)
         self._pending, self._sent, self._session = b"", 0, ""
         self._lifecycle: set[tuple[str, str]] = set()
         self.complaints: list[str] = []
+
+    def start(self) -> None:
+        """Waits for the browser, and makes the page."""
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -100,8 +109,8 @@ class Browser:
 
     def close(self) -> None:
         """Ends the browser."""
-        self._process.kill()
-        self._process.wait()
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
         os.close(self._commands)
         os.close(self._answers)
 
@@ -152,6 +161,7 @@ def browser() -> Iterator[Browser]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         opened = Browser(program, Path(home))
         try:
+            opened.start()
             yield opened
         finally:
             opened.close()

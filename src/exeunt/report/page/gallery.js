@@ -36,6 +36,7 @@ function makeGallery(container, which, ofClass) {
       item.toggleAttribute("aria-current", index === k);
     });
     card.element.classList.toggle("wrong", card.right === false);
+    card.element.classList.toggle("right", card.right === true);
     card.heading.replaceChildren(
       ...(classifies
         ? [card.right ? "✓ " : "✗ ", make("b", {}, payload.classes[target]), card.right ? "" : ` taken for ${payload.classes[said]}`]

@@ -121,6 +121,7 @@ function buildTheme() {
 
 function buildStill() {
   const stored = outcomeOf(families[payload.stored[0]].settings[payload.stored[1]].rules);
+  if (!classifies) byId("trade").textContent = "Error against cost";
   byId("title").textContent = payload.title;
   byId("lede").textContent = `${payload.summary} ` + (classifies
     ? `With the stored policy ${percent(stored.accuracy)} are right for ${percent(1 - stored.saving)} of the multiply-adds; the whole network gets ${percent(whole.accuracy)}.`
@@ -131,7 +132,7 @@ function buildStill() {
   const shown = payload.gallery.length;
   byId("images-about").textContent =
     `${integer(shown)} of the ${integer(N)}, by the exit at which they leave. Below each other: what every exit says, the one taken in bold, those that were not run in grey. ` +
-    `Chosen in turn from every exit of the stored policy, right and wrong${classifies ? ", and every class" : ""}: rare cases are shown more often than they occur.`;
+    `Chosen in turn from every exit of the stored policy, ${classifies ? "right and wrong, and every class" : "small errors and large ones"}: rare cases are shown more often than they occur.`;
   byId("exits-about").textContent = "Each as if all images took it." + (classifies
     ? ` “Right by now” counts an image that this exit or an earlier one gets right; “lost by the end” one that is right here and wrong at the last exit, “won” the reverse. One who knew the answers would get ${percent(payload.oracle.accuracy)} at ${macs(payload.oracle.macs)} on average: no policy can do better.`
     : "");
@@ -139,7 +140,7 @@ function buildStill() {
   byId("class").append(make("option", { value: "" }, "every class"),
     ...payload.classes.map((name, index) => make("option", { value: index }, name)));
   byId("images").hidden = shown === 0;
-  for (const id of ["classes", "of-class", "diagnosis"]) byId(id).hidden = !classifies;
+  for (const id of ["classes", "filters", "diagnosis"]) byId(id).hidden = !classifies;
   if (classifies) {
     showReliability(byId("reliability"));
     showAgreement(byId("agreement"));
