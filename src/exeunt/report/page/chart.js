@@ -121,6 +121,10 @@ function makeChart(container, announce, curves, choose) {
     return group;
   }
 
+  const describe = (curve, point) => [
+    curve.family === null ? `Exit ${point.shown} alone` : `${curve.title} ${point.shown}`,
+    `${score(point.score)} for ${macs(point.macs)}`,
+  ];
   const pointOf = ([curve, index]) => curves[curve].points[index];
 
   function showFocus() {
@@ -132,10 +136,7 @@ function makeChart(container, announce, curves, choose) {
     const [cx, cy] = at(point).map(Number);
     ring.setAttribute("cx", cx);
     ring.setAttribute("cy", cy);
-    tip.replaceChildren(
-      make("b", {}, curve.family === null ? `Exit ${point.shown} alone` : `${curve.title} ${point.shown}`),
-      make("span", {}, `${score(point.score)} · ${macs(point.macs)}`),
-    );
+    tip.replaceChildren(...describe(curve, point).map((line) => make("span", {}, line)));
     const room = container.clientWidth;
     tip.style.left = `${Math.max(0, Math.min(room - tip.offsetWidth, cx - tip.offsetWidth / 2))}px`;
     tip.style.top = `${cy > 70 ? cy - tip.offsetHeight - 14 : cy + 14}px`;
@@ -144,7 +145,7 @@ function makeChart(container, announce, curves, choose) {
   function setFocus(next, spoken) {
     focus = next;
     showFocus();
-    if (spoken && focus) announce(tip.textContent.replace(/(\d) ?(?=%|·)/, "$1 "));
+    if (spoken && focus) announce(describe(curves[focus[0]], pointOf(focus)).join(": "));
   }
 
   function nearest(event) {
