@@ -145,7 +145,7 @@ def with_policy(info: WeightsInfo, policy: Policy, table: ExitTable) -> WeightsI
 
     Figures that another policy reached on other splits are dropped; those of the exits stay.
     """
-    from exeunt.train.figures import figures_of
+    from exeunt.evaluate import figures_of
 
     metrics = {name: dict(figures) for name, figures in info.metrics.items()}
     for figures in metrics.values():
