@@ -21,7 +21,14 @@ from exeunt.evaluate import (
 )
 from exeunt.inference import infer
 from exeunt.net import MultiExitNet, Stage
-from exeunt.policies import Confidence, Consistency, Entropy, Full, check_policy
+from exeunt.policies import (
+    Confidence,
+    Consistency,
+    Entropy,
+    Full,
+    TopProbability,
+    check_policy,
+)
 
 
 def tiny_net(outputs: int = 3) -> MultiExitNet:
@@ -254,6 +261,12 @@ def test_record_refuses(exit_macs: tuple[int, ...], message: str) -> None:
         ({"exit_macs": (1, 2)}, "one number per exit"),
         ({"exit_macs": (2, 1, 3)}, "cumulative"),
         ({"exit_macs": (0, 0, 0)}, "end above 0"),
+        ({"exit_ms": (1.0, 2.0)}, r"exit_ms needs one number per exit \(3\)"),
+        ({"exit_ms": (1.0, 3.0, 2.0)}, "exit_ms must be cumulative"),
+        ({"exit_ms": (1.0, 2.0, math.nan)}, "exit_ms must be finite"),
+        ({"exit_bytes": (8, 4, 9)}, "exit_bytes must be cumulative"),
+        ({"class_names": ("a", "b")}, "must name the 3 outputs .* got 2"),
+        ({"targets": torch.tensor([0.0, 1.0, 2.0, 0.0])}, "must be torch.int64, got torch.float32"),
     ],
 )
 def test_table_refuses_parts_that_do_not_fit(classes: ExitTable, change, message: str) -> None:
@@ -263,6 +276,31 @@ def test_table_refuses_parts_that_do_not_fit(classes: ExitTable, change, message
 
 def test_table_knows_its_size(classes: ExitTable) -> None:
     assert (classes.num_exits, len(classes)) == (3, 4)
+    assert repr(classes) == "ExitTable(4 samples, 3 exits, 3 outputs, float32, calibration)"
+
+
+def test_outputs_of_the_exits_taken(classes: ExitTable, values: ExitTable) -> None:
+    outcome = replay(classes, Consistency(1))  # at exits 1, 2, 2, 2
+    expected = torch.stack([classes.logits[k, row] for row, k in enumerate((1, 2, 2, 2))])
+    assert torch.equal(outcome.logits, expected)
+    assert outcome.predictions.tolist() == [0, 1, 1, 1]
+    outcome = replay(values, Consistency(1, eta=1.0))  # at exits 1 and 2
+    assert outcome.predictions.tolist() == [0.5, 5.0]
+    assert outcome.logits.tolist() == [[0.5], [5.0]]
+
+
+def test_scores_of_float16_are_those_of_the_rounded_values() -> None:
+    # 1.0001 rounds to 1, so class 0, the first of two that are equal, wins; and in float32
+    # softmax(1, 1) is (1/2, 1/2) exactly.
+    logits = torch.tensor([[[1.0, 1.0001]], [[0.0, 8.0]]])
+    exact = make_table(logits, torch.tensor([1]), (1, 2))
+    rounded = replace(exact, logits=logits.half())
+    assert replay(exact, Confidence(0.5)).accuracy == 1.0
+    outcome = replay(rounded, Confidence(0.5))
+    assert (outcome.exit_index.tolist(), outcome.accuracy) == ([0], 0.0)
+    assert [row.accuracy for row in exit_rows(rounded)] == [0.0, 1.0]
+    assert exit_rows(rounded)[0].mean_confidence == 0.5
+    assert rounded.read(TopProbability(), 1).dtype == torch.float32
 
 
 def test_fingerprint_follows_the_tensors_alone() -> None:

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors",),
-    ("files", "device"),
+    ("files", "device", "mode"),
     ("ops",),
     ("net",),
     ("chain", "contract", "collaboration"),

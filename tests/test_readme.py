@@ -48,6 +48,16 @@ def test_every_make_target_exists() -> None:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_every_link_leads_somewhere(path: str) -> None:
-    assert (ROOT / path).exists()
+def links() -> list[Path]:
+    texts = {ROOT: [README], ROOT / "docs": PAGES}
+    return [
+        folder / path
+        for folder, pages in texts.items()
+        for page in pages
+        for path in re.findall(r"\]\(([^)#:]+)\)", page)
+    ]
+
+
+@pytest.mark.parametrize("path", links(), ids=str)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    assert path.exists()

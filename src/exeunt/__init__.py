@@ -10,10 +10,37 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exeunt.backbone import attach_exits
-    from exeunt.calibrate import choose_policy
+    from exeunt.calibrate import (
+        budgeted_curves,
+        budgeted_policy,
+        choose_policy,
+        fit_temperatures,
+        geometric_policies,
+        geometric_policy,
+        guaranteed_policy,
+        optimised_policies,
+        optimised_policy,
+    )
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError
-    from exeunt.evaluate import ExitTable, exit_rows, record, replay, sweep
+    from exeunt.evaluate import (
+        ExitTable,
+        agreement,
+        compare_criteria,
+        confusion,
+        easiest,
+        exit_rows,
+        hardest,
+        load_table,
+        oracle,
+        overthinking,
+        record,
+        record_to,
+        reliability,
+        replay,
+        save_table,
+        sweep,
+    )
     from exeunt.inference import Prediction, infer
     from exeunt.models import create_model, list_models, load_weights, register_model
     from exeunt.net import MultiExitNet, Stage
@@ -47,28 +74,56 @@ __all__ = [
     "ReX2d",
     "Stage",
     "__version__",
+    "agreement",
     "attach_exits",
+    "budgeted_curves",
+    "budgeted_policy",
     "check_model",
     "check_policy",
     "choose_policy",
+    "compare_criteria",
+    "confusion",
     "create_model",
+    "easiest",
     "exit_rows",
+    "fit_temperatures",
+    "geometric_policies",
+    "geometric_policy",
+    "guaranteed_policy",
+    "hardest",
     "infer",
     "list_models",
+    "load_table",
     "load_weights",
+    "optimised_policies",
+    "optimised_policy",
+    "oracle",
+    "overthinking",
     "parse_policy",
     "record",
+    "record_to",
     "register_model",
+    "reliability",
     "replay",
+    "save_table",
     "sweep",
 ]
 
 _NAMES = {
     "backbone": ("attach_exits",),
-    "calibrate": ("choose_policy",),
+    "calibrate": (
+        *("budgeted_curves", "budgeted_policy", "choose_policy"),
+        *("fit_temperatures", "geometric_policies", "geometric_policy", "guaranteed_policy"),
+        *("optimised_policies", "optimised_policy"),
+    ),
     "contract": ("check_model",),
     "errors": ("ExeuntError",),
-    "evaluate": ("ExitTable", "exit_rows", "record", "replay", "sweep"),
+    "evaluate": (
+        *("ExitTable", "exit_rows", "load_table", "record", "record_to"),
+        *("replay", "save_table", "sweep"),
+        *("agreement", "compare_criteria", "confusion", "oracle", "overthinking", "reliability"),
+        *("easiest", "hardest"),
+    ),
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),

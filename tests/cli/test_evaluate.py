@@ -19,7 +19,7 @@ from exeunt.data import (
     open_source,
     take,
 )
-from exeunt.evaluate import ExitTable, default_policies, exit_rows, replay
+from exeunt.evaluate import ExitTable, default_policies, exit_rows, replay, wilson
 from exeunt.models import load_weights, save_weights
 from exeunt.policies import parse_policy
 
@@ -140,7 +140,8 @@ def test_text_is_plain_and_says_what_was_done(
     row = run.out.splitlines()[-1]
     assert row.startswith("consistency:1 *")
     assert stored.accuracy is not None
-    expected = [f"{100 * stored.accuracy:.1f}", f"{stored.mean_macs / 1e6:.2f}"]
+    low, high = (f"{100 * end:.1f}" for end in wilson(round(18 * stored.accuracy), 18))
+    expected = [f"{100 * stored.accuracy:.1f}", f"{low}-{high}", f"{stored.mean_macs / 1e6:.2f}"]
     expected += [f"{100 * share:.1f}" for share in (stored.saving,)]
     expected += [f"{100 * share:.0f}" for share in stored.exit_shares]
     assert row.replace(" %", "").replace(" M", "").split()[2:] == expected
@@ -155,7 +156,7 @@ def test_csv_holds_both_kinds_of_rows(
         rows = list(csv.DictReader(file))
     exits, policies = lines(out, "exit"), lines(out, "policy")
     assert [row["kind"] for row in rows] == ["exit"] * 6 + ["policy"] * len(policies)
-    assert list(rows[0])[:6] == ["kind", "setting", "exit", "stored", "accuracy", "oracle"]
+    assert list(rows[0])[:6] == ["kind", "setting", "exit", "stored", "accuracy", "accuracy_low"]
     for row, exit_row in zip(rows[:6], exits, strict=True):
         assert int(row["exit"]) == exit_row["exit"]
         assert float(row["oracle"]) == exit_row["oracle"]

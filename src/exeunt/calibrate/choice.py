@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import math
 
+from exeunt.calibrate.criteria import Criterion
+from exeunt.calibrate.held_out import refuse_test
+from exeunt.calibrate.score import goodness
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, Outcome, replay, sweep
-from exeunt.policies import Confidence, Consistency, Entropy, Full, Policy
+from exeunt.policies import (
+    Confidence,
+    Consistency,
+    Entropy,
+    Every,
+    Full,
+    PerExit,
+    Policy,
+    Threshold,
+)
 
 
-def choose_policy(table: ExitTable, *, tolerance: float = 0.005) -> Outcome:
+def choose_policy(
+    table: ExitTable,
+    *,
+    tolerance: float = 0.005,
+    criterion: Criterion | None = None,
+    patient: bool = False,
+    temperature: PerExit = 1.0,
+) -> Outcome:
     """Finds the policy that spends least among those about as good as the last exit.
 
     Classification: its accuracy on this table is at least that of the last exit minus
@@ -20,47 +39,50 @@ def choose_policy(table: ExitTable, *, tolerance: float = 0.005) -> Outcome:
     Args:
         table: Recorded on a split that is not the test split.
         tolerance: What may be lost, 0.005 being half a percentage point of accuracy.
+        criterion: Only policies of this kind are tried, at many settings, one for all exits;
+            otherwise counts, confidences and entropies.
+        patient: Thresholds are joined with every `Consistency(k)`.
+        temperature: Of the softmax, one for all exits, or one for each.
 
     Raises:
-        ExeuntError: The table is of the test split, or the tolerance is negative.
+        ExeuntError: The table is of the test split or has not what the criterion reads, or the
+            tolerance is negative.
     """
-    if table.split == "test":
-        raise ExeuntError(
-            "policies are never chosen on the test split; record the calibration split for that"
-        )
+    refuse_test(table)
     if not 0 <= tolerance < math.inf:
         raise ExeuntError(f"tolerance must be a finite number >= 0, got {tolerance}")
     full = replay(table, Full())
     if table.task == "regression":
         tolerance *= table.targets.double().std(correction=0).item()
-    floor = _goodness(full) - tolerance
+    floor = goodness(full) - tolerance
     good_enough = [
         outcome
-        for outcome in sweep(table, _candidates(table))
-        if _goodness(outcome) >= floor or math.isclose(_goodness(outcome), floor)
+        for outcome in sweep(table, _candidates(table, criterion, patient, temperature))
+        if goodness(outcome) >= floor or math.isclose(goodness(outcome), floor)
     ]
-    return max([full, *good_enough], key=lambda outcome: (outcome.saving, _goodness(outcome)))
+    return max([full, *good_enough], key=lambda outcome: (outcome.saving, goodness(outcome)))
 
 
-def _goodness(outcome: Outcome) -> float:
-    """The score to keep up, larger being better: accuracy, or the negative absolute error."""
-    if outcome.accuracy is not None:
-        return outcome.accuracy
-    assert outcome.mae is not None
-    return -outcome.mae
-
-
-def _candidates(table: ExitTable) -> list[Policy]:
+def _candidates(
+    table: ExitTable, criterion: Criterion | None, patient: bool, temperature: PerExit
+) -> list[Policy]:
     """All policies that are tried, the simplest first."""
     counts = range(1, table.num_exits)
-    if table.task == "regression":
+    if table.task == "regression" and criterion in (None, Consistency):
         spread = table.logits[-1].std(correction=0).item()
         etas = [spread * 2 ** (-step / 2) for step in range(20) if spread > 0]
         return [Consistency(k, eta) for k in counts for eta in etas]
-    most_nats = math.log(table.logits.shape[2])
-    return [
-        *(Consistency(k) for k in counts),
-        *(Confidence(step / 50) for step in range(1, 50)),
-        *(Confidence(threshold) for threshold in (0.99, 0.995, 0.999)),
-        *(Entropy(most_nats * 2 ** (-step / 4)) for step in range(1, 41)),
-    ]
+    if isinstance(temperature, tuple):
+        temperature = temperature[: table.num_exits - 1]
+    most_nats = math.log(max(table.logits.shape[2], 2))
+    thresholds: list[Threshold] = []
+    for kind in (Confidence, Entropy) if criterion is None else (criterion,):
+        if issubclass(kind, Entropy):
+            thresholds += [kind(most_nats * 2 ** (-step / 4), temperature) for step in range(1, 41)]
+        elif issubclass(kind, Threshold):
+            shares = [*(step / 50 for step in range(1, 50)), 0.99, 0.995, 0.999]
+            thresholds += [kind(share, temperature) for share in shares]
+    if patient:
+        return [Every((Consistency(k), threshold)) for k in counts for threshold in thresholds]
+    alone = [Consistency(k) for k in counts] if criterion in (None, Consistency) else []
+    return [*alone, *thresholds]

@@ -13,12 +13,15 @@ import typer
 from typer.core import TyperGroup
 
 import exeunt
+from exeunt.cli.calibrate import calibrate
 from exeunt.cli.demo import demo
 from exeunt.cli.evaluate import evaluate
 from exeunt.cli.info import info
 from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
+from exeunt.cli.record import record
 from exeunt.cli.render import say_error
+from exeunt.cli.report import report
 from exeunt.cli.train import train
 from exeunt.cli.vww import vww
 from exeunt.errors import ExeuntError
@@ -82,9 +85,12 @@ def _root(
 app.command("list")(networks)
 app.command("info")(info)
 app.command("train")(train)
+app.command("record")(record)
 app.command("eval")(evaluate)
+app.command("calibrate")(calibrate)
 app.command("predict")(predict)
 app.command("demo")(demo)
+app.command("report")(report)
 app.command("vww")(vww)
 
 

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exeunt.cli.options import BatchSize, Json, Trained
-from exeunt.cli.render import show_json, warn
+from exeunt.cli.options import BatchSize, Device, Json, Limit, Protocol, Split, Threads, Workers
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
-    from exeunt.cli.trained import TrainedModel
-    from exeunt.data import Sample, Source
     from exeunt.evaluate import ExitTable
 
-
-class Split(StrEnum):
-    TEST = "test"
-    CALIBRATION = "calibration"
-    TRAIN = "train"
-    ALL = "all"
+# Parameters of `evaluate` that say how a table is made, not what is made of it.
+_OF_RECORDING = ("split", "limit", "batch_size", "workers", "device", "threads")
 
 
 def evaluate(
-    model: Trained,
-    data: Annotated[
-        Path,
-        typer.Argument(metavar="DATA", help="Labelled images, laid out as for `exeunt train`."),
+    ctx: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Run folder, weights file or shipped weights (`exeunt list`); or, without DATA, "
+            "a file of `exeunt record`.",
+        ),
     ],
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA",
+            show_default=False,
+            help="Labelled images, laid out as for `exeunt train`.",
+        ),
+    ] = None,
     split: Annotated[
         Split, typer.Option(help="Split of DATA, cut as in training; all is every image.")
     ] = Split.TEST,
@@ -43,58 +46,82 @@ def evaluate(
             help="Exit policy to try instead of the usual ones; may be given several times.",
         ),
     ] = None,
-    limit: Annotated[
-        int | None,
+    protocol: Annotated[
+        Protocol,
         typer.Option(
-            min=1, metavar="N", show_default=False, help="At most N images, seeded and stratified."
+            help="anytime: every exit alone; policies: criteria side by side too; budgeted: also "
+            "what is solved for mean costs on the calibration split, shown on the test split."
+        ),
+    ] = Protocol.POLICIES,
+    diagnose: Annotated[
+        bool,
+        typer.Option(
+            "--diagnose",
+            help="Tell what goes wrong too: overthinking, calibration error, agreement of exits, "
+            "classes (with the first --policy or the stored one), hardest images.",
+        ),
+    ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Recorded calibration split, for --protocol budgeted; by default it is run.",
         ),
     ] = None,
+    limit: Limit = None,
     batch_size: BatchSize = 64,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
-    threads: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="Of the CPU; all by default.")
+    workers: Workers = 0,
+    device: Device = "cpu",
+    threads: Threads = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", show_default=False, help="Draw it, as PNG and SVG in this folder."
+        ),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option(show_default=False, help="Write all rows to this file.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure exits and policies on labelled images.
+    """Measure exits and policies on labelled images, or on a recording.
 
     Prints how right each exit is on its own, then for each policy how right the exits taken are
-    and what they cost. `oracle` counts an image as right if any exit up to that one is.
+    and what they cost. `oracle` counts an image as right if any exit up to that one is. Intervals
+    are of 95 %.
     """
     import torch
 
     from exeunt.cli.measurement import Measurement
-    from exeunt.cli.trained import TrainedModel
-    from exeunt.data import fingerprint, open_source
-    from exeunt.evaluate import default_policies, sweep
+    from exeunt.cli.protocols import Question, answer
+    from exeunt.cli.render import show_json
     from exeunt.policies import parse_policy
 
     if threads is not None:
         torch.set_num_threads(threads)
-    asked = [parse_policy(spec) for spec in policy or []]
-    trained = TrainedModel.load(model, device)
-    source = open_source(data)
-    check_same_task(trained, source, data)
-    samples = pick(trained, source, split, limit)
-    table = _record(trained, samples, split, batch_size, workers)
-    stored = parse_policy(trained.info.policy)
-    policies = {p.spec: p for p in [*(asked or default_policies(table)), stored]}
-    run = {
-        "model": model,
-        "data": str(data),
-        "split": split.value,
-        "samples": len(table),
-        "transform": trained.transform.to_dict(),
-        "data_fingerprint": fingerprint(s for pool in source.pools.values() for s in pool),
-        "trained_on_fingerprint": trained.info.data["fingerprint"],
-        "weights_fingerprint": table.weights_fingerprint,
-        "stored_policy": stored.spec,
-    }
-    measurement = Measurement.of(run, table, sweep(table, policies.values()))
+    question = Question(protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot)
+    if calibration is not None and protocol is not Protocol.BUDGETED:
+        raise ExeuntError(f"--calibration is for --protocol budgeted, not for {protocol.value}")
+    if data is None:
+        _refuse_options(ctx, model)
+        run, table = _open(model)
+    else:
+        run, table = _record(model, data, split, limit, batch_size, workers, device)
+    held_out = None
+    if protocol is Protocol.BUDGETED:
+        if calibration is not None:
+            _, held_out = _open(str(calibration))
+        elif data is not None:
+            part = Split.CALIBRATION
+            _, held_out = _record(model, data, part, limit, batch_size, workers, device)
+        else:
+            raise ExeuntError(
+                f"{model} holds the {table.split} split; budgeted policies are solved on the "
+                "calibration split: record that too and give the file as --calibration"
+            )
+        run["calibration_samples"] = len(held_out)
+    measurement = Measurement(run, answer(question, run, table, held_out))
     if json:
         for line in measurement.lines:
             show_json(line)
@@ -104,82 +131,69 @@ def evaluate(
         measurement.write_csv(csv)
 
 
-def check_same_task(trained: TrainedModel, source: Source, data: Path) -> None:
-    """Refuses images whose labels are not those that the weights were trained on.
-
-    Raises:
-        ExeuntError: naming the difference.
-    """
-    info = trained.info
-    if info.task != source.task:
-        raise ExeuntError(f"{data} is for {source.task}, but the weights were made for {info.task}")
-    if tuple(info.class_names) == source.class_names:
-        return
-    only_data = sorted(set(source.class_names) - set(info.class_names))
-    only_weights = sorted(set(info.class_names) - set(source.class_names))
-    parts = [
-        f"{', '.join(map(repr, names[:8]))}{', ...' if len(names) > 8 else ''} {where}"
-        for names, where in ((only_data, "only in the data"), (only_weights, "only in the weights"))
-        if names
-    ]
-    difference = "; ".join(parts) or "the same names in another order"
-    raise ExeuntError(f"{data}: the classes are not those of the weights: {difference}")
-
-
-def pick(
-    trained: TrainedModel, source: Source, split: Split, limit: int | None
-) -> tuple[Sample, ...]:
-    """The samples of a split of `source`, cut with the seed and fractions of the training.
-
-    Raises:
-        ExeuntError: when the source has too few images for its splits.
-    """
-    from exeunt.data import SplitSpec, make_splits, take
-
-    spec = SplitSpec(**trained.info.split)
-    if split is Split.ALL:
-        samples = tuple(sample for pool in source.pools.values() for sample in pool)
-    elif split is Split.TEST:  # a limit in training is no reason to test on less
-        samples = make_splits(source, replace(spec, limit=None)).test
-    else:
-        samples = make_splits(source, spec)[split.value]
-    return samples if limit is None else take(samples, limit, spec.seed)
-
-
 def _record(
-    trained: TrainedModel,
-    samples: tuple[Sample, ...],
+    model: str,
+    data: Path,
     split: Split,
+    limit: int | None,
     batch_size: int,
     workers: int,
-) -> ExitTable:
-    """Runs all exits on the samples, with a bar on a terminal, and names unreadable files."""
-    from rich.console import Console
-    from rich.progress import Progress
+    device: str,
+) -> tuple[dict[str, Any], ExitTable]:
+    """What was run on what, and the logits."""
+    from exeunt.cli.recording import open_labelled, pick, record_split
+    from exeunt.cli.trained import TrainedModel
+    from exeunt.data import fingerprint
 
-    from exeunt.data import Batch
-    from exeunt.evaluate import record_samples
+    trained = TrainedModel.load(model, device)
+    source = open_labelled(trained, data)
+    samples = pick(trained, source, split, limit)
+    table = record_split(trained, samples, split, batch_size=batch_size, workers=workers)
+    run = {
+        "model": model,
+        "data": str(data),
+        "split": split.value,
+        "samples": len(table),
+        "transform": trained.transform.to_dict(),
+        "data_fingerprint": fingerprint(s for pool in source.pools.values() for s in pool),
+        "trained_on_fingerprint": trained.info.data["fingerprint"],
+        "weights_fingerprint": table.weights_fingerprint,
+        "stored_policy": trained.policy(None).spec,
+    }
+    return run, table
 
-    unreadable: list[str] = []
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{split.value} images", total=len(samples))
 
-        def count(batch: Batch) -> None:
-            unreadable.extend(batch.unreadable)
-            bar.advance(task, len(batch) + len(batch.unreadable))
+def _open(file: str) -> tuple[dict[str, Any], ExitTable]:
+    """What was recorded, and the logits. Nothing is known of the images but their split."""
+    from exeunt.evaluate import load_table
+    from exeunt.evaluate.table_file import SUFFIX
 
-        table = record_samples(
-            trained.net,
-            samples,
-            trained.transform,
-            exit_macs=trained.exit_macs,
-            task=trained.info.task,
-            split=split.value,
-            batch_size=batch_size,
-            workers=workers,
-            on_batch=count,
+    if not file.endswith(SUFFIX):
+        raise ExeuntError(
+            f"{file}: give DATA, labelled images to run it on; only a file of `exeunt record` "
+            f"({SUFFIX}) is evaluated without"
         )
-    for name in unreadable:
-        warn(f"{name}: not a readable image, left out")
-    return table
+    table = load_table(file)
+    run = {
+        "model": file,
+        "data": file,
+        "split": table.split,
+        "samples": len(table),
+        "data_fingerprint": table.data_fingerprint,
+        "weights_fingerprint": table.weights_fingerprint,
+        "stored_policy": None,
+    }
+    return run, table
+
+
+def _refuse_options(ctx: typer.Context, file: str) -> None:
+    """Refuses options that have nothing to act on when nothing is recorded.
+
+    Raises:
+        ExeuntError: naming the first of them.
+    """
+    for name in _OF_RECORDING:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            option = "--" + name.replace("_", "-")
+            raise ExeuntError(f"{option} needs MODEL and DATA; {file} is recorded already")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,13 +15,39 @@ Trained = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON Lines on stdout, and nothing else.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images that go through the net at once.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that load images.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, show_default=False, help="Of the CPU; all by default.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", show_default=False, help="At most N images, seeded and stratified."
+    ),
+]
+
+
+class Split(StrEnum):
+    TEST = "test"
+    CALIBRATION = "calibration"
+    TRAIN = "train"
+    ALL = "all"
+
+
+class Protocol(StrEnum):
+    POLICIES = "policies"
+    ANYTIME = "anytime"
+    BUDGETED = "budgeted"
+
+
 OnePolicy = Annotated[
     str | None,
     typer.Option(
         "--policy",
         metavar="SPEC",
         show_default=False,
-        help="When to leave: full, confidence:T, entropy:T, consistency:K or "
-        "consistency:K,eta=X. By default the one stored with the weights.",
+        help="When to leave: full, confidence:T, margin:T, entropy:T, consistency:K or "
+        "consistency:K,eta=X, or several with + between. By default that of the weights.",
     ),
 ]

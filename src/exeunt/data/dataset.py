@@ -252,11 +252,12 @@ class UnreadableTally:
 
     Args:
         total: Images in the split.
+        known: Names of unreadable images that were met before.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, known: Iterable[str] = ()) -> None:
         self.total = total
-        self._names: set[str] = set()
+        self._names = set(known)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,22 +1,55 @@
 """Record the logits of every exit once, then replay policies over them as often as needed."""
 
+from exeunt.evaluate.agreement import agreement
+from exeunt.evaluate.compare import compare_criteria
+from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
+from exeunt.evaluate.figures import figures_of
+from exeunt.evaluate.hardness import RatedSample, easiest, hardest
+from exeunt.evaluate.interval import bootstrap, difference_interval, score_interval, wilson
+from exeunt.evaluate.oracle import Oracle, oracle
+from exeunt.evaluate.overthinking import Overthinking, overthinking, settling_exits
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
+from exeunt.evaluate.record_to import record_to
+from exeunt.evaluate.reliability import Reliability, reliability
 from exeunt.evaluate.replay import Outcome, replay, sweep
 from exeunt.evaluate.table import ExitTable, Task
+from exeunt.evaluate.table_file import load_table, save_table
 from exeunt.evaluate.usual import default_policies
 
 __all__ = [
+    "Confusion",
     "ExitRow",
     "ExitTable",
     "LabelledBatch",
+    "Oracle",
     "Outcome",
+    "Overthinking",
+    "RatedSample",
+    "Reliability",
     "Task",
+    "agreement",
+    "bootstrap",
+    "compare_criteria",
+    "confusion",
     "default_policies",
+    "difference_interval",
+    "easiest",
     "exit_rows",
+    "figures_of",
+    "hardest",
+    "load_table",
+    "oracle",
+    "overthinking",
     "record",
     "record_samples",
+    "record_to",
+    "reliability",
     "replay",
+    "save_table",
+    "score_interval",
+    "settling_exits",
     "sweep",
     "weights_fingerprint",
+    "wilson",
 ]

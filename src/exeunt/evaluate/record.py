@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 from exeunt.data import Batch, Sample, Transform, UnreadableTally, eval_loader, fingerprint
 from exeunt.errors import ExeuntError
-from exeunt.evaluate.table import ExitTable, Task, check_exit_macs
+from exeunt.evaluate.table import DTYPES, ExitTable, Task, check_exit_macs
+from exeunt.mode import evaluating
 
 if TYPE_CHECKING:
     from exeunt.net import MultiExitNet
@@ -35,6 +35,8 @@ def record(
     names: Sequence[str],
     split: str,
     data_fingerprint: str,
+    class_names: Sequence[str] = (),
+    dtype: torch.dtype = torch.float32,
 ) -> ExitTable:
     """Runs all exits over all batches and keeps what they say.
 
@@ -48,23 +50,24 @@ def record(
         names: Names of all samples of the split; a batch's `indices` point into them.
         split: Name of the split, kept with the table.
         data_fingerprint: Hash that identifies the samples, kept with the table.
+        class_names: Names of the classes, kept with the table.
+        dtype: What logits are rounded to, float32 or float16.
 
     Raises:
-        ExeuntError: The loader gave no samples, or costs or targets do not fit the net.
+        ExeuntError: The loader gave no samples, costs or targets do not fit the net, or logits are
+            too large for float16.
     """
     check_exit_macs(exit_macs, model.num_exits)
-    device = next(model.parameters(), torch.empty(0)).device
     logits: list[Tensor] = []
     targets: list[Tensor] = []
     indices: list[int] = []
-    with torch.inference_mode(), _evaluating(model):
-        for batch in loader:
-            if len(batch.images) == 0:
-                continue
-            exits = model(batch.images.to(device))
-            logits.append(torch.stack([exit_logits.float().cpu() for exit_logits in exits]))
-            targets.append(batch.targets.cpu())
-            indices += batch.indices.tolist()
+
+    def keep(batch: LabelledBatch, exits: Tensor) -> None:
+        logits.append(exits)
+        targets.append(batch.targets.cpu())
+        indices.extend(batch.indices.tolist())
+
+    run_exits(model, loader, dtype, keep)
     if not logits:
         raise ExeuntError(f"nothing to record: the {split} split gave no samples")
     return ExitTable(
@@ -76,6 +79,7 @@ def record(
         split=split,
         weights_fingerprint=weights_fingerprint(model),
         data_fingerprint=data_fingerprint,
+        class_names=tuple(class_names),
     )
 
 
@@ -87,6 +91,8 @@ def record_samples(
     exit_macs: Sequence[int],
     task: Task,
     split: str,
+    class_names: Sequence[str] = (),
+    dtype: torch.dtype = torch.float32,
     batch_size: int = 64,
     workers: int = 0,
     on_batch: Callable[[Batch], None] | None = None,
@@ -101,32 +107,27 @@ def record_samples(
         exit_macs: Cumulative multiply-adds of each exit (E).
         task: "classification" or "regression".
         split: Name of the split, kept with the table.
+        class_names: Names of the classes, kept with the table.
+        dtype: What logits are rounded to, float32 or float16.
         batch_size: Images of a batch.
         workers: Processes that load; 0 loads in this one.
-        on_batch: Told of every batch before it is run.
+        on_batch: Told of every batch before it is run; its indices point into `samples`.
         tally: Of the unreadable images; one for these samples by default.
 
     Raises:
         ExeuntError: More than 1 % of the images are unreadable, or as `record`.
     """
     unreadable = tally or UnreadableTally(len(samples))
-
-    def batches() -> Iterator[Batch]:
-        loader = eval_loader(samples, transform, batch_size=batch_size, workers=workers)
-        for batch in cast("Iterable[Batch]", loader):
-            unreadable.add(batch)
-            if on_batch is not None:
-                on_batch(batch)
-            yield batch
-
     return record(
         model,
-        batches(),
+        batches(samples, transform, 0, batch_size, workers, unreadable, on_batch),
         exit_macs=exit_macs,
         task=task,
         names=[sample.name for sample in samples],
         split=split,
         data_fingerprint=fingerprint(samples),
+        class_names=class_names,
+        dtype=dtype,
     )
 
 
@@ -142,13 +143,50 @@ def weights_fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every submodule is back in the mode it had."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+def batches(
+    samples: Sequence[Sample],
+    transform: Transform,
+    start: int,
+    batch_size: int,
+    workers: int,
+    tally: UnreadableTally,
+    on_batch: Callable[[Batch], None] | None,
+) -> Iterator[Batch]:
+    """The batches from sample `start` on; their indices point into all samples."""
+    if start == len(samples) > 0:
+        return
+    loader = eval_loader(samples[start:], transform, batch_size=batch_size, workers=workers)
+    for batch in cast("Iterable[Batch]", loader):
+        tally.add(batch)
+        batch.indices += start
+        if on_batch is not None:
+            on_batch(batch)
+        yield batch
+
+
+def run_exits(
+    model: MultiExitNet,
+    loader: Iterable[LabelledBatch],
+    dtype: torch.dtype,
+    keep: Callable[[LabelledBatch, Tensor], None],
+) -> None:
+    """Runs all exits on each batch and hands over the logits (E N K), rounded, in main memory.
+
+    Raises:
+        ExeuntError: Logits are too large for `dtype`.
+    """
+    if dtype not in DTYPES.values():
+        raise ExeuntError(f"logits are recorded as {' or '.join(DTYPES)}, not as {dtype}")
+    device = next(model.parameters(), torch.empty(0)).device
+    with torch.inference_mode(), evaluating(model):
+        for batch in loader:
+            if len(batch.images) == 0:
+                continue
+            logits = torch.stack(model(batch.images.to(device))).float()
+            rounded = logits.to(dtype)
+            if dtype == torch.float16 and (rounded.isinf() & logits.isfinite()).any():
+                raise ExeuntError(
+                    f"a logit of {logits.abs().max():g} does not fit float16, whose largest number "
+                    f"is {torch.finfo(dtype).max:g}; record float32"
+                )
+            keep(batch, rounded.cpu())

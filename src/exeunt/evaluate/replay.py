@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -19,9 +19,10 @@ class Outcome:
     """What a policy does on a table: what it gets right and what it spends.
 
     Attributes:
+        table: What it was replayed on.
         policy: The policy that was replayed.
         exit_index: Exit that each sample took, counted from 0 (N, int64).
-        logits: Output of that exit (N K).
+        predictions: What that exit said: class indices (N, int64) or values (N, float32).
         mean_macs: Multiply-adds spent per sample, on average.
         saving: 1 - mean_macs / multiply-adds of the whole net.
         exit_shares: Share of the samples that took each exit (E), summing to 1.
@@ -30,15 +31,21 @@ class Outcome:
         rmse: Root mean squared error at the exit taken; None for classification.
     """
 
+    table: ExitTable = field(repr=False)
     policy: Policy
     exit_index: Tensor
-    logits: Tensor
+    predictions: Tensor
     mean_macs: float
     saving: float
     exit_shares: tuple[float, ...]
     accuracy: float | None = None
     mae: float | None = None
     rmse: float | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """Output of the exit that each sample took (N K), copied out of the table when asked."""
+        return self.table.logits[self.exit_index, torch.arange(len(self.table))]
 
 
 def replay(table: ExitTable, policy: Policy) -> Outcome:
@@ -57,15 +64,17 @@ def replay(table: ExitTable, policy: Policy) -> Outcome:
         exit_index = _driven(table, policy)
     counts: list[int] = exit_index.bincount(minlength=table.num_exits).tolist()
     spent = sum(count * macs for count, macs in zip(counts, table.exit_macs, strict=True))
-    logits = table.logits[exit_index, torch.arange(len(table))]
+    said = torch.stack([table.predictions(k) for k in range(table.num_exits)])
+    predictions = said.gather(0, exit_index.unsqueeze(0)).squeeze(0)
     return Outcome(
+        table=table,
         policy=policy,
         exit_index=exit_index,
-        logits=logits,
+        predictions=predictions,
         mean_macs=spent / len(table),
         saving=1 - spent / (len(table) * table.exit_macs[-1]),
         exit_shares=tuple(count / len(table) for count in counts),
-        **scores_of(table.task, logits, table.targets),
+        **scores_of(table.task, predictions, table.targets),
     )
 
 

@@ -115,6 +115,17 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[st
         raise ExeuntError(f"{path}: cannot be written ({error})") from error
 
 
+def save_info(path: str | Path, info: WeightsInfo, out: str | Path) -> None:
+    """Writes the tensors of a weights file, as they are, with other metadata; `out` may be `path`.
+
+    Raises:
+        ExeuntError: as `read_info`.
+    """
+    _, tensors = _read(Path(path), tensors=True)
+    with replacing(out) as temporary:
+        save_file(tensors, temporary, metadata={"exeunt": info.to_json()})
+
+
 def read_info(path: str | Path) -> WeightsInfo:
     """The metadata of a weights file; no tensor is read.
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
+from exeunt.report.canvas import FAINT, INK, SOFT, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +28,7 @@ NUMBER, PERCENT = 0.2, 0.5  # widths beside a bar
 HEADER = 0.72
 LEAST_WIDTH = 5.2
 WIDE_ENOUGH = 7  # columns
-DPI = 144
 
-INK, SOFT, FAINT = "#1d2730", "#5b6670", "#a3acb5"
 TAKEN, BEFORE = "#8fd3c1", "#dfe9ee"
 RIGHT, WRONG = "#1a7f5a", "#c0392b"
 
@@ -75,12 +74,6 @@ def draw_exits(
         ExeuntError: when matplotlib is missing, or there is no shot.
         OSError: when the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ExeuntError(
-            'pictures need matplotlib; install it with pip install "exeunt[demo]"'
-        ) from error
     if not shots:
         raise ExeuntError("there is no image to draw")
     ordered = sorted(shots, key=lambda shot: shot.exit_index)
@@ -96,7 +89,7 @@ def draw_exits(
     bottom = 0.17 * len(notes) + MARGIN
     height = top + HEADER + rows * card_height + bottom
 
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure = new_figure(width, height, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)  # inches from the top left corner

@@ -1,0 +1,105 @@
+"""What may be spent per sample on average, in any unit: MACs, milliseconds, joules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from exeunt.calibrate.geometric import geometric_levels
+from exeunt.calibrate.held_out import refuse_test
+from exeunt.calibrate.sureness import cut, first_exits, sureness
+from exeunt.errors import ExeuntError
+from exeunt.evaluate import ExitTable
+from exeunt.policies import Confidence, PerExit, Threshold
+
+_HALVINGS = 60
+_LOG_RATIO = 46.0  # e^-46 leaves less than one sample for the second exit, e^46 for the first
+
+
+def budgeted_policy(
+    table: ExitTable,
+    budget: float,
+    costs: Sequence[float] | None = None,
+    criterion: type[Threshold] = Confidence,
+    temperature: PerExit = 1.0,
+) -> Threshold:
+    """`geometric_policy` at the ratio that spends the budget, found by bisection.
+
+    On this table the mean cost never exceeds the budget; it stays below where no ratio meets it.
+
+    Args:
+        table: Of classification, of the calibration split.
+        budget: What a sample may cost on average.
+        costs: Of leaving at each exit (E), cumulative, in the unit of the budget; multiply-adds
+            by default.
+        criterion: `Confidence`, `Margin` or `Entropy`.
+        temperature: One for all exits, or one for each, as `fit_temperatures` finds them.
+
+    Raises:
+        ExeuntError: The table is of the test split or of regression, the costs do not fit it, or
+            the budget is less than the first exit costs.
+    """
+    refuse_test(table)
+    prices = exit_costs(table, costs)
+    sure = sureness(table, criterion, temperature)
+    return cut(criterion, levels_within(sure, prices, budget), temperature)
+
+
+def levels_within(sure: Tensor, costs: Tensor, budget: float) -> list[float]:
+    """The levels of sureness (E-1 N) whose geometric shares spend the budget at costs (E).
+
+    Raises:
+        ExeuntError: The budget is less than the first exit costs.
+    """
+    refuse_impossible(budget, costs[0].item())
+    low, high = -_LOG_RATIO, _LOG_RATIO
+    best = geometric_levels(sure, math.exp(low))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        levels = geometric_levels(sure, math.exp(middle))
+        if mean_cost(first_exits(sure, levels), costs) <= ceiling(budget):
+            low, best = middle, levels
+        else:
+            high = middle
+    return best
+
+
+def exit_costs(table: ExitTable, costs: Sequence[float] | None) -> Tensor:
+    """The costs of leaving at each exit (E), float64; multiply-adds unless others are given.
+
+    Raises:
+        ExeuntError: They are not one for each exit, cumulative.
+    """
+    found = [float(cost) for cost in (table.exit_macs if costs is None else costs)]
+    if len(found) != table.num_exits:
+        raise ExeuntError(f"costs need one number per exit ({table.num_exits}), got {found}")
+    if sorted(found) != found or not (found[0] >= 0 and 0 < found[-1] < math.inf):
+        raise ExeuntError(f"costs must be cumulative and end above 0, got {found}")
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def mean_cost(exit_index: Tensor, costs: Tensor) -> float:
+    """The mean cost of samples that took these exits (N), at costs (E)."""
+    counts = exit_index.bincount(minlength=len(costs))
+    return (counts * costs).sum().item() / len(exit_index)
+
+
+def ceiling(budget: float) -> float:
+    """What a mean cost is compared with: the last few bits are rounding, not spending."""
+    return budget * (1 + 1e-12)
+
+
+def refuse_impossible(budget: float, least: float) -> None:
+    """Refuses budgets that nothing keeps to.
+
+    Raises:
+        ExeuntError: Naming the least that would do.
+    """
+    if not least <= ceiling(budget) < math.inf:
+        raise ExeuntError(
+            f"a budget of {budget:,.10g} per image cannot be kept: the least that is possible is "
+            f"{least:,.10g}, when all leave as early as they can"
+        )

@@ -1,0 +1,76 @@
+"""Thresholds for exit shares that fall or rise geometrically: budgeted batch prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from exeunt.calibrate.held_out import refuse_test
+from exeunt.calibrate.sureness import cut, sureness
+from exeunt.errors import ExeuntError
+from exeunt.evaluate import ExitTable
+from exeunt.policies import Confidence, PerExit, Threshold
+
+RATIOS = tuple(step / 20 for step in range(1, 40))
+"""The usual sweep, 0.05 to 1.95: from nearly all at the first exit to nearly all at the last."""
+
+
+def geometric_policy(
+    table: ExitTable,
+    ratio: float,
+    criterion: type[Threshold] = Confidence,
+    temperature: PerExit = 1.0,
+) -> Threshold:
+    """The thresholds at which exit k of E takes a share of the samples proportional to `ratio` ^ k.
+
+    Budgeted batch prediction of MSDNet (Huang et al., ICLR 2018) and RANet (Yang et al., CVPR
+    2020). From the first exit to the last but one, the surest floor(N * share) of the samples that
+    are still in leave, and the least sure of them sets the threshold; those that are as sure leave
+    with them. An exit is `never` taken whose share is less than one sample, or more than are left.
+
+    Args:
+        table: N samples of classification, of the calibration split.
+        ratio: Of the shares of neighbouring exits, above 0; above 1, later exits take more.
+        criterion: `Confidence`, `Margin` or `Entropy`.
+        temperature: One for all exits, or one for each, as `fit_temperatures` finds them.
+
+    Raises:
+        ExeuntError: The table is of the test split or of regression, or the ratio is senseless.
+    """
+    refuse_test(table)
+    if not 0 < ratio < math.inf:
+        raise ExeuntError(f"ratio must be a finite number > 0, got {ratio}")
+    return cut(
+        criterion, geometric_levels(sureness(table, criterion, temperature), ratio), temperature
+    )
+
+
+def geometric_policies(
+    table: ExitTable,
+    ratios: Iterable[float] = RATIOS,
+    criterion: type[Threshold] = Confidence,
+    temperature: PerExit = 1.0,
+) -> list[Threshold]:
+    """`geometric_policy` for several ratios, in the order given: the points of a curve."""
+    return [geometric_policy(table, ratio, criterion, temperature) for ratio in ratios]
+
+
+def geometric_levels(sure: Tensor, ratio: float) -> list[float]:
+    """The least of a sureness (E-1 N) that leaves, exit by exit; infinity where nobody does."""
+    samples = sure.shape[1]
+    weights = [ratio**k for k in range(len(sure) + 1)]
+    total = math.fsum(weights)
+    waiting = torch.ones(samples, dtype=torch.bool)
+    levels = []
+    for row, weight in zip(sure, weights, strict=False):
+        left = row[waiting]
+        count = math.floor(samples * weight / total)
+        level = math.inf
+        if 0 < count <= len(left):
+            level = left.kthvalue(len(left) - count + 1).values.item()
+        waiting &= row < level
+        levels.append(level)
+    return levels

@@ -1,0 +1,84 @@
+"""What `exeunt eval` is asked of a table, and how that is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exeunt.calibrate import Curve, budgeted_curves
+from exeunt.cli.options import Protocol
+from exeunt.cli.plots import plot_costs, plot_diagnosis
+from exeunt.cli.sections.budgeted import budgeted_section
+from exeunt.cli.sections.diagnosis import diagnosis_sections
+from exeunt.cli.sections.exits import exits_section
+from exeunt.cli.sections.policies import policies_section
+from exeunt.cli.sections.section import Section
+from exeunt.errors import ExeuntError
+from exeunt.evaluate import ExitTable, Outcome, default_policies, replay, sweep
+from exeunt.policies import Full, Policy, parse_policy
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be measured.
+
+    Attributes:
+        protocol: how the exits are used.
+        policies: those to try instead of the usual ones.
+        diagnose: whether to tell what goes wrong too.
+        plot: folder for figures, or None for none.
+
+    Raises:
+        ExeuntError: when policies are given that nothing would be done with.
+    """
+
+    protocol: Protocol
+    policies: list[Policy]
+    diagnose: bool
+    plot: Path | None
+
+    def __post_init__(self) -> None:
+        if self.policies and self.protocol is Protocol.ANYTIME and not self.diagnose:
+            raise ExeuntError(
+                "--policy does not go with --protocol anytime, which asks none; leave out one of "
+                "them, or add --diagnose"
+            )
+
+
+def answer(
+    question: Question, run: dict[str, Any], table: ExitTable, held_out: ExitTable | None
+) -> list[Section]:
+    """Measures a table, and draws it if that is asked.
+
+    Args:
+        question: what is asked.
+        run: with `model`, for titles, and `stored_policy`, a spec or None.
+        table: of the split that is measured.
+        held_out: of the calibration split, which the budgeted protocol needs.
+
+    Raises:
+        ExeuntError: when the two tables do not go together, or matplotlib is missing for figures.
+        OSError: when a figure cannot be written.
+    """
+    stored = [parse_policy(run["stored_policy"])] if run["stored_policy"] else []
+    outcomes: list[Outcome] = []
+    curves: list[Curve] = []
+    sections = [exits_section(table)]
+    if question.protocol is not Protocol.ANYTIME:
+        policies = [*(question.policies or default_policies(table)), *stored]
+        outcomes = sweep(table, {policy.spec: policy for policy in policies}.values())
+        sections.append(policies_section(table, outcomes, run["stored_policy"]))
+    if held_out is not None:
+        curves = budgeted_curves(held_out, table)
+        sections.append(budgeted_section(table, curves))
+    looked_at = replay(table, [*question.policies, *stored, Full()][0])
+    names = table.class_names or tuple(map(str, range(table.logits.shape[2])))
+    if question.diagnose:
+        sections += diagnosis_sections(table, looked_at, names)
+    if question.plot is not None:
+        title = f"{Path(run['model']).name}, {table.split}: {len(table)} images"
+        plot_costs(question.plot, table, title, outcomes=outcomes, curves=curves)
+        if question.diagnose and table.task == "classification":
+            plot_diagnosis(question.plot, table, looked_at, names, title)
+    return sections

@@ -1,0 +1,77 @@
+"""`exeunt record`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exeunt.cli.options import BatchSize, Device, Limit, Split, Threads, Trained, Workers
+
+
+def record(
+    model: Trained,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="Labelled images, laid out as for `exeunt train`."),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write, such as runs/test.exits.")],
+    split: Annotated[
+        Split, typer.Option(help="Split of DATA, cut as in training; all is every image.")
+    ] = Split.TEST,
+    float16: Annotated[
+        bool, typer.Option("--float16", help="Round logits to float16: half the file.")
+    ] = False,
+    limit: Limit = None,
+    batch_size: BatchSize = 64,
+    workers: Workers = 0,
+    device: Device = "cpu",
+    threads: Threads = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the recording in --out, if it has begun.")
+    ] = False,
+) -> None:
+    """Record what every exit says of labelled images.
+
+    The file holds the logits of all exits, the labels and the costs. Policies are evaluated and
+    chosen on it without the images or the network: `exeunt eval FILE`.
+    """
+    import torch
+
+    from exeunt.cli.recording import open_labelled, pick, record_split
+    from exeunt.cli.render import figure, millions, percent, show_facts, show_table
+    from exeunt.cli.trained import TrainedModel
+    from exeunt.evaluate import exit_rows
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    trained = TrainedModel.load(model, device)
+    samples = pick(trained, open_labelled(trained, data), split, limit)
+    table = record_split(
+        trained,
+        samples,
+        split,
+        batch_size=batch_size,
+        workers=workers,
+        dtype=torch.float16 if float16 else torch.float32,
+        out=out,
+        resume=resume,
+    )
+    classes = f", {table.logits.shape[2]} classes" if table.task == "classification" else ""
+    dtype = "float16" if float16 else "float32"
+    show_facts(
+        [
+            ("recorded", f"{data}, {split.value}: {len(table)} images"),
+            ("exits", f"{table.num_exits}{classes}, {dtype}"),
+            ("file", f"{out}, {out.stat().st_size / 1e6:.2f} MB"),
+        ]
+    )
+    score = "accuracy" if table.task == "classification" else "mae"
+    show = percent if score == "accuracy" else figure
+    rows = [
+        [str(row.index + 1), show(getattr(row, score)), millions(row.macs)]
+        for row in exit_rows(table)
+    ]
+    typer.echo()
+    show_table(["exit", score, "MACs"], rows, "rrr")

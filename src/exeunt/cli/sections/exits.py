@@ -1,0 +1,38 @@
+"""Anytime prediction: what every exit is worth on its own."""
+
+from __future__ import annotations
+
+from exeunt.cli.render import millions, percent
+from exeunt.cli.sections.scores import score_cells, score_columns, scores_with_interval
+from exeunt.cli.sections.section import Section
+from exeunt.evaluate import ExitTable, exit_rows
+
+
+def exits_section(table: ExitTable) -> Section:
+    """One row per exit, counted from 1."""
+    rows = [
+        {
+            "kind": "exit",
+            "exit": row.index + 1,
+            **scores_with_interval(table, row, row.index),
+            "macs": row.macs,
+            "share_of_full": row.macs / table.exit_macs[-1],
+        }
+        for row in exit_rows(table)
+    ]
+    columns = ["exit", *score_columns(rows[0]), "MACs", "of full"]
+    return Section(
+        "exits, each as if all images took it",
+        rows,
+        columns,
+        [
+            [
+                str(row["exit"]),
+                *score_cells(row),
+                millions(row["macs"]),
+                percent(row["share_of_full"]),
+            ]
+            for row in rows
+        ],
+        "r" * len(columns),
+    )
