@@ -13,6 +13,7 @@ from exeunt.graph.fold import fold
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.lower import lower
 from exeunt.graph.operators import Shape
+from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet, Stage
 
 IMAGE = "image"
@@ -30,9 +31,7 @@ def build_graph(net: MultiExitNet, image_size: int | tuple[int, int]) -> Graph:
         ExeuntError: when a stage cannot be exported, or has an operator without a plain form.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
+    with evaluating(net):
         weight = next(net.parameters())
         state = net.begin(weight.new_zeros(1, net.in_chans, height, width))
         names = [IMAGE]
@@ -50,9 +49,6 @@ def build_graph(net: MultiExitNet, image_size: int | tuple[int, int]) -> Graph:
             stages.append(StageGraph(tuple(nodes), called.get(logits, logits), tuple(names)))
             _, state = net.step(k, state)
         return Graph(IMAGE, tuple(stages), shapes)
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def _called(nodes: Sequence[Node]) -> dict[str, str]:

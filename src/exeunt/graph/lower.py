@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,7 +100,7 @@ def lower(captured: Captured, taken: list[str], path: str) -> tuple[Lowered, lis
         if node.op == "placeholder":
             if captured.constant(node.name) is None:
                 lowered.names[node.name] = next(arriving)
-        elif node.op == "call_function":
+        elif node.op == "call_function" and node.users:
             _lower_call(node, captured, lowered, path)
         elif node.op == "output":
             returned = [lowered.names[out.name] for out in node.args[0]]
@@ -120,16 +121,16 @@ def _lower_call(node: fx.Node, captured: Captured, lowered: Lowered, path: str) 
     module = _module(node, path)
     if made is None:
         shapes = ", ".join("x".join(map(str, _shape(i))) for i in inputs)
-        known = sorted({str(target).removesuffix(".default") for target in (*OPERATORS, *SAME)})
+        known = sorted({str(target).removesuffix(".default") for target in OPERATORS})
         raise ExeuntError(
             f"{module}: no plain operator for {node.target} of {shapes or 'nothing'} with "
             f"{_settings(node)}; there are {', '.join(known)}"
         )
-    operator, weights = made
+    done, weights = made
     name = f"{path}.{node.name}"
     block, kind = _block(node, captured, path)
     read = tuple(lowered.names[i.name] for i in inputs)
-    lowered.nodes.append(Node(operator, read, name, module, block, kind, weights))
+    lowered.nodes.append(Node(done, read, name, module, block, kind, weights))
     lowered.shapes[name] = _shape(node)
     lowered.names[node.name] = name
 
@@ -143,7 +144,10 @@ def _tensors(values: Any) -> Iterator[fx.Node]:
 
 
 def _shape(node: fx.Node) -> Shape:
-    return tuple(int(n) for n in node.meta["val"].shape[1:])
+    """Without the batch; of what gives several tensors, the first."""
+    value = node.meta["val"]
+    first = value[0] if isinstance(value, (tuple, list)) else value
+    return tuple(int(n) for n in first.shape[1:])
 
 
 def _settings(node: fx.Node) -> str:
@@ -174,14 +178,14 @@ def _conv(call: Call) -> Made:
     if isinstance(padding, str):
         same = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
         padding = same if padding == "same" else 0
-    operator = Conv(
+    conv = Conv(
         kernel,
         _pair(call.argument(3, "stride", 1)),
         _pair(padding),
         dilation,
         call.argument(6, "groups", 1),
     )
-    return operator, {"weight": weight} | ({} if bias is None else {"bias": bias})
+    return conv, {"weight": weight} | ({} if bias is None else {"bias": bias})
 
 
 def _linear(call: Call) -> Made:
@@ -312,6 +316,7 @@ def _keeps_shape(call: Call) -> bool:
 
 
 SAME: dict[Any, Callable[[Call], bool]] = {
+    operator.getitem: lambda call: bool(call.node.args[1] == 0),
     aten.dropout.default: lambda call: not call.argument(2, "train", False),
     aten.contiguous.default: _always,
     aten.clone.default: _always,

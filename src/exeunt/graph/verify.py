@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 
 from exeunt.errors import ExeuntError
@@ -68,9 +70,11 @@ def verify_plan(graph: Graph, plan: Plan, element_bytes: int) -> int:
     return reached
 
 
-def _refuse_overlap(output, placed, contents, place) -> None:  # type: ignore[no-untyped-def]
+def _refuse_overlap(
+    output: str, read: Sequence[str], contents: Mapping[str, str], place: Callable[[str], slice]
+) -> None:
     mine = place(output)
-    for name in placed:
+    for name in read:
         theirs = place(contents[name])
         if mine.start < theirs.stop and theirs.start < mine.stop:
             raise ExeuntError(f"{output} would be written over {name}, which it reads")
