@@ -14,7 +14,7 @@ LAYERS = (
     ("ops",),
     ("net",),
     ("chain", "contract", "collaboration"),
-    ("models", "policies", "data", "backbone"),
+    ("models", "policies", "data", "backbone", "graph"),
     ("inference",),
     ("evaluate",),
     ("calibrate",),
