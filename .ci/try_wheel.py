@@ -1,4 +1,5 @@
-"""Installs the one wheel of a folder into a fresh environment elsewhere and runs the demo there."""
+"""Installs the one wheel of a folder into a fresh environment elsewhere, runs the demo there, and
+looks for the report's page."""
 
 from __future__ import annotations
 
@@ -9,6 +10,13 @@ import venv
 from pathlib import Path
 
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints.txt"
+
+READ_THE_PAGE = """
+from importlib import resources
+from exeunt.report.document import SCRIPTS
+for name in ("page.html", "page.css", *SCRIPTS):
+    assert (resources.files("exeunt.report") / "page" / name).read_bytes(), name
+"""
 
 
 def main(folder: str) -> None:
@@ -22,6 +30,7 @@ def main(folder: str) -> None:
 
         pip = ("install", "--quiet", "--disable-pip-version-check")
         run("pip", *pip, "--constraint", str(CONSTRAINTS), f"{wheel}[demo]")
+        run("python", "-c", READ_THE_PAGE)
         run("exeunt", "demo", "--out", "demo.png")
         if Path(elsewhere, "demo.png").stat().st_size < 10_000:
             sys.exit("the demo of the installed wheel wrote no picture worth the name")

@@ -145,3 +145,12 @@ def test_a_net_with_features() -> None:
 def test_what_cannot_be(backbone: nn.Module, at: list[int | str], message: str) -> None:
     with pytest.raises(ExeuntError, match=message):
         attach_exits(backbone, at, 4)
+
+
+def test_a_backbone_that_cannot_be_is_left_in_its_modes() -> None:
+    backbone = ResNetLike().train()
+    backbone.layer1.eval()  # frozen, say
+    modes = [module.training for module in backbone.modules()]
+    with pytest.raises(ExeuntError):
+        attach_exits(backbone, ["layer9"], 4)
+    assert [module.training for module in backbone.modules()] == modes

@@ -10,11 +10,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors",),
-    ("files", "device"),
+    ("files", "device", "mode"),
     ("ops",),
     ("net",),
     ("chain", "contract", "collaboration"),
-    ("models", "policies", "data", "backbone"),
+    ("models", "policies", "data", "backbone", "graph"),
     ("inference",),
     ("evaluate",),
     ("calibrate",),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from exeunt.chain import Block, chain
 from exeunt.errors import ExeuntError
+from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet
 from exeunt.ops.exits import exit_kinds, make_exit
 
@@ -47,16 +48,13 @@ def attach_exits(
             behind the point where children stop running one after the other, a backbone in which
             none do, or a block that does not put out one (N, C, H, W) map.
     """
-    training = backbone.training
-    backbone.eval()
     reference = next(backbone.parameters(), torch.empty(0))
     images = reference.new_zeros(1, *image_shape)
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(backbone):
         found = _Run.of(backbone, images)
         paths = [_path(found, tap) for tap in at]
         links = list(_links(found.children, paths))
         blocks = list(_blocks(links, images))
-    backbone.train(training)
     exits_after = {len(blocks) - 1}
     for path in paths:
         inside = (i for i, (name, _) in enumerate(links) if f"{name}.".startswith(f"{path}."))
@@ -65,7 +63,7 @@ def attach_exits(
     stages = chain(
         blocks, exits_after, lambda k, channels: make_exit(kinds[k], channels, num_classes)
     )
-    return MultiExitNet(stages, num_classes, image_shape[0]).train(training)
+    return MultiExitNet(stages, num_classes, image_shape[0]).train(backbone.training)
 
 
 @dataclass(frozen=True)

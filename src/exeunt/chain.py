@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from exeunt.errors import ExeuntError
+from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.conv import init_conv_net
 from exeunt.ops.exits import exit_kinds, make_exit
@@ -138,11 +139,8 @@ def taps_by_share(
     x = next(blocks[0].module.parameters()).new_zeros(1, *image_shape)
     costs = []
     for block in blocks:
-        training = block.module.training
-        block.module.eval()
-        with torch.no_grad(), counting_macs(block.module) as count:
+        with torch.no_grad(), evaluating(block.module), counting_macs(block.module) as count:
             x = block.module(x)
-        block.module.train(training)
         costs.append(count.total)
     reached = list(accumulate(costs))
     return [

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
+from exeunt.mode import evaluating
 from exeunt.ops.macs import counting_macs
 
 State = tuple[Tensor, ...]
@@ -133,14 +134,12 @@ class MultiExitNet(nn.Module):
         """
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         weight = next(self.parameters())
-        training = self.training
-        self.eval()
         state: State = self.begin(weight.new_zeros(1, self.in_chans, height, width))
         infos: list[ExitInfo] = []
         macs = 0
         for k, stage in enumerate(self.stages):
             assert isinstance(stage, Stage)
-            with counting_macs(stage) as count:
+            with evaluating(stage), counting_macs(stage) as count:
                 _, state = self.step(k, state)
             if count.uncounted:
                 names = ", ".join(f"stages.{k}.{name}" for name in count.uncounted)
@@ -151,7 +150,6 @@ class MultiExitNet(nn.Module):
             feature = stage.feature(*state)
             reduction = -(-height // feature.shape[2])
             infos.append(ExitInfo(k, f"stages.{k}.exit", feature.shape[1], reduction, macs))
-        self.train(training)
         return infos
 
     def reset_exits(self, num_classes: int) -> None:

@@ -85,14 +85,15 @@ def test_the_last_policy_before_the_first_failure_is_taken(make_table: Make) -> 
 def test_the_promise_is_kept(criterion, noisy_table: Make) -> None:
     """Calibration sets drawn from a population whose losses are known exactly."""
     population = noisy_table(seed=11, samples=20_000, exits=4)
-    max_loss, probability, trials = 0.05, 0.8, 200
+    probability, trials = 0.8, 200
     family = [Confidence(step / 25) for step in range(25, 0, -1)]
     if criterion is Consistency:
         family = [Consistency(3), Consistency(2), Consistency(1)]
     truth = {policy: lost(population, policy).double().mean().item() for policy in family}
     savings = {policy: replay(population, policy).saving for policy in family}
     truth[Full()] = savings[Full()] = 0.0
-    assert max(truth.values()) > max_loss, "some promise could be broken"
+    # The hardest case: one of the policies loses hardly more than is allowed.
+    max_loss = 0.999 * min(loss for loss in truth.values() if loss > 0.04)
     generator = torch.Generator().manual_seed(0)
     broken, saved = 0, 0.0
     for _ in range(trials):

@@ -109,4 +109,7 @@ def test_every_command_is_there() -> None:
     from exeunt.cli import app
 
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    assert commands == {"list", "info", "train", "eval", "calibrate", "predict", "demo", "vww"}
+    assert commands == {
+        *("list", "info", "train", "eval", "record", "calibrate", "report", "predict"),
+        *("demo", "vww"),
+    }

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from exeunt.contract import check_model
+from exeunt.graph import buffers_of, build_graph, interpret, make_plan, verify_plan
 from exeunt.models import WeightsInfo, create_model, list_models, load_weights, save_weights
 from exeunt.models.registry import _BUILDERS
 from exeunt.net import MultiExitNet
@@ -102,6 +103,25 @@ def test_a_training_step_lowers_the_loss(name: str) -> None:
     before.backward()
     optimizer.step()
     assert loss() < before
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(32, 32), (33, 46)], ids=str)
+@pytest.mark.parametrize("name", distinct())
+def test_the_graph_computes_and_costs_the_same(name: str, size: tuple[int, int]) -> None:
+    net = small(name).eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):  # folding must show
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2.0)
+            module.weight.uniform_(0.5, 1.5)
+            module.bias.normal_(0, 0.3)
+    graph = build_graph(net, size)
+    x = images(2, *size)
+    assert_same(interpret(graph, x), net(x), 1e-4)
+    assert graph.exit_macs == tuple(info.macs for info in net.exit_info(size))
+    plan = make_plan(buffers_of(graph, 1))
+    assert verify_plan(graph, plan, 1) == plan.arena_bytes
 
 
 @torch.no_grad()

@@ -107,13 +107,11 @@ def guaranteed_policy(
 
 def lost(table: ExitTable, policy: Policy, tolerance: float | None = None) -> Tensor:
     """Which samples are lost by leaving early (N), as `guaranteed_policy` has it."""
-    taken, full = replay(table, policy).logits, table.logits[-1]
+    taken, full = replay(table, policy).predictions, table.predictions(table.num_exits - 1)
     if table.task == "classification":
-        wrong = taken.argmax(dim=1) != table.targets
-        return wrong & (full.argmax(dim=1) == table.targets)
+        return (taken != table.targets) & (full == table.targets)
     assert tolerance is not None
-    errors = ((logits[:, 0].double() - table.targets).abs() for logits in (taken, full))
-    early, late = errors
+    early, late = ((values.double() - table.targets).abs() for values in (taken, full))
     return early > late + tolerance
 
 

@@ -21,6 +21,7 @@ from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
 from exeunt.cli.record import record
 from exeunt.cli.render import say_error
+from exeunt.cli.report import report
 from exeunt.cli.train import train
 from exeunt.cli.vww import vww
 from exeunt.errors import ExeuntError
@@ -89,6 +90,7 @@ app.command("eval")(evaluate)
 app.command("calibrate")(calibrate)
 app.command("predict")(predict)
 app.command("demo")(demo)
+app.command("report")(report)
 app.command("vww")(vww)
 
 

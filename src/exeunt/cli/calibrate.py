@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exeunt.cli.options import BatchSize, Json, Split, Trained
+from exeunt.cli.options import BatchSize, Device, Json, Split, Threads, Trained, Workers
 from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
 
@@ -84,11 +84,9 @@ def calibrate(
     ] = None,
     split: Annotated[Split, typer.Option(hidden=True)] = Split.CALIBRATION,
     batch_size: BatchSize = 64,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
-    threads: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="Of the CPU; all by default.")
-    ] = None,
+    workers: Workers = 0,
+    device: Device = "cpu",
+    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Choose when to leave, and store it with the weights.
@@ -147,7 +145,7 @@ def with_policy(info: WeightsInfo, policy: Policy, table: ExitTable) -> WeightsI
 
     Figures that another policy reached on other splits are dropped; those of the exits stay.
     """
-    from exeunt.train.figures import figures_of
+    from exeunt.evaluate import figures_of
 
     metrics = {name: dict(figures) for name, figures in info.metrics.items()}
     for figures in metrics.values():

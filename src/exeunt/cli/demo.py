@@ -188,7 +188,7 @@ def _own_split(trained: TrainedModel) -> str:
     info = trained.info
     measured: dict[str, Any] = info.metrics.get("test", {}).get("policy", {})
     if not measured:
-        return "The weights carry no figures of a test split."
+        return "The weights carry no figures of their policy on a test split."
     if "accuracy" in measured:
         score = f"{percent(measured['accuracy'])} accuracy"
     else:

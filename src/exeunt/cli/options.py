@@ -47,7 +47,7 @@ OnePolicy = Annotated[
         "--policy",
         metavar="SPEC",
         show_default=False,
-        help="When to leave: full, confidence:T, entropy:T, consistency:K or "
-        "consistency:K,eta=X. By default the one stored with the weights.",
+        help="When to leave: full, confidence:T, margin:T, entropy:T, consistency:K or "
+        "consistency:K,eta=X, or several with + between. By default that of the weights.",
     ),
 ]

@@ -4,6 +4,7 @@ from exeunt.evaluate.agreement import agreement
 from exeunt.evaluate.compare import compare_criteria
 from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
+from exeunt.evaluate.figures import figures_of
 from exeunt.evaluate.hardness import RatedSample, easiest, hardest
 from exeunt.evaluate.interval import bootstrap, difference_interval, score_interval, wilson
 from exeunt.evaluate.oracle import Oracle, oracle
@@ -35,6 +36,7 @@ __all__ = [
     "difference_interval",
     "easiest",
     "exit_rows",
+    "figures_of",
     "hardest",
     "load_table",
     "oracle",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from exeunt.data import Batch, Sample, Transform, UnreadableTally, eval_loader, fingerprint
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.table import DTYPES, ExitTable, Task, check_exit_macs
+from exeunt.mode import evaluating
 
 if TYPE_CHECKING:
     from exeunt.net import MultiExitNet
@@ -178,7 +178,7 @@ def run_exits(
     if dtype not in DTYPES.values():
         raise ExeuntError(f"logits are recorded as {' or '.join(DTYPES)}, not as {dtype}")
     device = next(model.parameters(), torch.empty(0)).device
-    with torch.inference_mode(), _evaluating(model):
+    with torch.inference_mode(), evaluating(model):
         for batch in loader:
             if len(batch.images) == 0:
                 continue
@@ -190,15 +190,3 @@ def run_exits(
                     f"is {torch.finfo(dtype).max:g}; record float32"
                 )
             keep(batch, rounded.cpu())
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every submodule is back in the mode it had."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

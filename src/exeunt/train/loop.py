@@ -12,12 +12,13 @@ from torch.optim import SGD
 
 from exeunt.calibrate import choose_policy
 from exeunt.data import UnreadableTally, dead_workers_named, open_source, train_loader
+from exeunt.evaluate import figures_of
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.config import TrainConfig
 from exeunt.train.ema import Ema
 from exeunt.train.epoch import train_epoch
-from exeunt.train.figures import calibration_columns, figures_of, last_is_best
+from exeunt.train.figures import calibration_columns, last_is_best
 from exeunt.train.plan import Plan
 from exeunt.train.regimes import REGIMES
 from exeunt.train.run import Run

@@ -1,0 +1,25 @@
+"""One graph that answers every question of cost, and that the generators read."""
+
+from exeunt.graph.buffers import Buffer, buffers_of, live_bytes
+from exeunt.graph.build import build_graph
+from exeunt.graph.graph import Graph, Node, StageGraph
+from exeunt.graph.interpret import interpret
+from exeunt.graph.operators import Operator, Whole
+from exeunt.graph.plan import Plan, make_plan
+from exeunt.graph.verify import verify_plan
+
+__all__ = [
+    "Buffer",
+    "Graph",
+    "Node",
+    "Operator",
+    "Plan",
+    "StageGraph",
+    "Whole",
+    "buffers_of",
+    "build_graph",
+    "interpret",
+    "live_bytes",
+    "make_plan",
+    "verify_plan",
+]

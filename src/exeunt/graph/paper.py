@@ -1,0 +1,68 @@
+"""Peak memory as the ReX and RNNPool papers count it, which no device has ever seen.
+
+float32, one image, block by block, whatever lies inside a block; weights and the image are left
+out, and so is the map that feeds ReX (Saha et al., NeurIPS 2020, appendix E.2). The rule by kind:
+
+* an inverted residual: its input and its output, the expanded map being made channel by channel;
+* a residual block: the larger of input and output, the sum being made in place;
+* anything else: its largest output. A dense block's is its last layer's, which holds all before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import Whole
+from exeunt.ops.conv import InvertedResidual
+from exeunt.ops.residual import BasicBlock, PreactBlock
+from exeunt.ops.rex import ReX2d
+
+ELEMENT_BYTES = 4
+
+INPUT_AND_OUTPUT = (InvertedResidual.__name__,)
+INPUT_OR_OUTPUT = (BasicBlock.__name__, PreactBlock.__name__)
+
+
+@dataclass(frozen=True)
+class BlockPeak:
+    """What the rule makes of one block.
+
+    Attributes:
+        block: its path.
+        size_bytes: by the rule.
+    """
+
+    block: str
+    size_bytes: int
+
+
+def paper_peak(graph: Graph) -> BlockPeak:
+    """The block that needs most by the papers' rule; the first of several that are equal."""
+    return max(block_peaks(graph), key=lambda peak: peak.size_bytes)
+
+
+def block_peaks(graph: Graph) -> Iterator[BlockPeak]:
+    """What the papers' rule makes of every block of the trunks, in order."""
+    feeds_rex = {
+        node.inputs[0]
+        for node in graph.nodes
+        if isinstance(node.operator, Whole) and isinstance(node.operator.module, ReX2d)
+    }
+    trunks = (node for node in graph.nodes if ".exit" not in node.block)
+    for block, group in groupby(trunks, key=lambda node: node.block):
+        nodes = list(group)
+        size = _elements(graph, nodes, feeds_rex) * ELEMENT_BYTES
+        yield BlockPeak(block, size)
+
+
+def _elements(graph: Graph, nodes: list[Node], uncounted: set[str]) -> int:
+    first, last, kind = nodes[0].inputs[0], nodes[-1].output, nodes[0].block_kind
+    if kind in INPUT_AND_OUTPUT:
+        return graph.elements(first) + graph.elements(last)
+    if kind in INPUT_OR_OUTPUT:
+        return max(graph.elements(first), graph.elements(last))
+    outputs = {node.output for node in nodes} - uncounted
+    return max((graph.elements(name) for name in outputs), default=0)

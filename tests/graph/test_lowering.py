@@ -1,0 +1,182 @@
+"""What becomes of modules that the zoo has not, and what is said of those that have no form."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exeunt.backbone import attach_exits
+from exeunt.errors import ExeuntError
+from exeunt.graph import Graph, build_graph, interpret
+from exeunt.models import create_model
+from exeunt.net import MultiExitNet
+
+
+def lowered(*blocks: nn.Module, channels: int = 3, size: int = 12) -> tuple[MultiExitNet, Graph]:
+    torch.manual_seed(0)
+    net = attach_exits(nn.Sequential(*blocks), [-1], 4, image_shape=(channels, size, size)).eval()
+    return net, build_graph(net, size)
+
+
+def kinds(graph: Graph) -> list[str]:
+    return [node.operator.kind for node in graph.nodes]
+
+
+def assert_the_same(net: MultiExitNet, graph: Graph) -> None:
+    x = torch.randn(2, *graph.shapes[graph.image])
+    with torch.no_grad():
+        for mine, theirs in zip(interpret(graph, x), net(x), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def shaken(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    """A batch norm whose statistics show."""
+    torch.manual_seed(1)
+    for part in (norm.running_mean, norm.weight.data, norm.bias.data):
+        part.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    return norm
+
+
+def test_a_norm_goes_into_the_convolution_before_it_and_the_activation_too() -> None:
+    net, graph = lowered(nn.Conv2d(3, 4, 3), shaken(nn.BatchNorm2d(4)), nn.ReLU6())
+    assert kinds(graph) == ["Conv", "GlobalAverage", "Linear"]
+    conv = next(graph.nodes)
+    assert conv.operator.settings["act"] == "relu6"
+    assert set(conv.constants) == {"weight", "bias"}
+    assert_the_same(net, graph)
+
+
+def test_a_norm_after_anything_else_stays() -> None:
+    net, graph = lowered(nn.MaxPool2d(2), shaken(nn.BatchNorm2d(3)), nn.ReLU(), nn.Conv2d(3, 5, 1))
+    assert kinds(graph) == ["Pool", "Affine", "Conv", "GlobalAverage", "Linear"]
+    assert_the_same(net, graph)
+
+
+class Forked(nn.Module):
+    """A convolution that is read twice, before its norm and after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.norm = shaken(nn.BatchNorm2d(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return x + self.norm(x)
+
+
+def test_what_is_read_twice_is_not_folded() -> None:
+    net, graph = lowered(Forked())
+    assert kinds(graph) == ["Conv", "Affine", "Add", "GlobalAverage", "Linear"]
+    assert_the_same(net, graph)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        nn.Conv2d(3, 6, (3, 5), (2, 1), (1, 2), dilation=(1, 2), groups=3),
+        nn.Conv2d(3, 4, 3, padding="same", dilation=2),
+        nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+        nn.AdaptiveAvgPool2d((3, 2)),
+        nn.AdaptiveMaxPool2d(5),
+        nn.Upsample((9, 7), mode="bilinear"),
+        nn.Hardswish(),
+        nn.SiLU(),
+        nn.ZeroPad2d((1, 2, 0, 1)),
+        nn.Sequential(nn.Sigmoid(), nn.Tanh(), nn.Dropout(0.3), nn.Identity()),
+    ],
+    ids=lambda block: type(block).__name__,
+)
+def test_operators_one_by_one(block: nn.Module) -> None:
+    channels = block(torch.zeros(1, 3, 12, 12)).shape[1]
+    assert_the_same(*lowered(block, nn.Conv2d(channels, 4, 1)))
+
+
+@pytest.mark.parametrize(
+    "downsample", ["rnnpool", "renet", "mixed", "gated", "gfgp", "lift", "stride", "average"]
+)
+def test_every_way_to_shrink_a_map(downsample: str) -> None:
+    torch.manual_seed(0)
+    net = create_model("mobilenetv2_035", 4, downsample=downsample).eval()
+    graph = build_graph(net, 64)
+    assert_the_same(net, graph)
+    assert graph.exit_macs == tuple(info.macs for info in net.exit_info(64))
+
+
+@pytest.mark.parametrize("head", ["pooled", "mixed", "rex", "conv"])
+def test_every_exit_head(head: str) -> None:
+    torch.manual_seed(0)
+    net = create_model("mobilenetv2_035", 4, exit_head=head).eval()
+    assert_the_same(net, build_graph(net, 64))
+
+
+def test_rex_is_one_node_and_the_blocks_are_named() -> None:
+    graph = build_graph(create_model("rex_mobilenetv2_035", 4), 64)
+    (rex,) = [node for node in graph.nodes if node.operator.kind == "ReX2d"]
+    assert (rex.module, rex.block, rex.block_kind) == (
+        *("stages.0.trunk.rex", "stages.0.trunk.rex", "ReX2d"),
+    )
+    blocks = {node.block_kind for node in graph.nodes}
+    assert blocks == {"ConvNormAct", "ReX2d", "InvertedResidual", "PooledExit"}
+
+
+def test_what_a_stage_hands_on_keeps_its_name() -> None:
+    graph = build_graph(create_model("msdnet_cifar10"), 32)
+    written = {node.output for stage in graph.stages[:1] for node in stage.nodes}
+    assert set(graph.stages[0].state) <= written
+    assert set(graph.stages[1].state) & set(graph.stages[0].state) <= written
+    assert len({node.output for node in graph.nodes}) == len(list(graph.nodes))
+
+
+def test_it_prints_and_goes_into_json() -> None:
+    graph = build_graph(create_model("rex_mobilenetv2_035", 4), 64)
+    lines = str(graph).splitlines()
+    assert lines[:3] == [
+        "image  3x64x64  image",
+        "stage 0",
+        "  stages.0.trunk.stem.conv  16x32x32  Conv(act=relu6, kernel=(3, 3), stride=(2, 2), "
+        "padding=(1, 1))  <- image",
+    ]
+    stored = json.loads(json.dumps(graph.to_json()))
+    assert stored["stages"][0]["nodes"][0]["macs"] == 16 * 27 * 32 * 32
+    assert stored["stages"][0]["nodes"][0]["constants"] == {"weight": [16, 3, 3, 3], "bias": [16]}
+
+
+class Odd(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x).cumsum(2)
+
+
+def test_what_has_no_form_is_named_with_what_there_is() -> None:
+    with pytest.raises(ExeuntError) as error:
+        lowered(nn.Conv2d(3, 4, 1), Odd())
+    said = str(error.value)
+    assert said.startswith("stages.0.trunk.1: no plain operator for aten.gelu.default of 4x12x12")
+    assert "there are aten._whole" not in said
+    assert "aten.conv2d" in said
+
+
+class Curious(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.sum() > 0 else x
+
+
+def test_code_that_depends_on_values_is_refused() -> None:
+    with pytest.raises(ExeuntError, match=r"stages.0: torch.export cannot follow its code \("):
+        lowered(nn.Conv2d(3, 4, 1), Curious())
+
+
+def test_the_net_is_left_as_it_was() -> None:
+    net = create_model("rex_mobilenetv2_035", 4).train()
+    net.stages[0].trunk.stem.eval()
+    modes = [module.training for module in net.modules()]
+    names = [(name, type(module)) for name, module in net.named_modules()]
+    build_graph(net, 64)
+    assert [module.training for module in net.modules()] == modes
+    assert [(name, type(module)) for name, module in net.named_modules()] == names
