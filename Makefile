@@ -18,7 +18,7 @@ lint: .venv/.dev
 	$(BIN)/mypy
 
 unit: .venv/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto
 
 # What users install: the wheel, away from the checkout, where a missing file cannot hide.
 wheel: .venv/.dev

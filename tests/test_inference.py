@@ -44,9 +44,10 @@ class Recital(nn.Module):
 
 def table_of(stream: Tensor) -> ExitTable:
     samples = stream.shape[1]
+    number = torch.float32 if stream.shape[2] == 1 else torch.int64
     return ExitTable(
         logits=stream,
-        targets=torch.zeros(samples, dtype=torch.int64),
+        targets=torch.zeros(samples, dtype=number),
         task="regression" if stream.shape[2] == 1 else "classification",
         exit_macs=tuple(range(1, len(stream) + 1)),
         names=tuple(str(row) for row in range(samples)),

@@ -10,9 +10,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from exeunt.calibrate import budgeted_policy, optimised_policies, optimised_policy
+from exeunt.calibrate import (
+    budgeted_policy,
+    geometric_policies,
+    optimised_policies,
+    optimised_policy,
+)
 from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable, replay
+from exeunt.evaluate import ExitTable, replay, sweep
 from exeunt.policies import (
     Confidence,
     Consistency,
@@ -88,6 +93,19 @@ def test_never_worse_than_the_geometric_schedule(criterion, seed: int, noisy_tab
         gains.append(best.accuracy - geometric.accuracy)
     assert min(gains) >= 0
     assert max(gains) > 0
+
+
+@pytest.mark.parametrize(("exits", "samples", "seed"), [(5, 9, 7), (6, 12, 8), (8, 30, 8)])
+def test_no_published_ratio_does_better_within_the_budget(
+    exits: int, samples: int, seed: int, noisy_table: Make
+) -> None:
+    """On these tables the search alone ends below one of them."""
+    table = noisy_table(seed, samples=samples, exits=exits)
+    published = sweep(table, geometric_policies(table))
+    budgets = [outcome.mean_macs for outcome in published]
+    for budget, policy in zip(budgets, optimised_policies(table, budgets), strict=True):
+        rivals = [outcome.accuracy for outcome in published if outcome.mean_macs <= budget]
+        assert replay(table, policy).accuracy >= max(rivals)
 
 
 def test_equal_answers_go_to_the_cheaper(make_table: Make) -> None:

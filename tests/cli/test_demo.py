@@ -64,7 +64,7 @@ def test_a_policy_and_the_value_of_a_regression(
     run = exeunt("demo", file, "--model", regression, "--policy", "full", "--out", out)
     assert "exit 6 of 6  0.0 %" in run.out
     assert "1 image, 0.0 % of the MACs saved (full)" in run.out
-    assert "no figures of a test split" in run.out
+    assert "no figures of their policy on a test split" in run.out
     assert out.is_file()
 
 

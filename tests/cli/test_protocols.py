@@ -116,7 +116,9 @@ def test_top5_where_there_are_more_classes(exeunt: Exeunt, tests: Path, tmp_path
     for row, logits in zip(lines(run.out, "exit"), table.logits, strict=True):
         top = logits.topk(5, dim=1).indices == table.targets[:, None]
         assert row["accuracy_top5"] == top.any(dim=1).double().mean().item()
-    assert "top 5" in exeunt("eval", tmp_path / "seven.exits", "--protocol", "anytime").out
+    arguments = ("--protocol", "anytime", "--plot", tmp_path)
+    assert "top 5" in exeunt("eval", tmp_path / "seven.exits", *arguments).out
+    assert "among the five likeliest" in (tmp_path / "costs.svg").read_text()
 
 
 def test_budgeted_policies_are_solved_on_calibration_and_shown_on_test(

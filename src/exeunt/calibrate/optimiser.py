@@ -17,11 +17,12 @@ from exeunt.calibrate.budget import (
     refuse_impossible,
 )
 from exeunt.calibrate.criteria import Criterion
+from exeunt.calibrate.geometric import RATIOS, geometric_levels
 from exeunt.calibrate.grid import ThresholdGrid
 from exeunt.calibrate.held_out import refuse_test
 from exeunt.calibrate.quantiles import quantiles
 from exeunt.calibrate.score import goodness
-from exeunt.calibrate.sureness import cut, sureness
+from exeunt.calibrate.sureness import cut, first_exits, sureness
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, sweep
 from exeunt.policies import (
@@ -51,7 +52,8 @@ def optimised_policy(
     """The policy with the most right answers on this table whose mean cost keeps to a budget.
 
     Thresholds begin at those of `budgeted_policy` and at the most eager ones, and are improved two
-    exits at a time (`ThresholdGrid`): on this table they are never worse than the geometric ones.
+    exits at a time (`ThresholdGrid`); on this table they are never worse than the geometric ones of
+    any published ratio within the budget.
     Of `Consistency` every count is tried, and for regression 64 tolerances, for the least mean
     absolute error. The same table always gives the same policy.
 
@@ -111,6 +113,8 @@ def _solver(
 def _thresholds(
     sure: Tensor, right: Tensor, costs: Tensor, criterion: type[Threshold], temperature: PerExit
 ) -> _Solver:
+    published = [geometric_levels(sure, ratio) for ratio in RATIOS]
+
     def solve(budget: float) -> ReadingPolicy:
         geometric = levels_within(sure, costs, budget)
         grid = ThresholdGrid(sure, right, costs, geometric)
@@ -118,9 +122,14 @@ def _thresholds(
             [levels.index(level) for levels, level in zip(grid.levels, geometric, strict=True)],
             [0] * len(sure),
         ]
-        ends = [grid.climb(start, budget) for start in starts]
-        best = max(ends, key=lambda settings: grid.merit(grid.exits_taken(settings)))
-        return cut(criterion, grid.levels_at(best), temperature)
+        found = [grid.levels_at(grid.climb(start, budget)) for start in starts]
+        found += [
+            levels
+            for levels in published
+            if mean_cost(first_exits(sure, levels), costs) <= ceiling(budget)
+        ]
+        best = max(found, key=lambda levels: grid.merit(first_exits(sure, levels)))
+        return cut(criterion, best, temperature)
 
     return solve
 

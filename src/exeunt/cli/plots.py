@@ -40,7 +40,7 @@ def plot_costs(
 
     Args:
         folder: where to; made if needed.
-        table: whose exits are always drawn.
+        table: whose exits are always drawn; alone, with their top-5 accuracy and the oracle.
         title: one sentence.
         outcomes: of policies, one series for each kind; marks alone beside curves.
         curves: of budgeted batches.
@@ -53,7 +53,7 @@ def plot_costs(
     series += [_curve(curve) for curve in curves]
     series += _kinds(outcomes, joined=not curves)
     if len(series) == 1 and table.task == "classification":
-        series.append(_oracle(table))
+        series += [*_top5(table), _oracle(table)]
     score = "accuracy" if table.task == "classification" else "mae"
     _write(folder, "costs", cost_figure(series, table.exit_macs[-1], title, score=score))
 
@@ -95,6 +95,15 @@ def _exits(table: ExitTable) -> CostSeries:
         assert score is not None
         points.append(CostPoint(row.macs, score, score_interval(table, row.index)))
     return CostSeries("each exit alone (bars: 95 %)", tuple(points))
+
+
+def _top5(table: ExitTable) -> list[CostSeries]:
+    points = [
+        CostPoint(row.macs, row.accuracy_top5)
+        for row in exit_rows(table)
+        if row.accuracy_top5 is not None
+    ]
+    return [CostSeries("right class among the five likeliest", tuple(points))] if points else []
 
 
 def _oracle(table: ExitTable) -> CostSeries:
