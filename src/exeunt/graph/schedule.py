@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.rows import accumulates, row_count, rows_needed
@@ -41,7 +42,28 @@ class Schedule:
     spans: dict[str, tuple[int, int]]
 
 
-def schedule_rows(graph: Graph, whole: Collection[str] = ()) -> Schedule:
+Reads: TypeAlias = dict[str, list[list[tuple[str, range]]]]
+"""For each row of each tensor the rows of others that it is made of."""
+
+
+def reads_of(graph: Graph) -> Reads:
+    """What every row of a graph's tensors is made of."""
+    shapes = graph.shapes
+    return {
+        node.output: [
+            [
+                (name, rows_needed(node.operator, shapes[name], shapes[node.output], row))
+                for name in node.inputs
+            ]
+            for row in range(row_count(shapes[node.output]))
+        ]
+        for node in graph.nodes
+    }
+
+
+def schedule_rows(
+    graph: Graph, whole: Collection[str] = (), reads: Reads | None = None
+) -> Schedule:
     """Makes every row as late as the rows behind it allow: whoever is furthest and can, goes on.
 
     A stage is done before the next begins, since between them it is decided whether to go on.
@@ -49,8 +71,9 @@ def schedule_rows(graph: Graph, whole: Collection[str] = ()) -> Schedule:
     Args:
         graph: of a whole net.
         whole: names of tensors that are completed before anyone reads them.
+        reads: what `reads_of` says of the graph, if it is known.
     """
-    run = _Run(graph, frozenset(whole))
+    run = _Run(graph, frozenset(whole), reads_of(graph) if reads is None else reads)
     for k, stage in enumerate(graph.stages):
         run.stage(stage.nodes, arriving=k == 0)
         handed = stage.state if k < len(graph.stages) - 1 else ()
@@ -63,6 +86,7 @@ def schedule_rows(graph: Graph, whole: Collection[str] = ()) -> Schedule:
 class _Run:
     graph: Graph
     whole: frozenset[str]
+    reads: Reads
     events: list[Event] = field(default_factory=list)
     born: dict[str, list[int]] = field(default_factory=dict)
     last: dict[str, list[int]] = field(default_factory=dict)
@@ -88,13 +112,13 @@ class _Run:
 
     def _go_on(self, node: Node, made: dict[str, int], taken: dict[str, int]) -> bool:
         """Lets a node make a row, or take one in, if it can."""
-        row = made[node.output]
-        if row == row_count(self.graph.shapes[node.output]):
+        row, reads = made[node.output], self.reads[node.output]
+        if row == len(reads):
             return False
         if node.output in taken:
-            (source,) = node.inputs
+            ((source, rows),) = reads[row]
             absorbed = taken[node.output]
-            if absorbed < self._needed(node, source, row).stop:
+            if absorbed < rows.stop:
                 if not self._is_there(source, absorbed + 1):
                     return False
                 self.last[source][absorbed] = len(self.events)
@@ -103,10 +127,9 @@ class _Run:
                 taken[node.output] += 1
                 return True
         else:
-            needs = {name: self._needed(node, name, row) for name in node.inputs}
-            if not all(self._is_there(name, rows.stop) for name, rows in needs.items()):
+            if not all(self._is_there(name, rows.stop) for name, rows in reads[row]):
                 return False
-            for name, rows in needs.items():
+            for name, rows in reads[row]:
                 for needed in rows:
                     self.last[name][needed] = len(self.events)
         self._note(node)
@@ -130,7 +153,3 @@ class _Run:
 
     def _complete(self, name: str) -> bool:
         return len(self.born.get(name, ())) == row_count(self.graph.shapes[name])
-
-    def _needed(self, node: Node, name: str, row: int) -> range:
-        shapes = self.graph.shapes
-        return rows_needed(node.operator, shapes[name], shapes[node.output], row)

@@ -6,7 +6,8 @@ come and go one by one, so that a map may grow where another shrinks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from exeunt.graph.fuse import InvertedResidual, fuse_residuals
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import GlobalAverage, GridPool, Whole
 from exeunt.graph.rows import row_count
-from exeunt.graph.schedule import Schedule, schedule_rows
+from exeunt.graph.schedule import Schedule, reads_of, schedule_rows
 from exeunt.ops.rex import ReX2d
 
 
@@ -43,7 +44,9 @@ class StreamedPlan:
     """Where the strips lie.
 
     Attributes:
+        graph: what is run, with what is fused.
         strips: of all tensors and operators.
+        home: the strip of each tensor, by name.
         offsets_bytes: of each.
         arena_bytes: the end of the highest.
         bound_bytes: the most that is needed at one event.
@@ -51,7 +54,9 @@ class StreamedPlan:
         whole: tensors that are completed before they are read.
     """
 
+    graph: Graph
     strips: tuple[Strip, ...]
+    home: dict[str, int]
     offsets_bytes: tuple[int, ...]
     arena_bytes: int
     bound_bytes: int
@@ -68,21 +73,16 @@ def plan_stream(graph: Graph, element_bytes: int, *, image: bool = True) -> Stre
         element_bytes: 4 for float32, 1 for int8 (whose recurrent states take 2, and sums 4).
         image: whether the rows of the image that are needed take memory, too.
     """
-    fused = fuse_residuals(graph)
-    blocks = _block_ends(fused)
-    plans = (
-        _plan(fused, frozenset(blocks[start:]), element_bytes, image)
-        for start in range(len(blocks) + 1)
-    )
-    best = min(plans, key=lambda plan: plan.arena_bytes)
+    search = _Search(fuse_residuals(graph), element_bytes, image)
+    blocks = _block_ends(search.graph)
+    for start in range(len(blocks) + 1):
+        search.attempt(frozenset(blocks[start:]))
     better = True
     while better:
         better = False
         for block in blocks:
-            other = _plan(fused, best.whole ^ {block}, element_bytes, image)
-            if other.arena_bytes < best.arena_bytes:
-                best, better = other, True
-    return best
+            better |= search.attempt(search.best.whole ^ {block})
+    return search.best
 
 
 def _block_ends(graph: Graph) -> list[str]:
@@ -94,33 +94,55 @@ def _block_ends(graph: Graph) -> list[str]:
     return list(ends.values())
 
 
-def _plan(
-    graph: Graph, whole: frozenset[str], element_bytes: int, image: bool
-) -> StreamedPlan:
-    schedule = schedule_rows(graph, whole)
-    strips = [*_tensors(graph, schedule, element_bytes, image)]
-    strips += _operators(graph, schedule, element_bytes)
-    order = sorted(range(len(strips)), key=lambda i: -strips[i].size_bytes)
+class _Search:
+    """Plans of one graph, the best of which is kept."""
+
+    best: StreamedPlan
+
+    def __init__(self, graph: Graph, element_bytes: int, image: bool) -> None:
+        self.graph, self.element_bytes, self.image = graph, element_bytes, image
+        self.reads = reads_of(graph)
+        self.least = math.inf
+
+    def attempt(self, whole: frozenset[str]) -> bool:
+        """Plans with these tensors whole; returns whether that is better than all before."""
+        schedule = schedule_rows(self.graph, whole, self.reads)
+        strips, home = _tensors(self.graph, schedule, self.element_bytes, self.image)
+        strips += _operators(self.graph, schedule, self.element_bytes)
+        bound = _bound(strips, len(schedule.events))
+        if bound >= self.least:
+            return False
+        offsets = _offsets(strips)
+        arena = max(o + s.size_bytes for o, s in zip(offsets, strips, strict=True))
+        if arena >= self.least:
+            return False
+        self.least = arena
+        self.best = StreamedPlan(
+            self.graph, tuple(strips), home, tuple(offsets), arena, bound, schedule, whole
+        )
+        return True
+
+
+def _offsets(strips: Sequence[Strip]) -> list[int]:
+    """Places the largest first, each as low as it can."""
     offsets = [0] * len(strips)
     placed: list[int] = []
-    for i in order:
+    for i in sorted(range(len(strips)), key=lambda i: -strips[i].size_bytes):
         offsets[i] = _lowest(strips[i], [(strips[j], offsets[j]) for j in placed])
         placed.append(i)
-    arena = max(o + s.size_bytes for o, s in zip(offsets, strips, strict=True))
-    bound = _bound(strips, len(schedule.events))
-    return StreamedPlan(tuple(strips), tuple(offsets), arena, bound, schedule, whole)
+    return offsets
 
 
 def _tensors(
     graph: Graph, schedule: Schedule, element_bytes: int, image: bool
-) -> Iterable[Strip]:
-    """A strip for each tensor; a sum in place shares that of its input."""
+) -> tuple[list[Strip], dict[str, int]]:
+    """A strip for each tensor, and which one it has; a sum in place shares that of its input."""
     home: dict[str, str] = {}
     spans: dict[str, list[list[int]]] = {}
     for name in [graph.image, *(node.output for node in graph.nodes)]:
         if name != graph.image or image:
-            rows = zip(schedule.born[name], schedule.last[name], strict=True)
-            spans[name] = [list(span) for span in rows]
+            ends = zip(schedule.born[name], schedule.last[name], strict=True)
+            spans[name] = [list(span) for span in ends]
             home[name] = name
     for node in graph.nodes:
         operator = node.operator
@@ -131,10 +153,12 @@ def _tensors(
                 spans[source] = [[a[0], b[1]] for a, b in zip(theirs, mine, strict=True)]
                 home[node.output] = source
                 del spans[node.output]
+    strips = []
     for name, rows in spans.items():
-        shape = graph.shapes[name]
-        row_bytes = graph.elements(name) // row_count(shape) * element_bytes
-        yield Strip(name, row_bytes, _slots(rows))
+        row_bytes = graph.elements(name) // row_count(graph.shapes[name]) * element_bytes
+        strips.append(Strip(name, row_bytes, _slots(rows)))
+    numbers = {name: k for k, name in enumerate(spans)}
+    return strips, {name: numbers[owner] for name, owner in home.items()}
 
 
 def _slots(rows: list[list[int]]) -> tuple[tuple[int, int], ...]:
