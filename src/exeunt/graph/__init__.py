@@ -6,6 +6,8 @@ from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.interpret import interpret
 from exeunt.graph.operators import Operator, Whole
 from exeunt.graph.plan import Plan, make_plan
+from exeunt.graph.stream import run_stream
+from exeunt.graph.streamed import StreamedPlan, Strip, plan_stream
 from exeunt.graph.verify import verify_plan
 
 __all__ = [
@@ -15,11 +17,15 @@ __all__ = [
     "Operator",
     "Plan",
     "StageGraph",
+    "StreamedPlan",
+    "Strip",
     "Whole",
     "buffers_of",
     "build_graph",
     "interpret",
     "live_bytes",
     "make_plan",
+    "plan_stream",
+    "run_stream",
     "verify_plan",
 ]

@@ -268,7 +268,23 @@ class ReX2d(nn.Module):
 
     def _aggregate(self, x: Tensor) -> Tensor:
         rows, columns = self.windows(x.shape[2], x.shape[3])
-        row_ends, column_ends = self._line_ends(x, rows, columns)
+        out = self.summarise(*self._line_ends(x, rows, columns), rows, columns)
+        if rows.repeat or columns.repeat:
+            out = F.pad(out, (0, columns.repeat, 0, rows.repeat), mode="replicate")
+        return out
+
+    def summarise(
+        self, row_ends: Tensor, column_ends: Tensor, rows: Window, columns: Window
+    ) -> Tensor:
+        """What becomes of the lines' summaries: (N, out_channels, H', W').
+
+        Args:
+            row_ends: last states of the first RNN from every start of every row, (hidden1, H, W',
+                N), padding included.
+            column_ends: and of every column, (hidden1, H', W, N).
+            rows: the patches along the rows.
+            columns: the patches along the columns.
+        """
         parts = []
         if self.use_rows:
             parts.append(self._both_ways(row_ends, _ROWS, rows))
@@ -283,10 +299,7 @@ class ReX2d(nn.Module):
             parts.append(_linear(torch.cat(summaries), self.linear.weight, self.linear.bias))
         if self.use_cols:
             parts.append(self._both_ways(column_ends, _COLUMNS, columns))
-        out = torch.cat(parts).permute(3, 0, 1, 2).contiguous()
-        if rows.repeat or columns.repeat:
-            out = F.pad(out, (0, columns.repeat, 0, rows.repeat), mode="replicate")
-        return out
+        return torch.cat(parts).permute(3, 0, 1, 2).contiguous()
 
     def _line_ends(self, x: Tensor, rows: Window, columns: Window) -> tuple[Tensor, Tensor]:
         """Last states of the first RNN, from every start along every row and every column.

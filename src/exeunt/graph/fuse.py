@@ -1,0 +1,137 @@
+"""Operators that are one when rows stream through them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from exeunt.graph.graph import Graph, Node, StageGraph
+from exeunt.graph.operators import Add, Constants, Conv, Operator, Shape
+
+
+@dataclass(frozen=True)
+class InvertedResidual(Operator):
+    """Expand, filter depthwise, project, and perhaps add the input: one operator.
+
+    Constants are those of the three convolutions, `expand.weight` and so on; `expand` may be None.
+    """
+
+    expand: Conv | None
+    depthwise: Conv
+    project: Conv
+    residual: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        parts = (("expand", self.expand), ("depthwise", self.depthwise), ("project", self.project))
+        told = {name: part.settings for name, part in parts if part is not None}
+        return {**told, "residual": self.residual}
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        x = inputs[0]
+        for name, part in (
+            ("expand", self.expand),
+            ("depthwise", self.depthwise),
+            ("project", self.project),
+        ):
+            if part is not None:
+                x = part.run([x], _own(constants, name))
+        return inputs[0] + x if self.residual else x
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        channels, height, width = inputs[0]
+        hidden = self.depthwise.groups
+        total = 0 if self.expand is None else hidden * channels * height * width
+        kernel = self.depthwise.kernel[0] * self.depthwise.kernel[1]
+        return total + (hidden * kernel + hidden * output[0]) * output[1] * output[2]
+
+
+def fuse_residuals(graph: Graph) -> Graph:
+    """The same graph with every inverted residual as one node."""
+    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    for stage in graph.stages:
+        readers.update((stage.logits, *stage.state))
+    stages = [replace(stage, nodes=_fused(stage, graph, readers)) for stage in graph.stages]
+    kept = {node.output for stage in stages for node in stage.nodes} | {graph.image}
+    shapes = {name: shape for name, shape in graph.shapes.items() if name in kept}
+    return Graph(graph.image, tuple(stages), shapes)
+
+
+def _fused(stage: StageGraph, graph: Graph, readers: Counter[str]) -> tuple[Node, ...]:
+    by_output = {node.output: node for node in stage.nodes}
+    gone: set[str] = set()
+    whole: dict[str, Node] = {}
+    for node in stage.nodes:
+        chain = _chain(node, by_output, readers)
+        if chain is None:
+            continue
+        expand, depthwise, project = chain
+        first = depthwise if expand is None else expand
+        source = first.inputs[0]
+        total = _sum_of(project, source, stage.nodes, readers)
+        last = project if total is None else total
+        parts = {"depthwise": depthwise, "project": project}
+        if expand is not None:
+            parts["expand"] = expand
+        constants = {f"{n}.{k}": t for n, part in parts.items() for k, t in part.constants.items()}
+        operator = InvertedResidual(
+            None if expand is None else expand.operator,  # type: ignore[arg-type]
+            depthwise.operator,  # type: ignore[arg-type]
+            project.operator,  # type: ignore[arg-type]
+            total is not None,
+        )
+        gone |= {part.output for part in parts.values()} | {last.output}
+        whole[last.output] = replace(
+            last, operator=operator, inputs=(source,), module=last.block, constants=constants
+        )
+    return tuple(
+        whole.get(node.output, node)
+        for node in stage.nodes
+        if node.output in whole or node.output not in gone
+    )
+
+
+def _chain(
+    node: Node, by_output: dict[str, Node], readers: Counter[str]
+) -> tuple[Node | None, Node, Node] | None:
+    """Expansion, if there is one, depthwise filter and projection, if `node` is a projection."""
+    if not _pointwise(node):
+        return None
+    depthwise = by_output.get(node.inputs[0])
+    if depthwise is None or not _depthwise(depthwise) or readers[depthwise.output] != 1:
+        return None
+    expand = by_output.get(depthwise.inputs[0])
+    if expand is None or not _pointwise(expand) or readers[expand.output] != 1:
+        return None, depthwise, node
+    return expand, depthwise, node
+
+
+def _sum_of(
+    project: Node, source: str, nodes: Sequence[Node], readers: Counter[str]
+) -> Node | None:
+    """The addition of a block's input to its projection, if that is all the projection is for."""
+    if readers[project.output] != 1:
+        return None
+    for node in nodes:
+        if project.output in node.inputs:
+            plain = isinstance(node.operator, Add) and node.operator.act is None
+            return node if plain and set(node.inputs) == {project.output, source} else None
+    return None
+
+
+def _pointwise(node: Node) -> bool:
+    conv = node.operator
+    return isinstance(conv, Conv) and conv.kernel == (1, 1) == conv.stride and conv.groups == 1
+
+
+def _depthwise(node: Node) -> bool:
+    conv = node.operator
+    return isinstance(conv, Conv) and conv.groups == node.constants["weight"].shape[0] > 1
+
+
+def _own(constants: Constants, name: str) -> dict[str, Tensor]:
+    return {k.partition(".")[2]: t for k, t in constants.items() if k.startswith(f"{name}.")}

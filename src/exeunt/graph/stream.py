@@ -1,0 +1,276 @@
+"""A streamed plan, carried out: rows live in one arena, where the plan says, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from exeunt.errors import ExeuntError
+from exeunt.graph.fuse import InvertedResidual
+from exeunt.graph.graph import Node
+from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Pad, Pool, Resize, Slice, Whole
+from exeunt.graph.rows import accumulates, row_count, rows_needed
+from exeunt.graph.running_rex import RunningReX
+from exeunt.graph.streamed import StreamedPlan
+from exeunt.ops.rex import ReX2d
+
+_ROWS = 1
+_FLOAT_BYTES = 4
+
+
+@torch.no_grad()
+def run_stream(plan: StreamedPlan, image: Tensor) -> list[Tensor]:
+    """Logits of every exit, E tensors (K,), of one image (C, H, W), row by row.
+
+    Rows are written into an arena of the plan's size, float32, that is full of NaN at first; a row
+    that was overwritten too early, or never made, would show in the result. What operators keep
+    between rows is checked against the plan and fenced: its place in the arena must stay untouched.
+
+    Args:
+        plan: for float32.
+        image: of the size that was planned for.
+
+    Raises:
+        ExeuntError: when an operator keeps more than was planned, or its place is written to.
+    """
+    run = _Run(plan, image)
+    outputs = []
+    logits = iter(stage.logits for stage in plan.graph.stages)
+    for position, event in enumerate(plan.schedule.events):
+        if event.node is None:
+            run.write(plan.graph.image, event.row, image[:, event.row])
+        elif event.takes:
+            run.take(event.node, event.row)
+        else:
+            run.make(event.node, event.row)
+        run.check_fences(position)
+        if position in run.stage_ends:
+            outputs.append(run.read(next(logits), 0).flatten().clone())
+    return outputs
+
+
+@dataclass
+class _Run:
+    plan: StreamedPlan
+    image: Tensor
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        schedule, stages = self.plan.schedule, self.plan.graph.stages
+        self.arena = torch.full((self.plan.arena_bytes // _FLOAT_BYTES,), math.nan)
+        self.shapes = self.plan.graph.shapes
+        self.stage_ends = {
+            max(schedule.spans[node.output][1] for node in stage.nodes) for stage in stages
+        }
+
+    def _place(self, name: str, row: int) -> slice:
+        number = self.plan.home[name]
+        strip, offset = self.plan.strips[number], self.plan.offsets_bytes[number]
+        size = strip.row_bytes // _FLOAT_BYTES
+        start = offset // _FLOAT_BYTES + row % len(strip.spans) * size
+        return slice(start, start + size)
+
+    def write(self, name: str, row: int, values: Tensor) -> None:
+        self.arena[self._place(name, row)] = values.flatten()
+
+    def read(self, name: str, row: int) -> Tensor:
+        """One row, (C, W) of a map and (C, 1) of a vector."""
+        return self.arena[self._place(name, row)].view(self.shapes[name][0], -1)
+
+    def _rows(self, name: str, rows: Sequence[int], missing: float = 0.0) -> Tensor:
+        """Rows of a map as one, (C, len(rows), W); those outside of it are `missing`."""
+        channels, height, width = self.shapes[name]
+        outside = torch.full((channels, width), missing)
+        inside = [self.read(name, row) if 0 <= row < height else outside for row in rows]
+        return torch.stack(inside, 1)
+
+    def _tensor(self, name: str) -> Tensor:
+        """All of a tensor."""
+        shape = self.shapes[name]
+        whole = torch.stack([self.read(name, row) for row in range(row_count(shape))], 1)
+        return whole.view(shape)
+
+    def take(self, node: Node, row: int) -> None:
+        """Lets an operator that accumulates take in one row."""
+        (source,) = node.inputs
+        values, operator = self.read(source, row), node.operator
+        if isinstance(operator, Whole):
+            assert isinstance(operator.module, ReX2d)
+            if node.output not in self.kept:
+                _, height, width = self.shapes[source]
+                self.kept[node.output] = RunningReX(operator.module, height, width)
+            self.kept[node.output].take(values.clone())
+        elif isinstance(operator, GlobalAverage):
+            self.kept[node.output] = self.kept.get(node.output, 0) + values.sum(1)
+        else:
+            assert isinstance(operator, GridPool)
+            self._take_cells(node, operator, row, values)
+
+    def _take_cells(self, node: Node, operator: GridPool, row: int, values: Tensor) -> None:
+        """Adds a row to every row of cells that it lies in; cells may overlap by a row."""
+        height, width = self.shapes[node.inputs[0]][1:]
+        down, across = operator.grid
+        spans = [range(c * width // across, -(-(c + 1) * width // across)) for c in range(across)]
+        parts = [values[:, span.start : span.stop] for span in spans]
+        if operator.of == "max":
+            mine = torch.stack([part.amax(1) for part in parts], 1)
+        else:
+            mine = torch.stack(
+                [part.sum(1) / len(s) for part, s in zip(parts, spans, strict=True)], 1
+            )
+        cells = self.kept.setdefault(node.output, {})
+        for cell in range(down):
+            rows = range(cell * height // down, -(-(cell + 1) * height // down))
+            if row in rows:
+                if operator.of == "max":
+                    cells[cell] = torch.maximum(cells[cell], mine) if cell in cells else mine
+                else:
+                    cells[cell] = cells.get(cell, 0) + mine / len(rows)
+
+    def make(self, node: Node, row: int) -> None:
+        """Lets an operator make one row."""
+        operator = node.operator
+        if accumulates(operator):
+            values = self._accumulated(node, row)
+        elif isinstance(operator, InvertedResidual):
+            values = self._residual(node, operator, row)
+        else:
+            values = self._row(node, row)
+        self.write(node.output, row, values)
+
+    def _accumulated(self, node: Node, row: int) -> Tensor:
+        kept: Any = self.kept[node.output]
+        if isinstance(node.operator, Whole):
+            values: Tensor = kept.done[row]
+        elif isinstance(node.operator, GridPool):
+            values = kept.pop(row)
+        else:
+            values = kept / math.prod(self.shapes[node.inputs[0]][1:])
+        return values
+
+    def _row(self, node: Node, row: int) -> Tensor:
+        """One row of an operator that keeps nothing."""
+        operator, shapes = node.operator, self.shapes
+        given, taken = shapes[node.output], shapes[node.inputs[0]]
+        whole = len(given) != 3 or len(taken) != 3
+        if whole or isinstance(operator, Whole):
+            inputs = [self._tensor(name)[None] for name in node.inputs]
+            out = operator.run(inputs, node.constants)[0]
+            return out if len(given) != 3 else out[:, row]
+        if isinstance(operator, Conv):
+            return self._conv(node.inputs[0], operator, node.constants, row)
+        if isinstance(operator, Pool):
+            return self._pool(node.inputs[0], operator, row)
+        if isinstance(operator, Resize):
+            return self._resized(node.inputs[0], operator, row)
+        if isinstance(operator, Slice) and operator.axis == _ROWS:
+            return self.read(node.inputs[0], operator.start + row * operator.step)
+        if isinstance(operator, Pad):
+            line = self._rows(node.inputs[0], [row - operator.before[_ROWS]])
+            before = (operator.before[0], 0, operator.before[2])
+            after = (operator.after[0], 0, operator.after[2])
+            return Pad(before, after).run([line[None]], {})[0]
+        rows = [self._rows(name, [row])[None] for name in node.inputs]
+        return operator.run(rows, node.constants)[0]
+
+    def _conv(self, source: str, conv: Conv, constants: Any, row: int) -> Tensor:
+        start = row * conv.stride[0] - conv.padding[0]
+        rows = [start + k * conv.dilation[0] for k in range(conv.kernel[0])]
+        return _filtered(conv, self._rows(source, rows), constants)
+
+    def _pool(self, source: str, pool: Pool, row: int) -> Tensor:
+        start, height = row * pool.stride[0] - pool.padding[0], self.shapes[source][1]
+        if pool.of == "max":
+            rows: Sequence[int] = range(start, start + pool.kernel[0])
+            slab, padding = self._rows(source, rows, -math.inf), (0, pool.padding[1])
+            return F.max_pool2d(
+                slab[None], pool.kernel, (1, pool.stride[1]), padding, ceil_mode=pool.ceil
+            )[0]
+        end = min(start + pool.kernel[0], height + pool.padding[0])
+        counted = (
+            range(start, end) if pool.count_padding else range(max(start, 0), min(end, height))
+        )
+        slab = self._rows(source, counted)[None]
+        kernel = (len(counted), pool.kernel[1])
+        padding = (0, pool.padding[1])
+        return F.avg_pool2d(
+            slab, kernel, (1, pool.stride[1]), padding, pool.ceil, pool.count_padding
+        )[0]
+
+    def _resized(self, source: str, resize: Resize, row: int) -> Tensor:
+        height, out = self.shapes[source][1], resize.size[0]
+        needed = rows_needed(resize, self.shapes[source], (1, *resize.size), row)
+        if resize.align_corners:
+            at = row * (height - 1) / (out - 1) if out > 1 else 0.0
+        else:
+            at = max((row + 0.5) * height / out - 0.5, 0.0)
+        slab = self._rows(source, needed)
+        line = slab[:, :1] if len(needed) == 1 else torch.lerp(slab[:, :1], slab[:, 1:], at % 1)
+        size = (1, resize.size[1])
+        return F.interpolate(
+            line[None], size=size, mode="bilinear", align_corners=resize.align_corners
+        )[0]
+
+    def _residual(self, node: Node, operator: InvertedResidual, row: int) -> Tensor:
+        """Expands the rows that come into the window, filters, projects, and keeps what the next
+        window reads.
+        """
+        (source,) = node.inputs
+        constants = {
+            part: _own(node.constants, part) for part in ("expand", "depthwise", "project")
+        }
+        filtered = operator.depthwise
+        start = row * filtered.stride[0] - filtered.padding[0]
+        window = range(start, start + filtered.kernel[0])
+        height, width = self.shapes[source][1:]
+        if operator.expand is None:
+            slab = self._rows(source, window)
+        else:
+            kept: dict[int, Tensor] = self.kept.setdefault(node.output, {})
+            for needed in window:
+                if 0 <= needed < height and needed not in kept:
+                    line = self._rows(source, [needed])
+                    kept[needed] = _filtered(operator.expand, line, constants["expand"])[:, 0]
+            zeros = torch.zeros(filtered.groups, width)
+            slab = torch.stack([kept.get(needed, zeros) for needed in window], 1)
+            for old in [old for old in kept if old < start + filtered.stride[0]]:
+                del kept[old]
+            if len(kept) > filtered.kernel[0] - filtered.stride[0]:
+                raise ExeuntError(f"{node.output} keeps {len(kept)} expanded rows")
+        values = _filtered(filtered, slab, constants["depthwise"])
+        values = _filtered(operator.project, values, constants["project"])
+        return values + self._rows(source, [row]) if operator.residual else values
+
+    def check_fences(self, position: int) -> None:
+        """Marks the places of what operators keep while they keep it, and looks whether they stay
+        marked.
+        """
+        for number, (strip, offset) in enumerate(
+            zip(self.plan.strips, self.plan.offsets_bytes, strict=True)
+        ):
+            if not strip.name.endswith("(kept)"):
+                continue
+            ((first, last),) = strip.spans
+            start = offset // _FLOAT_BYTES
+            place = self.arena[start : start + strip.size_bytes // _FLOAT_BYTES]
+            if position == first:
+                place.fill_(number + 0.5)
+            elif first < position <= last and not bool((place == number + 0.5).all()):
+                raise ExeuntError(f"{strip.name}: its place was written to")
+
+
+def _filtered(conv: Conv, slab: Tensor, constants: Any) -> Tensor:
+    """One row of a convolution, from just the rows under its kernel: (C', 1, W')."""
+    stride, padding, dilation = (1, conv.stride[1]), (0, conv.padding[1]), (1, conv.dilation[1])
+    one = Conv(conv.kernel, stride, padding, dilation, conv.groups, act=conv.act)
+    return one.run([slab[None]], constants)[0]
+
+
+def _own(constants: Any, part: str) -> dict[str, Tensor]:
+    return {k.partition(".")[2]: t for k, t in constants.items() if k.startswith(f"{part}.")}
