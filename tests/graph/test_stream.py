@@ -183,3 +183,17 @@ def test_int8_on_a_microcontroller() -> None:
     plan = plan_stream(build_graph(create_model("rex_mobilenetv2"), 224), 1)
     assert plan.arena_bytes <= 46 * 1024
     assert math.isclose(plan.arena_bytes, plan.bound_bytes, rel_tol=0.05)
+
+
+@pytest.mark.parametrize(("cell", "states"), [("gru", 1), ("lstm", 2), ("rnn", 1)])
+def test_what_rex_keeps_by_hand(cell: str, states: int) -> None:
+    """32 x 32 behind a convolution, patches of 6 x 6 every 4: 8 across, two rows of them under way.
+
+    A column sweep for each of 34 columns (one of padding on either side) in both, two row sweeps,
+    and 6 rows of 8 summaries; 16 numbers each, of 2 bytes in int8.
+    """
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), ReX2d(8, 16, 3, 6, 4, cell=cell))
+    net = attach_exits(backbone, [-1], 4, image_shape=(3, 64, 64))
+    plan = plan_stream(build_graph(net, 64), 1)
+    (kept,) = [strip for strip in plan.strips if strip.name == "stages.0.trunk.1 (kept)"]
+    assert kept.size_bytes == 2 * 16 * (states * (2 * 34 + 2) + 6 * 8)

@@ -17,6 +17,7 @@ from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import GlobalAverage, GridPool, Whole
 from exeunt.graph.rows import row_count
 from exeunt.graph.schedule import Schedule, reads_of, schedule_rows
+from exeunt.ops.recurrence import CELLS
 from exeunt.ops.rex import ReX2d
 
 
@@ -182,12 +183,19 @@ def _operators(graph: Graph, schedule: Schedule, element_bytes: int) -> Iterable
 
 
 def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
-    """What an operator keeps between rows."""
+    """What an operator keeps between rows, in bytes.
+
+    A sum takes 4 bytes, whatever the elements are; the states of ReX take 2 at least. An inverted
+    residual keeps the expanded rows that a later row reads again. The row that is new is expanded
+    pixel by pixel, into the places that the oldest row leaves, so that of it no more than the width
+    of the kernel is needed besides, and one pixel of filtered channels.
+    """
     operator, taken = node.operator, graph.shapes[node.inputs[0]]
     if isinstance(operator, GlobalAverage):
         return 4 * taken[0]
     if isinstance(operator, GridPool):
-        return 4 * taken[0] * operator.grid[1]
+        shared = 2 if taken[1] % operator.grid[0] else 1  # a row may lie in two rows of cells
+        return 4 * taken[0] * operator.grid[1] * shared
     if isinstance(operator, InvertedResidual):
         hidden, kernel = operator.depthwise.groups, operator.depthwise.kernel
         rows = kernel[0] - operator.depthwise.stride[0]
@@ -203,7 +211,7 @@ def _rex_numbers(rex: ReX2d, height: int, width: int) -> int:
     rows, columns = rex.windows(height, width)
     under_way = -(-rows.size // rows.hop)
     across = -(-columns.size // columns.hop)
-    sweeps = under_way * columns.lines + across
+    sweeps = (under_way * columns.lines + across) * CELLS[rex.cell].states
     return (sweeps + rows.size * columns.out) * rex.hidden1
 
 
