@@ -191,8 +191,7 @@ def _check_held_out(
     from exeunt.data import fingerprint
 
     refuse_tested(samples, pick(trained, source, Split.TEST, None))
-    pool = (sample for samples in source.pools.values() for sample in samples)
-    if fingerprint(pool) == trained.info.data["fingerprint"]:
+    if fingerprint(source.samples) == trained.info.data["fingerprint"]:
         return
     if refuse_trained(samples, trained.info.calibration_hashes) == 0:
         warn(

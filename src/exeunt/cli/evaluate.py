@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,18 +104,19 @@ def evaluate(
     question = Question(protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot)
     if calibration is not None and protocol is not Protocol.BUDGETED:
         raise ExeuntError(f"--calibration is for --protocol budgeted, not for {protocol.value}")
+    record = None
     if data is None:
         _refuse_options(ctx, model)
         run, table = _open(model)
     else:
-        run, table = _record(model, data, split, limit, batch_size, workers, device)
+        record = _recorder(model, data, limit, batch_size, workers, device)
+        run, table = record(split)
     held_out = None
     if protocol is Protocol.BUDGETED:
         if calibration is not None:
             _, held_out = _open(str(calibration))
-        elif data is not None:
-            part = Split.CALIBRATION
-            _, held_out = _record(model, data, part, limit, batch_size, workers, device)
+        elif record is not None:
+            _, held_out = record(Split.CALIBRATION)
         else:
             raise ExeuntError(
                 f"{model} holds the {table.split} split; budgeted policies are solved on the "
@@ -131,36 +133,40 @@ def evaluate(
         measurement.write_csv(csv)
 
 
-def _record(
+def _recorder(
     model: str,
     data: Path,
-    split: Split,
     limit: int | None,
     batch_size: int,
     workers: int,
     device: str,
-) -> tuple[dict[str, Any], ExitTable]:
-    """What was run on what, and the logits."""
+) -> Callable[[Split], tuple[dict[str, Any], ExitTable]]:
+    """Gives for a split what was run on what, and the logits."""
     from exeunt.cli.recording import open_labelled, pick, record_split
     from exeunt.cli.trained import TrainedModel
     from exeunt.data import fingerprint
 
     trained = TrainedModel.load(model, device)
     source = open_labelled(trained, data)
-    samples = pick(trained, source, split, limit)
-    table = record_split(trained, samples, split, batch_size=batch_size, workers=workers)
-    run = {
-        "model": model,
-        "data": str(data),
-        "split": split.value,
-        "samples": len(table),
-        "transform": trained.transform.to_dict(),
-        "data_fingerprint": fingerprint(s for pool in source.pools.values() for s in pool),
-        "trained_on_fingerprint": trained.info.data["fingerprint"],
-        "weights_fingerprint": table.weights_fingerprint,
-        "stored_policy": trained.policy(None).spec,
-    }
-    return run, table
+    of_all = fingerprint(source.samples)
+
+    def record(split: Split) -> tuple[dict[str, Any], ExitTable]:
+        samples = pick(trained, source, split, limit)
+        table = record_split(trained, samples, split, batch_size=batch_size, workers=workers)
+        run = {
+            "model": model,
+            "data": str(data),
+            "split": split.value,
+            "samples": len(table),
+            "transform": trained.transform.to_dict(),
+            "data_fingerprint": of_all,
+            "trained_on_fingerprint": trained.info.data["fingerprint"],
+            "weights_fingerprint": table.weights_fingerprint,
+            "stored_policy": trained.policy(None).spec,
+        }
+        return run, table
+
+    return record
 
 
 def _open(file: str) -> tuple[dict[str, Any], ExitTable]:

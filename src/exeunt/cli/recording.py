@@ -61,7 +61,7 @@ def pick(
     """
     spec = SplitSpec(**trained.info.split)
     if split is Split.ALL:
-        samples = tuple(sample for pool in source.pools.values() for sample in pool)
+        samples = source.samples
     elif split is Split.TEST:  # a limit in training is no reason to test on less
         samples = make_splits(source, replace(spec, limit=None)).test
     else:

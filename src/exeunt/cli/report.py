@@ -95,7 +95,7 @@ def report(
             model=model,
             data=name,
             parameters=sum(parameter.numel() for parameter in trained.net.parameters()),
-            fingerprint=fingerprint(s for pool in source.pools.values() for s in pool),
+            fingerprint=fingerprint(source.samples),
         ),
     )
     out.parent.mkdir(parents=True, exist_ok=True)

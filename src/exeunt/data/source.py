@@ -45,6 +45,11 @@ class Source:
     class_names: tuple[str, ...]
     pools: Mapping[str, tuple[Sample, ...]]
 
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Those of all pools, one after the other."""
+        return tuple(sample for pool in self.pools.values() for sample in pool)
+
 
 def fingerprint(samples: Iterable[Sample]) -> str:
     """Hash the names, sizes in bytes and targets of `samples`, whatever their order.

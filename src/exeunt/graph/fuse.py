@@ -39,7 +39,7 @@ class InvertedResidual(Operator):
             ("project", self.project),
         ):
             if part is not None:
-                x = part.run([x], _own(constants, name))
+                x = part.run([x], part_constants(constants, name))
         return inputs[0] + x if self.residual else x
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
@@ -133,5 +133,6 @@ def _depthwise(node: Node) -> bool:
     return isinstance(conv, Conv) and conv.groups == node.constants["weight"].shape[0] > 1
 
 
-def _own(constants: Constants, name: str) -> dict[str, Tensor]:
+def part_constants(constants: Constants, name: str) -> dict[str, Tensor]:
+    """Those of one of the fused convolutions, by the names that it knows them by."""
     return {k.partition(".")[2]: t for k, t in constants.items() if k.startswith(f"{name}.")}

@@ -56,6 +56,14 @@ def accumulates(operator: Operator) -> bool:
     return rex or isinstance(operator, (GlobalAverage, GridPool))
 
 
+def resize_position(operator: Resize, height: int, row: int) -> float:
+    """Where among `height` rows a row of the resized map lies, perhaps between two of them."""
+    out = operator.size[0]
+    if operator.align_corners:
+        return row * (height - 1) / (out - 1) if out > 1 else 0.0
+    return max((row + 0.5) * height / out - 0.5, 0.0)
+
+
 def _same(operator: Any, height: int, out: int, row: int) -> range:
     return range(row, row + 1)
 
@@ -91,10 +99,7 @@ def _pad(operator: Pad, height: int, out: int, row: int) -> range:
 
 
 def _resize(operator: Resize, height: int, out: int, row: int) -> range:
-    if operator.align_corners:
-        at = row * (height - 1) / (out - 1) if out > 1 else 0.0
-    else:
-        at = max((row + 0.5) * height / out - 0.5, 0.0)
+    at = resize_position(operator, height, row)
     return range(int(at), int(at) + (2 if at > int(at) else 1))
 
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
-from exeunt.graph.fuse import InvertedResidual
+from exeunt.graph.fuse import InvertedResidual, part_constants
 from exeunt.graph.graph import Node
 from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Pad, Pool, Resize, Slice, Whole
-from exeunt.graph.rows import accumulates, row_count, rows_needed
+from exeunt.graph.rows import accumulates, resize_position, row_count, rows_needed
 from exeunt.graph.running_rex import RunningReX
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.ops.rex import ReX2d
@@ -39,7 +39,7 @@ def run_stream(plan: StreamedPlan, image: Tensor) -> list[Tensor]:
     Raises:
         ExeuntError: when an operator keeps more than was planned, or its place is written to.
     """
-    run = _Run(plan, image)
+    run = _Run(plan)
     outputs = []
     logits = iter(stage.logits for stage in plan.graph.stages)
     for position, event in enumerate(plan.schedule.events):
@@ -58,13 +58,18 @@ def run_stream(plan: StreamedPlan, image: Tensor) -> list[Tensor]:
 @dataclass
 class _Run:
     plan: StreamedPlan
-    image: Tensor
     kept: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         schedule, stages = self.plan.schedule, self.plan.graph.stages
         self.arena = torch.full((self.plan.arena_bytes // _FLOAT_BYTES,), math.nan)
         self.shapes = self.plan.graph.shapes
+        placed = zip(self.plan.strips, self.plan.offsets_bytes, strict=True)
+        self.fenced = [
+            (number, strip, offset)
+            for number, (strip, offset) in enumerate(placed)
+            if strip.name.endswith("(kept)")
+        ]
         self.stage_ends = {
             max(schedule.spans[node.output][1] for node in stage.nodes) for stage in stages
         }
@@ -204,12 +209,9 @@ class _Run:
         )[0]
 
     def _resized(self, source: str, resize: Resize, row: int) -> Tensor:
-        height, out = self.shapes[source][1], resize.size[0]
-        needed = rows_needed(resize, self.shapes[source], (1, *resize.size), row)
-        if resize.align_corners:
-            at = row * (height - 1) / (out - 1) if out > 1 else 0.0
-        else:
-            at = max((row + 0.5) * height / out - 0.5, 0.0)
+        shape = self.shapes[source]
+        needed = rows_needed(resize, shape, (shape[0], *resize.size), row)
+        at = resize_position(resize, shape[_ROWS], row)
         slab = self._rows(source, needed)
         line = slab[:, :1] if len(needed) == 1 else torch.lerp(slab[:, :1], slab[:, 1:], at % 1)
         size = (1, resize.size[1])
@@ -223,7 +225,8 @@ class _Run:
         """
         (source,) = node.inputs
         constants = {
-            part: _own(node.constants, part) for part in ("expand", "depthwise", "project")
+            part: part_constants(node.constants, part)
+            for part in ("expand", "depthwise", "project")
         }
         filtered = operator.depthwise
         start = row * filtered.stride[0] - filtered.padding[0]
@@ -251,11 +254,7 @@ class _Run:
         """Marks the places of what operators keep while they keep it, and looks whether they stay
         marked.
         """
-        for number, (strip, offset) in enumerate(
-            zip(self.plan.strips, self.plan.offsets_bytes, strict=True)
-        ):
-            if not strip.name.endswith("(kept)"):
-                continue
+        for number, strip, offset in self.fenced:
             ((first, last),) = strip.spans
             start = offset // _FLOAT_BYTES
             place = self.arena[start : start + strip.size_bytes // _FLOAT_BYTES]
@@ -270,7 +269,3 @@ def _filtered(conv: Conv, slab: Tensor, constants: Any) -> Tensor:
     stride, padding, dilation = (1, conv.stride[1]), (0, conv.padding[1]), (1, conv.dilation[1])
     one = Conv(conv.kernel, stride, padding, dilation, conv.groups, act=conv.act)
     return one.run([slab[None]], constants)[0]
-
-
-def _own(constants: Any, part: str) -> dict[str, Tensor]:
-    return {k.partition(".")[2]: t for k, t in constants.items() if k.startswith(f"{part}.")}

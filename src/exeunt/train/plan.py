@@ -81,11 +81,10 @@ class Plan:
 
     @cached_property
     def data(self) -> dict[str, str]:
-        samples = [sample for pool in self.source.pools.values() for sample in pool]
         licence, init = self.config.data_licence, self.config.init
         return {
             "name": self.source.root.resolve().name,
-            "fingerprint": fingerprint(samples),
+            "fingerprint": fingerprint(self.source.samples),
             "licence": licence if init is None else licence_of(init, licence),
         }
 

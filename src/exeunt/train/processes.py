@@ -134,13 +134,12 @@ def processes_here(device: str, sync_batchnorm: bool = False) -> Processes:
     Raises:
         ExeuntError: when the device cannot be used so, or Lightning Fabric is not installed.
     """
-    kind = torch.device(device).type if device in ("cpu", "cuda") else device
-    if sync_batchnorm and kind != "cuda":
+    if sync_batchnorm and device != "cuda":
         raise ExeuntError(f"synchronised batch norm works on GPUs; this run is on {device}")
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Alone(device)
-    if kind not in ("cpu", "cuda"):
+    if device not in ("cpu", "cuda"):
         raise ExeuntError(f"{size} processes take the device cpu or cuda, not {device!r}")
     try:
         from lightning_fabric import Fabric
@@ -151,10 +150,10 @@ def processes_here(device: str, sync_batchnorm: bool = False) -> Processes:
             "pip install 'exeunt[distributed]'"
         ) from error
     local = int(os.environ.get("LOCAL_WORLD_SIZE", size))
-    usable_device("cpu" if kind == "cpu" else f"cuda:{local - 1}")
+    usable_device("cpu" if device == "cpu" else f"cuda:{local - 1}")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
-        accelerator=kind,
+        accelerator=device,
         devices=local,
         num_nodes=size // local,
         strategy=DDPStrategy(static_graph=True),
