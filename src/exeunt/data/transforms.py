@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -99,10 +100,13 @@ class Transform:
 
     def normalise(self, image: Image.Image) -> Tensor:
         """Scale to 0..1, subtract `mean`, divide by `std`; gives float32 (C, H, W)."""
-        pixels = np.asarray(image, dtype=np.float32).reshape(image.height, image.width, -1)
+        return self.normalise_pixels(np.asarray(image).reshape(image.height, image.width, -1))
+
+    def normalise_pixels(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """The same for the bytes (H, W, C) of an image."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        pixels = (pixels / np.float32(255) - mean) / std
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        values = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON or TOML."""

@@ -20,6 +20,9 @@ from exeunt.graph.schedule import Schedule, reads_of, schedule_rows
 from exeunt.ops.recurrence import CELLS
 from exeunt.ops.rex import ReX2d
 
+SCORE_BYTES = 2  # of an int8 net's logits, which policies look at
+SUM_BYTES = 4
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -34,6 +37,7 @@ class Strip:
     name: str
     row_bytes: int
     spans: tuple[tuple[int, int], ...]
+    align_bytes: int = 1
 
     @property
     def size_bytes(self) -> int:
@@ -155,9 +159,11 @@ def _tensors(
                 home[node.output] = source
                 del spans[node.output]
     strips = []
+    scores = {stage.logits for stage in graph.stages}
     for name, rows in spans.items():
-        row_bytes = graph.elements(name) // row_count(graph.shapes[name]) * element_bytes
-        strips.append(Strip(name, row_bytes, _slots(rows)))
+        numbers_bytes = SCORE_BYTES if element_bytes == 1 and name in scores else element_bytes
+        row_bytes = graph.elements(name) // row_count(graph.shapes[name]) * numbers_bytes
+        strips.append(Strip(name, row_bytes, _slots(rows), numbers_bytes))
     numbers = {name: k for k, name in enumerate(spans)}
     return strips, {name: numbers[owner] for name, owner in home.items()}
 
@@ -179,7 +185,7 @@ def _operators(graph: Graph, schedule: Schedule, element_bytes: int) -> Iterable
     for node in graph.nodes:
         size = kept_bytes(graph, node, element_bytes)
         if size:
-            yield Strip(f"{node.output} (kept)", size, (schedule.spans[node.output],))
+            yield Strip(f"{node.output} (kept)", size, (schedule.spans[node.output],), SUM_BYTES)
 
 
 def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
@@ -198,9 +204,10 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
         return 4 * taken[0] * operator.grid[1] * shared
     if isinstance(operator, InvertedResidual):
         hidden, kernel = operator.depthwise.groups, operator.depthwise.kernel
-        rows = kernel[0] - operator.depthwise.stride[0]
-        ring = 0 if operator.expand is None else hidden * (rows * taken[2] + kernel[1])
-        return (ring + hidden) * element_bytes
+        stride = operator.depthwise.stride[0]
+        held = max(kernel[0] - stride, 0)
+        pixels = 0 if operator.expand is None else held * (taken[2] + kernel[0] - held)
+        return (pixels + 1) * hidden * element_bytes
     if isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
         return _rex_numbers(operator.module, taken[1], taken[2]) * max(element_bytes, 2)
     return 0
@@ -235,6 +242,7 @@ def _lowest(strip: Strip, placed: Collection[tuple[Strip, int]]) -> int:
         if starts[k] >= offset:
             break
         offset = max(offset, int(ends[k]))
+        offset += -offset % strip.align_bytes
     return offset
 
 
