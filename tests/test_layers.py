@@ -15,10 +15,10 @@ LAYERS = (
     ("net",),
     ("chain", "contract", "collaboration"),
     ("models", "policies", "data", "backbone", "graph"),
-    ("inference",),
+    ("inference", "quantize"),
     ("evaluate",),
     ("calibrate",),
-    ("train", "report"),
+    ("train", "report", "export"),
     ("cli",),
     ("__main__", "__init__"),
 )

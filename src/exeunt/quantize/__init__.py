@@ -1,0 +1,16 @@
+"""Networks in integers: int8 tensors and weights, 32-bit sums, and what they give, to the bit."""
+
+from exeunt.quantize.graph import QuantizedGraph, run_quantized
+from exeunt.quantize.quantize import quantize
+from exeunt.quantize.ranges import Range, observe_ranges
+from exeunt.quantize.scale import Factor, Scale
+
+__all__ = [
+    "Factor",
+    "QuantizedGraph",
+    "Range",
+    "Scale",
+    "observe_ranges",
+    "quantize",
+    "run_quantized",
+]

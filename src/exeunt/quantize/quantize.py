@@ -1,0 +1,314 @@
+"""From a graph in float32 and the ranges of its tensors to one in integers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exeunt.errors import ExeuntError
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import (
+    ACTIVATIONS,
+    Activation,
+    Add,
+    Affine,
+    Concat,
+    Conv,
+    Flatten,
+    GlobalAverage,
+    GridPool,
+    Linear,
+    Mix,
+    Operator,
+    Pad,
+    Pool,
+    Resize,
+    Slice,
+    Whole,
+)
+from exeunt.ops.rex import ReX2d
+from exeunt.quantize.graph import QuantizedGraph
+from exeunt.quantize.operators import (
+    IntegerAverage,
+    IntegerConv,
+    IntegerGridPool,
+    IntegerLinear,
+    IntegerLookup,
+    IntegerOperator,
+    IntegerPad,
+    IntegerPool,
+    IntegerResize,
+    IntegerSum,
+    View,
+)
+from exeunt.quantize.ranges import Range
+from exeunt.quantize.rex import GATE_ONE, STATE_ONE, IntegerCell, IntegerReX, Projection
+from exeunt.quantize.scale import INT8, INT16, Factor, Scale
+from exeunt.quantize.ties import tied
+
+_WEIGHT_MOST = 127
+_SUM_MOST = 2**30
+_SUM_SHIFT = 22  # of the factors of `IntegerSum`: 255 * 2 * 2**22 stays within 31 bits
+
+
+def quantize(graph: Graph, ranges: Mapping[str, Range]) -> QuantizedGraph:
+    """Quantises a net: int8 tensors, one scale each; int8 weights, one scale per output channel;
+    int16 scores.
+
+    Args:
+        graph: as `build_graph` makes it.
+        ranges: of every tensor (`observe_ranges`).
+
+    Raises:
+        ExeuntError: for an operator or activation that has no integer form, naming its module, and
+            for sums that do not fit 32 bits.
+    """
+    scales = _scales(graph, ranges)
+    operators = {node.output: _integer(node, graph, scales) for node in graph.nodes}
+    return QuantizedGraph(graph, scales, operators)
+
+
+def _scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
+    leaders = tied(graph)
+    shared: dict[str, Range] = {}
+    for name, leader in leaders.items():
+        found, known = ranges[name], shared.get(leader, ranges[name])
+        shared[leader] = Range(min(found.low, known.low), max(found.high, known.high))
+    scales = {name: Scale.over(shared[to].low, shared[to].high) for name, to in leaders.items()}
+    for stage in graph.stages:
+        reach = ranges[stage.logits]
+        scales[stage.logits] = Scale.symmetric(max(-reach.low, reach.high), INT16)
+    return scales
+
+
+def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOperator:
+    kind = type(node.operator)
+    make = _MAKERS.get(kind)
+    if kind is Whole:
+        make = _rex if isinstance(node.operator.module, ReX2d) else None  # type: ignore[attr-defined]
+    scores = any(stage.logits == node.output for stage in graph.stages)
+    if make is None or (scores and kind is not Linear):
+        known = sorted({k.__name__ for k in _MAKERS} | {ReX2d.__name__})
+        raise ExeuntError(
+            f"{node.module}: no integer form for {node.operator.kind}"
+            f"{' as an exit' if scores else ''}; there are {', '.join(known)}, and exits end in "
+            "Linear"
+        )
+    return make(node, graph, scales)
+
+
+def _weighted(
+    node: Node,
+    weight: Tensor,
+    bias: Tensor | None,
+    scales: Mapping[str, Scale],
+) -> dict[str, Any]:
+    """What convolutions and matrices have in common: the arguments of `Weighted`."""
+    taken, given = scales[node.inputs[0]], scales[node.output]
+    rows = weight.flatten(1).double()
+    offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
+    step = rows.abs().amax(1) / _WEIGHT_MOST
+    step = torch.maximum(step, offset.abs() / (taken.scale * _SUM_MOST))
+    step = torch.where(step > 0, step, torch.ones_like(step))
+    q = torch.round(rows / step[:, None]).long()
+    sums = torch.round(offset / (taken.scale * step)).long() - taken.zero * q.sum(1)
+    factor = Factor.of((taken.scale * step / given.scale).tolist())
+    largest = q.abs().sum(1) * -INT8[0] + sums.abs()
+    factor.check(largest.tolist(), node.module)
+    low, high = _limits(node, given)
+    return {
+        "weight": q.view(weight.shape),
+        "bias": sums,
+        "factor": factor,
+        "zero_in": taken.zero,
+        "scale": given,
+        "low": low,
+        "high": high,
+    }
+
+
+def _limits(node: Node, scale: Scale) -> tuple[int, int]:
+    act = getattr(node.operator, "act", None)
+    low, high = scale.limits
+    if act in ("relu", "relu6"):
+        low = max(low, scale.zero)
+    if act == "relu6":
+        high = min(high, scale.zero + round(6 / scale.scale))
+    if act not in (None, "relu", "relu6"):
+        raise ExeuntError(
+            f"{node.module}: {node.operator.kind} with {act} has no integer form; relu and relu6 do"
+        )
+    return low, high
+
+
+def _conv(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerConv:
+    conv = node.operator
+    assert isinstance(conv, Conv)
+    common = _weighted(node, node.constants["weight"], node.constants.get("bias"), scales)
+    return IntegerConv(
+        **common,
+        kernel=conv.kernel,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+    )
+
+
+def _linear(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerLinear:
+    return IntegerLinear(
+        **_weighted(node, node.constants["weight"], node.constants.get("bias"), scales)
+    )
+
+
+def _affine(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerConv:
+    """A filter of one pixel."""
+    scale = node.constants["scale"]
+    common = _weighted(node, scale.view(-1, 1, 1, 1), node.constants["shift"], scales)
+    return IntegerConv(**common, kernel=(1, 1), stride=(1, 1), padding=(0, 0), dilation=(1, 1),
+                       groups=len(scale))  # fmt: skip
+
+
+def _sum(node: Node, scales: Mapping[str, Scale], shares: tuple[float, float]) -> IntegerSum:
+    a, b = (scales[name] for name in node.inputs)
+    given = scales[node.output]
+    factors = [s.scale * share / given.scale for s, share in zip((a, b), shares, strict=True)]
+    largest = max(map(abs, factors))
+    shift = min(_SUM_SHIFT - max(math.frexp(largest)[1], 0), 30)
+    if shift < 1:
+        raise ExeuntError(f"{node.module}: its inputs are {largest:.3g} times as coarse as its sum")
+    by_a, by_b = (round(factor * 2**shift) for factor in factors)
+    return IntegerSum(by_a, by_b, shift, a.zero, b.zero, given, *_limits(node, given))
+
+
+def _add(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerSum:
+    return _sum(node, scales, (1.0, 1.0))
+
+
+def _mix(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerSum:
+    share = float(node.constants["share"])
+    return _sum(node, scales, (1 - share, share))
+
+
+def _average(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerAverage:
+    taken, given = scales[node.inputs[0]], scales[node.output]
+    pixels = math.prod(graph.shapes[node.inputs[0]][1:])
+    factor = Factor.of([taken.scale / (pixels * given.scale)])
+    factor.check([255 * pixels], node.module)
+    return IntegerAverage(factor, taken.zero, given)
+
+
+def _pool(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerPool:
+    pool = node.operator
+    assert isinstance(pool, Pool)
+    return IntegerPool(
+        pool.of,
+        pool.kernel,
+        pool.stride,
+        pool.padding,
+        pool.ceil,
+        pool.count_padding,
+        scales[node.output].zero,
+    )
+
+
+def _grid(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerGridPool:
+    pool = node.operator
+    assert isinstance(pool, GridPool)
+    return IntegerGridPool(pool.of, pool.grid, scales[node.output].zero)
+
+
+def _activation(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerLookup:
+    assert isinstance(node.operator, Activation)
+    every = torch.arange(INT8[0], INT8[1] + 1)
+    values = ACTIVATIONS[node.operator.act](scales[node.inputs[0]].real(every))
+    return IntegerLookup(scales[node.output].quantized(values))
+
+
+def _view(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> View:
+    return View(node.operator)  # type: ignore[arg-type]
+
+
+def _pad(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerPad:
+    return IntegerPad(node.operator, scales[node.output].zero)
+
+
+def _resize(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerResize:
+    assert isinstance(node.operator, Resize)
+    return IntegerResize(node.operator)
+
+
+def _projection(
+    weight: Tensor, bias: Tensor | None, taken: float, zero: int, given: float, where: str
+) -> Projection:
+    """A matrix whose inputs are steps of `taken` and whose outputs are steps of `given`."""
+    rows = weight.detach().double()
+    offset = rows.new_zeros(len(rows)) if bias is None else bias.detach().double()
+    step = torch.maximum(rows.abs().amax(1) / _WEIGHT_MOST, offset.abs() / (taken * _SUM_MOST))
+    step = torch.where(step > 0, step, torch.ones_like(step))
+    q = torch.round(rows / step[:, None]).long()
+    sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
+    factor = Factor.of((taken * step / given).tolist())
+    reach = STATE_ONE if zero == 0 and taken == 1 / STATE_ONE else -INT8[0]
+    factor.check((q.abs().sum(1) * reach + sums.abs()).tolist(), where)
+    return Projection(q, sums, factor)
+
+
+def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
+    assert isinstance(node.operator, Whole)
+    rex = node.operator.module
+    assert isinstance(rex, ReX2d)
+    if rex.cell != "gru":
+        raise ExeuntError(f"{node.module}: ReX with {rex.cell} has no integer form; gru has")
+    taken, given = scales[node.inputs[0]], scales[node.output]
+    state = 1 / STATE_ONE
+
+    def cell(gru: nn.Module, ending: str, step: float, zero: int) -> IntegerCell:
+        parts = {
+            kind: (getattr(gru, f"weight_{kind}_{ending}"), getattr(gru, f"bias_{kind}_{ending}"))
+            for kind in ("ih", "hh")
+        }
+        return IntegerCell(
+            _projection(*parts["ih"], step, zero, 1 / GATE_ONE, node.module),
+            _projection(*parts["hh"], state, 0, 1 / GATE_ONE, node.module),
+        )
+
+    second: tuple[IntegerCell, ...] = ()
+    if rex.use_rows or rex.use_cols:
+        ways = ("l0", "l0") if rex.shared_directions else ("l0", "l0_reverse")
+        second = tuple(cell(rex.rnn2, way, state, 0) for way in ways)
+    linear = None
+    if rex.use_global:
+        linear = _projection(rex.linear.weight, rex.linear.bias, state, 0, given.scale, node.module)
+    return IntegerReX(
+        rex,
+        cell(rex.rnn1, "l0", taken.scale, taken.zero),
+        second,
+        linear,
+        Factor.of([state / given.scale]),
+        taken.zero,
+        given,
+    )
+
+
+Maker = Callable[[Node, Graph, Mapping[str, Scale]], IntegerOperator]
+_MAKERS: dict[type[Operator], Maker] = {
+    Activation: _activation,
+    Add: _add,
+    Affine: _affine,
+    Concat: _view,
+    Conv: _conv,
+    Flatten: _view,
+    GlobalAverage: _average,
+    GridPool: _grid,
+    Linear: _linear,
+    Mix: _mix,
+    Pad: _pad,
+    Pool: _pool,
+    Resize: _resize,
+    Slice: _view,
+}

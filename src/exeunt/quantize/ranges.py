@@ -1,0 +1,92 @@
+"""How far the numbers of each tensor reach, on images that are like those to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from exeunt.errors import ExeuntError
+from exeunt.graph.graph import Graph
+
+METHODS = ("mse", "minmax")
+_BINS = 2048
+_STEPS = 255
+_CLIPS = 80
+
+
+@dataclass(frozen=True)
+class Range:
+    """What int8 should cover: numbers outside become the nearest inside."""
+
+    low: float
+    high: float
+
+
+@torch.no_grad()
+def observe_ranges(
+    graph: Graph, batches: Iterable[Tensor], method: str = "mse"
+) -> dict[str, Range]:
+    """Runs a graph in float32 over images, and finds the range of each tensor by name.
+
+    Args:
+        graph: of a whole net.
+        batches: images (N, C, H, W), gone through twice: a list, or what begins anew.
+        method: `minmax` covers all that was seen; `mse` clips where the mean squared error of all
+            that was seen, rounded and clipped, is least.
+
+    Raises:
+        ExeuntError: for another method, or no images.
+    """
+    if method not in METHODS:
+        raise ExeuntError(f"unknown method {method!r} of calibration; one of {', '.join(METHODS)}")
+    seen: dict[str, Range] = {}
+    for name, values in _tensors(graph, batches):
+        low, high = (float(v) for v in values.aminmax())
+        known = seen.get(name, Range(low, high))
+        seen[name] = Range(min(low, known.low), max(high, known.high))
+    if not seen:
+        raise ExeuntError("no images to find ranges with; give a few hundred")
+    if method == "minmax":
+        return seen
+    counts: dict[str, Tensor] = {}
+    for name, values in _tensors(graph, batches):
+        reach = seen[name]
+        found = torch.histc(values, _BINS, reach.low, reach.high)
+        counts[name] = counts.get(name, 0) + found.double()
+    return {name: _clipped(reach, counts[name]) for name, reach in seen.items()}
+
+
+def _tensors(graph: Graph, batches: Iterable[Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of every batch by name, the images first."""
+    last = {name: node.output for node in graph.nodes for name in node.inputs}
+    for images in batches:
+        alive = {graph.image: images}
+        yield graph.image, images
+        for node in graph.nodes:
+            inputs = [alive[name] for name in node.inputs]
+            alive[node.output] = node.operator.run(inputs, node.constants)
+            yield node.output, alive[node.output]
+            for name in node.inputs:
+                if last[name] == node.output:
+                    alive.pop(name, None)
+
+
+def _clipped(reach: Range, counts: Tensor) -> Range:
+    """The share of a range at which rounding and clipping together cost least."""
+    width = (reach.high - reach.low) / _BINS
+    if width <= 0:
+        return reach
+    centres = reach.low + (torch.arange(_BINS, dtype=torch.float64) + 0.5) * width
+    best, least = reach, float("inf")
+    for k in range(_CLIPS):
+        share = 1 - 0.01 * k
+        low, high = min(reach.low, 0.0) * share, max(reach.high, 0.0) * share
+        rounding = ((high - low) / _STEPS) ** 2 / 12
+        beyond = (centres - centres.clamp(low, high)).square()
+        cost = float((counts * torch.where(beyond > 0, beyond, rounding)).sum())
+        if cost < least:
+            best, least = Range(low, high), cost
+    return best

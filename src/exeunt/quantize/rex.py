@@ -1,0 +1,139 @@
+"""ReX in integers: int8 input and weights, 16-bit states, gates in 4096ths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from exeunt.ops.rex import ReX2d, Window
+from exeunt.ops.sweep import gather
+from exeunt.quantize.operators import IntegerOperator
+from exeunt.quantize.scale import Factor, Scale
+
+STATE_ONE = 1 << 15
+GATE_ONE = 1 << 12
+MAX_GATE = 65535
+TANH = torch.tensor([round(32767 * math.tanh(min(i, 256) / 32)) for i in range(258)])
+
+_ROWS, _COLUMNS = 1, 2
+
+
+def hyperbolic(x: Tensor) -> Tensor:
+    """tanh of 4096ths in 32768ths: a table of 32nds, and straight lines between."""
+    size = x.abs().clamp(max=32767)
+    at, rest = size >> 7, size & 127
+    value = TANH[at] + (((TANH[at + 1] - TANH[at]) * rest + 64) >> 7)
+    return torch.where(x < 0, -value, value)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """The logistic function of 4096ths in 32768ths."""
+    return (STATE_ONE + hyperbolic(x >> 1)) >> 1
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A matrix whose sums become 4096ths: weights (G, C), biases and factors by row."""
+
+    weight: Tensor
+    bias: Tensor
+    factor: Factor
+
+    def apply(self, x: Tensor) -> Tensor:
+        """(C, ...) to (G, ...)."""
+        flat = x.flatten(1).double()
+        sums = (self.weight.double() @ flat).long() + self.bias[:, None]
+        return self.factor.apply(sums[None])[0].view(-1, *x.shape[1:])
+
+
+@dataclass(frozen=True)
+class IntegerCell:
+    """A GRU: gates reset, update, new, as in `nn.GRU`."""
+
+    inputs: Projection
+    hidden: Projection
+
+    @property
+    def units(self) -> int:
+        return len(self.hidden.bias) // 3
+
+    def step(self, gates: Tensor, state: Tensor) -> Tensor:
+        """One step for many sweeps at once: gates (3 h, ...), state (h, ...)."""
+        r, z, n = gates.chunk(3)
+        hr, hz, hn = self.hidden.apply(state).chunk(3)
+        reset, update = sigmoid(r + hr), sigmoid(z + hz)
+        fresh = hyperbolic(n + ((reset * hn.clamp(-MAX_GATE, MAX_GATE) + 16384) >> 15))
+        return fresh + ((update * (state - fresh) + 16384) >> 15)
+
+    def run(self, steps: Sequence[Tensor]) -> Tensor:
+        """The last state after projected steps (3 h, ...)."""
+        state = torch.zeros_like(steps[0][: self.units])
+        for gates in steps:
+            state = self.step(gates, state)
+        return state
+
+
+@dataclass(frozen=True)
+class IntegerReX(IntegerOperator):
+    """`ReX2d` of a GRU.
+
+    Attributes:
+        rex: sizes and which branches there are.
+        first: the cell that runs along rows and columns.
+        second: the cells over summaries, forward and backward; none if there is no such branch.
+        linear: of all summaries, in steps of the output; None if there is no such branch.
+        state_factor: from states to steps of the output.
+        zero_in: the input's integer for 0.
+        scale: of the output.
+    """
+
+    rex: ReX2d
+    first: IntegerCell
+    second: tuple[IntegerCell, ...]
+    linear: Projection | None
+    state_factor: Factor
+    zero_in: int
+    scale: Scale
+
+    def run(self, inputs: Sequence[Tensor]) -> Tensor:
+        x = inputs[0]
+        rows, columns = self.rex.windows(x.shape[2], x.shape[3])
+        maps = columns.keep(rows.keep(x.permute(1, 2, 3, 0), _ROWS), _COLUMNS)
+        edges = (0, 0, columns.lead, columns.trail, rows.lead, rows.trail)
+        gates = self.first.inputs.apply(F.pad(maps, edges, value=self.zero_in))
+        row_ends = self.first.run([gates[columns.read(_COLUMNS, t)] for t in range(columns.size)])
+        column_ends = self.first.run([gates[rows.read(_ROWS, t)] for t in range(rows.size)])
+        parts = []
+        if self.rex.use_rows:
+            parts += self._both_ways(row_ends, _ROWS, rows)
+        if self.linear is not None:
+            summaries = torch.cat(
+                [
+                    gather(ends, [window.read(axis, t) for t in range(window.size)])
+                    for ends, axis, window in (
+                        (row_ends, _ROWS, rows),
+                        (column_ends, _COLUMNS, columns),
+                    )
+                ]
+            )
+            parts.append(self.linear.apply(summaries))
+        if self.rex.use_cols:
+            parts += self._both_ways(column_ends, _COLUMNS, columns)
+        out = (torch.cat(parts) + self.scale.zero).clamp(*self.scale.limits)
+        out = out.permute(3, 0, 1, 2)
+        if rows.repeat or columns.repeat:
+            out = F.pad(out.double(), (0, columns.repeat, 0, rows.repeat), "replicate").long()
+        return out
+
+    def _both_ways(self, ends: Tensor, axis: int, window: Window) -> list[Tensor]:
+        found = []
+        for way, cell in enumerate(self.second):
+            order = range(window.size) if way == 0 else reversed(range(window.size))
+            steps = [cell.inputs.apply(ends[window.read(axis, t)]) for t in order]
+            found.append(self.state_factor.apply(cell.run(steps)[None])[0])
+        return found

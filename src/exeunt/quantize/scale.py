@@ -1,0 +1,107 @@
+"""What integers stand for, and how sums become integers again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from exeunt.errors import ExeuntError
+
+INT8 = (-128, 127)
+INT16 = (-32768, 32767)
+SUM_BITS = 31
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An integer q stands for `scale * (q - zero)`.
+
+    Attributes:
+        scale: what one step is worth.
+        zero: the integer that stands for 0.
+        limits: least and largest integer.
+    """
+
+    scale: float
+    zero: int = 0
+    limits: tuple[int, int] = INT8
+
+    @classmethod
+    def over(cls, low: float, high: float) -> Scale:
+        """Of int8 that reach from `low` to `high`; 0 is always among them, exactly."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        least, most = INT8
+        step = (high - low) / (most - least) or 1.0
+        return cls(step, max(least, min(most, round(least - low / step))))
+
+    @classmethod
+    def symmetric(cls, largest: float, limits: tuple[int, int]) -> Scale:
+        """With zero 0, so that `largest` and its negative are just within."""
+        return cls((largest or 1.0) / limits[1], 0, limits)
+
+    def quantized(self, values: Tensor) -> Tensor:
+        """The nearest integers, int64."""
+        q = torch.round(values.double() / self.scale).long() + self.zero
+        return q.clamp(*self.limits)
+
+    def real(self, integers: Tensor) -> Tensor:
+        """What integers stand for, float32."""
+        return ((integers - self.zero).double() * self.scale).float()
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Factors of sums, as integers: `multiplier / 2 ** (32 + shift)`, one for each channel.
+
+    Attributes:
+        multipliers: in 2**30 ... 2**31 - 1, or 0.
+        shifts: at most 31; below 1 a sum is first shifted left by 1 - shift.
+    """
+
+    multipliers: tuple[int, ...]
+    shifts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Factor:
+        """The nearest to positive real numbers."""
+        pairs = [_integers(value) for value in values]
+        return cls(tuple(m for m, _ in pairs), tuple(s for _, s in pairs))
+
+    def __len__(self) -> int:
+        return len(self.multipliers)
+
+    def apply(self, sums: Tensor) -> Tensor:
+        """Scales sums (N, C, ...), int64, by channel; halves are rounded up."""
+        shape = (-1,) + (1,) * (sums.dim() - 2)
+        multiplier = torch.tensor(self.multipliers).view(shape)
+        shift = torch.tensor(self.shifts).view(shape)
+        left = (1 - shift).clamp(min=0)
+        right = shift.clamp(min=1)
+        high = ((sums << left) * multiplier) >> 32
+        return (high + (1 << (right - 1))) >> right
+
+    def check(self, largest: Sequence[int], where: str) -> None:
+        """Refuses sums that could leave 32 bits when shifted.
+
+        Raises:
+            ExeuntError: naming the place and the channel.
+        """
+        for channel, (most, shift) in enumerate(zip(largest, self.shifts, strict=True)):
+            if most << max(1 - shift, 0) >= 1 << SUM_BITS:
+                raise ExeuntError(
+                    f"{where}: sums of channel {channel} may reach {most}, which does not fit "
+                    f"{SUM_BITS} bits when scaled; its weights or inputs are too uneven for int8"
+                )
+
+
+def _integers(value: float) -> tuple[int, int]:
+    mantissa, exponent = math.frexp(value)
+    multiplier = round(mantissa * 2**31)
+    if multiplier == 2**31:
+        multiplier, exponent = 2**30, exponent + 1
+    shift = -exponent - 1
+    return (multiplier, shift) if shift <= 31 else (0, 31)

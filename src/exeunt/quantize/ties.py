@@ -1,0 +1,24 @@
+"""Which tensors must share a scale, because numbers go from one to the other as they are."""
+
+from __future__ import annotations
+
+from exeunt.graph.graph import Graph
+from exeunt.graph.operators import Concat, Flatten, GridPool, Pad, Pool, Resize, Slice
+
+KEEP_SCALE = (Concat, Flatten, GridPool, Pad, Pool, Resize, Slice)
+
+
+def tied(graph: Graph) -> dict[str, str]:
+    """A representative for every tensor; tensors that share a scale have the same."""
+    leader = {name: name for name in graph.shapes}
+
+    def find(name: str) -> str:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for node in graph.nodes:
+        if isinstance(node.operator, KEEP_SCALE):
+            for name in node.inputs:
+                leader[find(name)] = find(node.output)
+    return {name: find(name) for name in leader}
