@@ -1,0 +1,1 @@
+"""Trained networks, for machines without Python."""

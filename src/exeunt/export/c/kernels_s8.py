@@ -1,0 +1,304 @@
+"""What the int8 kernels of the runtime are told about each node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from exeunt.errors import ExeuntError
+from exeunt.export.c.source import CSource
+from exeunt.graph.fuse import InvertedResidual
+from exeunt.graph.graph import Graph, Node
+from exeunt.ops.rex import Window
+from exeunt.quantize.graph import QuantizedGraph
+from exeunt.quantize.operators import (
+    IntegerAverage,
+    IntegerConv,
+    IntegerLinear,
+    IntegerSum,
+    Weighted,
+)
+from exeunt.quantize.rex import IntegerCell, IntegerReX, Projection
+from exeunt.quantize.scale import Factor
+
+MAX_HIDDEN, MAX_PATCH, MAX_KERNEL = 32, 32, 15
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How a node is called.
+
+    Attributes:
+        name: of the runtime's file and function, `exn_conv_s8`.
+        accumulates: whether it also takes in rows.
+        spec: expression for its struct.
+    """
+
+    name: str
+    accumulates: bool
+    spec: str
+
+
+def kernel_of(node: Node, quantized: QuantizedGraph, source: CSource, number: int) -> Kernel:
+    """Writes what the kernel of a (perhaps fused) node needs, and says how to call it.
+
+    Raises:
+        ExeuntError: for what no kernel does, naming the module.
+    """
+    if isinstance(node.operator, InvertedResidual):
+        return _residual(node, node.operator, quantized, source, number)
+    operator = quantized.operators[node.output]
+    make = _MAKERS.get(type(operator))
+    if make is None:
+        raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in int8")
+    return make(node, operator, quantized.graph, source, number)
+
+
+def _factors(source: CSource, name: str, factor: Factor) -> str:
+    pairs = zip(factor.multipliers, factor.shifts, strict=True)
+    return source.array("exn_factor", name, (f"{{{m}, {s}}}" for m, s in pairs))
+
+
+def _flat(weight: Tensor) -> list[int]:
+    found: list[int] = weight.flatten().tolist()
+    return found
+
+
+def _weighted(
+    source: CSource, number: int, operator: Weighted, weight: Tensor, part: str = ""
+) -> dict[str, Any]:
+    name = f"{part}_{number}" if part else str(number)
+    return {
+        "weights": source.array("int8_t", f"weights_{name}", _flat(weight)),
+        "biases": source.array("int32_t", f"biases_{name}", _flat(operator.bias)),
+        "requantize": {
+            "factors": _factors(source, f"factors_{name}", operator.factor),
+            "zero": operator.scale.zero,
+            "low": operator.low,
+            "high": operator.high,
+        },
+    }
+
+
+def _filter(
+    operator: IntegerConv, source: CSource, number: int, where: str, part: str = ""
+) -> dict[str, Any]:
+    """Fields of `exn_conv_s8`, or of `exn_depthwise_s8`, whose channels come last."""
+    height, width = operator.kernel
+    if max(height, width) > MAX_KERNEL or operator.dilation != (1, 1):
+        raise ExeuntError(
+            f"{where}: no kernel for a {height}x{width} convolution with dilation "
+            f"{operator.dilation}; up to {MAX_KERNEL}x{MAX_KERNEL} and (1, 1)"
+        )
+    if operator.groups == 1:
+        weight = operator.weight.permute(0, 2, 3, 1)
+    elif operator.weight.shape[1] == 1 and operator.groups == len(operator.weight):
+        weight = operator.weight[:, 0].permute(1, 2, 0)
+    else:
+        raise ExeuntError(
+            f"{where}: no kernel for {operator.groups} groups; 1, or as many as channels"
+        )
+    window = {
+        "height": height,
+        "width": width,
+        "stride_y": operator.stride[0],
+        "stride_x": operator.stride[1],
+        "top": operator.padding[0],
+        "left": operator.padding[1],
+    }
+    common = _weighted(source, number, operator, weight, part)
+    return {**common, "window": window, "zero": operator.zero_in}
+
+
+def _conv(node: Node, operator: IntegerConv, graph: Graph, source: CSource, number: int) -> Kernel:
+    name = "exn_conv_s8" if operator.groups == 1 else "exn_depthwise_s8"
+    fields = _filter(operator, source, number, node.module)
+    return Kernel(name, False, f"&{source.struct(name, f'spec_{number}', fields)}")
+
+
+def _residual(
+    node: Node,
+    fused: InvertedResidual,
+    quantized: QuantizedGraph,
+    source: CSource,
+    number: int,
+) -> Kernel:
+    by_output = {n.output: n for n in quantized.graph.nodes}
+    last = by_output[node.output]
+    project = last
+    if fused.residual:
+        project = by_output[next(name for name in last.inputs if name != node.inputs[0])]
+    depthwise = by_output[project.inputs[0]]
+    operators = quantized.operators
+    fields: dict[str, Any] = {"expand": "NULL"}
+    middle = operators[depthwise.output]
+    assert isinstance(middle, IntegerConv)
+    height, width = middle.kernel
+    if height != width or middle.stride[0] != middle.stride[1] or height > 7:
+        raise ExeuntError(
+            f"{node.module}: no kernel for an inverted residual of {height}x{width} with stride "
+            f"{middle.stride}; square, up to 7x7"
+        )
+    for part, at in (
+        ("expand", by_output[depthwise.inputs[0]] if fused.expand is not None else None),
+        ("depthwise", depthwise),
+        ("project", project),
+    ):
+        if at is not None:
+            conv = operators[at.output]
+            assert isinstance(conv, IntegerConv)
+            fields[part] = _filter(conv, source, number, node.module, part)
+    if fused.expand is not None:
+        expand = source.struct("exn_conv_s8", f"expand_{number}", fields["expand"])
+        fields["expand"] = f"&{expand}"
+    fields["sum"] = "NULL"
+    if fused.residual:
+        total = operators[last.output]
+        assert isinstance(total, IntegerSum)
+        swapped = last.inputs[0] != node.inputs[0]
+        fields["sum"] = f"&{_sum(source, number, total, swapped)}"
+    fields["hidden"] = middle.groups
+    return Kernel(
+        "exn_residual_s8",
+        False,
+        f"&{source.struct('exn_residual_s8', f'spec_{number}', fields)}",
+    )
+
+
+def _sum(source: CSource, number: int, total: IntegerSum, swapped: bool = False) -> str:
+    a, b = (total.by_a, total.zero_a), (total.by_b, total.zero_b)
+    if swapped:
+        a, b = b, a
+    return source.struct(
+        "exn_sum_s8",
+        f"sum_{number}",
+        {
+            "by_a": a[0],
+            "by_b": b[0],
+            "shift": total.shift,
+            "zero_a": a[1],
+            "zero_b": b[1],
+            "zero": total.scale.zero,
+            "low": total.low,
+            "high": total.high,
+        },
+    )
+
+
+def _linear(
+    node: Node, operator: IntegerLinear, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    common = _weighted(source, number, operator, operator.weight)
+    scores = {stage.logits for stage in graph.stages}
+    fields = {
+        "weights": common["weights"],
+        "biases": common["biases"],
+        "factors": common["requantize"]["factors"],
+        "zero": operator.scale.zero,
+        "low": operator.low,
+        "high": operator.high,
+        "inputs": operator.weight.shape[1],
+        "wide": int(node.output in scores),
+    }
+    name = "exn_linear_s8"
+    return Kernel(name, False, f"&{source.struct(name, f'spec_{number}', fields)}")
+
+
+def _average(
+    node: Node, operator: IntegerAverage, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    (multiplier,), (shift,) = operator.factor.multipliers, operator.factor.shifts
+    fields = {
+        "factor": {"multiplier": multiplier, "shift": shift},
+        "zero_in": operator.zero_in,
+        "zero_out": operator.scale.zero,
+    }
+    name = "exn_average_s8"
+    return Kernel(name, True, f"&{source.struct(name, f'spec_{number}', fields)}")
+
+
+def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number: int) -> Kernel:
+    rex = operator.rex
+    _, height, width = graph.shapes[node.inputs[0]]
+    if max(rex.hidden1, rex.hidden2) > MAX_HIDDEN or max(rex.patch_size) > MAX_PATCH:
+        raise ExeuntError(
+            f"{node.module}: no kernel for ReX with states of {rex.hidden1} and {rex.hidden2} and "
+            f"patches of {rex.patch_size}; up to {MAX_HIDDEN} and {MAX_PATCH}"
+        )
+    rows, columns = rex.windows(height, width)
+    fields: dict[str, Any] = {"first": _cell(source, f"first_{number}", operator.first)}
+    second = "NULL"
+    if operator.second:
+        cells = [
+            _cell(source, f"second{way}_{number}", cell) for way, cell in enumerate(operator.second)
+        ]
+        second = source.array("exn_cell_s8", f"second_{number}", map(_braced, cells))
+    blank = source.array("int8_t", f"blank_{number}", [operator.zero_in] * rex.in_channels)
+    (multiplier,), (shift,) = operator.state_factor.multipliers, operator.state_factor.shifts
+    fields |= {"second": second, "linear_weights": "NULL", "linear_biases": "NULL"}
+    fields |= {"linear_factors": "NULL", "blank": blank}
+    fields["state_factor"] = {"multiplier": multiplier, "shift": shift}
+    fields |= {"down": _patches(rows, rex.stride[0]), "across": _patches(columns, rex.stride[1])}
+    fields["globals"] = 0
+    if operator.linear is not None:
+        linear = _projection(source, f"linear_{number}", operator.linear)
+        for part, name in zip(("weights", "biases", "factors"), linear, strict=True):
+            fields[f"linear_{part}"] = name
+        fields["globals"] = len(operator.linear.bias)
+    fields |= {"use_rows": int(rex.use_rows), "use_columns": int(rex.use_cols)}
+    fields["zero"] = operator.scale.zero
+    name = "exn_rex_s8"
+    return Kernel(name, True, f"&{source.struct(name, f'spec_{number}', fields)}")
+
+
+def _braced(fields: Mapping[str, Any]) -> str:
+    return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
+
+
+def _projection(source: CSource, name: str, projection: Projection) -> tuple[str, str, str]:
+    return (
+        source.array("int8_t", f"weights_{name}", _flat(projection.weight)),
+        source.array("int32_t", f"biases_{name}", _flat(projection.bias)),
+        _factors(source, f"factors_{name}", projection.factor),
+    )
+
+
+def _cell(source: CSource, name: str, cell: IntegerCell) -> dict[str, Any]:
+    """Fields of `exn_cell_s8`: the gates of one unit come together."""
+    units = cell.units
+    order = torch.arange(3 * units).view(3, units).t().flatten()
+    fields: dict[str, Any] = {}
+    for kind, projection in (("input", cell.inputs), ("hidden", cell.hidden)):
+        factor = Factor(
+            tuple(projection.factor.multipliers[i] for i in order.tolist()),
+            tuple(projection.factor.shifts[i] for i in order.tolist()),
+        )
+        sorted_ = Projection(projection.weight[order], projection.bias[order], factor)
+        names = _projection(source, f"{kind}_{name}", sorted_)
+        for part, found in zip(("weights", "biases", "factors"), names, strict=True):
+            fields[f"{kind}_{part}"] = found
+    return {**fields, "inputs": cell.inputs.weight.shape[1], "hidden": units}
+
+
+def _patches(window: Window, stride: int) -> dict[str, int]:
+    return {
+        "size": window.size,
+        "stride": stride,
+        "hop": window.hop,
+        "lead": window.lead,
+        "under_way": -(-window.size // window.hop),
+        "count": window.out,
+        "lines": window.lines,
+    }
+
+
+_MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
+    IntegerAverage: _average,
+    IntegerConv: _conv,
+    IntegerLinear: _linear,
+    IntegerReX: _rex,
+}

@@ -1,0 +1,71 @@
+"""The tables of a generated model: rings, nodes, events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exeunt.export.c.kernels_s8 import Kernel
+from exeunt.export.c.source import CSource
+from exeunt.graph.graph import Graph
+from exeunt.graph.streamed import StreamedPlan
+
+TAKE, IMAGE = 0x8000, 0x7FFF
+
+
+def write_tables(plan: StreamedPlan, kernels: Sequence[Kernel], source: CSource) -> None:
+    """Defines the rings, parts, nodes, events and stage ends of a planned net.
+
+    Args:
+        plan: of the fused graph.
+        kernels: of its nodes, in order.
+        source: to define them in.
+    """
+    graph = plan.graph
+    tensors = [graph.image, *(node.output for node in graph.nodes)]
+    ring_of = {name: k for k, name in enumerate(tensors)}
+    source.array("exn_ring", "rings", (_ring(plan, name) for name in tensors))
+    nodes = []
+    kept = {
+        strip.name: offset for strip, offset in zip(plan.strips, plan.offsets_bytes, strict=True)
+    }
+    for number, (node, kernel) in enumerate(zip(graph.nodes, kernels, strict=True)):
+        parts = [f"{{{ring_of[name]}, 0, {graph.shapes[name][0]}}}" for name in node.inputs]
+        counts = [1] * len(node.inputs) + [0] * (2 - len(node.inputs))
+        listed = source.array("exn_part", f"parts_{number}", parts)
+        take = f"{kernel.name}_take" if kernel.accumulates else "NULL"
+        nodes.append(
+            f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, "
+            f"{{{counts[0]}, {counts[1]}}}, {ring_of[node.output]}, "
+            f"{kept.get(f'{node.output} (kept)', 0)}}}"
+        )
+    source.array("exn_node", "nodes", nodes)
+    number_of = {node.output: k for k, node in enumerate(graph.nodes)}
+    events = []
+    for event in plan.schedule.events:
+        at = IMAGE if event.node is None else number_of[event.node.output]
+        events.append(f"{{{at | (TAKE if event.takes else 0)}, {event.row}}}")
+    source.array("exn_event", "events", events)
+    source.array("uint32_t", "stage_ends", _stage_ends(plan))
+    source.array("uint16_t", "logits", (ring_of[stage.logits] for stage in graph.stages))
+
+
+def _stage_ends(plan: StreamedPlan) -> list[int]:
+    """Events before the end of each stage."""
+    ends, last = [], 0
+    for stage in plan.graph.stages:
+        last = max([last, *(plan.schedule.spans[node.output][1] + 1 for node in stage.nodes)])
+        ends.append(last)
+    return ends
+
+
+def _ring(plan: StreamedPlan, name: str) -> str:
+    strip = plan.strips[plan.home[name]]
+    offset = plan.offsets_bytes[plan.home[name]]
+    height, width = _size(plan.graph, name)
+    channels = plan.graph.shapes[name][0]
+    return f"{{{offset}, {strip.row_bytes}, {len(strip.spans)}, {height}, {width}, {channels}}}"
+
+
+def _size(graph: Graph, name: str) -> tuple[int, int]:
+    shape = graph.shapes[name]
+    return (shape[1], shape[2]) if len(shape) == 3 else (1, 1)

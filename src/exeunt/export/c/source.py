@@ -1,0 +1,61 @@
+"""C source, put together piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_WIDTH = 100
+_INDENT = "    "
+
+
+class CSource:
+    """Definitions of constants, in order; what is defined twice with the same content is one.
+
+    Args:
+        prefix: of every name.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.parts: list[str] = []
+        self._known: dict[tuple[str, str], str] = {}
+
+    def array(self, kind: str, name: str, values: Iterable[Any]) -> str:
+        """Defines a constant array, or finds one that is equal; returns its name."""
+        items = [str(value) for value in values]
+        return self._define(kind, f"{name}[{len(items)}]", items)
+
+    def struct(self, kind: str, name: str, fields: dict[str, Any]) -> str:
+        """Defines a constant struct; returns its name."""
+        return self._define(kind, name, [initialiser(fields)[1:-1].strip()])
+
+    def _define(self, kind: str, declarator: str, items: Sequence[str]) -> str:
+        body = _wrapped(items)
+        name = f"{self.prefix}_{declarator}"
+        known = self._known.setdefault((kind, body), name)
+        if known == name:
+            self.parts.append(f"static const {kind} {name} = {{\n{body}\n}};\n")
+        return known.partition("[")[0]
+
+    def __str__(self) -> str:
+        return "\n".join(self.parts)
+
+
+def initialiser(fields: dict[str, Any]) -> str:
+    """`{.a = 1, .b = {.c = 2}}`, from names and values, nested."""
+    said = (
+        f".{name} = {initialiser(value) if isinstance(value, dict) else value}"
+        for name, value in fields.items()
+    )
+    return "{" + ", ".join(said) + "}"
+
+
+def _wrapped(items: Sequence[str]) -> str:
+    lines, line = [], _INDENT
+    for item in items:
+        if len(line) + len(item) + 1 > _WIDTH and line != _INDENT:
+            lines.append(line.rstrip())
+            line = _INDENT
+        line += f"{item}, "
+    return "\n".join([*lines, line.rstrip().rstrip(",")])

@@ -1,0 +1,123 @@
+/* Classifies raw images that lie on the host: arguments are a file and how many images it holds.
+ *
+ * Every exit's answer is printed: image, exit, class, whether it would leave, ticks until then,
+ * scores. The last line tells the stack that was used.
+ */
+#include "@prefix@.h"
+#include "device.h"
+#include "semihosting.h"
+
+enum { ROW_BYTES = @PREFIX@_WIDTH * @PREFIX@_CHANNELS };
+
+static union {
+    uint32_t align;
+    uint8_t bytes[@PREFIX@_ARENA_BYTES];
+} arena;
+static exn_state state;
+
+static void print_number(int64_t number)
+{
+    char text[24];
+    char *at = text + sizeof text - 1;
+    uint64_t left = number < 0 ? (uint64_t)-number : (uint64_t)number;
+    *at = 0;
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (number < 0) {
+        *--at = '-';
+    }
+    *--at = ' ';
+    host_print(at);
+}
+
+static int64_t bits_of(@prefix@_score score)
+{
+    union {
+        @prefix@_score score;
+        uint32_t word;
+    } both;
+    if (sizeof score < sizeof both.word) {
+        return (int64_t)score;
+    }
+    both.score = score;
+    return both.word;
+}
+
+static void print_answer(int64_t image, uint64_t ticks)
+{
+    const exn_result *result = @prefix@_result(&state);
+    const @prefix@_score *scores = result->scores;
+    unsigned k;
+    host_print("exit");
+    print_number(image);
+    print_number(result->exit_index);
+    print_number(result->class_index);
+    print_number(result->leave);
+    print_number((int64_t)ticks);
+    for (k = 0; k < @PREFIX@_CLASSES; k++) {
+        print_number(bits_of(scores[k]));
+    }
+    host_print("\n");
+}
+
+static int classify(intptr_t file, int64_t image)
+{
+    int status = @prefix@_init(&state, arena.bytes);
+    uint64_t ticks = 0, since;
+    while (status == EXN_ROW) {
+        uint8_t *row = exn_row_place(&state);
+        if (!host_read(file, row, ROW_BYTES)) {
+            return 1;
+        }
+        since = device_ticks();
+        status = @prefix@_push_row(&state, row);
+        ticks += device_ticks() - since;
+    }
+    while (status == EXN_EXIT) {
+        print_answer(image, ticks);
+        if (@prefix@_result(&state)->exit_index + 1 == @PREFIX@_EXITS) {
+            return 0;
+        }
+        since = device_ticks();
+        status = @prefix@_step(&state);
+        ticks += device_ticks() - since;
+    }
+    return 2;
+}
+
+/* The command line is: program, file, count. */
+int main(void)
+{
+    char words[256];
+    char *path, *end;
+    int64_t count = 0, image;
+    intptr_t file;
+    int status = 0;
+    if (!host_words(words, sizeof words)) {
+        return 3;
+    }
+    for (path = words; *path != 0 && *path != ' '; path++) {
+    }
+    path += *path == ' ';
+    for (end = path; *end != 0 && *end != ' '; end++) {
+    }
+    if (*end != 0) {
+        *end++ = 0;
+    }
+    for (; *end >= '0' && *end <= '9'; end++) {
+        count = 10 * count + (*end - '0');
+    }
+    file = host_open(path);
+    if (file < 0) {
+        return 4;
+    }
+    for (image = 0; image < count && status == 0; image++) {
+        status = classify(file, image);
+    }
+    host_print("stack");
+    print_number(device_stack_bytes());
+    host_print("\n");
+    return status;
+}

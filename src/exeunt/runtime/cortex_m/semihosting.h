@@ -1,0 +1,52 @@
+/* Calls to the host by Arm semihosting: a debugger or an emulator carries them out. */
+#ifndef SEMIHOSTING_H
+#define SEMIHOSTING_H
+
+#include <stdint.h>
+#include <string.h>
+
+enum host_call { HOST_OPEN = 0x01, HOST_PRINT = 0x04, HOST_READ = 0x06, HOST_WORDS = 0x15, HOST_EXIT = 0x20 };
+
+static inline intptr_t host(enum host_call call, const void *arguments)
+{
+    register intptr_t r0 __asm__("r0") = (intptr_t)call;
+    register const void *r1 __asm__("r1") = arguments;
+    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+    return r0;
+}
+
+static inline void host_print(const char *text)
+{
+    host(HOST_PRINT, text);
+}
+
+/* A handle, or -1. */
+static inline intptr_t host_open(const char *path)
+{
+    const intptr_t arguments[3] = {(intptr_t)path, 1 /* rb */, (intptr_t)strlen(path)};
+    return host(HOST_OPEN, arguments);
+}
+
+/* Whether all `count` bytes were read. */
+static inline int host_read(intptr_t handle, void *bytes, size_t count)
+{
+    const intptr_t arguments[3] = {handle, (intptr_t)bytes, (intptr_t)count};
+    return host(HOST_READ, arguments) == 0;
+}
+
+/* The command line; whether it fitted. */
+static inline int host_words(char *text, size_t size)
+{
+    const intptr_t arguments[2] = {(intptr_t)text, (intptr_t)size};
+    return host(HOST_WORDS, arguments) == 0;
+}
+
+static inline void host_exit(int status)
+{
+    const intptr_t arguments[2] = {0x20026 /* the application ends */, status};
+    host(HOST_EXIT, arguments);
+    for (;;) {
+    }
+}
+
+#endif

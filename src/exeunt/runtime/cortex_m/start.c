@@ -1,0 +1,134 @@
+/* From reset to main on a Cortex-M, with RAM fenced by the memory protection unit.
+ *
+ * Of the 8 MiB from RAM_AT on only the first RAM_SIZE bytes may be touched, and nothing below them;
+ * any other access ends the program with status 99 and the address. RAM_SIZE is a multiple of 32.
+ */
+#include "device.h"
+#include "semihosting.h"
+
+extern uint32_t data_image[], data_low[], data_high[], bss_low[], bss_high[];
+extern uint32_t stack_low[], stack_high[];
+extern uint8_t RAM_SIZE[]; /* a number, given by the linker as an address */
+
+int main(void);
+
+#define WORD(address) (*(volatile uint32_t *)(address))
+
+enum { PAINT = 0x5aa55aa5 };
+
+static void print_hexadecimal(uint32_t word)
+{
+    char text[10];
+    int k;
+    for (k = 0; k < 8; k++) {
+        text[k] = "0123456789abcdef"[word >> (28 - 4 * k) & 15];
+    }
+    text[8] = '\n';
+    text[9] = 0;
+    host_print(text);
+}
+
+__attribute__((used)) static void report_fault(void)
+{
+    host_print("fault ");
+    print_hexadecimal(WORD(0xe000ed28));
+    host_print("at ");
+    print_hexadecimal(WORD(0xe000ed34));
+    host_exit(99);
+}
+
+/* The stack may be what is wrong: begin with a fresh one, without the fence. */
+__attribute__((naked)) static void fault(void)
+{
+    __asm__ volatile("ldr r0, =0xe000ed94\n mov r1, #0\n str r1, [r0]\n dsb\n isb\n"
+                     "ldr r0, =stack_high\n mov sp, r0\n b report_fault");
+}
+
+static volatile uint32_t laps;
+
+static void tick(void)
+{
+    laps++;
+}
+
+/* Lets eighths of a region of 2^bits bytes be reached; `closed` has a bit for each that may not. */
+static void set_region(uint32_t number, uint32_t at, uint32_t bits, uint32_t closed,
+                       uint32_t access)
+{
+    WORD(0xe000ed98) = number;
+    WORD(0xe000ed9c) = at;
+    WORD(0xe000eda0) = 1u << 28 | access << 24 | closed << 8 | (bits - 1) << 1 | 1u;
+}
+
+enum { NOBODY = 0, EVERYBODY = 3 };
+
+static void fence(void)
+{
+    uint32_t at = (uint32_t)stack_low, left = (uint32_t)RAM_SIZE, bits, number = 2;
+    set_region(0, at, 23, 0, NOBODY);
+    set_region(1, at - (1u << 20), 20, 0, NOBODY);
+    for (bits = 23; left > 0 && number < 8; number++) {
+        uint32_t eighths;
+        while (bits > 8 && left < 1u << (bits - 3)) {
+            bits--;
+        }
+        eighths = left >> (bits - 3);
+        set_region(number, at, bits, 0xffu << eighths & 0xffu, EVERYBODY);
+        at += eighths << (bits - 3);
+        left -= eighths << (bits - 3);
+    }
+    WORD(0xe000ed94) = 5; /* on, with the usual map elsewhere */
+    __asm__ volatile("dsb\n isb");
+}
+
+void start(void);
+__attribute__((used)) void start(void)
+{
+    uint32_t *from = data_image, *to, *top;
+#ifdef __ARM_FP
+    WORD(0xe000ed88) |= 0xfu << 20;
+    __asm__ volatile("dsb\n isb");
+#endif
+    WORD(0xe000ed24) |= 7u << 16; /* faults have their own handlers */
+    for (to = data_low; to < data_high;) {
+        *to++ = *from++;
+    }
+    for (to = bss_low; to < bss_high;) {
+        *to++ = 0;
+    }
+    __asm__ volatile("mov %0, sp" : "=r"(top));
+    for (to = stack_low; to < top - 8;) {
+        *to++ = PAINT;
+    }
+    fence();
+    WORD(0xe000e014) = 0xffffff;
+    WORD(0xe000e018) = 0;
+    WORD(0xe000e010) = 7;
+    host_exit(main());
+}
+
+uint64_t device_ticks(void)
+{
+    uint32_t lap, count;
+    do {
+        lap = laps;
+        count = WORD(0xe000e018);
+    } while (lap != laps);
+    return (uint64_t)lap * 0x1000000u + (0xffffffu - count);
+}
+
+uint32_t device_stack_bytes(void)
+{
+    const uint32_t *word = stack_low;
+    while (word < stack_high && *word == PAINT) {
+        word++;
+    }
+    return (uint32_t)((const uint8_t *)stack_high - (const uint8_t *)word);
+}
+
+typedef void handler(void);
+
+__attribute__((section(".vectors"), used)) static handler *const vectors[16] = {
+    (handler *)stack_high, start, fault, fault, fault, fault, fault, NULL, NULL, NULL, NULL,
+    fault, fault, NULL, fault, tick,
+};
