@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
-from exeunt.graph.graph import Graph, Node
+from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.operators import (
     ACTIVATIONS,
     Activation,
@@ -47,7 +48,7 @@ from exeunt.quantize.operators import (
 )
 from exeunt.quantize.ranges import Range
 from exeunt.quantize.rex import GATE_ONE, STATE_ONE, IntegerCell, IntegerReX, Projection
-from exeunt.quantize.scale import INT8, INT16, Factor, Scale
+from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, Factor, Scale
 from exeunt.quantize.ties import tied
 
 _WEIGHT_MOST = 127
@@ -81,8 +82,19 @@ def _scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
     scales = {name: Scale.over(shared[to].low, shared[to].high) for name, to in leaders.items()}
     for stage in graph.stages:
         reach = ranges[stage.logits]
-        scales[stage.logits] = Scale.symmetric(max(-reach.low, reach.high), INT16)
+        fine = Scale.symmetric(max(-reach.low, reach.high), INT16)
+        coarse = 2 * _largest_sum_step(stage, scales) / LARGEST_FACTOR
+        scales[stage.logits] = replace(fine, scale=max(fine.scale, coarse))
     return scales
+
+
+def _largest_sum_step(stage: StageGraph, scales: Mapping[str, Scale]) -> float:
+    """What one step of the sums behind the scores is worth, where it is worth most."""
+    for node in stage.nodes:
+        if node.output == stage.logits and isinstance(node.operator, Linear):
+            largest = float(node.constants["weight"].abs().max())
+            return largest / _WEIGHT_MOST * scales[node.inputs[0]].scale
+    return 0.0
 
 
 def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOperator:
@@ -118,7 +130,7 @@ def _weighted(
     sums = torch.round(offset / (taken.scale * step)).long() - taken.zero * q.sum(1)
     factor = Factor.of((taken.scale * step / given.scale).tolist())
     largest = q.abs().sum(1) * -INT8[0] + sums.abs()
-    factor.check(largest.tolist(), node.module)
+    Factor.check(largest.tolist(), node.module)
     low, high = _limits(node, given)
     return {
         "weight": q.view(weight.shape),
@@ -198,7 +210,7 @@ def _average(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerAv
     taken, given = scales[node.inputs[0]], scales[node.output]
     pixels = math.prod(graph.shapes[node.inputs[0]][1:])
     factor = Factor.of([taken.scale / (pixels * given.scale)])
-    factor.check([255 * pixels], node.module)
+    Factor.check([255 * pixels], node.module)
     return IntegerAverage(factor, taken.zero, given)
 
 
@@ -254,7 +266,7 @@ def _projection(
     sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
     factor = Factor.of((taken * step / given).tolist())
     reach = STATE_ONE if zero == 0 and taken == 1 / STATE_ONE else -INT8[0]
-    factor.check((q.abs().sum(1) * reach + sums.abs()).tolist(), where)
+    Factor.check((q.abs().sum(1) * reach + sums.abs()).tolist(), where)
     return Projection(q, sums, factor)
 
 

@@ -14,6 +14,8 @@ from exeunt.errors import ExeuntError
 INT8 = (-128, 127)
 INT16 = (-32768, 32767)
 SUM_BITS = 31
+SPARE_BITS = 3
+LARGEST_FACTOR = 2.0 ** (SPARE_BITS - 2)
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Factor:
-    """Factors of sums, as integers: `multiplier / 2 ** (32 + shift)`, one for each channel.
+    """Factors of sums, as integers: `multiplier / 2 ** (32 - SPARE_BITS + shift)`, by channel.
 
     Attributes:
         multipliers: in 2**30 ... 2**31 - 1, or 0.
-        shifts: at most 31; below 1 a sum is first shifted left by 1 - shift.
+        shifts: in 1 ... 31.
     """
 
     multipliers: tuple[int, ...]
@@ -79,22 +81,22 @@ class Factor:
         shape = (-1,) + (1,) * (sums.dim() - 2)
         multiplier = torch.tensor(self.multipliers).view(shape)
         shift = torch.tensor(self.shifts).view(shape)
-        left = (1 - shift).clamp(min=0)
-        right = shift.clamp(min=1)
-        high = ((sums << left) * multiplier) >> 32
-        return (high + (1 << (right - 1))) >> right
+        high = ((sums << SPARE_BITS) * multiplier) >> 32
+        return (high + (1 << (shift - 1))) >> shift
 
-    def check(self, largest: Sequence[int], where: str) -> None:
-        """Refuses sums that could leave 32 bits when shifted.
+    @staticmethod
+    def check(largest: Sequence[int], where: str) -> None:
+        """Refuses sums that leave fewer than `SPARE_BITS` of 32 bits.
 
         Raises:
             ExeuntError: naming the place and the channel.
         """
-        for channel, (most, shift) in enumerate(zip(largest, self.shifts, strict=True)):
-            if most << max(1 - shift, 0) >= 1 << SUM_BITS:
+        most = 1 << (SUM_BITS - SPARE_BITS)
+        for channel, sums in enumerate(largest):
+            if sums >= most:
                 raise ExeuntError(
-                    f"{where}: sums of channel {channel} may reach {most}, which does not fit "
-                    f"{SUM_BITS} bits when scaled; its weights or inputs are too uneven for int8"
+                    f"{where}: sums of channel {channel} may reach {sums}, more than {most}; its "
+                    "weights or inputs are too uneven for int8"
                 )
 
 
@@ -103,5 +105,7 @@ def _integers(value: float) -> tuple[int, int]:
     multiplier = round(mantissa * 2**31)
     if multiplier == 2**31:
         multiplier, exponent = 2**30, exponent + 1
-    shift = -exponent - 1
+    shift = -exponent - 1 + SPARE_BITS
+    if shift < 1:
+        raise ExeuntError(f"a factor of {value:.3g} is too large; below {LARGEST_FACTOR} fits")
     return (multiplier, shift) if shift <= 31 else (0, 31)

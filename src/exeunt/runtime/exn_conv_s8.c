@@ -43,7 +43,7 @@ static void pair(const exn_conv_s8 *conv, const int8_t *const *lines, int32_t co
                  int32_t pitch, int32_t channels, int8_t *out, uint32_t outputs)
 {
     uint32_t count = (uint32_t)conv->window.width * (uint32_t)channels;
-    uint32_t next = conv->window.height * count;
+    uint32_t next = conv->window.height * count, hop = conv->window.stride_x * (uint32_t)pitch;
     const int8_t *weights = conv->weights;
     int8_t *beside = out + outputs;
     uint32_t o, k;
@@ -53,8 +53,7 @@ static void pair(const exn_conv_s8 *conv, const int8_t *const *lines, int32_t co
         sums[1] = sums[3] = conv->biases[o + 1];
         for (k = 0; k < conv->window.height; k++, weights += count) {
             const int8_t *x = lines[k] + column * pitch;
-            exn_dot_2x2(sums, weights, weights + next, x, x + conv->window.stride_x * pitch,
-                        count);
+            exn_dot_2x2(sums, weights, next, x, hop, count);
         }
         out[o] = exn_quantized(sums[0], &conv->requantize, o);
         out[o + 1] = exn_quantized(sums[1], &conv->requantize, o + 1);
@@ -66,7 +65,7 @@ static void pair(const exn_conv_s8 *conv, const int8_t *const *lines, int32_t co
         for (k = 0; k < conv->window.height; k++, weights += count) {
             const int8_t *x = lines[k] + column * pitch;
             sum = exn_dot(sum, weights, x, count);
-            other = exn_dot(other, weights, x + conv->window.stride_x * pitch, count);
+            other = exn_dot(other, weights, x + hop, count);
         }
         out[o] = exn_quantized(sum, &conv->requantize, o);
         beside[o] = exn_quantized(other, &conv->requantize, o);

@@ -4,7 +4,7 @@
 
 #include "exn_s8.h"
 
-enum { EXN_BLOCK = 8, EXN_MAX_TAPS = 49 };
+enum { EXN_BLOCK = 16, EXN_MAX_TAPS = 49 };
 
 /* Filters `n` channels from `first` on: taps point to the first of them, NULL is padding. */
 EXN_INLINE void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,

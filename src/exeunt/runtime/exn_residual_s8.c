@@ -8,7 +8,9 @@
  */
 #include "exn_filter_s8.h"
 
-enum { MAX_SIZE = 7 };
+#include <string.h>
+
+enum { MAX_SIZE = 7, MAX_STRIDE = 2 };
 
 typedef struct pass {
     const exn_residual_s8 *spec;
@@ -21,22 +23,25 @@ typedef struct pass {
     uint32_t hidden;
 } pass;
 
-/* Expands `n` channels of one pixel, from `first` on. */
-static void expand(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t channels,
-                   uint32_t first, uint32_t n, int8_t *out)
+/* Some outputs of a 1x1 convolution of one pixel. */
+static void mix(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t channels, uint32_t first,
+                uint32_t n, int8_t *out)
 {
     const int8_t *weights = conv->weights + first * channels;
-    uint32_t i;
-    for (i = 0; i + 1 < n; i += 2, weights += 2 * channels) {
-        int32_t sums[2];
-        sums[0] = conv->biases[first + i];
-        sums[1] = conv->biases[first + i + 1];
-        exn_dot_2x1(sums, weights, weights + channels, pixel, channels);
-        out[i] = exn_quantized(sums[0], &conv->requantize, first + i);
-        out[i + 1] = exn_quantized(sums[1], &conv->requantize, first + i + 1);
+    const int32_t *biases = conv->biases + first;
+    uint32_t i, k;
+    for (i = 0; i + 4 <= n; i += 4, weights += 4 * channels) {
+        int32_t sums[4];
+        for (k = 0; k < 4; k++) {
+            sums[k] = biases[i + k];
+        }
+        exn_dot_4x1(sums, weights, channels, pixel, channels);
+        for (k = 0; k < 4; k++) {
+            out[i + k] = exn_quantized(sums[k], &conv->requantize, first + i + k);
+        }
     }
-    if (i < n) {
-        int32_t sum = exn_dot(conv->biases[first + i], weights, pixel, channels);
+    for (; i < n; i++, weights += channels) {
+        int32_t sum = exn_dot(biases[i], weights, pixel, channels);
         out[i] = exn_quantized(sum, &conv->requantize, first + i);
     }
 }
@@ -53,24 +58,17 @@ static void begin(const pass *p)
     for (row = 0; row < p->rows; row++) {
         for (column = 0; column < p->held - p->left; column++) {
             if (p->fresh[row] != NULL && column < p->width) {
-                expand(p->spec->expand, p->fresh[row] + column * p->in->channels,
+                mix(p->spec->expand, p->fresh[row] + column * p->in->channels,
                        p->in->channels, 0, p->hidden, waits(p, row, column));
             }
         }
     }
 }
 
-static void copy(int8_t *to, const int8_t *from, uint32_t n)
-{
-    for (; n > 0; n--) {
-        *to++ = *from++;
-    }
-}
-
 /* Filters one block of channels of the window that begins at `column`, then moves on. */
 static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n, int8_t *out)
 {
-    int8_t fresh[MAX_SIZE][MAX_SIZE][EXN_BLOCK];
+    int8_t fresh[MAX_STRIDE][MAX_STRIDE][EXN_BLOCK];
     const int8_t *taps[EXN_MAX_TAPS];
     const int8_t **tap = taps;
     int32_t row, j;
@@ -90,9 +88,9 @@ static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n, in
                 if (j < p->held) {
                     *tap = waits(p, young, x) + first;
                 } else {
-                    expand(p->spec->expand, p->fresh[young] + x * p->in->channels,
-                           p->in->channels, first, n, fresh[young][j]);
-                    *tap = fresh[young][j];
+                    mix(p->spec->expand, p->fresh[young] + x * p->in->channels,
+                           p->in->channels, first, n, fresh[young][j - p->held]);
+                    *tap = fresh[young][j - p->held];
                 }
             }
         }
@@ -107,10 +105,10 @@ static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n, in
             }
             if (j < p->stride) { /* the next window begins behind it */
                 if (p->into[row] != NULL) {
-                    copy(p->into[row] + (uint32_t)x * p->hidden + first, tap[j], n);
+                    memcpy(p->into[row] + (uint32_t)x * p->hidden + first, tap[j], n);
                 }
             } else if (j >= p->held) {
-                copy(waits(p, row, x) + first, tap[j], n);
+                memcpy(waits(p, row, x) + first, tap[j], n);
             }
         }
     }
@@ -124,7 +122,7 @@ static void end(const pass *p, int32_t column)
         for (j = 0; j < p->held; j++) {
             int32_t x = column + j;
             if (p->into[row] != NULL && x >= 0 && x < p->width) {
-                copy(p->into[row] + (uint32_t)x * p->hidden, waits(p, row, x), p->hidden);
+                memcpy(p->into[row] + (uint32_t)x * p->hidden, waits(p, row, x), p->hidden);
             }
         }
     }
@@ -166,7 +164,7 @@ static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8
             const int8_t *pixel = (int8_t *)exn_place(p->in, arena, (uint32_t)y);
             int32_t x;
             for (x = 0; x < p->width; x++, pixel += p->in->channels, place += p->hidden) {
-                expand(p->spec->expand, pixel, p->in->channels, 0, p->hidden, place);
+                mix(p->spec->expand, pixel, p->in->channels, 0, p->hidden, place);
             }
         }
     }
@@ -176,22 +174,15 @@ static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8
 static void project(const exn_residual_s8 *spec, const int8_t *filtered, const int8_t *input,
                     int8_t *out, uint32_t channels)
 {
-    const int8_t *weights = spec->project.weights;
-    const exn_requantize *to = &spec->project.requantize;
-    uint32_t hidden = spec->hidden, o;
-    for (o = 0; o < channels; o += 2, weights += 2 * hidden) {
-        uint32_t n = o + 1 < channels ? 2 : 1, i;
-        int32_t sums[2];
-        sums[0] = spec->project.biases[o];
-        if (n == 2) {
-            sums[1] = spec->project.biases[o + 1];
-            exn_dot_2x1(sums, weights, weights + hidden, filtered, hidden);
-        } else {
-            sums[0] = exn_dot(sums[0], weights, filtered, hidden);
-        }
+    uint32_t first, i;
+    for (first = 0; first < channels; first += EXN_BLOCK) {
+        uint32_t n = channels - first < EXN_BLOCK ? channels - first : EXN_BLOCK;
+        int8_t values[EXN_BLOCK];
+        mix(&spec->project, filtered, spec->hidden, first, n, values);
         for (i = 0; i < n; i++) {
-            int8_t value = exn_quantized(sums[i], to, o + i);
-            out[o + i] = spec->sum == NULL ? value : exn_sum(spec->sum, input[o + i], value);
+            out[first + i] = spec->sum == NULL
+                                 ? values[i]
+                                 : exn_sum(spec->sum, input[first + i], values[i]);
         }
     }
 }

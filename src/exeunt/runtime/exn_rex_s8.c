@@ -35,17 +35,20 @@ static int32_t sigmoid(int32_t x)
 static void project_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates)
 {
     const int8_t *weights = cell->input_weights;
-    uint32_t g, count = 3u * cell->hidden;
-    for (g = 0; g < count; g += 3, weights += 3 * cell->inputs) {
-        int32_t sums[2];
-        sums[0] = cell->input_biases[g];
-        sums[1] = cell->input_biases[g + 1];
-        exn_dot_2x1(sums, weights, weights + cell->inputs, x, cell->inputs);
-        gates[g] = exn_scale(sums[0], cell->input_factors[g]);
-        gates[g + 1] = exn_scale(sums[1], cell->input_factors[g + 1]);
-        gates[g + 2] = exn_scale(exn_dot(cell->input_biases[g + 2], weights + 2 * cell->inputs, x,
-                                         cell->inputs),
-                                 cell->input_factors[g + 2]);
+    uint32_t g, k, count = 3u * cell->hidden;
+    for (g = 0; g + 4 <= count; g += 4, weights += 4 * cell->inputs) {
+        int32_t sums[4];
+        for (k = 0; k < 4; k++) {
+            sums[k] = cell->input_biases[g + k];
+        }
+        exn_dot_4x1(sums, weights, cell->inputs, x, cell->inputs);
+        for (k = 0; k < 4; k++) {
+            gates[g + k] = exn_scale(sums[k], cell->input_factors[g + k]);
+        }
+    }
+    for (; g < count; g++, weights += cell->inputs) {
+        gates[g] = exn_scale(exn_dot(cell->input_biases[g], weights, x, cell->inputs),
+                             cell->input_factors[g]);
     }
 }
 
@@ -63,19 +66,21 @@ static void project_state(const exn_cell_s8 *cell, const int16_t *x, int32_t *ga
 static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
 {
     int16_t next[MAX_HIDDEN];
-    const int8_t *weights = cell->hidden_weights;
-    uint32_t unit, hidden = cell->hidden, g = 0;
-    for (unit = 0; unit < hidden; unit++) {
-        int32_t recurrent[3], reset, update, fresh;
-        uint32_t k;
-        for (k = 0; k < 3; k++, g++, weights += hidden) {
-            recurrent[k] = exn_scale(exn_dot_s16(cell->hidden_biases[g], weights, state, hidden),
-                                     cell->hidden_factors[g]);
-        }
-        reset = sigmoid(gates[g - 3] + recurrent[0]);
-        update = sigmoid(gates[g - 2] + recurrent[1]);
-        recurrent[2] = exn_clamp(recurrent[2], -MAX_GATE, MAX_GATE);
-        fresh = hyperbolic(gates[g - 1] + ((reset * recurrent[2] + 16384) >> 15));
+    const int16_t *weights = cell->hidden_weights;
+    const int32_t *biases = cell->hidden_biases;
+    const exn_factor *factors = cell->hidden_factors;
+    uint32_t unit, hidden = cell->hidden;
+    for (unit = 0; unit < hidden; unit++, gates += 3, biases += 3, factors += 3) {
+        int32_t sums[3], reset, update, fresh;
+        sums[0] = biases[0];
+        sums[1] = biases[1];
+        sums[2] = biases[2];
+        exn_dot_3x1_s16(sums, weights, state, hidden);
+        weights += 3 * hidden;
+        reset = sigmoid(gates[0] + exn_scale(sums[0], factors[0]));
+        update = sigmoid(gates[1] + exn_scale(sums[1], factors[1]));
+        fresh = exn_clamp(exn_scale(sums[2], factors[2]), -MAX_GATE, MAX_GATE);
+        fresh = hyperbolic(gates[2] + ((reset * fresh + 16384) >> 15));
         next[unit] = (int16_t)(fresh + ((update * (state[unit] - fresh) + 16384) >> 15));
     }
     memcpy(state, next, hidden * sizeof *state);

@@ -81,7 +81,8 @@ typedef struct exn_input_s8 {
 
 /* A GRU. Gates and rows of weights come unit by unit: reset, update, new; factors lead to 4096ths. */
 typedef struct exn_cell_s8 {
-    const int8_t *input_weights, *hidden_weights;
+    const int8_t *input_weights;
+    const int16_t *hidden_weights;
     const int32_t *input_biases, *hidden_biases;
     const exn_factor *input_factors, *hidden_factors;
     uint16_t inputs;

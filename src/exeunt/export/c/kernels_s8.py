@@ -138,10 +138,15 @@ def _residual(
     middle = operators[depthwise.output]
     assert isinstance(middle, IntegerConv)
     height, width = middle.kernel
-    if height != width or middle.stride[0] != middle.stride[1] or height > 7:
+    if (
+        height != width
+        or middle.stride[0] != middle.stride[1]
+        or height > 7
+        or middle.stride[0] > 2
+    ):
         raise ExeuntError(
             f"{node.module}: no kernel for an inverted residual of {height}x{width} with stride "
-            f"{middle.stride}; square, up to 7x7"
+            f"{middle.stride}; square, up to 7x7 and stride 2"
         )
     for part, at in (
         ("expand", by_output[depthwise.inputs[0]] if fused.expand is not None else None),
@@ -259,9 +264,11 @@ def _braced(fields: Mapping[str, Any]) -> str:
     return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
 
 
-def _projection(source: CSource, name: str, projection: Projection) -> tuple[str, str, str]:
+def _projection(
+    source: CSource, name: str, projection: Projection, width: str = "int8_t"
+) -> tuple[str, str, str]:
     return (
-        source.array("int8_t", f"weights_{name}", _flat(projection.weight)),
+        source.array(width, f"weights_{name}", _flat(projection.weight)),
         source.array("int32_t", f"biases_{name}", _flat(projection.bias)),
         _factors(source, f"factors_{name}", projection.factor),
     )
@@ -278,7 +285,8 @@ def _cell(source: CSource, name: str, cell: IntegerCell) -> dict[str, Any]:
             tuple(projection.factor.shifts[i] for i in order.tolist()),
         )
         sorted_ = Projection(projection.weight[order], projection.bias[order], factor)
-        names = _projection(source, f"{kind}_{name}", sorted_)
+        width = "int8_t" if kind == "input" else "int16_t"
+        names = _projection(source, f"{kind}_{name}", sorted_, width)
         for part, found in zip(("weights", "biases", "factors"), names, strict=True):
             fields[f"{kind}_{part}"] = found
     return {**fields, "inputs": cell.inputs.weight.shape[1], "hidden": units}
