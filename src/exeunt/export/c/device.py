@@ -1,0 +1,184 @@
+"""An exported folder on an emulated Cortex-M, in exactly the memory that it claims."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from exeunt.errors import ExeuntError
+from exeunt.export.c.host import Answer, run_tool
+
+COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
+PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+START = files("exeunt") / "runtime" / "cortex_m"
+
+FLAGS = (
+    "-mthumb", "-std=gnu99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections",
+    "-Wall", "-Wextra", "-Werror", "-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs",
+    "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments",
+)  # fmt: skip
+FENCE_BYTES = 32  # what the memory protection unit can tell apart
+ROOMY_STACK_BYTES, ROOMY_RAM_BYTES = 16384, 4 << 20
+INSTRUCTIONS_PER_TICK = 40  # the emulator's nanosecond is an instruction, its clock 25 MHz
+
+
+@dataclass(frozen=True)
+class Board:
+    """An emulated machine: compiler flags and where its memories lie."""
+
+    machine: str
+    flags: tuple[str, ...]
+    flash: tuple[int, int] = (0x00000000, 0x400000)
+    weights: tuple[int, int] = (0x21000000, 0x1000000)
+    ram: int = 0x20000000
+
+
+BOARDS = {
+    "cortex-m4": Board(
+        "mps2-an386", ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
+    ),
+    "cortex-m7": Board(
+        "mps2-an500",
+        ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
+        weights=(0x60000000, 0x1000000),
+    ),
+    "cortex-m3": Board("mps2-an385", ("-mcpu=cortex-m3", "-mfloat-abi=soft")),
+}
+
+
+@dataclass(frozen=True)
+class DeviceRun:
+    """What was measured.
+
+    Attributes:
+        answers: of every exit, image after image.
+        instructions: until each answer, in the same order.
+        stack_bytes: the most that was used, and all that there was.
+        data_bytes: the arena, the state and whatever else is not constant.
+        total_bytes: stack and data: all of the RAM, fenced.
+        code_bytes: of flash.
+        weights_bytes: of flash, all constants.
+    """
+
+    answers: tuple[Answer, ...]
+    instructions: tuple[int, ...]
+    stack_bytes: int
+    data_bytes: int
+    total_bytes: int
+    code_bytes: int
+    weights_bytes: int
+
+
+def run_device(
+    folder: Path, name: str, images: Path, count: int, device: str = "cortex-m4"
+) -> DeviceRun:
+    """Builds for a device, measures the stack, and runs again with no more RAM than is needed.
+
+    Args:
+        folder: an exported one.
+        name: its prefix.
+        images: raw images one after the other.
+        count: how many.
+        device: one of `BOARDS`.
+
+    Raises:
+        ExeuntError: for another device, missing tools, or a program that fails, as it does when it
+            reaches beyond its RAM.
+    """
+    if device not in BOARDS:
+        raise ExeuntError(f"unknown device {device!r}; one of {', '.join(BOARDS)}")
+    for tool in (COMPILER, EMULATOR, SIZE):
+        if shutil.which(tool) is None:
+            raise ExeuntError(f"{tool} is missing; on Debian: apt-get install {PACKAGES}")
+    board = BOARDS[device]
+    with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
+        place = Path(temporary)
+        sources = _gather(folder, name, place)
+        program = place / "program.elf"
+        _build(board, sources, program, ROOMY_STACK_BYTES, ROOMY_RAM_BYTES)
+        *_, stack_bytes = _run(board, program, images, 1)
+        stack_bytes = -(-stack_bytes // 8) * 8
+        data_bytes = _sizes(program)["data"]
+        total_bytes = -(-(stack_bytes + data_bytes) // FENCE_BYTES) * FENCE_BYTES
+        _build(board, sources, program, stack_bytes, total_bytes)
+        sizes = _sizes(program)
+        answers, instructions, stack_bytes = _run(board, program, images, count)
+    return DeviceRun(
+        answers,
+        instructions,
+        stack_bytes,
+        sizes["data"],
+        total_bytes,
+        sizes["code"],
+        sizes["weights"],
+    )
+
+
+def _gather(folder: Path, name: str, place: Path) -> list[str]:
+    """Copies what is compiled: the folder's sources but its programs, and the start-up code."""
+    for path in folder.glob("*.[ch]"):
+        if path.name not in ("main.c", "self_test.c"):
+            shutil.copy(path, place)
+    for item in START.iterdir():
+        text = item.read_text()
+        text = text.replace("@prefix@", name).replace("@PREFIX@", name.upper())
+        (place / item.name).write_text(text)
+    return sorted(map(str, place.glob("*.c")))
+
+
+def _build(
+    board: Board, sources: Sequence[str], program: Path, stack_bytes: int, ram_bytes: int
+) -> None:
+    numbers = {
+        "FLASH_AT": board.flash[0],
+        "FLASH_SIZE": board.flash[1],
+        "WEIGHTS_AT": board.weights[0],
+        "WEIGHTS_SIZE": board.weights[1],
+        "RAM_AT": board.ram,
+        "RAM_SIZE": ram_bytes,
+        "STACK_SIZE": stack_bytes,
+    }
+    symbols = [f"-Wl,--defsym={name}={number}" for name, number in numbers.items()]
+    script = str(program.parent / "memory.ld")
+    run_tool([COMPILER, *board.flags, *FLAGS, *sources, "-T", script, *symbols, "-o", str(program)])
+
+
+def _sizes(program: Path) -> dict[str, int]:
+    """Bytes of code, constants, and all that is not constant but the stack."""
+    sections = {}
+    for line in run_tool([SIZE, "-A", str(program)]).splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0].startswith(".") and words[1].isdecimal():
+            sections[words[0]] = int(words[1])
+    return {
+        "code": sections.get(".text", 0) + sections.get(".data", 0),
+        "weights": sections.get(".rodata", 0),
+        "data": sections.get(".data", 0) + sections.get(".bss", 0),
+    }
+
+
+def _run(
+    board: Board, program: Path, images: Path, count: int
+) -> tuple[tuple[Answer, ...], tuple[int, ...], int]:
+    words = ",".join(f"arg={word}" for word in ("program", str(images), str(count)))
+    printed = run_tool(
+        [
+            EMULATOR, "-machine", board.machine, "-icount", "shift=0", "-display", "none",
+            "-monitor", "none", "-serial", "null", "-chardev", "stdio,id=host",
+            "-kernel", str(program), "-semihosting-config",
+            f"enable=on,target=native,chardev=host,{words}",
+        ]
+    )  # fmt: skip
+    answers, instructions, stack_bytes = [], [], 0
+    for line in printed.splitlines():
+        kind, *words_ = line.split()
+        if kind == "exit":
+            answers.append(Answer.read([*words_[:4], *words_[5:]]))
+            instructions.append(int(words_[4]) * INSTRUCTIONS_PER_TICK)
+        elif kind == "stack":
+            stack_bytes = int(words_[0])
+    return tuple(answers), tuple(instructions), stack_bytes
