@@ -30,6 +30,13 @@ EXN_INLINE int32_t exn_clamp(int32_t value, int32_t low, int32_t high)
     return value < low ? low : value > high ? high : value;
 }
 
+/* The nearest integer to sum / count; halves up. */
+EXN_INLINE int32_t exn_divide(int32_t sum, int32_t count)
+{
+    int32_t twice = 2 * sum + count, quotient = twice / (2 * count);
+    return twice % (2 * count) < 0 ? quotient - 1 : quotient;
+}
+
 EXN_INLINE int32_t exn_dot(int32_t sum, const int8_t *w, const int8_t *x, uint32_t n)
 {
     uint32_t i;

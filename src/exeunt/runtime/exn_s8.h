@@ -72,6 +72,55 @@ typedef struct exn_average_s8 {
     int16_t zero_in, zero_out;
 } exn_average_s8;
 
+/* A factor and a term for each channel, of what is about to be convolved. */
+typedef struct exn_scale_s8 {
+    const int8_t *weights;
+    const int32_t *biases;
+    exn_requantize requantize;
+} exn_scale_s8;
+
+typedef struct exn_gathered_conv_s8 {
+    exn_conv_s8 conv;
+    const exn_scale_s8 *before;  /* or NULL */
+    uint16_t channels;           /* of the input, all parts together */
+    uint8_t dilation_y, dilation_x;
+} exn_gathered_conv_s8;
+
+typedef struct exn_pool_s8 {
+    exn_window window;
+    uint8_t average;        /* or the maximum */
+    uint8_t count_padding;  /* in what an average divides by */
+    int8_t zero;
+} exn_pool_s8;
+
+typedef struct exn_grid_pool_s8 {
+    uint8_t down, across;  /* cells */
+    uint8_t under_way;     /* rows of cells that a row may lie in */
+    uint8_t average;
+    int8_t zero;
+} exn_grid_pool_s8;
+
+typedef struct exn_lookup_s8 {
+    const int8_t *table;  /* of 256 */
+} exn_lookup_s8;
+
+/* Between two lines: the second's share in 256ths. */
+typedef struct exn_between {
+    uint16_t first, second;
+    uint16_t share;
+} exn_between;
+
+typedef struct exn_resize_s8 {
+    const exn_between *down, *across;  /* by output row and column */
+} exn_resize_s8;
+
+typedef struct exn_move_s8 {
+    int16_t top, left;        /* of the input, where the output begins */
+    uint16_t step_y, step_x;
+    uint16_t before;          /* channels of zeros */
+    int8_t zero;
+} exn_move_s8;
+
 /* Bytes to numbers, one table for each channel. */
 typedef int8_t exn_byte_table[256];
 
@@ -126,6 +175,14 @@ typedef struct exn_policy_s8 {
 exn_kernel exn_conv_s8_make;
 exn_kernel exn_depthwise_s8_make;
 exn_kernel exn_residual_s8_make;
+exn_kernel exn_gathered_conv_s8_make;
+exn_kernel exn_pool_s8_make;
+exn_kernel exn_grid_pool_s8_make;
+exn_kernel exn_grid_pool_s8_take;
+exn_kernel exn_sum_s8_make;
+exn_kernel exn_lookup_s8_make;
+exn_kernel exn_resize_s8_make;
+exn_kernel exn_move_s8_make;
 exn_kernel exn_linear_s8_make;
 exn_kernel exn_average_s8_make;
 exn_kernel exn_average_s8_take;
