@@ -49,6 +49,8 @@ def _matched(policy: Threshold, exit_index: int, table: ExitTable, other: ExitTa
     last = float(values[wanted - 1])
     if wanted == len(values):
         return last if math.isfinite(last) else policy.never
-    return min(1.0, (last + float(values[wanted])) / 2) if largest_first else (
-        last + float(values[wanted])
-    ) / 2
+    return (
+        min(1.0, (last + float(values[wanted])) / 2)
+        if largest_first
+        else (last + float(values[wanted])) / 2
+    )

@@ -86,8 +86,12 @@ class Transform:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Turn `image` into a float32 tensor of shape (C, H, W)."""
+        return self.normalise(self.pixels(image))
+
+    def pixels(self, image: Image.Image) -> Image.Image:
+        """Prepare `image` and cut it to `image_size`: all but the arithmetic."""
         image = self.prepare(image)
-        return self.normalise(self.resample(image, self._centre(image.width, image.height)))
+        return self.resample(image, self._centre(image.width, image.height))
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """Turn `image` upright (EXIF) and convert it to `mode`."""

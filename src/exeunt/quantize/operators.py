@@ -62,7 +62,7 @@ class Weighted(IntegerOperator):
     high: int
 
     def _scaled(self, sums: Tensor) -> Tensor:
-        return (self.factor.apply(sums) + self.scale.zero).clamp(self.low, self.high)
+        return (self.factor.apply(sums) + self.scale.zero).clamp(self.low, self.high).long()
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class IntegerConv(Weighted):
         down, across = self.padding
         x = F.pad(inputs[0].double(), (across, across, down, down), value=self.zero_in)
         weight = self.weight.double()
-        sums = F.conv2d(x, weight, None, self.stride, 0, self.dilation, self.groups).long()
+        sums = F.conv2d(x, weight, None, self.stride, 0, self.dilation, self.groups)
         return self._scaled(sums + self.bias.view(-1, 1, 1))
 
 
@@ -88,7 +88,7 @@ class IntegerLinear(Weighted):
     """A matrix."""
 
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        sums = F.linear(inputs[0].double(), self.weight.double()).long()
+        sums = F.linear(inputs[0].double(), self.weight.double())
         return self._scaled(sums + self.bias)
 
 
@@ -123,7 +123,7 @@ class IntegerAverage(IntegerOperator):
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
         sums = (inputs[0] - self.zero_in).sum((2, 3))
         scaled = self.factor.apply(sums) + self.scale.zero
-        return scaled.clamp(*self.scale.limits)
+        return scaled.clamp(*self.scale.limits).long()
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,19 @@ from exeunt.quantize.operators import (
 )
 from exeunt.quantize.ranges import Range
 from exeunt.quantize.rex import GATE_ONE, STATE_ONE, IntegerCell, IntegerReX, Projection
-from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, Factor, Scale
+from exeunt.quantize.scale import (
+    INT8,
+    INT16,
+    LARGEST_FACTOR,
+    SPARE_BITS,
+    SUM_BITS,
+    Factor,
+    Scale,
+)
 from exeunt.quantize.ties import tied
 
 _WEIGHT_MOST = 127
-_SUM_MOST = 2**30
+_SUM_MOST = 0.98 * 2 ** (SUM_BITS - SPARE_BITS)  # rounding may add to it
 _SUM_SHIFT = 22  # of the factors of `IntegerSum`: 255 * 2 * 2**22 stays within 31 bits
 
 
@@ -123,14 +131,11 @@ def _weighted(
     taken, given = scales[node.inputs[0]], scales[node.output]
     rows = weight.flatten(1).double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
-    step = rows.abs().amax(1) / _WEIGHT_MOST
-    step = torch.maximum(step, offset.abs() / (taken.scale * _SUM_MOST))
-    step = torch.where(step > 0, step, torch.ones_like(step))
+    step = _step(rows, offset / taken.scale, -INT8[0] + abs(taken.zero))
     q = torch.round(rows / step[:, None]).long()
     sums = torch.round(offset / (taken.scale * step)).long() - taken.zero * q.sum(1)
     factor = Factor.of((taken.scale * step / given.scale).tolist())
-    largest = q.abs().sum(1) * -INT8[0] + sums.abs()
-    Factor.check(largest.tolist(), node.module)
+    Factor.check((q.abs().sum(1) * -INT8[0] + sums.abs()).tolist(), node.module)
     low, high = _limits(node, given)
     return {
         "weight": q.view(weight.shape),
@@ -141,6 +146,18 @@ def _weighted(
         "low": low,
         "high": high,
     }
+
+
+def _step(rows: Tensor, offset: Tensor, reach: int) -> Tensor:
+    """What one step of each row's weights is worth, (C', ...) to (C').
+
+    The largest weight becomes 127, or less where sums would not fit: of inputs up to `reach`, and
+    of `offset`, both in steps of the input.
+    """
+    largest = rows.abs().amax(1) / _WEIGHT_MOST
+    sums = (rows.abs().sum(1) * reach + offset.abs()) / _SUM_MOST
+    step = torch.maximum(largest, sums)
+    return torch.where(step > 0, step, torch.ones_like(step))
 
 
 def _limits(node: Node, scale: Scale) -> tuple[int, int]:
@@ -260,12 +277,11 @@ def _projection(
     """A matrix whose inputs are steps of `taken` and whose outputs are steps of `given`."""
     rows = weight.detach().double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.detach().double()
-    step = torch.maximum(rows.abs().amax(1) / _WEIGHT_MOST, offset.abs() / (taken * _SUM_MOST))
-    step = torch.where(step > 0, step, torch.ones_like(step))
+    reach = STATE_ONE if taken == 1 / STATE_ONE else -INT8[0] + abs(zero)
+    step = _step(rows, offset / taken, reach)
     q = torch.round(rows / step[:, None]).long()
     sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
     factor = Factor.of((taken * step / given).tolist())
-    reach = STATE_ONE if zero == 0 and taken == 1 / STATE_ONE else -INT8[0]
     Factor.check((q.abs().sum(1) * reach + sums.abs()).tolist(), where)
     return Projection(q, sums, factor)
 

@@ -18,16 +18,19 @@ from exeunt.quantize.scale import Factor, Scale
 STATE_ONE = 1 << 15
 GATE_ONE = 1 << 12
 MAX_GATE = 65535
-TANH = torch.tensor([round(32767 * math.tanh(min(i, 256) / 32)) for i in range(258)])
+TANH = torch.tensor(
+    [round(32767 * math.tanh(min(i, 256) / 32)) for i in range(258)], dtype=torch.int32
+)
 
 _ROWS, _COLUMNS = 1, 2
 
 
 def hyperbolic(x: Tensor) -> Tensor:
-    """tanh of 4096ths in 32768ths: a table of 32nds, and straight lines between."""
+    """tanh of 4096ths in 32768ths, int32: a table of 32nds, and straight lines between."""
     size = x.abs().clamp(max=32767)
     at, rest = size >> 7, size & 127
-    value = TANH[at] + (((TANH[at + 1] - TANH[at]) * rest + 64) >> 7)
+    here, next_ = TANH[at], TANH[at + 1]
+    value = here + (((next_ - here) * rest + 64) >> 7)
     return torch.where(x < 0, -value, value)
 
 
@@ -45,10 +48,9 @@ class Projection:
     factor: Factor
 
     def apply(self, x: Tensor) -> Tensor:
-        """(C, ...) to (G, ...)."""
-        flat = x.flatten(1).double()
-        sums = (self.weight.double() @ flat).long() + self.bias[:, None]
-        return self.factor.apply(sums[None])[0].view(-1, *x.shape[1:])
+        """(C, ...) to (G, ...), int32."""
+        sums = torch.addmm(self.bias.double()[:, None], self.weight.double(), x.flatten(1).double())
+        return self.factor.apply(sums[None])[0].int().view(-1, *x.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class IntegerReX(IntegerOperator):
         if self.rex.use_cols:
             parts += self._both_ways(column_ends, _COLUMNS, columns)
         out = (torch.cat(parts) + self.scale.zero).clamp(*self.scale.limits)
-        out = out.permute(3, 0, 1, 2)
+        out = out.permute(3, 0, 1, 2).long()
         if rows.repeat or columns.repeat:
             out = F.pad(out.double(), (0, columns.repeat, 0, rows.repeat), "replicate").long()
         return out
@@ -135,5 +137,5 @@ class IntegerReX(IntegerOperator):
         for way, cell in enumerate(self.second):
             order = range(window.size) if way == 0 else reversed(range(window.size))
             steps = [cell.inputs.apply(ends[window.read(axis, t)]) for t in order]
-            found.append(self.state_factor.apply(cell.run(steps)[None])[0])
+            found.append(self.state_factor.apply(cell.run(steps)[None, None])[0, 0].int())
         return found

@@ -15,6 +15,7 @@ INT8 = (-128, 127)
 INT16 = (-32768, 32767)
 SUM_BITS = 31
 SPARE_BITS = 3
+FACTOR_BITS = 24
 LARGEST_FACTOR = 2.0 ** (SPARE_BITS - 2)
 
 
@@ -60,7 +61,7 @@ class Factor:
     """Factors of sums, as integers: `multiplier / 2 ** (32 - SPARE_BITS + shift)`, by channel.
 
     Attributes:
-        multipliers: in 2**30 ... 2**31 - 1, or 0.
+        multipliers: in 2**30 ... 2**31 - 1, or 0; the last 7 bits are 0.
         shifts: in 1 ... 31.
     """
 
@@ -77,12 +78,15 @@ class Factor:
         return len(self.multipliers)
 
     def apply(self, sums: Tensor) -> Tensor:
-        """Scales sums (N, C, ...), int64, by channel; halves are rounded up."""
+        """Scales sums (N, C, ...) of integers by channel to integers in float64, halves up.
+
+        All of it is exact: sums have 28 bits, and multipliers no more than 24 that are not 0.
+        """
         shape = (-1,) + (1,) * (sums.dim() - 2)
-        multiplier = torch.tensor(self.multipliers).view(shape)
-        shift = torch.tensor(self.shifts).view(shape)
-        high = ((sums << SPARE_BITS) * multiplier) >> 32
-        return (high + (1 << (shift - 1))) >> shift
+        pairs = zip(self.multipliers, self.shifts, strict=True)
+        factors = [m * 2.0 ** (SPARE_BITS - 32 - s) for m, s in pairs]
+        scaled = sums.double() * torch.tensor(factors, dtype=torch.float64).view(shape)
+        return torch.floor(scaled + 0.5)
 
     @staticmethod
     def check(largest: Sequence[int], where: str) -> None:
@@ -102,7 +106,7 @@ class Factor:
 
 def _integers(value: float) -> tuple[int, int]:
     mantissa, exponent = math.frexp(value)
-    multiplier = round(mantissa * 2**31)
+    multiplier = round(mantissa * 2**FACTOR_BITS) << (31 - FACTOR_BITS)
     if multiplier == 2**31:
         multiplier, exponent = 2**30, exponent + 1
     shift = -exponent - 1 + SPARE_BITS
