@@ -94,5 +94,5 @@ def test_exits_without_a_threshold_are_never_taken() -> None:
 
 @pytest.mark.parametrize("spec", ["entropy:0.5", "consistency:1,eta=0.5"])
 def test_what_integers_cannot_decide_is_refused(spec: str) -> None:
-    with pytest.raises(ExeuntError, match=r"integers decide confidence, margin, consistency"):
+    with pytest.raises(ExeuntError, match=r"a device decides confidence, margin, consistency"):
         IntegerPolicy.of(parse_policy(spec), SCALES)

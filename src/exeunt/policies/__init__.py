@@ -1,6 +1,7 @@
 """When to leave: policies, how they are written down, and the contract they keep."""
 
 from exeunt.policies.check import check_policy
+from exeunt.policies.conditions import Conditions
 from exeunt.policies.consistency import Consistency
 from exeunt.policies.every import Every
 from exeunt.policies.parse import POLICY_FORMS, parse_policy
@@ -10,6 +11,7 @@ from exeunt.policies.thresholds import Confidence, Entropy, Margin, PerExit, Thr
 
 __all__ = [
     "POLICY_FORMS",
+    "Conditions",
     "Confidence",
     "Consistency",
     "Entropy",

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from exeunt.errors import ExeuntError
-from exeunt.policies import Confidence, Consistency, Every, Full, Margin, Policy
+from exeunt.policies import Conditions, Policy
 from exeunt.quantize.scale import Scale
 
 NEVER = 2**32 - 1
@@ -44,29 +43,15 @@ class IntegerPolicy:
         Raises:
             ExeuntError: for what integers cannot decide, naming it and what can be.
         """
-        parts = policy.parts if isinstance(policy, Every) else (policy,)
-        patience, levels, temperatures = 0, {}, set()
-        for part in parts:
-            if isinstance(part, Consistency) and part.eta is None:
-                patience = part.k
-            elif isinstance(part, (Confidence, Margin)):
-                levels[part.name] = _levels(part, len(scales) - 1)
-                temperatures.add(_each(part.temperature, len(scales) - 1, 1.0))
-            elif not isinstance(part, Full):
-                raise ExeuntError(
-                    f"policy {policy.spec!r}: integers decide confidence, margin, consistency of "
-                    f"classes, several of them with +, and full; not {part.spec!r}"
-                )
-        if len(temperatures) > 1:
-            raise ExeuntError(f"policy {policy.spec!r}: give its parts the same temperatures")
-        if not levels:
-            return cls(patience)
-        (soft,) = temperatures
+        asked = Conditions.of(policy, len(scales))
+        if not asked.levels:
+            return cls(asked.patience)
+        levels = {name: _levels(values) for name, values in asked.levels.items()}
         softness = tuple(
             round(scale.scale / (t * math.log(2)) * 2**SOFTNESS_BITS)
-            for scale, t in zip(scales, soft, strict=False)
+            for scale, t in zip(scales, asked.temperatures, strict=False)
         )
-        return cls(patience, levels.get("confidence"), levels.get("margin"), softness)
+        return cls(asked.patience, levels.get("confidence"), levels.get("margin"), softness)
 
     def leave(self, scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """At which exit each image leaves, and with which class.
@@ -121,12 +106,5 @@ def first_largest(scores: Tensor) -> Tensor:
     return least.to(torch.int8).argmax(1)
 
 
-def _levels(part: Confidence | Margin, count: int) -> tuple[int, ...]:
-    values = _each(part.threshold, count, part.never)
-    return tuple(NEVER if v == part.never else round(v * 2**SHARE_BITS) for v in values)
-
-
-def _each(values: float | tuple[float, ...], count: int, otherwise: float) -> tuple[float, ...]:
-    if not isinstance(values, tuple):
-        return (values,) * count
-    return (*values, *(otherwise,) * count)[:count]
+def _levels(values: Sequence[float]) -> tuple[int, ...]:
+    return tuple(NEVER if v == math.inf else round(v * 2**SHARE_BITS) for v in values)

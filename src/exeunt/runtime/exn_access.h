@@ -15,6 +15,12 @@ EXN_INLINE uint8_t *exn_place(const exn_ring *ring, uint8_t *arena, uint32_t row
     return arena + ring->offset + row % ring->slots * ring->row_bytes;
 }
 
+/* A row that padding may have moved out of the map: then NULL. */
+EXN_INLINE uint8_t *exn_place_within(const exn_ring *ring, uint8_t *arena, int32_t row)
+{
+    return row < 0 || row >= ring->height ? NULL : exn_place(ring, arena, (uint32_t)row);
+}
+
 EXN_INLINE const exn_ring *exn_output_ring(const exn_model *model, const exn_node *node)
 {
     return &model->rings[node->output];

@@ -115,29 +115,6 @@ static int16_t *summary_of(const exn_rex_s8 *rex, const places *p, uint32_t line
            (line % rex->down.size * rex->across.count + patch) * rex->first.hidden;
 }
 
-/* The patches that a line belongs to: from the first to before the last. */
-static uint32_t first_patch(const exn_patches *axis, uint32_t line)
-{
-    return line < axis->size ? 0 : (line - axis->size) / axis->hop + 1;
-}
-
-static uint32_t last_patch(const exn_patches *axis, uint32_t line)
-{
-    uint32_t last = line / axis->hop + 1;
-    return last < axis->count ? last : axis->count;
-}
-
-/* The line of an input row or column, or `lines` for one that no patch reads. */
-static uint32_t line_of(const exn_patches *axis, uint32_t index)
-{
-    uint32_t at = index + axis->lead, line = at;
-    if (axis->stride > axis->hop) {
-        uint32_t rest = at % axis->stride;
-        line = rest < axis->size ? at / axis->stride * axis->size + rest : axis->lines;
-    }
-    return line < axis->lines ? line : axis->lines;
-}
-
 /* Takes in one pixel of a row, or a place beside the map. */
 static void take_pixel(const exn_rex_s8 *rex, const places *p, uint32_t line, uint32_t column,
                        const int8_t *pixel)
@@ -148,8 +125,8 @@ static void take_pixel(const exn_rex_s8 *rex, const places *p, uint32_t line, ui
     int32_t gates[MAX_GATES];
     uint32_t patch, end;
     project_pixel(cell, pixel, gates);
-    end = last_patch(across, column);
-    for (patch = first_patch(across, column); patch < end; patch++) {
+    end = exn_last_patch(across, column);
+    for (patch = exn_first_patch(across, column); patch < end; patch++) {
         int16_t *state = p->rows + patch % across->under_way * cell->hidden;
         if (column == patch * across->hop) {
             memset(state, 0, size);
@@ -159,8 +136,8 @@ static void take_pixel(const exn_rex_s8 *rex, const places *p, uint32_t line, ui
             memcpy(summary_of(rex, p, line, patch), state, size);
         }
     }
-    end = last_patch(down, line);
-    for (patch = first_patch(down, line); patch < end; patch++) {
+    end = exn_last_patch(down, line);
+    for (patch = exn_first_patch(down, line); patch < end; patch++) {
         int16_t *state = column_of(rex, p, patch, column);
         if (line == patch * down->hop) {
             memset(state, 0, size);
@@ -178,10 +155,10 @@ static void take_line(const exn_rex_s8 *rex, const places *p, uint32_t line, con
     for (column = 0; column < across->lines; column++) {
         const int8_t *pixel = rex->blank;
         if (row != NULL && column >= across->lead) {
-            while (x < width && line_of(across, x) < column) {
+            while (x < width && exn_line_of(across, x) < column) {
                 x++;
             }
-            if (x < width && line_of(across, x) == column) {
+            if (x < width && exn_line_of(across, x) == column) {
                 pixel = row + x * rex->first.inputs;
             }
         }
@@ -198,7 +175,7 @@ void exn_rex_s8_take(const exn_model *model, const exn_node *node, uint8_t *aren
     for (line = 0; row == 0 && line < rex->down.lead; line++) {
         take_line(rex, &p, line, NULL, in->width);
     }
-    line = line_of(&rex->down, row);
+    line = exn_line_of(&rex->down, row);
     if (line < rex->down.lines) {
         take_line(rex, &p, line, (const int8_t *)exn_place(in, arena, row), in->width);
     }
@@ -252,7 +229,7 @@ void exn_rex_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
     places p = find(rex, node, arena);
     const int16_t *summaries[2 * EXN_MAX_PATCH];
     uint32_t patch = row < down->count ? row : down->count - 1u;
-    uint32_t begin = patch * down->hop, seen = line_of(down, in->height - 1u) + 1u;
+    uint32_t begin = patch * down->hop, seen = exn_line_of(down, in->height - 1u) + 1u;
     uint32_t line, q, t;
     if (patch == row) { /* lines below the map, as far as no patch before has taken them */
         line = patch == 0 ? 0 : begin - down->hop + down->size;

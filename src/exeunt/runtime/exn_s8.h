@@ -9,6 +9,8 @@
 
 #include "exn.h"
 #include "exn_integers.h"
+#include "exn_patches.h"
+#include "exn_window.h"
 
 /* From the sums of one layer to its output. */
 typedef struct exn_requantize {
@@ -16,12 +18,6 @@ typedef struct exn_requantize {
     int16_t zero;               /* of the output */
     int16_t low, high;          /* the activation's limits */
 } exn_requantize;
-
-typedef struct exn_window {
-    uint8_t height, width;
-    uint8_t stride_y, stride_x;
-    uint8_t top, left;  /* padding */
-} exn_window;
 
 /* weights: output channel, row, column, input channel */
 typedef struct exn_conv_s8 {
@@ -137,19 +133,6 @@ typedef struct exn_cell_s8 {
     uint16_t inputs;
     uint8_t hidden;
 } exn_cell_s8;
-
-enum { EXN_MAX_PATCH = 32 };
-
-/* Patches along one axis. */
-typedef struct exn_patches {
-    uint8_t size;       /* lines of a patch */
-    uint8_t stride;     /* from patch to patch, in pixels */
-    uint8_t hop;        /* and in lines that are read */
-    uint8_t lead;       /* lines before the map */
-    uint8_t under_way;  /* patches that a line may belong to */
-    uint16_t count;     /* patches */
-    uint16_t lines;
-} exn_patches;
 
 typedef struct exn_rex_s8 {
     exn_cell_s8 first;

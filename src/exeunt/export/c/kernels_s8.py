@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
+from exeunt.export.c.kernel import Kernel, check_residual, rex_fields, window_fields
 from exeunt.export.c.source import CSource
 from exeunt.graph.fuse import InvertedResidual
 from exeunt.graph.graph import Graph, Node
-from exeunt.ops.rex import Window
 from exeunt.quantize.graph import QuantizedGraph
 from exeunt.quantize.operators import (
     IntegerAverage,
@@ -24,23 +23,6 @@ from exeunt.quantize.operators import (
 )
 from exeunt.quantize.rex import IntegerCell, IntegerReX, Projection
 from exeunt.quantize.scale import Factor
-
-MAX_HIDDEN, MAX_PATCH, MAX_KERNEL = 32, 32, 15
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """How a node is called.
-
-    Attributes:
-        name: of the runtime's file and function, `exn_conv_s8`.
-        accumulates: whether it also takes in rows.
-        spec: expression for its struct.
-    """
-
-    name: str
-    accumulates: bool
-    spec: str
 
 
 def kernel_of(node: Node, quantized: QuantizedGraph, source: CSource, number: int) -> Kernel:
@@ -88,28 +70,11 @@ def _filter(
     operator: IntegerConv, source: CSource, number: int, where: str, part: str = ""
 ) -> dict[str, Any]:
     """Fields of `exn_conv_s8`, or of `exn_depthwise_s8`, whose channels come last."""
-    height, width = operator.kernel
-    if max(height, width) > MAX_KERNEL or operator.dilation != (1, 1):
-        raise ExeuntError(
-            f"{where}: no kernel for a {height}x{width} convolution with dilation "
-            f"{operator.dilation}; up to {MAX_KERNEL}x{MAX_KERNEL} and (1, 1)"
-        )
+    window = window_fields(operator, operator.weight, where)
     if operator.groups == 1:
         weight = operator.weight.permute(0, 2, 3, 1)
-    elif operator.weight.shape[1] == 1 and operator.groups == len(operator.weight):
-        weight = operator.weight[:, 0].permute(1, 2, 0)
     else:
-        raise ExeuntError(
-            f"{where}: no kernel for {operator.groups} groups; 1, or as many as channels"
-        )
-    window = {
-        "height": height,
-        "width": width,
-        "stride_y": operator.stride[0],
-        "stride_x": operator.stride[1],
-        "top": operator.padding[0],
-        "left": operator.padding[1],
-    }
+        weight = operator.weight[:, 0].permute(1, 2, 0)
     common = _weighted(source, number, operator, weight, part)
     return {**common, "window": window, "zero": operator.zero_in}
 
@@ -117,7 +82,7 @@ def _filter(
 def _conv(node: Node, operator: IntegerConv, graph: Graph, source: CSource, number: int) -> Kernel:
     name = "exn_conv_s8" if operator.groups == 1 else "exn_depthwise_s8"
     fields = _filter(operator, source, number, node.module)
-    return Kernel(name, False, f"&{source.struct(name, f'spec_{number}', fields)}")
+    return Kernel.of(name, fields, source, number)
 
 
 def _residual(
@@ -137,17 +102,7 @@ def _residual(
     fields: dict[str, Any] = {"expand": "NULL"}
     middle = operators[depthwise.output]
     assert isinstance(middle, IntegerConv)
-    height, width = middle.kernel
-    if (
-        height != width
-        or middle.stride[0] != middle.stride[1]
-        or height > 7
-        or middle.stride[0] > 2
-    ):
-        raise ExeuntError(
-            f"{node.module}: no kernel for an inverted residual of {height}x{width} with stride "
-            f"{middle.stride}; square, up to 7x7 and stride 2"
-        )
+    check_residual(middle, node.module)
     for part, at in (
         ("expand", by_output[depthwise.inputs[0]] if fused.expand is not None else None),
         ("depthwise", depthwise),
@@ -167,11 +122,7 @@ def _residual(
         swapped = last.inputs[0] != node.inputs[0]
         fields["sum"] = f"&{_sum(source, number, total, swapped)}"
     fields["hidden"] = middle.groups
-    return Kernel(
-        "exn_residual_s8",
-        False,
-        f"&{source.struct('exn_residual_s8', f'spec_{number}', fields)}",
-    )
+    return Kernel.of("exn_residual_s8", fields, source, number)
 
 
 def _sum(source: CSource, number: int, total: IntegerSum, swapped: bool = False) -> str:
@@ -209,8 +160,7 @@ def _linear(
         "inputs": operator.weight.shape[1],
         "wide": int(node.output in scores),
     }
-    name = "exn_linear_s8"
-    return Kernel(name, False, f"&{source.struct(name, f'spec_{number}', fields)}")
+    return Kernel.of("exn_linear_s8", fields, source, number)
 
 
 def _average(
@@ -222,19 +172,13 @@ def _average(
         "zero_in": operator.zero_in,
         "zero_out": operator.scale.zero,
     }
-    name = "exn_average_s8"
-    return Kernel(name, True, f"&{source.struct(name, f'spec_{number}', fields)}")
+    return Kernel.of("exn_average_s8", fields, source, number, accumulates=True)
 
 
 def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number: int) -> Kernel:
     rex = operator.rex
     _, height, width = graph.shapes[node.inputs[0]]
-    if max(rex.hidden1, rex.hidden2) > MAX_HIDDEN or max(rex.patch_size) > MAX_PATCH:
-        raise ExeuntError(
-            f"{node.module}: no kernel for ReX with states of {rex.hidden1} and {rex.hidden2} and "
-            f"patches of {rex.patch_size}; up to {MAX_HIDDEN} and {MAX_PATCH}"
-        )
-    rows, columns = rex.windows(height, width)
+    geometry = rex_fields(rex, height, width, node.module)
     fields: dict[str, Any] = {"first": _cell(source, f"first_{number}", operator.first)}
     second = "NULL"
     if operator.second:
@@ -247,17 +191,14 @@ def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number
     fields |= {"second": second, "linear_weights": "NULL", "linear_biases": "NULL"}
     fields |= {"linear_factors": "NULL", "blank": blank}
     fields["state_factor"] = {"multiplier": multiplier, "shift": shift}
-    fields |= {"down": _patches(rows, rex.stride[0]), "across": _patches(columns, rex.stride[1])}
-    fields["globals"] = 0
+    fields |= {**geometry, "globals": 0}
     if operator.linear is not None:
         linear = _projection(source, f"linear_{number}", operator.linear)
         for part, name in zip(("weights", "biases", "factors"), linear, strict=True):
             fields[f"linear_{part}"] = name
         fields["globals"] = len(operator.linear.bias)
-    fields |= {"use_rows": int(rex.use_rows), "use_columns": int(rex.use_cols)}
     fields["zero"] = operator.scale.zero
-    name = "exn_rex_s8"
-    return Kernel(name, True, f"&{source.struct(name, f'spec_{number}', fields)}")
+    return Kernel.of("exn_rex_s8", fields, source, number, accumulates=True)
 
 
 def _braced(fields: Mapping[str, Any]) -> str:
@@ -290,18 +231,6 @@ def _cell(source: CSource, name: str, cell: IntegerCell) -> dict[str, Any]:
         for part, found in zip(("weights", "biases", "factors"), names, strict=True):
             fields[f"{kind}_{part}"] = found
     return {**fields, "inputs": cell.inputs.weight.shape[1], "hidden": units}
-
-
-def _patches(window: Window, stride: int) -> dict[str, int]:
-    return {
-        "size": window.size,
-        "stride": stride,
-        "hop": window.hop,
-        "lead": window.lead,
-        "under_way": -(-window.size // window.hop),
-        "count": window.out,
-        "lines": window.lines,
-    }
 
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {

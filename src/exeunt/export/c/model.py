@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exeunt.export.c.kernels_s8 import Kernel
+from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph
 from exeunt.graph.streamed import StreamedPlan

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 _WIDTH = 100
 _INDENT = "    "
 
@@ -40,6 +42,12 @@ class CSource:
 
     def __str__(self) -> str:
         return "\n".join(self.parts)
+
+
+def float_texts(values: Iterable[float]) -> list[str]:
+    """Constants that C reads as the nearest float32 of each value."""
+    texts = (f"{value:.9g}" for value in np.array([*values], np.float32).tolist())
+    return [f"{text}f" if "." in text or "e" in text else f"{text}.f" for text in texts]
 
 
 def initialiser(fields: dict[str, Any]) -> str:

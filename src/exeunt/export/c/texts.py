@@ -26,11 +26,11 @@ HEADER = """\
 
 typedef {score_type} {prefix}_score;
 #define {upper}_SCORE_FORMAT "{score_format}"
-#define {upper}_SCORE_SHOWN(score) ({score_shown})
+#define {upper}_SCORE_SHOWN(score) (({score_shown_as})(score))
 
 extern const char *const {prefix}_class_names[{upper}_CLASSES];
 
-/* What one step of each exit's scores is worth. */
+/* What one of each exit's scores is worth in logits. */
 extern const float {prefix}_score_scales[{upper}_EXITS];
 
 /* `arena`: {upper}_ARENA_BYTES, aligned to EXN_ALIGN. For the rest see exn.h. */
@@ -108,7 +108,7 @@ static int same(const exn_result *result)
     const {prefix}_score *scores = result->scores, *wanted = expected[result->exit_index];
     unsigned k;
     for (k = 0; k < {upper}_CLASSES; k++) {{
-        if (scores[k] - wanted[k] > {tolerance} || wanted[k] - scores[k] > {tolerance}) {{
+        if (!(scores[k] - wanted[k] <= {tolerance} && wanted[k] - scores[k] <= {tolerance})) {{
             return 0;
         }}
     }}

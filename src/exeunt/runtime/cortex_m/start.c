@@ -62,20 +62,24 @@ static void set_region(uint32_t number, uint32_t at, uint32_t bits, uint32_t clo
 
 enum { NOBODY = 0, EVERYBODY = 3 };
 
+/* Opens RAM with as many eighths of a region as it fills, and what is left with smaller regions. */
 static void fence(void)
 {
     uint32_t at = (uint32_t)stack_low, left = (uint32_t)RAM_SIZE, bits, number = 2;
     set_region(0, at, 23, 0, NOBODY);
     set_region(1, at - (1u << 20), 20, 0, NOBODY);
     for (bits = 23; left > 0 && number < 8; number++) {
-        uint32_t eighths;
-        while (bits > 8 && left < 1u << (bits - 3)) {
+        uint32_t eighth, first, count;
+        while (bits > 8 && left <= 1u << (bits - 1)) {
             bits--;
         }
-        eighths = left >> (bits - 3);
-        set_region(number, at, bits, 0xffu << eighths & 0xffu, EVERYBODY);
-        at += eighths << (bits - 3);
-        left -= eighths << (bits - 3);
+        eighth = 1u << (bits - 3);
+        first = at / eighth % 8;
+        count = left / eighth < 8 - first ? left / eighth : 8 - first;
+        set_region(number, at - first * eighth, bits, ~(0xffu >> (8 - count) << first) & 0xffu,
+                   EVERYBODY);
+        at += count * eighth;
+        left -= count * eighth;
     }
     WORD(0xe000ed94) = 5; /* on, with the usual map elsewhere */
     __asm__ volatile("dsb\n isb");

@@ -1,0 +1,139 @@
+"""How the nodes of a generated model call the kernels of the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from exeunt.errors import ExeuntError
+from exeunt.export.c.source import CSource
+from exeunt.graph.operators import Conv
+from exeunt.ops.rex import ReX2d, Window
+from exeunt.quantize.operators import IntegerConv
+
+MAX_KERNEL, MAX_DEPTHWISE_KERNEL = 15, 7
+MAX_RESIDUAL_STRIDE = 2
+MAX_HIDDEN, MAX_PATCH = 32, 32
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How a node is called.
+
+    Attributes:
+        name: of the runtime's file and function, `exn_conv_s8`.
+        accumulates: whether it also takes in rows.
+        spec: expression for its struct.
+    """
+
+    name: str
+    accumulates: bool
+    spec: str
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        fields: Mapping[str, Any],
+        source: CSource,
+        number: int,
+        *,
+        accumulates: bool = False,
+    ) -> Kernel:
+        """The kernel `name` for node `number`, with a struct of these fields, named alike."""
+        spec = source.struct(name, f"spec_{number}", dict(fields))
+        return cls(name, accumulates, f"&{spec}")
+
+
+def window_fields(conv: Conv | IntegerConv, weight: Tensor, where: str) -> dict[str, int]:
+    """Fields of `exn_window`.
+
+    Args:
+        conv: dense or depthwise.
+        weight: of it, (C', C / groups, *kernel).
+        where: its module, for errors.
+
+    Raises:
+        ExeuntError: for a convolution that no kernel does.
+    """
+    height, width = conv.kernel
+    most = MAX_KERNEL if conv.groups == 1 else MAX_DEPTHWISE_KERNEL
+    if max(height, width) > most or conv.dilation != (1, 1):
+        raise ExeuntError(
+            f"{where}: no kernel for a {height}x{width} convolution with dilation "
+            f"{conv.dilation}; up to {most}x{most} and (1, 1)"
+        )
+    if conv.groups != 1 and (conv.groups, 1) != weight.shape[:2]:
+        raise ExeuntError(f"{where}: no kernel for {conv.groups} groups; 1, or as many as channels")
+    return {
+        "height": height,
+        "width": width,
+        "stride_y": conv.stride[0],
+        "stride_x": conv.stride[1],
+        "top": conv.padding[0],
+        "left": conv.padding[1],
+    }
+
+
+def check_residual(depthwise: Conv | IntegerConv, where: str) -> None:
+    """Refuses an inverted residual that no kernel does.
+
+    Raises:
+        ExeuntError: naming its module, and what is done.
+    """
+    (height, width), (down, across) = depthwise.kernel, depthwise.stride
+    small = height <= MAX_DEPTHWISE_KERNEL and down <= MAX_RESIDUAL_STRIDE
+    if not small or height != width or down != across:
+        raise ExeuntError(
+            f"{where}: no kernel for an inverted residual of {height}x{width} with stride "
+            f"{depthwise.stride}; square, up to {MAX_DEPTHWISE_KERNEL}x{MAX_DEPTHWISE_KERNEL} "
+            f"with stride {MAX_RESIDUAL_STRIDE}"
+        )
+
+
+def rex_fields(rex: ReX2d, height: int, width: int, where: str) -> dict[str, Any]:
+    """Fields of the structs of ReX that are the same for all types of number.
+
+    Args:
+        rex: the operator.
+        height: of its input.
+        width: of its input.
+        where: its module, for errors.
+
+    Raises:
+        ExeuntError: for sizes that no kernel does.
+    """
+    if rex.cell != "gru":
+        raise ExeuntError(f"{where}: no kernel for ReX with {rex.cell}; gru has one")
+    if max(rex.hidden1, rex.hidden2) > MAX_HIDDEN or max(rex.patch_size) > MAX_PATCH:
+        raise ExeuntError(
+            f"{where}: no kernel for ReX with states of {rex.hidden1} and {rex.hidden2} and "
+            f"patches of {rex.patch_size}; up to {MAX_HIDDEN} and {MAX_PATCH}"
+        )
+    rows, columns = rex.windows(height, width)
+    if max(rows.lead, rows.trail) >= rows.size or max(columns.lead, columns.trail) >= columns.size:
+        raise ExeuntError(
+            f"{where}: no kernel for ReX with padding {rex.padding} beside patches of "
+            f"{rex.patch_size}; less than a patch"
+        )
+    return {
+        "down": _patches(rows, rex.stride[0]),
+        "across": _patches(columns, rex.stride[1]),
+        "use_rows": int(rex.use_rows),
+        "use_columns": int(rex.use_cols),
+    }
+
+
+def _patches(window: Window, stride: int) -> dict[str, int]:
+    return {
+        "size": window.size,
+        "stride": stride,
+        "hop": window.hop,
+        "lead": window.lead,
+        "under_way": -(-window.size // window.hop),
+        "count": window.out,
+        "lines": window.lines,
+    }

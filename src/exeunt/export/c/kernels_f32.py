@@ -1,0 +1,167 @@
+"""What the float kernels of the runtime are told about each node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from exeunt.errors import ExeuntError
+from exeunt.export.c.kernel import Kernel, check_residual, rex_fields, window_fields
+from exeunt.export.c.source import CSource, float_texts, initialiser
+from exeunt.graph.fuse import InvertedResidual, part_constants
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import Affine, Conv, GlobalAverage, Linear, Whole
+from exeunt.ops.rex import ReX2d
+
+_MOST = torch.finfo(torch.float32).max
+_LIMITS = {None: (-_MOST, _MOST), "relu": (0.0, _MOST), "relu6": (0.0, 6.0)}
+
+
+def kernel_of(node: Node, graph: Graph, source: CSource, number: int) -> Kernel:
+    """Writes what the kernel of a node of the fused graph needs, and says how to call it.
+
+    Raises:
+        ExeuntError: for what no kernel does, or weights that are not finite, naming the module.
+    """
+    make = _MAKERS.get(type(node.operator))
+    if isinstance(node.operator, Whole) and isinstance(node.operator.module, ReX2d):
+        make = _rex
+    if make is None:
+        raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in float32")
+    return make(node, node.operator, graph, source, number)
+
+
+def _array(source: CSource, name: str, values: Tensor, where: str) -> str:
+    if not bool(values.isfinite().all()):
+        raise ExeuntError(f"{where}: its weights are not finite")
+    return source.array("float", name, float_texts(values.flatten().tolist()))
+
+
+def _weighted(
+    source: CSource, name: str, weight: Tensor, bias: Tensor | None, act: str | None, where: str
+) -> dict[str, Any]:
+    """Fields for weights whose last axis is that of the outputs."""
+    if act not in _LIMITS:
+        raise ExeuntError(f"{where}: no kernel with {act} in float32; relu and relu6 have one")
+    low, high = float_texts(_LIMITS[act])
+    bias = weight.new_zeros(weight.shape[-1]) if bias is None else bias
+    return {
+        "weights": _array(source, f"weights_{name}", weight, where),
+        "biases": _array(source, f"biases_{name}", bias, where),
+        "low": low,
+        "high": high,
+    }
+
+
+def _filter(
+    conv: Conv, constants: Mapping[str, Tensor], source: CSource, name: str, where: str
+) -> dict[str, Any]:
+    """Fields of `exn_conv_f32` or `exn_depthwise_f32`."""
+    weight = constants["weight"]
+    window = window_fields(conv, weight, where)
+    weight = weight.permute(2, 3, 1, 0) if conv.groups == 1 else weight[:, 0].permute(1, 2, 0)
+    common = _weighted(source, name, weight, constants.get("bias"), conv.act, where)
+    return {**common, "window": window}
+
+
+def _conv(node: Node, conv: Conv, graph: Graph, source: CSource, number: int) -> Kernel:
+    return _filtering(node, conv, node.constants, source, number)
+
+
+def _affine(node: Node, affine: Affine, graph: Graph, source: CSource, number: int) -> Kernel:
+    """A filter of one pixel."""
+    scale = node.constants["scale"]
+    conv = Conv((1, 1), groups=len(scale), act=affine.act)
+    constants = {"weight": scale.view(-1, 1, 1, 1), "bias": node.constants["shift"]}
+    return _filtering(node, conv, constants, source, number)
+
+
+def _filtering(
+    node: Node, conv: Conv, constants: Mapping[str, Tensor], source: CSource, number: int
+) -> Kernel:
+    name = "exn_conv_f32" if conv.groups == 1 else "exn_depthwise_f32"
+    fields = _filter(conv, constants, source, str(number), node.module)
+    return Kernel.of(name, fields, source, number)
+
+
+def _residual(
+    node: Node, fused: InvertedResidual, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    check_residual(fused.depthwise, node.module)
+
+    def part(name: str, conv: Conv) -> dict[str, Any]:
+        constants = part_constants(node.constants, name)
+        return _filter(conv, constants, source, f"{name}_{number}", node.module)
+
+    expand = "NULL"
+    if fused.expand is not None:
+        fields = part("expand", fused.expand)
+        expand = f"&{source.struct('exn_conv_f32', f'expand_{number}', fields)}"
+    fields = {
+        "expand": expand,
+        "depthwise": part("depthwise", fused.depthwise),
+        "project": part("project", fused.project),
+        "hidden": fused.depthwise.groups,
+        "adds": int(fused.residual),
+    }
+    return Kernel.of("exn_residual_f32", fields, source, number)
+
+
+def _linear(node: Node, linear: Linear, graph: Graph, source: CSource, number: int) -> Kernel:
+    weight, bias = node.constants["weight"], node.constants.get("bias")
+    common = _weighted(source, str(number), weight.t(), bias, linear.act, node.module)
+    fields = {**common, "inputs": weight.shape[1]}
+    return Kernel.of("exn_linear_f32", fields, source, number)
+
+
+def _average(
+    node: Node, average: GlobalAverage, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    return Kernel("exn_average_f32", True, "NULL")
+
+
+def _rex(node: Node, whole: Whole, graph: Graph, source: CSource, number: int) -> Kernel:
+    rex = whole.module
+    assert isinstance(rex, ReX2d)
+    _, height, width = graph.shapes[node.inputs[0]]
+    fields = rex_fields(rex, height, width, node.module)
+    fields["first"] = _cell(rex.rnn1, "l0", source, f"first_{number}", node.module)
+    fields["second"] = "NULL"
+    if rex.use_rows or rex.use_cols:
+        ways = ("l0", "l0") if rex.shared_directions else ("l0", "l0_reverse")
+        cells = [
+            _cell(rex.rnn2, ending, source, f"second{way}_{number}", node.module)
+            for way, ending in enumerate(ways)
+        ]
+        fields["second"] = source.array("exn_cell_f32", f"second_{number}", map(initialiser, cells))
+    fields |= {"linear_weights": "NULL", "linear_biases": "NULL", "globals": 0}
+    if rex.use_global:
+        weight, bias = rex.linear.weight.detach(), rex.linear.bias.detach()
+        name = f"linear_{number}"
+        fields["linear_weights"] = _array(source, f"weights_{name}", weight.t(), node.module)
+        fields["linear_biases"] = _array(source, f"biases_{name}", bias, node.module)
+        fields["globals"] = len(bias)
+    return Kernel.of("exn_rex_f32", fields, source, number, accumulates=True)
+
+
+def _cell(gru: nn.Module, ending: str, source: CSource, name: str, where: str) -> dict[str, Any]:
+    """Fields of `exn_cell_f32`."""
+    fields: dict[str, Any] = {}
+    for kind, short in (("input", "ih"), ("hidden", "hh")):
+        weight = getattr(gru, f"weight_{short}_{ending}").detach()
+        bias = getattr(gru, f"bias_{short}_{ending}").detach()
+        fields[f"{kind}_weights"] = _array(source, f"{kind}_weights_{name}", weight.t(), where)
+        fields[f"{kind}_biases"] = _array(source, f"{kind}_biases_{name}", bias, where)
+    return {**fields, "inputs": gru.input_size, "hidden": gru.hidden_size}
+
+
+_MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
+    Affine: _affine,
+    Conv: _conv,
+    GlobalAverage: _average,
+    InvertedResidual: _residual,
+    Linear: _linear,
+}
