@@ -2,10 +2,10 @@
 
     python docs/make_adaptive.py FOLDER
 
-FOLDER holds the data that the commands name, such as `imagenette128`. Commands stand in blocks marked
-`sh` and run in the order of the page, in an empty place with links to `docs` and to the data; what
-one prints goes into the block marked `text` below it, all of it or the lines that the mark names
-(`text 7-20`). Pictures that the page does not show are removed again.
+FOLDER holds the data that the commands name, such as `imagenette128`. Commands stand in blocks
+marked `sh` and run in the order of the page, in an empty place with links to `docs` and to the
+data; what one prints goes into the block marked `text` below it, all of it or the lines that the
+mark names (`text 7-20`). Pictures that the page does not show are removed again.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from exeunt.calibrate.choice import choose_policy
 from exeunt.calibrate.criteria import CRITERIA, Criterion
 from exeunt.calibrate.curve import Curve, CurvePoint, budgeted_curves
 from exeunt.calibrate.geometric import RATIOS, geometric_policies, geometric_policy
+from exeunt.calibrate.match import match_policy
 from exeunt.calibrate.optimiser import optimised_policies, optimised_policy
 from exeunt.calibrate.risk import Guarantee, guaranteed_policy
 from exeunt.calibrate.temperature import fit_temperatures
@@ -23,6 +24,7 @@ __all__ = [
     "geometric_policies",
     "geometric_policy",
     "guaranteed_policy",
+    "match_policy",
     "optimised_policies",
     "optimised_policy",
 ]

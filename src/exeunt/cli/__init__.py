@@ -16,6 +16,7 @@ import exeunt
 from exeunt.cli.calibrate import calibrate
 from exeunt.cli.demo import demo
 from exeunt.cli.evaluate import evaluate
+from exeunt.cli.export import export
 from exeunt.cli.info import info
 from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
@@ -23,6 +24,7 @@ from exeunt.cli.record import record
 from exeunt.cli.render import say_error
 from exeunt.cli.report import report
 from exeunt.cli.train import train
+from exeunt.cli.verify import verify
 from exeunt.cli.vww import vww
 from exeunt.errors import ExeuntError
 
@@ -91,6 +93,8 @@ app.command("calibrate")(calibrate)
 app.command("predict")(predict)
 app.command("demo")(demo)
 app.command("report")(report)
+app.command("export")(export)
+app.command("verify")(verify)
 app.command("vww")(vww)
 
 

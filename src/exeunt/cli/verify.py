@@ -121,7 +121,7 @@ def _scores(bundle: Bundle, tensors: torch.Tensor) -> list[torch.Tensor]:
     import torch
 
     with torch.inference_mode():
-        parts = [bundle.scores(batch) for batch in tensors.split(_BATCH)]
+        parts = [bundle.scores(batch) for batch in torch.split(tensors, _BATCH)]
     return [torch.cat(exits) for exits in zip(*parts, strict=True)]
 
 

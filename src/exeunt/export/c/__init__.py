@@ -1,10 +1,14 @@
 """Networks as C99."""
 
+from exeunt.export.c.budget import check_budget
 from exeunt.export.c.bundle import Bundle
 from exeunt.export.c.compare import Comparison, compare
 from exeunt.export.c.device import BOARDS, DeviceRun, run_device
+from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
 from exeunt.export.c.host import Answer, build_host, run_host
+from exeunt.export.c.int8 import Int8
+from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.report import ExportReport
 
 __all__ = [
@@ -15,7 +19,11 @@ __all__ = [
     "Comparison",
     "DeviceRun",
     "ExportReport",
+    "Float32",
+    "Int8",
+    "Numbers",
     "build_host",
+    "check_budget",
     "compare",
     "run_device",
     "run_host",

@@ -20,6 +20,7 @@ from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c.model import write_tables
 from exeunt.export.c.numbers import Numbers
+from exeunt.export.c.report import FILE, FORMAT, WEIGHTS
 from exeunt.export.c.source import CSource
 from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
 from exeunt.graph.streamed import StreamedPlan
@@ -39,7 +40,8 @@ class CModel:
         plan: of the net, for that type.
         transform: from a photograph to the net's input.
         class_names: K of them.
-        facts: that go into `report.json`.
+        facts: that go into `report.json`, as `ExportReport` has them, besides what is found here.
+        weights: the weights file, of which the folder gets a copy for Python; None for none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class CModel:
     transform: Transform
     class_names: Sequence[str]
     facts: dict[str, Any]
+    weights: Path | None = None
 
 
 def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", model.name):
         raise ExeuntError(f"{model.name!r} is no prefix; give small letters, digits and _")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "report.json").exists():
+    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
         raise ExeuntError(f"{folder} is there and holds no export; give another folder")
     graph, source = model.plan.graph, CSource(model.name)
     if _element_bytes(model.plan) != model.numbers.element_bytes:
@@ -79,17 +82,42 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         "self_test.c": _self_test(model),
     }
     names = sorted({kernel.name for kernel in kernels})
-    report = {**model.facts, "arena_bytes": model.plan.arena_bytes, "kernels": names}
-    parts["report.json"] = json.dumps(report, indent=2) + "\n"
+    report = {
+        "format": FORMAT,
+        "name": model.name,
+        "dtype": model.numbers.dtype,
+        "image_shape": list(graph.shapes[graph.image]),
+        "class_names": list(model.class_names),
+        "transform": model.transform.to_dict(),
+        "exit_macs": list(graph.exit_macs),
+        "memory": _memory(model.plan),
+        "flash": {"constants_bytes": source.constant_bytes},
+        "kernels": names,
+        "version": exeunt.__version__,
+        **model.facts,
+    }
+    parts[FILE] = json.dumps(report, indent=2) + "\n"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         for file, text in parts.items():
             (Path(temporary) / file).write_text(text)
         _copy_runtime(model, names, Path(temporary))
+        if model.weights is not None:
+            (Path(temporary) / WEIGHTS).parent.mkdir()
+            shutil.copy(model.weights, Path(temporary) / WEIGHTS)
         if folder.exists():
             shutil.rmtree(folder)
         shutil.copytree(temporary, folder)
     return report
+
+
+def _memory(plan: StreamedPlan) -> dict[str, int]:
+    window = plan.strips[plan.home[plan.graph.image]].size_bytes
+    return {
+        "arena_bytes": plan.arena_bytes,
+        "row_window_bytes": window,
+        "bound_bytes": plan.bound_bytes,
+    }
 
 
 def _element_bytes(plan: StreamedPlan) -> int:

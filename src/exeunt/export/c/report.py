@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,16 @@ class ExportReport:
         class_names: K of them.
         transform: from a photograph to the image, as `Transform.from_dict` takes it.
         policy: spec of the policy.
-        integer_policy: what the C code compares; empty for float32.
+        integer_policy: what int8 compares, the fields of `IntegerPolicy`; empty for float32.
         ranges: lower and upper end of every tensor that int8 covers; empty for float32.
         exit_macs: cumulative multiply-adds of each exit.
-        memory: `arena_bytes`, of which `row_window_bytes` hold rows of the image; `bound_bytes`,
-            the least that the schedule needs at one moment; `state_bytes`, of `exn_state` on a
-            32-bit machine.
-        flash: `weights_bytes` of all constants.
+        memory: `arena_bytes`, of which `row_window_bytes` hold rows of the image, and
+            `bound_bytes`, the least that the order of rows needs at one moment.
+        flash: `constants_bytes`, of weights, biases and tables.
+        kernels: of the runtime that are used.
         fingerprint: of the weights.
-        calibration: images that ranges and thresholds were found on, and what the policy does
-            there.
+        calibration: how many images ranges and thresholds were found on, and what the policy does
+            there; empty if there were none.
         version: of exeunt.
     """
 
@@ -51,12 +51,10 @@ class ExportReport:
     exit_macs: tuple[int, ...]
     memory: dict[str, int]
     flash: dict[str, int]
+    kernels: tuple[str, ...]
     fingerprint: str
     calibration: dict[str, Any]
     version: str
-
-    def to_json(self) -> str:
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def read(cls, folder: str | Path) -> ExportReport:
@@ -69,7 +67,7 @@ class ExportReport:
         try:
             values = json.loads(path.read_text())
             form = values.pop("format")
-            for name in ("image_shape", "class_names", "exit_macs"):
+            for name in ("image_shape", "class_names", "exit_macs", "kernels"):
                 values[name] = tuple(values[name])
             report = cls(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

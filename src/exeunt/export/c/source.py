@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 _WIDTH = 100
+_SIZES = {"int8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4}
+_SIZES |= {"exn_factor": 8, "exn_byte_table": 256}
 _INDENT = "    "
 
 
@@ -16,17 +18,25 @@ class CSource:
 
     Args:
         prefix: of every name.
+
+    Attributes:
+        constant_bytes: of all numbers in arrays, as a machine stores them.
     """
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.parts: list[str] = []
+        self.constant_bytes = 0
         self._known: dict[tuple[str, str], str] = {}
 
     def array(self, kind: str, name: str, values: Iterable[Any]) -> str:
         """Defines a constant array, or finds one that is equal; returns its name."""
         items = [str(value) for value in values]
-        return self._define(kind, f"{name}[{len(items)}]", items)
+        count = len(self.parts)
+        defined = self._define(kind, f"{name}[{len(items)}]", items)
+        if len(self.parts) > count:
+            self.constant_bytes += _SIZES.get(kind, 0) * len(items)
+        return defined
 
     def struct(self, kind: str, name: str, fields: dict[str, Any]) -> str:
         """Defines a constant struct; returns its name."""

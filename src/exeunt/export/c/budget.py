@@ -1,0 +1,44 @@
+"""Whether a plan fits, and what stands in the way."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exeunt.errors import ExeuntError
+from exeunt.graph.streamed import StreamedPlan, Strip
+
+_NAMED = 3
+
+
+def check_budget(plan: StreamedPlan, budget_bytes: int) -> None:
+    """Refuses a plan that is larger.
+
+    Raises:
+        ExeuntError: naming the operator at which most is needed and what takes most there.
+    """
+    if plan.arena_bytes <= budget_bytes:
+        return
+    event = _fullest(plan)
+    node = plan.schedule.events[event].node
+    alive = [(strip, _bytes_at(strip, event)) for strip in plan.strips]
+    largest = sorted(alive, key=lambda pair: -pair[1])[:_NAMED]
+    said = ", ".join(f"{strip.name} ({size} bytes)" for strip, size in largest if size)
+    raise ExeuntError(
+        f"the arena takes {plan.arena_bytes} bytes, more than {budget_bytes}; most is needed at "
+        f"{node.module if node else 'the image'}, where the largest are {said}. A smaller image or "
+        "width helps, ReX in place of the early blocks, or int8 in place of float32"
+    )
+
+
+def _bytes_at(strip: Strip, event: int) -> int:
+    return strip.row_bytes * sum(first <= event <= last for first, last in strip.spans)
+
+
+def _fullest(plan: StreamedPlan) -> int:
+    """The event at which most is alive."""
+    change = np.zeros(len(plan.schedule.events) + 1, dtype=np.int64)
+    for strip in plan.strips:
+        for first, last in strip.spans:
+            change[first] += strip.row_bytes
+            change[last + 1] -= strip.row_bytes
+    return int(change.cumsum().argmax())
