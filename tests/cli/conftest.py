@@ -140,7 +140,7 @@ class Run:
         assert known, f"a traceback would show: {result.exception!r}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def exeunt() -> Callable[..., Run]:
     """Runs a command line in this process."""
     return Run

@@ -1,0 +1,153 @@
+"""`exeunt export` and `exeunt verify`, on a small net and whatever compilers there are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exeunt.graph import build_graph, plan_stream
+from exeunt.models import load_weights
+
+EMULATED = pytest.mark.skipif(
+    shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
+    reason="needs qemu-system-arm and arm-none-eabi-gcc",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(
+    weights: Path, images: Path, exeunt: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The net in int8."""
+    out: Path = tmp_path_factory.mktemp("export") / "tiny-net"
+    made = exeunt("export", weights, "--calibration", images, "--out", out)
+    assert made.status == 0, made.err
+    return out
+
+
+def last_json(result: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.out.splitlines()[-1])
+    return found
+
+
+def test_the_arena_is_that_of_the_plan(folder: Path, weights: Path) -> None:
+    report = json.loads((folder / "report.json").read_text())
+    net, _ = load_weights(weights)
+    plan = plan_stream(build_graph(net, 32), 1)
+    assert report["memory"]["arena_bytes"] == plan.arena_bytes
+    assert f"#define TINY_NET_ARENA_BYTES {plan.arena_bytes}" in (folder / "tiny_net.h").read_text()
+    assert report["calibration"]["images"] == 9
+    assert report["policy"] == "consistency:1"
+
+
+def test_c_says_what_python_says(folder: Path, images: Path, exeunt: Any) -> None:
+    done = exeunt("verify", folder, "--images", images, "--limit", "5", "--json")
+    assert done.status == 0, done.err
+    found = last_json(done)
+    assert (found["images"], found["exits"], found["same_bits"]) == (5, 6, True)
+    assert sum(found["exit_shares"]) == pytest.approx(1)
+
+
+@EMULATED
+def test_the_device_says_it_in_the_memory_that_is_claimed(
+    folder: Path, images: Path, exeunt: Any
+) -> None:
+    options = ("--device", "cortex-m4", "--limit", "2", "--json")
+    done = exeunt("verify", folder, "--images", images, *options)
+    assert done.status == 0, done.err
+    found = last_json(done)
+    memory = found["memory"]
+    parts = sum(memory[f"{part}_bytes"] for part in ("arena", "row_window", "state", "stack"))
+    assert 0 <= memory["total_bytes"] - parts < 32
+    assert found["same_bits"]
+    assert found["exit_instructions"] == sorted(found["exit_instructions"])
+
+
+@EMULATED
+def test_with_less_memory_it_does_not_run(folder: Path, images: Path, tmp_path: Path) -> None:
+    """The stack needs 64 bytes more than it gets: the fence ends the program."""
+    from exeunt.errors import ExeuntError
+    from exeunt.export.c import device
+
+    raw = tmp_path / "raw.bin"
+    raw.write_bytes(bytes(32 * 32 * 3))
+    run = device.run_device(folder, "tiny_net", raw, 1)
+    board, place = device.BOARDS["cortex-m4"], tmp_path / "build"
+    place.mkdir()
+    sources = device._gather(folder, "tiny_net", place)
+    stack = (run.stack_bytes - 64) // 8 * 8
+    total = -(-(stack + run.data_bytes) // 32) * 32
+    device._build(board, sources, place / "small.elf", stack, total)
+    with pytest.raises(ExeuntError, match="status 99"):
+        device._run(board, place / "small.elf", raw, 1)
+    with pytest.raises(ExeuntError, match="overflowed"):
+        device._build(board, sources, place / "none.elf", stack, total - 1024)
+
+
+def test_one_score_that_differs_is_named(
+    folder: Path, images: Path, exeunt: Any, tmp_path: Path
+) -> None:
+    other = tmp_path / "tiny-net"
+    shutil.copytree(folder, other)
+    source = other / "exn_linear_s8.c"
+    source.write_text(source.read_text().replace("linear->zero;", "linear->zero + (o == 2);"))
+    done = exeunt("verify", other, "--images", images, "--limit", "2")
+    assert done.status == 2
+    assert "exit 1 gives" in done.err
+    assert ".png" in done.err
+
+
+def test_int8_needs_images(weights: Path, tmp_path: Path, exeunt: Any) -> None:
+    done = exeunt("export", weights, "--out", tmp_path / "x")
+    assert done.status == 2
+    assert "--calibration DATA" in done.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_budget_that_cannot_be_met_says_what_stands_in_the_way(
+    weights: Path, images: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    options = ("--calibration", images, "--budget-kib", "1", "--out", tmp_path / "x")
+    done = exeunt("export", weights, *options)
+    assert done.status == 2
+    assert "more than 1024; most is needed at stages." in done.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_holds_something_else_stays(
+    weights: Path, images: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    (tmp_path / "kept.txt").write_text("mine")
+    done = exeunt("export", weights, "--calibration", images, "--out", tmp_path)
+    assert done.status == 2
+    assert "holds no export" in done.err
+    assert (tmp_path / "kept.txt").read_text() == "mine"
+
+
+def test_float32_needs_none_and_takes_another_policy(
+    weights: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    out = tmp_path / "wide"
+    options = ("--dtype", "float32", "--policy", "confidence:0.7", "--name", "abc")
+    done = exeunt("export", weights, "--out", out, *options, "--json")
+    assert done.status == 0, done.err
+    report = last_json(done)
+    assert (report["policy"], report["dtype"], report["ranges"]) == (
+        "confidence:0.7",
+        "float32",
+        {},
+    )
+    assert (out / "abc.h").exists()
+
+
+def test_entropy_is_refused_by_name(
+    weights: Path, images: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    options = ("--calibration", images, "--policy", "entropy:0.5")
+    done = exeunt("export", weights, "--out", tmp_path / "x", *options)
+    assert done.status == 2
+    assert "entropy:0.5" in done.err
