@@ -32,10 +32,14 @@ class BlockPeak:
 
     Attributes:
         block: its path.
-        size_bytes: by the rule.
+        stage: that it lies in, counted from 0.
+        counted: names of the tensors that the rule counts.
+        size_bytes: of them.
     """
 
     block: str
+    stage: int
+    counted: tuple[str, ...]
     size_bytes: int
 
 
@@ -44,25 +48,36 @@ def paper_peak(graph: Graph) -> BlockPeak:
     return max(block_peaks(graph), key=lambda peak: peak.size_bytes)
 
 
-def block_peaks(graph: Graph) -> Iterator[BlockPeak]:
-    """What the papers' rule makes of every block of the trunks, in order."""
-    feeds_rex = {
+def block_peaks(graph: Graph, element_bytes: int = ELEMENT_BYTES) -> Iterator[BlockPeak]:
+    """What the papers' rule makes of every block of the trunks, in order.
+
+    Args:
+        graph: of a whole net.
+        element_bytes: of a number; the papers' are of 4.
+    """
+    on_the_fly = feeds_rex(graph)
+    for k, stage in enumerate(graph.stages):
+        trunk = (node for node in stage.nodes if ".exit" not in node.block)
+        for block, group in groupby(trunk, key=lambda node: node.block):
+            counted = _counted(graph, list(group), on_the_fly)
+            size = sum(map(graph.elements, counted)) * element_bytes
+            yield BlockPeak(block, k, counted, size)
+
+
+def feeds_rex(graph: Graph) -> set[str]:
+    """Names of the maps that ReX reads: made on the fly, patch by patch, the papers say."""
+    return {
         node.inputs[0]
         for node in graph.nodes
         if isinstance(node.operator, Whole) and isinstance(node.operator.module, ReX2d)
     }
-    trunks = (node for node in graph.nodes if ".exit" not in node.block)
-    for block, group in groupby(trunks, key=lambda node: node.block):
-        nodes = list(group)
-        size = _elements(graph, nodes, feeds_rex) * ELEMENT_BYTES
-        yield BlockPeak(block, size)
 
 
-def _elements(graph: Graph, nodes: list[Node], uncounted: set[str]) -> int:
+def _counted(graph: Graph, nodes: list[Node], on_the_fly: set[str]) -> tuple[str, ...]:
     first, last, kind = nodes[0].inputs[0], nodes[-1].output, nodes[0].block_kind
     if kind in INPUT_AND_OUTPUT:
-        return graph.elements(first) + graph.elements(last)
+        return first, last
     if kind in INPUT_OR_OUTPUT:
-        return max(graph.elements(first), graph.elements(last))
-    outputs = {node.output for node in nodes} - uncounted
-    return max((graph.elements(name) for name in outputs), default=0)
+        return (max(first, last, key=graph.elements),)
+    outputs = [node.output for node in nodes if node.output not in on_the_fly]
+    return (max(outputs, key=graph.elements),) if outputs else ()
