@@ -17,7 +17,7 @@ LAYERS = (
     ("models", "policies", "data", "backbone", "graph"),
     ("inference",),
     ("evaluate",),
-    ("calibrate",),
+    ("calibrate", "profile"),
     ("train", "report"),
     ("cli",),
     ("__main__", "__init__"),
