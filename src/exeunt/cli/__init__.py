@@ -19,6 +19,7 @@ from exeunt.cli.evaluate import evaluate
 from exeunt.cli.info import info
 from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
+from exeunt.cli.profile import profile
 from exeunt.cli.record import record
 from exeunt.cli.render import say_error
 from exeunt.cli.report import report
@@ -89,6 +90,7 @@ app.command("record")(record)
 app.command("eval")(evaluate)
 app.command("calibrate")(calibrate)
 app.command("predict")(predict)
+app.command("profile")(profile)
 app.command("demo")(demo)
 app.command("report")(report)
 app.command("vww")(vww)
