@@ -18,7 +18,7 @@ def test_two_convolutions_by_hand() -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 6, 3, 2, padding=1))
     graph = build_graph(attach_exits(backbone, [-1], 5, image_shape=(3, 8, 8)), 8)
     first, second, head = 4 * 27 * 64, 6 * 36 * 16, 5 * 6
-    assert list(cuts(graph, 1)) == [
+    assert cuts(graph, 1) == [
         Cut("", 4 * 64, first + second + head),
         Cut("stages.0.trunk.0", 4 * 64, first + second + head),
         Cut("stages.0.trunk.1", 6 * 16, 16 * (6 * 36 + 9 * 4 * 27) + head),
@@ -41,9 +41,15 @@ def test_rex_is_cut_behind_itself_and_computed_patch_by_patch() -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), rex, nn.Conv2d(16, 2, 1))
     graph = build_graph(attach_exits(backbone, [-1], 2, image_shape=(3, 32, 32)), 32)
     found = {cut.block: cut for cut in cuts(graph, 1)}
-    assert list(found) == ["stages.0.trunk.1", "stages.0.trunk.2"]
+    assert list(found) == ["stages.0.trunk.1"]
     macs = 64 * 36 * 4 * 27 + rex.macs(32, 32).per_patch + 64 * 16 * 2 + 2 * 2
     assert found["stages.0.trunk.1"] == Cut("stages.0.trunk.1", 16 * 64, macs)
+
+
+def test_where_rex_reads_what_an_exit_reads_nothing_is_cut() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), ReX2d(4, 3, 2, 4, 4))
+    graph = build_graph(attach_exits(backbone, [0], 2, image_shape=(3, 16, 16)), 16)
+    assert cuts(graph, 1) == [Cut("", 16 * 16, graph.exit_macs[-1])]
 
 
 @pytest.mark.parametrize(

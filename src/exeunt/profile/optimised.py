@@ -32,7 +32,7 @@ from exeunt.graph.operators import (
     Pool,
     Slice,
 )
-from exeunt.graph.paper import INPUT_AND_OUTPUT, BlockPeak, block_peaks, feeds_rex
+from exeunt.graph.paper import INPUT_AND_OUTPUT, BlockPeak, block_peaks, feeds_rex, made_on_the_fly
 from exeunt.ops.rex import ReX2d
 from exeunt.profile.memory import Cut, Memory, Span, bytes_of
 
@@ -58,7 +58,7 @@ def optimised_memory(graph: Graph, dtype: str) -> Memory:
     """
     size = bytes_of(dtype)
     blocks = list(block_peaks(graph, size))
-    found = list(cuts(graph, size))
+    found = cuts(graph, size)
     best = min(found, key=lambda cut: (cut.size_bytes, cut.macs))
     behind = next((i + 1 for i, peak in enumerate(blocks) if peak.block == best.block), 0)
     held = tuple(_held(graph, best.block))
@@ -98,24 +98,23 @@ def _by_blocks(
     )
 
 
-def cuts(graph: Graph, element_bytes: int) -> Iterator[Cut]:
+def cuts(graph: Graph, element_bytes: int) -> list[Cut]:
     """Every way to cut before the first exit: behind no block, and behind each in turn.
 
-    A network with ReX must be cut, since the rule lets what feeds it be made on the fly.
+    A network with ReX must be cut, since the rule lets what feeds it be made on the fly; unless
+    ReX reads what the first exit reads, or later maps.
 
     Args:
         graph: of a whole net.
         element_bytes: of a number.
     """
     sizes = {peak.block: peak.size_bytes for peak in block_peaks(graph, element_bytes)}
-    names = list(sizes)
+    names, every = list(sizes), list(graph.nodes)
     nodes = graph.stages[0].nodes
-    every = list(graph.nodes)
-    on_the_fly = feeds_rex(graph)
-    if not on_the_fly:
-        yield Cut("", max(sizes.values()), sum(graph.macs.values()))
-    for block in dict.fromkeys(node.block for node in nodes):
-        held = list(_held(graph, block)) if block in sizes else []
+    on_the_fly = made_on_the_fly(graph)
+    found = []
+    for block in dict.fromkeys(node.block for node in nodes if node.block in sizes):
+        held = list(_held(graph, block))
         if not held or on_the_fly & set(held):
             continue
         end = max(i for i, node in enumerate(nodes) if node.block == block) + 1
@@ -125,7 +124,10 @@ def cuts(graph: Graph, element_bytes: int) -> Iterator[Cut]:
             macs += pixels * pixel_macs(graph, nodes[:end], name, held[:i])
         behind = [sizes[name] for name in names[names.index(block) + 1 :]]
         at_cut = sum(map(graph.elements, held)) * element_bytes
-        yield Cut(block, max([at_cut, *behind]), macs)
+        found.append(Cut(block, max([at_cut, *behind]), macs))
+    if found and feeds_rex(graph):
+        return found
+    return [Cut("", max(sizes.values()), sum(graph.macs.values())), *found]
 
 
 def _held(graph: Graph, block: str) -> Iterator[str]:
