@@ -20,7 +20,7 @@ def test_layerwise_by_hand(two_stages_graph: Graph) -> None:
     assert memory.without_image_bytes == 256 + 96
     assert memory.live_bytes.tolist() == [448, 260, 265, 352, 102, 11]
     assert memory.exit_steps == (2, 5)
-    assert memory.exit_bytes == (448, 448)
+    assert memory.exit_bytes == memory.exit_bound_bytes == (448, 448)
     assert memory.peak == Peak(
         0, "stages.0.trunk.0", 448, (("stages.0.trunk.0", 256), ("image", 192))
     )
@@ -53,6 +53,8 @@ def test_bars_of_one_moment_lie_apart_and_inside(make: object, rex_graph: Graph)
         assert all(low[1] <= high[0] for low, high in itertools.pairwise(there)), step
     ends = [span.offset_bytes + span.size_bytes for span in memory.spans]
     assert max(ends) == memory.total_bytes == memory.exit_bytes[-1]
+    assert memory.exit_bound_bytes[-1] == memory.bound_bytes
+    assert all(a <= b for a, b in zip(memory.exit_bound_bytes, memory.exit_bytes, strict=True))
     assert memory.bound_bytes == memory.live_bytes.max() == memory.peak.live_bytes
     assert sum(size for _, size in memory.peak.holders) == memory.peak.live_bytes
     assert {memory.steps[step].split(".")[1] for step in memory.exit_steps} == {"0", "1"}

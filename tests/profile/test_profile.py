@@ -18,8 +18,12 @@ from exeunt.profile.profile import _exit_parameters
 SIZES = {
     "paper": {"total_bytes"},
     "memory-optimised": {"total_bytes", "macs", "cuts"},
-    "layerwise": {"total_bytes", "arena_bytes", "bound_bytes", "without_image_bytes"},
-    "streamed": {"total_bytes", "arena_bytes", "row_window_bytes", "bound_bytes"},
+    "layerwise": {
+        *("total_bytes", "arena_bytes", "bound_bytes", "exit_bound_bytes", "without_image_bytes"),
+    },
+    "streamed": {
+        *("total_bytes", "arena_bytes", "bound_bytes", "exit_bound_bytes", "row_window_bytes"),
+    },
 }
 
 

@@ -148,7 +148,7 @@ def show_comparison(one: Profile, other: Profile) -> None:
 
 
 def title_of(profiles: Sequence[Profile], dtype: str) -> str:
-    """A sentence on the memory of some networks."""
+    """A sentence on the memory that some networks take."""
     parts = []
     for one in profiles:
         sizes = [
@@ -156,8 +156,8 @@ def title_of(profiles: Sequence[Profile], dtype: str) -> str:
             for memory in one.memories
             if memory.dtype == dtype and memory.bound_bytes is not None
         ]
-        parts.append(f"{one.model}: {', '.join(sizes)}" if sizes else one.model)
-    return f"Memory over time, {dtype}. {'; '.join(parts)}"
+        parts.append(f"{one.model} takes {' and '.join(sizes)}" if sizes else one.model)
+    return f"{'; '.join(parts)} ({dtype})"
 
 
 def write_costs(path: Path, profiles: Sequence[Profile]) -> None:

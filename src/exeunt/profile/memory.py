@@ -86,7 +86,8 @@ class Memory:
         convention: its name, one of `exeunt.profile.CONVENTIONS`.
         dtype: type of the numbers, one of `ELEMENT_BYTES`.
         total_bytes: the figure: what an image needs that goes to the last exit.
-        exit_bytes: what one needs that leaves at each exit (E).
+        exit_bytes: what one needs that leaves at each exit (E); by plan, the end of the highest
+            place that it has used.
         steps: path of the module, or of the block, that runs at each step.
         exit_steps: the last step of each stage (E).
         spans: who holds what when; none before the cut of `memory-optimised`.
@@ -121,6 +122,13 @@ class Memory:
         return live_bytes(self.spans, len(self.steps))
 
     @cached_property
+    def exit_bound_bytes(self) -> tuple[int, ...]:
+        """The most that is held at once up to each exit (E): a network that ended there would need
+        no less.
+        """
+        return tuple(int(self.live_bytes[: step + 1].max()) for step in self.exit_steps)
+
+    @cached_property
     def peak(self) -> Peak:
         """Where most is held, and by whom."""
         step = int(self.live_bytes.argmax())
@@ -144,6 +152,8 @@ class Memory:
         }
         found: dict[str, Any] = {key: value for key, value in sizes.items() if value is not None}
         found["exit_bytes"] = list(self.exit_bytes)
+        if self.bound_bytes is not None:
+            found["exit_bound_bytes"] = list(self.exit_bound_bytes)
         found["peak"] = {
             "module": self.peak.module,
             "live_bytes": self.peak.live_bytes,

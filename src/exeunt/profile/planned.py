@@ -41,7 +41,7 @@ def layerwise_memory(graph: Graph, dtype: str) -> Memory:
         tuple(spans),
         arena_bytes=plan.arena_bytes * scale,
         bound_bytes=plan.bound_bytes * scale,
-        without_image_bytes=bare.arena_bytes * scale,
+        without_image_bytes=min(bare.arena_bytes, plan.arena_bytes) * scale,
     )
 
 
@@ -67,10 +67,11 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
     window = sum(strip.size_bytes for strip in plan.strips if strip.name == plan.graph.image)
     spans = list(_slots(plan))
     events = plan.schedule.events
-    exit_steps = [
-        max(plan.schedule.spans[node.output][1] for node in stage.nodes)
-        for stage in plan.graph.stages
-    ]
+    stage_of = {n.output: k for k, stage in enumerate(plan.graph.stages) for n in stage.nodes}
+    exit_steps = [0] * len(plan.graph.stages)
+    for step, event in enumerate(events):
+        if event.node is not None:
+            exit_steps[stage_of[event.node.output]] = step
     return Memory(
         "streamed",
         dtype,
