@@ -157,7 +157,7 @@ def title_of(profiles: Sequence[Profile], dtype: str) -> str:
             if memory.dtype == dtype and memory.bound_bytes is not None
         ]
         parts.append(f"{one.model} takes {' and '.join(sizes)}" if sizes else one.model)
-    return f"{'; '.join(parts)} ({dtype})"
+    return "; ".join(parts)
 
 
 def write_costs(path: Path, profiles: Sequence[Profile]) -> None:

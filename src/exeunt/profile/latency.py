@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -112,7 +112,7 @@ def measure_latency(
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, net.in_chans, height, width, generator=generator).to(where)
     tell = on_run or (lambda: None)
-    with _threads(threads), torch.inference_mode():
+    with _threads(threads), _whole_graphs(engine), torch.inference_mode():
         if engine == "compiled":
             _compile(own, image)
         times = []
@@ -158,6 +158,16 @@ def _compile(net: MultiExitNet, image: Tensor) -> None:
     except Exception as error:  # whatever a backend makes of a machine without compiler
         reason = str(error).strip().partition("\n")[0]
         raise CompileError(f"torch.compile failed: {reason}") from error
+
+
+def _whole_graphs(engine: Engine) -> AbstractContextManager[object]:
+    """Lets `torch.compile` follow recurrent layers; otherwise it breaks its graph at each."""
+    if engine == "eager":
+        return nullcontext()
+    import torch._dynamo
+
+    patched: AbstractContextManager[object] = torch._dynamo.config.patch(allow_rnn=True)
+    return patched
 
 
 def _wait(tensor: Tensor) -> None:
