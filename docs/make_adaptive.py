@@ -15,6 +15,7 @@ import re
 import shlex
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -38,18 +39,18 @@ def run(command: str) -> str:
     """
     program, *arguments = shlex.split(command, comments=True)
     if program != "exeunt":
-        raise ExeuntError(f"{PAGE}: only exeunt's own commands are run, not {command!r}")
+        raise ExeuntError(f"only exeunt's own commands are run, not {command!r}")
     result = CliRunner().invoke(app, arguments)
     if result.exit_code:
-        raise ExeuntError(f"{PAGE}: {command!r} failed: {result.stderr.strip()}")
+        raise ExeuntError(f"{command!r} failed: {result.stderr.strip()}")
     return result.stdout
 
 
-def refreshed(text: str) -> str:
-    """The page with what its commands print now."""
+def refreshed(text: str, runs: Callable[[str], str] = run) -> str:
+    """The page with what its commands print now; `runs` gives what a command line prints."""
 
     def block(match: re.Match[str]) -> str:
-        printed = "".join(run(line) for line in match["commands"].splitlines())
+        printed = "".join(runs(line) for line in match["commands"].splitlines())
         shell = f"```sh\n{match['commands']}```"
         if match["lines"] is None:
             return shell

@@ -17,7 +17,7 @@ LAYERS = (
     ("models", "policies", "data", "backbone", "graph"),
     ("inference", "quantize"),
     ("evaluate",),
-    ("calibrate",),
+    ("calibrate", "profile"),
     ("train", "report", "export"),
     ("cli",),
     ("__main__", "__init__"),

@@ -20,6 +20,7 @@ from exeunt.cli.export import export
 from exeunt.cli.info import info
 from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
+from exeunt.cli.profile import profile
 from exeunt.cli.record import record
 from exeunt.cli.render import say_error
 from exeunt.cli.report import report
@@ -91,6 +92,7 @@ app.command("record")(record)
 app.command("eval")(evaluate)
 app.command("calibrate")(calibrate)
 app.command("predict")(predict)
+app.command("profile")(profile)
 app.command("demo")(demo)
 app.command("report")(report)
 app.command("export")(export)

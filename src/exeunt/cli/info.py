@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exeunt.cli.options import Json
+from exeunt.cli.options import ImageSize, Json
 from exeunt.cli.render import (
     describe_transform,
     figure,
@@ -30,14 +30,7 @@ def info(
     model: Annotated[
         str, typer.Argument(help="Architecture, run folder, weights file or shipped weights.")
     ],
-    image_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="224|HxW",
-            show_default=False,
-            help="Size of images that costs are for; by default the weights' or the network's own.",
-        ),
-    ] = None,
+    image_size: ImageSize = None,
     draw: Annotated[
         str | None,
         typer.Option(
@@ -52,17 +45,11 @@ def info(
 
     With weights also their classes, transform, policy, figures, data and the command behind them.
     """
-    from exeunt.cli.trained import weights_path
-    from exeunt.data import Transform
-    from exeunt.models import create_model, load_weights, usual_image_size
+    from exeunt.cli.trained import Network
 
-    path = weights_path(model)
-    if path is None:
-        net, weights, size = create_model(model), None, (usual_image_size(model),) * 2
-    else:
-        net, weights = load_weights(path)
-        size = Transform.from_dict(weights.transform).image_size
-    size = parse_size(image_size) if image_size else size
+    network = Network.open(model)
+    net, weights, path = network.net, network.info, network.path
+    size = parse_size(image_size) if image_size else network.image_size
     exits = net.exit_info(size)
     if draw is not None:
         from exeunt.report.network_drawing import draw_network

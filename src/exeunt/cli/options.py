@@ -20,6 +20,14 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, ...")]
 Threads = Annotated[
     int | None, typer.Option(min=1, show_default=False, help="Of the CPU; all by default.")
 ]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="224|HxW",
+        show_default=False,
+        help="Size of images that costs are for; by default the weights' or the network's own.",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -33,6 +41,18 @@ class Split(StrEnum):
     CALIBRATION = "calibration"
     TRAIN = "train"
     ALL = "all"
+
+
+class Convention(StrEnum):
+    PAPER = "paper"
+    OPTIMISED = "memory-optimised"
+    LAYERWISE = "layerwise"
+    STREAMED = "streamed"
+
+
+class Dtype(StrEnum):
+    FLOAT32 = "float32"
+    INT8 = "int8"
 
 
 class Protocol(StrEnum):

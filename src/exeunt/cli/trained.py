@@ -8,7 +8,15 @@ from pathlib import Path
 from exeunt.data import Transform
 from exeunt.device import usable_device
 from exeunt.errors import ExeuntError
-from exeunt.models import WeightsInfo, find_weights, list_models, load_weights, shipped_weights
+from exeunt.models import (
+    WeightsInfo,
+    create_model,
+    find_weights,
+    list_models,
+    load_weights,
+    shipped_weights,
+    usual_image_size,
+)
 from exeunt.models.registry import unknown_name
 from exeunt.models.weights import SUFFIX
 from exeunt.net import MultiExitNet
@@ -61,6 +69,36 @@ class TrainedModel:
     def saving(self, exit_index: int) -> float:
         """Share of the multiply-adds that an image leaving at this exit (from 0) does without."""
         return 1 - self.exit_macs[exit_index] / self.exit_macs[-1]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that need not have weights.
+
+    Attributes:
+        net: the network.
+        image_size: (H, W) of the images that its weights, or else it, were made for.
+        path: the weights file, if there is one.
+        info: metadata of the weights, if there are any.
+    """
+
+    net: MultiExitNet
+    image_size: tuple[int, int]
+    path: Path | None = None
+    info: WeightsInfo | None = None
+
+    @classmethod
+    def open(cls, model: str) -> Network:
+        """Finds MODEL, which may be the bare name of an architecture.
+
+        Raises:
+            ExeuntError: when it is not there or is damaged.
+        """
+        path = weights_path(model)
+        if path is None:
+            return cls(create_model(model), (usual_image_size(model),) * 2)
+        net, info = load_weights(path)
+        return cls(net, Transform.from_dict(info.transform).image_size, path, info)
 
 
 def weights_path(model: str) -> Path | None:

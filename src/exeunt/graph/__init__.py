@@ -4,7 +4,7 @@ from exeunt.graph.buffers import Buffer, buffers_of, live_bytes
 from exeunt.graph.build import build_graph
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.interpret import interpret
-from exeunt.graph.operators import Operator, Whole
+from exeunt.graph.operators import Opaque, Operator, Whole
 from exeunt.graph.plan import Plan, make_plan
 from exeunt.graph.stream import run_stream
 from exeunt.graph.streamed import StreamedPlan, Strip, plan_stream
@@ -14,6 +14,7 @@ __all__ = [
     "Buffer",
     "Graph",
     "Node",
+    "Opaque",
     "Operator",
     "Plan",
     "StageGraph",

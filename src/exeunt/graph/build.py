@@ -20,12 +20,16 @@ IMAGE = "image"
 
 
 @torch.no_grad()
-def build_graph(net: MultiExitNet, image_size: int | tuple[int, int]) -> Graph:
+def build_graph(
+    net: MultiExitNet, image_size: int | tuple[int, int], *, opaque: bool = False
+) -> Graph:
     """The graph of a net for images of one size; the net is left as it is.
 
     Args:
         net: any multi-exit net, trained or not.
         image_size: height and width, or one number for both.
+        opaque: let operators without a plain form stand as `Opaque`: enough to plan memory, not to
+            count or run them.
 
     Raises:
         ExeuntError: when a stage cannot be exported, or has an operator without a plain form.
@@ -40,7 +44,9 @@ def build_graph(net: MultiExitNet, image_size: int | tuple[int, int]) -> Graph:
         for k, stage in enumerate(net.stages):
             assert isinstance(stage, Stage)
             path = f"stages.{k}"
-            lowered, (logits, *handed) = lower(capture(stage, state, path), names, path)
+            lowered, (logits, *handed) = lower(
+                capture(stage, state, path), names, path, opaque=opaque
+            )
             nodes = fold(lowered.nodes, [logits, *handed])
             called = _called(nodes)
             shapes |= {called[node.output]: lowered.shapes[node.output] for node in nodes}

@@ -24,6 +24,7 @@ from exeunt.graph.operators import (
     GridPool,
     Linear,
     Mix,
+    Opaque,
     Operator,
     Pad,
     Pair,
@@ -78,13 +79,16 @@ class Call:
 Made = tuple[Operator, dict[str, Tensor]]
 
 
-def lower(captured: Captured, taken: list[str], path: str) -> tuple[Lowered, list[str]]:
+def lower(
+    captured: Captured, taken: list[str], path: str, *, opaque: bool = False
+) -> tuple[Lowered, list[str]]:
     """Lowers a captured stage.
 
     Args:
         captured: the stage.
         taken: names of the tensors of its state, as they come in.
         path: of the stage in the net.
+        opaque: let an operator from tensors to one tensor that has no plain form stand as `Opaque`.
 
     Returns:
         Its nodes, and the names of what it returns: logits, then the state.
@@ -101,13 +105,15 @@ def lower(captured: Captured, taken: list[str], path: str) -> tuple[Lowered, lis
             if captured.constant(node.name) is None:
                 lowered.names[node.name] = next(arriving)
         elif node.op == "call_function" and node.users:
-            _lower_call(node, captured, lowered, path)
+            _lower_call(node, captured, lowered, path, opaque)
         elif node.op == "output":
             returned = [lowered.names[out.name] for out in node.args[0]]
     return lowered, returned
 
 
-def _lower_call(node: fx.Node, captured: Captured, lowered: Lowered, path: str) -> None:
+def _lower_call(
+    node: fx.Node, captured: Captured, lowered: Lowered, path: str, opaque: bool
+) -> None:
     arguments = [*_tensors(node.args), *_tensors(node.kwargs.values())]
     stored = {i: captured.constant(a.name) for i, a in enumerate(arguments)}
     constants = {i: t.detach().float() for i, t in stored.items() if t is not None}
@@ -118,6 +124,8 @@ def _lower_call(node: fx.Node, captured: Captured, lowered: Lowered, path: str) 
         return
     make = OPERATORS.get(node.target)
     made = None if make is None else make(call)
+    if made is None and opaque and inputs and all(map(_is_batch, [node, *inputs])):
+        made = Opaque(str(node.target)), {}
     module = _module(node, path)
     if made is None:
         shapes = ", ".join("x".join(map(str, _shape(i))) for i in inputs)
@@ -148,6 +156,12 @@ def _shape(node: fx.Node) -> Shape:
     value = node.meta["val"]
     first = value[0] if isinstance(value, (tuple, list)) else value
     return tuple(int(n) for n in first.shape[1:])
+
+
+def _is_batch(node: fx.Node) -> bool:
+    """Whether a node gives one tensor of one image, and not several, or a number."""
+    value = node.meta["val"]
+    return isinstance(value, Tensor) and value.dim() > 1 and value.shape[0] == 1
 
 
 def _settings(node: fx.Node) -> str:

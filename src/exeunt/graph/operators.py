@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exeunt.errors import ExeuntError
 from exeunt.mode import evaluating
-from exeunt.ops.macs import count_macs
+from exeunt.ops.macs import MacCount, count_macs
 
 Shape = tuple[int, ...]
 Constants = Mapping[str, Tensor]
@@ -267,6 +268,28 @@ class Whole(Operator):
         return out
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        return self.count(inputs).total
+
+    def count(self, inputs: Sequence[Shape]) -> MacCount:
+        """Multiply-adds by what is inside, and what of that has no formula."""
         weight = next(self.module.parameters())
         with torch.no_grad(), evaluating(self.module):
-            return count_macs(self.module, weight.new_zeros(1, *inputs[0])).total
+            return count_macs(self.module, weight.new_zeros(1, *inputs[0]))
+
+
+@dataclass(frozen=True)
+class Opaque(Operator):
+    """What has no plain form: memory can be planned for it, but nobody knows what it costs.
+
+    Attributes:
+        target: the ATen operator.
+    """
+
+    target: str
+
+    @property
+    def kind(self) -> str:
+        return self.target
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        raise ExeuntError(f"{self.target} has no plain operator, so it cannot be run here")

@@ -44,6 +44,19 @@ def new_figure(
     return Figure(figsize=(width, height), dpi=DPI, facecolor=GROUND, layout=layout)
 
 
+def check_figure(path: str | Path) -> str:
+    """The format that a file's name ends in; refuses at once what `write_figure` would at the end.
+
+    Raises:
+        ExeuntError: The name ends in neither `.png` nor `.svg`, or matplotlib is missing.
+    """
+    ending = Path(path).suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        raise ExeuntError(f"{str(path)!r}: figures are .png or .svg; give a name that ends so")
+    new_figure(1, 1)
+    return ending
+
+
 def write_figure(figure: Figure, path: str | Path) -> None:
     """Writes a figure in the format that the file's name ends in; replaced as a whole.
 
@@ -55,9 +68,7 @@ def write_figure(figure: Figure, path: str | Path) -> None:
     """
     import matplotlib as mpl
 
-    ending = Path(path).suffix.lower().removeprefix(".")
-    if ending not in FORMATS:
-        raise ExeuntError(f"{str(path)!r}: figures are .png or .svg; give a name that ends so")
+    ending = check_figure(path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with (
         replacing(path) as temporary,

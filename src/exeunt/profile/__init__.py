@@ -1,0 +1,26 @@
+"""What a network costs: multiply-adds, bytes by convention, milliseconds, at every exit."""
+
+from exeunt.profile.counts import Counts, OperatorCost
+from exeunt.profile.latency import WARM_UP, CompileError, Engine, Latency, measure_latency
+from exeunt.profile.memory import ELEMENT_BYTES, Cut, Memory, Peak, Span, spell_bytes
+from exeunt.profile.profile import CONVENTIONS, Profile, Shares, profile
+
+__all__ = [
+    "CONVENTIONS",
+    "ELEMENT_BYTES",
+    "WARM_UP",
+    "CompileError",
+    "Counts",
+    "Cut",
+    "Engine",
+    "Latency",
+    "Memory",
+    "OperatorCost",
+    "Peak",
+    "Profile",
+    "Shares",
+    "Span",
+    "measure_latency",
+    "profile",
+    "spell_bytes",
+]
