@@ -125,7 +125,9 @@ def _sum_of(
 
 def _pointwise(node: Node) -> bool:
     conv = node.operator
-    return isinstance(conv, Conv) and conv.kernel == (1, 1) == conv.stride and conv.groups == 1
+    if not isinstance(conv, Conv) or conv.groups != 1:
+        return False
+    return conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0)
 
 
 def _depthwise(node: Node) -> bool:
