@@ -64,6 +64,15 @@ def chained() -> Callable[..., MultiExitNet]:
     return make
 
 
+def large_residual(channels: int, stride: int, hidden: int) -> nn.Module:
+    """An inverted residual of 5x5 that adds nothing."""
+    return nn.Sequential(
+        ConvNormAct(channels, hidden),
+        ConvNormAct(hidden, hidden, 5, stride, groups=hidden),
+        ConvNormAct(hidden, channels, act=None),
+    )
+
+
 @pytest.fixture(scope="session")
 def every_kernel(chained: Callable[..., MultiExitNet]) -> MakeNet:
     """A net for 1x37x41 with channels that no block of a kernel divides: all kinds of
@@ -72,19 +81,22 @@ def every_kernel(chained: Callable[..., MultiExitNet]) -> MakeNet:
 
     def make() -> MultiExitNet:
         torch.manual_seed(0)
+        wide, wider = large_residual(10, 1, 14), large_residual(12, 2, 13)
         sideways = nn.Conv2d(12, 12, (3, 5), (1, 2), (1, 2), groups=12)
         upright = nn.Conv2d(20, 9, (5, 1), padding=(2, 0), bias=False)
         links = [
             (ConvNormAct(1, 10, 3, 2), 10),
+            (wide, 10),
             (ReX2d(10, 5, 3, (5, 4), (3, 2)), 24),
             (nn.Sequential(nn.BatchNorm2d(24), nn.ReLU()), 24),
             (InvertedResidual(24, 12, 1, 1), 12),
             (InvertedResidual(12, 12, 1, 3), 12),
+            (wider, 12),
             (sideways, 12),
             (InvertedResidual(12, 20, 2, 2), 20),
             (nn.Sequential(upright, nn.BatchNorm2d(9), nn.ReLU6()), 9),
         ]
-        return chained(1, links, (3, 5))
+        return chained(1, links, (4, 6))
 
     return make
 
