@@ -83,6 +83,14 @@ def test_row_by_row_is_the_same(
         nn.Upsample((7, 20), mode="bilinear", align_corners=True),
         nn.ZeroPad2d((1, 2, 3, 1)),
         nn.Sequential(nn.Hardswish(), nn.BatchNorm2d(3)),
+        nn.Sequential(nn.Conv2d(3, 6, 1, padding=1), nn.Conv2d(6, 6, 3, groups=6)),
+        nn.Sequential(
+            *[
+                layer
+                for _ in range(3)
+                for layer in (nn.Conv2d(3, 3, 3, groups=3, padding=1), nn.Conv2d(3, 3, 1))
+            ]
+        ),
     ],
     ids=lambda block: type(block).__name__,
 )

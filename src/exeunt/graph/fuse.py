@@ -65,11 +65,9 @@ def _fused(stage: StageGraph, graph: Graph, readers: Counter[str]) -> tuple[Node
     by_output = {node.output: node for node in stage.nodes}
     gone: set[str] = set()
     whole: dict[str, Node] = {}
-    for node in stage.nodes:
-        chain = _chain(node, by_output, readers)
-        if chain is None:
+    for expand, depthwise, project in _chains(stage, by_output, readers):
+        if any(part is not None and part.output in gone for part in (expand, depthwise, project)):
             continue
-        expand, depthwise, project = chain
         first = depthwise if expand is None else expand
         source = first.inputs[0]
         total = _sum_of(project, source, stage.nodes, readers)
@@ -93,6 +91,18 @@ def _fused(stage: StageGraph, graph: Graph, readers: Counter[str]) -> tuple[Node
         for node in stage.nodes
         if node.output in whole or node.output not in gone
     )
+
+
+def _chains(
+    stage: StageGraph, by_output: dict[str, Node], readers: Counter[str]
+) -> list[tuple[Node | None, Node, Node]]:
+    """What could be fused, whole blocks first: the end of one may look like the next one's
+    beginning.
+    """
+    found = [_chain(node, by_output, readers) for node in stage.nodes]
+    chains = [chain for chain in found if chain is not None]
+    expanding = [chain for chain in chains if chain[0] is not None]
+    return [*expanding, *((None, depthwise, project) for _, depthwise, project in chains)]
 
 
 def _chain(
@@ -125,7 +135,9 @@ def _sum_of(
 
 def _pointwise(node: Node) -> bool:
     conv = node.operator
-    return isinstance(conv, Conv) and conv.kernel == (1, 1) == conv.stride and conv.groups == 1
+    if not isinstance(conv, Conv) or conv.groups != 1:
+        return False
+    return conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0)
 
 
 def _depthwise(node: Node) -> bool:

@@ -43,4 +43,13 @@ EXN_INLINE uint32_t exn_line_of(const exn_patches *axis, uint32_t index)
     return line < axis->lines ? line : axis->lines;
 }
 
+/* The input row or column of a line; beside the map for one of padding. */
+EXN_INLINE int32_t exn_index_of(const exn_patches *axis, uint32_t line)
+{
+    if (axis->stride > axis->hop) {
+        line = line / axis->size * axis->stride + line % axis->size;
+    }
+    return (int32_t)line - axis->lead;
+}
+
 #endif

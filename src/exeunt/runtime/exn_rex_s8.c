@@ -151,16 +151,12 @@ static void take_line(const exn_rex_s8 *rex, const places *p, uint32_t line, con
                       uint32_t width)
 {
     const exn_patches *across = &rex->across;
-    uint32_t column, x = 0;
+    uint32_t column;
     for (column = 0; column < across->lines; column++) {
         const int8_t *pixel = rex->blank;
-        if (row != NULL && column >= across->lead) {
-            while (x < width && exn_line_of(across, x) < column) {
-                x++;
-            }
-            if (x < width && exn_line_of(across, x) == column) {
-                pixel = row + x * rex->first.inputs;
-            }
+        int32_t x = exn_index_of(across, column);
+        if (row != NULL && x >= 0 && x < (int32_t)width) {
+            pixel = row + (uint32_t)x * rex->first.inputs;
         }
         take_pixel(rex, p, line, column, pixel);
     }

@@ -32,17 +32,20 @@ static void print_number(int64_t number)
     host_print(at);
 }
 
-static int64_t bits_of(@prefix@_score score)
+/* Integers as they are, floats as their bits. */
+static void print_score(@prefix@_score score)
 {
     union {
         @prefix@_score score;
         uint32_t word;
     } both;
     if (sizeof score < sizeof both.word) {
-        return (int64_t)score;
+        print_number((int64_t)score);
+        return;
     }
     both.score = score;
-    return both.word;
+    host_print(" ");
+    host_print_hexadecimal(both.word);
 }
 
 static void print_answer(int64_t image, uint64_t ticks)
@@ -57,7 +60,7 @@ static void print_answer(int64_t image, uint64_t ticks)
     print_number(result->leave);
     print_number((int64_t)ticks);
     for (k = 0; k < @PREFIX@_CLASSES; k++) {
-        print_number(bits_of(scores[k]));
+        print_score(scores[k]);
     }
     host_print("\n");
 }

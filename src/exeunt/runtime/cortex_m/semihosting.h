@@ -20,6 +20,17 @@ static inline void host_print(const char *text)
     host(HOST_PRINT, text);
 }
 
+static inline void host_print_hexadecimal(uint32_t word)
+{
+    char text[11] = "0x";
+    int k;
+    for (k = 0; k < 8; k++) {
+        text[2 + k] = "0123456789abcdef"[word >> (28 - 4 * k) & 15];
+    }
+    text[10] = 0;
+    host_print(text);
+}
+
 /* A handle, or -1. */
 static inline intptr_t host_open(const char *path)
 {

@@ -16,24 +16,13 @@ int main(void);
 
 enum { PAINT = 0x5aa55aa5 };
 
-static void print_hexadecimal(uint32_t word)
-{
-    char text[10];
-    int k;
-    for (k = 0; k < 8; k++) {
-        text[k] = "0123456789abcdef"[word >> (28 - 4 * k) & 15];
-    }
-    text[8] = '\n';
-    text[9] = 0;
-    host_print(text);
-}
-
 __attribute__((used)) static void report_fault(void)
 {
     host_print("fault ");
-    print_hexadecimal(WORD(0xe000ed28));
-    host_print("at ");
-    print_hexadecimal(WORD(0xe000ed34));
+    host_print_hexadecimal(WORD(0xe000ed28));
+    host_print(" at ");
+    host_print_hexadecimal(WORD(0xe000ed34));
+    host_print("\n");
     host_exit(99);
 }
 

@@ -1,0 +1,173 @@
+"""Small networks with exits, and images for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from exeunt.chain import Block, chain
+from exeunt.net import MultiExitNet
+from exeunt.ops.conv import ConvNormAct, InvertedResidual, init_conv_net
+from exeunt.ops.exits import make_exit
+from exeunt.ops.rex import ReX2d
+from exeunt.policies import Policy
+
+CLASSES = 5
+
+MakeNet = Callable[[], MultiExitNet]
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="session")
+def lively() -> Callable[[MultiExitNet, Tensor], MultiExitNet]:
+    """Gives a fresh net, in place, batch norms that spread what these images (N, C, H, W) make of
+    it, and large classifiers, so that scores tell images apart.
+    """
+
+    @torch.no_grad()
+    def enliven(net: MultiExitNet, inputs: Tensor) -> MultiExitNet:
+        generator = torch.Generator().manual_seed(1)
+        norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.weight.uniform_(0.5, 1.5, generator=generator)
+            norm.bias.normal_(0, 0.3, generator=generator)
+            norm.momentum = 1.0
+        for stage in net.stages:
+            stage.exit.classifier.weight.normal_(0, 1, generator=generator)
+        for norm in norms:
+            norm.train()
+        net(inputs)
+        return net.eval()
+
+    return enliven
+
+
+@pytest.fixture(scope="session")
+def chained() -> Callable[..., MultiExitNet]:
+    """Makes a net of modules and the channels that they put out, with exits after some."""
+
+    def make(
+        in_chans: int, links: Sequence[tuple[nn.Module, int]], ends: Sequence[int]
+    ) -> MultiExitNet:
+        blocks = [Block(f"block{k}", *link) for k, link in enumerate(links)]
+        stages = chain(blocks, ends, lambda _, channels: make_exit("pooled", channels, CLASSES))
+        net = MultiExitNet(stages, CLASSES, in_chans)
+        init_conv_net(net)
+        return net.eval()
+
+    return make
+
+
+def large_residual(channels: int, stride: int, hidden: int) -> nn.Module:
+    """An inverted residual of 5x5 that adds nothing."""
+    return nn.Sequential(
+        ConvNormAct(channels, hidden),
+        ConvNormAct(hidden, hidden, 5, stride, groups=hidden),
+        ConvNormAct(hidden, channels, act=None),
+    )
+
+
+@pytest.fixture(scope="session")
+def every_kernel(chained: Callable[..., MultiExitNet]) -> MakeNet:
+    """A net for 1x37x41 with channels that no block of a kernel divides: all kinds of
+    convolution, ReX, batch norm alone, inverted residuals that expand, add, and filter at once.
+    """
+
+    def make() -> MultiExitNet:
+        torch.manual_seed(0)
+        wide, wider = large_residual(10, 1, 14), large_residual(12, 2, 13)
+        sideways = nn.Conv2d(12, 12, (3, 5), (1, 2), (1, 2), groups=12)
+        upright = nn.Conv2d(20, 9, (5, 1), padding=(2, 0), bias=False)
+        links = [
+            (ConvNormAct(1, 10, 3, 2), 10),
+            (wide, 10),
+            (ReX2d(10, 5, 3, (5, 4), (3, 2)), 24),
+            (nn.Sequential(nn.BatchNorm2d(24), nn.ReLU()), 24),
+            (InvertedResidual(24, 12, 1, 1), 12),
+            (InvertedResidual(12, 12, 1, 3), 12),
+            (wider, 12),
+            (sideways, 12),
+            (InvertedResidual(12, 20, 2, 2), 20),
+            (nn.Sequential(upright, nn.BatchNorm2d(9), nn.ReLU6()), 9),
+        ]
+        return chained(1, links, (4, 6))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def every_rex(chained: Callable[..., MultiExitNet]) -> MakeNet:
+    """A net for 3x30x26 of ReX in all its variants, and batch norms."""
+
+    def make() -> MultiExitNet:
+        torch.manual_seed(0)
+        repeated = {"padding": "replicate_out", "shared_directions": True, "use_global": False}
+        variants = [
+            ReX2d(3, 6, 2, 6, 4, use_rows=False),
+            ReX2d(12, 4, 3, (3, 2), 1, **repeated),
+            ReX2d(12, 16, 4, 2, 3, padding=1, use_cols=False),
+            ReX2d(24, 8, 2, 5, 1, padding=2),
+        ]
+        channels = [rex.out_channels for rex in variants]
+        links = [
+            (nn.Sequential(rex, nn.BatchNorm2d(c)), c)
+            for rex, c in zip(variants, channels, strict=True)
+        ]
+        return chained(3, links, (0, 1, 2))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def images() -> Callable[[int, tuple[int, int, int]], Pixels]:
+    """Makes images (N, H, W, C) of slanted waves, each in its own colours, with a little noise."""
+
+    def make(count: int, shape: tuple[int, int, int]) -> Pixels:
+        channels, height, width = shape
+        chance = np.random.default_rng(0)
+        y, x, c = np.meshgrid(*map(np.arange, (height, width, channels)), indexing="ij")
+        made = []
+        for _ in range(count):
+            down, across = chance.normal(0, 0.4, 2)
+            colours, phases = chance.uniform(0, 1, channels), chance.uniform(0, 6, channels)
+            waves = colours[c] + 0.4 * np.sin(down * y + across * x + phases[c])
+            waves += chance.normal(0, 0.05, waves.shape)
+            made.append(np.uint8(255 * waves.clip(0, 1)))
+        return np.stack(made)
+
+    return make
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Callable[[Pixels], Path]:
+    """Writes images one after the other, as programs take them."""
+
+    def write(pixels: Pixels) -> Path:
+        path = tmp_path / "images.raw"
+        path.write_bytes(pixels.tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def leaving() -> Callable[[Policy, Sequence[Tensor]], list[int]]:
+    """Tells at which exit each image leaves, from the scores (N, K) of all exits."""
+
+    def find(policy: Policy, scores: Sequence[Tensor]) -> list[int]:
+        at = torch.full((len(scores[0]),), len(scores) - 1)
+        inside = torch.ones(len(scores[0]), dtype=torch.bool)
+        memory: tuple[Tensor, ...] = ()
+        for k, mine in enumerate(scores[:-1]):
+            leaves, memory = policy.observe(k, mine, memory)
+            at[leaves & inside] = k
+            inside &= ~leaves
+        return at.tolist()
+
+    return find

@@ -1,0 +1,85 @@
+"""What is no float32 network in C is refused, with the module and what would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from exeunt.data import Transform
+from exeunt.errors import ExeuntError
+from exeunt.export.c.float32 import Float32
+from exeunt.export.c.folder import CModel, write_c
+from exeunt.graph import build_graph, plan_stream
+from exeunt.net import MultiExitNet
+from exeunt.ops.rex import ReX2d
+from exeunt.policies import parse_policy
+
+SIZE = (12, 14)
+
+
+def write(net: MultiExitNet, folder: Path, policy: str = "full", **changed: Any) -> None:
+    transform = Transform(SIZE)
+    plan = plan_stream(build_graph(net, SIZE), changed.pop("element_bytes", 4))
+    names = ["a"] * net.num_classes
+    numbers = Float32(parse_policy(policy))
+    fields = {"name": "net", "title": "", "transform": transform, "class_names": names} | changed
+    write_c(CModel(numbers=numbers, plan=plan, facts={}, **fields), folder)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (nn.Conv2d(3, 4, 3, dilation=2), r"3x3 convolution with dilation \(2, 2\); up to 15x15"),
+        (nn.Conv2d(3, 3, 9, padding=4, groups=3), r"9x9 convolution .* up to 7x7"),
+        (nn.Conv2d(3, 6, 1, groups=3), r"no kernel for 3 groups; 1, or as many as channels"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.SiLU()), r"no kernel with silu in float32; relu"),
+        (nn.MaxPool2d(2), r"no kernel for Pool in float32"),
+        (ReX2d(3, 2, 1, 4, 2, cell="lstm"), r"no kernel for ReX with lstm; gru has one"),
+        (ReX2d(3, 33, 1, 4, 2), r"states of 33 and 1 and patches of \(4, 4\); up to 32 and 32"),
+        (ReX2d(3, 2, 1, 2, 2, padding=2), r"padding \(2, 2\) beside patches of \(2, 2\); less"),
+    ],
+    ids=str,
+)
+def test_what_no_kernel_does(
+    block: nn.Module, said: str, chained: Callable[..., MultiExitNet], tmp_path: Path
+) -> None:
+    channels = block.eval()(torch.zeros(1, 3, *SIZE)).shape[1]
+    net = chained(3, [(block, channels)], [])
+    with pytest.raises(ExeuntError, match=rf"stages\.0\.trunk\.block0.*: .*{said}"):
+        write(net, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"name": "7up"}, "'7up' is no prefix"),
+        ({"element_bytes": 1}, "the plan is for numbers of 1 bytes; float32 has 4"),
+        ({"policy": "entropy:0.5"}, "a device decides confidence, .* not 'entropy:0.5'"),
+    ],
+)
+def test_what_cannot_be_written(
+    changed: dict[str, Any], said: str, chained: Callable[..., MultiExitNet], tmp_path: Path
+) -> None:
+    net = chained(3, [(nn.Conv2d(3, 4, 1), 4), (nn.Conv2d(4, 4, 1), 4)], [0])
+    with pytest.raises(ExeuntError, match=said):
+        write(net, tmp_path / "c", **changed)
+
+
+def test_weights_that_are_no_numbers(chained: Callable[..., MultiExitNet], tmp_path: Path) -> None:
+    conv = nn.Conv2d(3, 4, 1)
+    net = chained(3, [(conv, 4)], [])
+    conv.weight.data[0] = float("nan")
+    with pytest.raises(ExeuntError, match=r"block0.*: its weights are not finite"):
+        write(net, tmp_path / "c")
+
+
+def test_another_folder_is_left_alone(chained: Callable[..., MultiExitNet], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ExeuntError, match="is there and holds no export"):
+        write(chained(3, [(nn.Conv2d(3, 4, 1), 4)], []), tmp_path)
