@@ -3,7 +3,7 @@
     python experiments/microcontroller.py [NAME:PIXELS:CLASSES ...]
 
 Each network gets random weights, which change neither memory nor multiply-adds, and int8 ranges
-from random images; it is exported, built with arm-none-eabi-gcc and run under qemu-system-arm on one
+from random images; it is exported, built with arm-none-eabi-gcc and run by qemu-system-arm on one
 image with its RAM fenced at the total printed; its scores are compared with Python's, bit for bit.
 By default the nets of the ReX paper's Table 1, with ReX and without. About two minutes each.
 """
