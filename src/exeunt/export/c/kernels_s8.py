@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import Kernel, check_residual, rex_fields, window_fields
+from exeunt.export.c.maps_s8 import MAKERS as MAPS
+from exeunt.export.c.maps_s8 import sum_fields
 from exeunt.export.c.source import CSource
 from exeunt.graph.fuse import InvertedResidual
 from exeunt.graph.graph import Graph, Node
@@ -80,9 +83,29 @@ def _filter(
 
 
 def _conv(node: Node, operator: IntegerConv, graph: Graph, source: CSource, number: int) -> Kernel:
+    if operator.groups == 1 and operator.dilation != (1, 1):
+        return gathered(operator, None, source, number, node.module)
     name = "exn_conv_s8" if operator.groups == 1 else "exn_depthwise_s8"
     fields = _filter(operator, source, number, node.module)
     return Kernel.of(name, fields, source, number)
+
+
+def gathered(
+    operator: IntegerConv,
+    before: IntegerConv | None,
+    source: CSource,
+    number: int,
+    where: str,
+) -> Kernel:
+    """A convolution of several tensors, or dilated, or of what `before` scales."""
+    plain = replace(operator, dilation=(1, 1))
+    fields: dict[str, Any] = {"conv": _filter(plain, source, number, where), "before": "NULL"}
+    if before is not None:
+        scale = _weighted(source, number, before, before.weight, "before")
+        fields["before"] = f"&{source.struct('exn_scale_s8', f'before_{number}', scale)}"
+    fields["channels"] = operator.weight.shape[1]
+    fields["dilation_y"], fields["dilation_x"] = operator.dilation
+    return Kernel.of("exn_gathered_conv_s8", fields, source, number)
 
 
 def _residual(
@@ -120,29 +143,10 @@ def _residual(
         total = operators[last.output]
         assert isinstance(total, IntegerSum)
         swapped = last.inputs[0] != node.inputs[0]
-        fields["sum"] = f"&{_sum(source, number, total, swapped)}"
+        named = source.struct("exn_sum_s8", f"sum_{number}", sum_fields(total, swapped=swapped))
+        fields["sum"] = f"&{named}"
     fields["hidden"] = middle.groups
     return Kernel.of("exn_residual_s8", fields, source, number)
-
-
-def _sum(source: CSource, number: int, total: IntegerSum, swapped: bool = False) -> str:
-    a, b = (total.by_a, total.zero_a), (total.by_b, total.zero_b)
-    if swapped:
-        a, b = b, a
-    return source.struct(
-        "exn_sum_s8",
-        f"sum_{number}",
-        {
-            "by_a": a[0],
-            "by_b": b[0],
-            "shift": total.shift,
-            "zero_a": a[1],
-            "zero_b": b[1],
-            "zero": total.scale.zero,
-            "low": total.low,
-            "high": total.high,
-        },
-    )
 
 
 def _linear(
@@ -238,4 +242,5 @@ _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     IntegerConv: _conv,
     IntegerLinear: _linear,
     IntegerReX: _rex,
+    **MAPS,
 }

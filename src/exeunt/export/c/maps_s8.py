@@ -1,0 +1,130 @@
+"""What the int8 kernels that pool, add and move are told about each node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from exeunt.export.c.kernel import Kernel
+from exeunt.export.c.source import CSource
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import Pad, Slice
+from exeunt.quantize.operators import (
+    IntegerGridPool,
+    IntegerLookup,
+    IntegerPad,
+    IntegerPool,
+    IntegerResize,
+    IntegerSum,
+    View,
+    places,
+)
+
+_ROWS, _COLUMNS = 1, 2  # axes of (C, H, W)
+
+
+def _pool(node: Node, operator: IntegerPool, graph: Graph, source: CSource, number: int) -> Kernel:
+    fields = {
+        "window": {
+            "height": operator.kernel[0],
+            "width": operator.kernel[1],
+            "stride_y": operator.stride[0],
+            "stride_x": operator.stride[1],
+            "top": operator.padding[0],
+            "left": operator.padding[1],
+        },
+        "average": int(operator.of == "average"),
+        "count_padding": int(operator.count_padding),
+        "zero": operator.zero,
+    }
+    return Kernel.of("exn_pool_s8", fields, source, number)
+
+
+def _grid(
+    node: Node, operator: IntegerGridPool, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    height = graph.shapes[node.inputs[0]][_ROWS]
+    fields = {
+        "down": operator.grid[0],
+        "across": operator.grid[1],
+        "under_way": 2 if height % operator.grid[0] else 1,
+        "average": int(operator.of == "average"),
+        "zero": operator.zero,
+    }
+    return Kernel.of("exn_grid_pool_s8", fields, source, number, accumulates=True)
+
+
+def sum_fields(total: IntegerSum, *, swapped: bool = False) -> dict[str, int]:
+    """Fields of `exn_sum_s8`, the inputs perhaps the other way round."""
+    a, b = (total.by_a, total.zero_a), (total.by_b, total.zero_b)
+    if swapped:
+        a, b = b, a
+    return {
+        "by_a": a[0],
+        "by_b": b[0],
+        "shift": total.shift,
+        "zero_a": a[1],
+        "zero_b": b[1],
+        "zero": total.scale.zero,
+        "low": total.low,
+        "high": total.high,
+    }
+
+
+def _sum(node: Node, operator: IntegerSum, graph: Graph, source: CSource, number: int) -> Kernel:
+    return Kernel.of("exn_sum_s8", sum_fields(operator), source, number)
+
+
+def _lookup(
+    node: Node, operator: IntegerLookup, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    table = source.array("int8_t", f"table_{number}", operator.table.tolist())
+    return Kernel.of("exn_lookup_s8", {"table": table}, source, number)
+
+
+def _resize(
+    node: Node, operator: IntegerResize, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    resize, taken = operator.operator, graph.shapes[node.inputs[0]]
+    fields = {}
+    for name, axis in (("down", _ROWS), ("across", _COLUMNS)):
+        found = places(taken[axis], resize.size[axis - 1], resize.align_corners)
+        triples = (f"{{{first}, {second}, {share}}}" for first, second, share in found)
+        fields[name] = source.array("exn_between", f"{name}_{number}", triples)
+    return Kernel.of("exn_resize_s8", fields, source, number)
+
+
+def _pad(node: Node, operator: IntegerPad, graph: Graph, source: CSource, number: int) -> Kernel:
+    pad = operator.operator
+    assert isinstance(pad, Pad)
+    channels, top, left = pad.before
+    fields = {"top": -top, "left": -left, "step_y": 1, "step_x": 1, "before": channels}
+    return Kernel.of("exn_move_s8", {**fields, "zero": operator.zero}, source, number)
+
+
+def _view(node: Node, operator: View, graph: Graph, source: CSource, number: int) -> Kernel:
+    """A slice of rows or columns, which moves; other views are read where they lie."""
+    cut = operator.operator
+    assert isinstance(cut, Slice)
+    starts = {_ROWS: 0, _COLUMNS: 0} | {cut.axis: cut.start}
+    steps = {_ROWS: 1, _COLUMNS: 1} | {cut.axis: cut.step}
+    fields = {
+        "top": starts[_ROWS],
+        "left": starts[_COLUMNS],
+        "step_y": steps[_ROWS],
+        "step_x": steps[_COLUMNS],
+        "before": 0,
+        "zero": 0,
+    }
+    return Kernel.of("exn_move_s8", fields, source, number)
+
+
+MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
+    IntegerGridPool: _grid,
+    IntegerLookup: _lookup,
+    IntegerPad: _pad,
+    IntegerPool: _pool,
+    IntegerResize: _resize,
+    IntegerSum: _sum,
+    View: _view,
+}
