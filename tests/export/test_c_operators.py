@@ -45,6 +45,7 @@ from exeunt.graph.operators import (
     Shape,
     Slice,
 )
+from exeunt.graph.streamed import StreamedPlan
 from exeunt.policies import parse_policy
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
@@ -194,11 +195,16 @@ def _dilated(node: Node) -> bool:
     return isinstance(node.operator, Conv) and node.operator.dilation != (1, 1)
 
 
-def write(graph: Graph, folder: Path) -> None:
+def write(
+    graph: Graph,
+    folder: Path,
+    changed: Callable[[StreamedPlan], StreamedPlan] = lambda plan: plan,
+) -> None:
+    plan = changed(plan_stream(graph, 4))
     transform = Transform(SHAPE[1:], mode="RGB")
     names = [f"class {k}" for k in range(CLASSES)]
     numbers = Float32(parse_policy("full"))
-    write_c(CModel("net", "", numbers, plan_stream(graph, 4), transform, names, {}), folder)
+    write_c(CModel("net", "", numbers, plan, transform, names, {}), folder)
 
 
 @pytest.mark.parametrize("parts", [None, in_parts], ids=["whole", "in parts"])
@@ -238,3 +244,11 @@ def scores_of(answers: list[Answer], exits: int) -> np.ndarray:
     for answer in answers:
         found[answer.exit_index, answer.image] = [*map(float, answer.scores)]
     return found
+
+
+def test_nothing_is_written_beside_what_was_planned(
+    tmp_path: Path, images: Any, spread: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(kernels_f32._MAKERS, Scaled, scaled)
+    write(every_operator(), tmp_path / "c", spread.plan)
+    spread.check(tmp_path / "c", images(1, SHAPE)[0])
