@@ -2,15 +2,14 @@
 #include "exn_f32.h"
 
 /* Puts the channels of one part, the first of which is channel `at` of all, where they belong. */
-static void put(const exn_move_f32 *move, const float *pixel, uint32_t count, int32_t at,
+static void put(const exn_move_f32 *move, const float *pixel, int32_t count, int32_t at,
                 float *out, int32_t channels)
 {
-    uint32_t c;
-    for (c = 0; c < count; c++) {
-        int32_t far = at + (int32_t)c - move->channel;
-        if (far >= 0 && far % move->step_channel == 0 && far / move->step_channel < channels) {
-            out[far / move->step_channel] = pixel[c];
-        }
+    int32_t step = move->step_channel, far = at - move->channel;
+    int32_t c = far < 0 ? -far : (step - far % step) % step;
+    int32_t to = (far + c) / step;
+    for (; c < count && to < channels; c += step, to++) {
+        out[to] = pixel[c];
     }
 }
 
