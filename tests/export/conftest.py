@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exeunt.chain import Block, chain
+from exeunt.export.c.host import build_host
+from exeunt.graph.streamed import StreamedPlan
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct, InvertedResidual, init_conv_net
 from exeunt.ops.exits import make_exit
@@ -19,6 +24,7 @@ from exeunt.ops.rex import ReX2d
 from exeunt.policies import Policy
 
 CLASSES = 5
+GAP, MARK = 64, 0xA5
 
 MakeNet = Callable[[], MultiExitNet]
 Pixels = NDArray[np.uint8]
@@ -142,6 +148,56 @@ def images() -> Callable[[int, tuple[int, int, int]], Pixels]:
         return np.stack(made)
 
     return make
+
+
+@dataclass
+class Spread:
+    """Places that lie apart, with bytes between them that must stay as they are.
+
+    Attributes:
+        free: the bytes between.
+        ends: of the places.
+    """
+
+    free: list[slice] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+
+    def plan(self, plan: StreamedPlan) -> StreamedPlan:
+        """The same plan, spread."""
+        offsets, at = [], 0
+        for strip in plan.strips:
+            offsets.append(at + GAP)
+            self.ends.append(offsets[-1] + strip.size_bytes)
+            self.free.append(slice(at, at + GAP))
+            at = offsets[-1] + -(-strip.size_bytes // 4) * 4
+            self.free.append(slice(self.ends[-1], at))
+        self.free.append(slice(at, at + GAP))
+        return replace(plan, offsets_bytes=tuple(offsets), arena_bytes=at + GAP)
+
+    def check(self, folder: Path, pixels: Pixels) -> None:
+        """Runs `net`, written to a folder by this plan, and looks at what lies between."""
+        build_host(folder, folder / "net.so", ("-O1", "-shared", "-fPIC"))
+        library = ctypes.CDLL(str(folder / "net.so"))
+        size = self.free[-1].stop
+        arena = np.full(size + 4, MARK, np.uint8)
+        arena = arena[-arena.ctypes.data % 4 :][:size]
+        state, image = np.zeros(64, np.uint64), np.ascontiguousarray(pixels)
+        assert library.net_init(address(state), address(arena)) == 1
+        assert library.net_run(address(state), address(image)) == 0
+        assert all((arena[place] == MARK).all() for place in self.free)
+        assert all((arena[end - 4 : end] != MARK).any() for end in self.ends), (
+            "more was planned than is used"
+        )
+
+
+def address(array: NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+@pytest.fixture
+def spread() -> Spread:
+    """Tells whether anything is written beside what was planned."""
+    return Spread()
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -164,41 +163,10 @@ def test_bits_are_the_same_everywhere(
 
 
 def test_nothing_is_written_beside_what_was_planned(
-    every_kernel: Any, tmp_path: Path, images: Any, lively: Any
+    every_kernel: Any, tmp_path: Path, images: Any, lively: Any, spread: Any
 ) -> None:
-    """Places lie apart here, with bytes between them that must stay as they are."""
-    gap, mark = 64, 0xA5
-    free: list[slice] = []
-
-    def apart(plan: StreamedPlan) -> StreamedPlan:
-        offsets, at = [], 0
-        for strip in plan.strips:
-            free.append(slice(at, at + gap))
-            offsets.append(at + gap)
-            at += gap + -(-strip.size_bytes // 4) * 4
-            free.append(slice(offsets[-1] + strip.size_bytes, at))
-        free.append(slice(at, at + gap))
-        return replace(plan, offsets_bytes=tuple(offsets), arena_bytes=at + gap)
-
     pixels = images(1, (1, 37, 41))
     torch.manual_seed(0)
     net = lively(every_kernel(), inputs_of(pixels))
-    made = export(net, (1, 37, 41), tmp_path / "c", parse_policy("full"), apart)
-    build_host(made.folder, tmp_path / "net.so", ("-O1", "-shared", "-fPIC"))
-    library = ctypes.CDLL(str(tmp_path / "net.so"))
-    arena = np.full(made.plan.arena_bytes + 4, mark, np.uint8)
-    arena = arena[-arena.ctypes.data % 4 :][: made.plan.arena_bytes]
-    state, image = np.zeros(64, np.uint64), np.ascontiguousarray(pixels[0])
-    assert library.net_init(address(state), address(arena)) == 1
-    assert library.net_run(address(state), address(image)) == 0
-    assert all((arena[place] == mark).all() for place in free)
-    ends = [
-        o + s.size_bytes for s, o in zip(made.plan.strips, made.plan.offsets_bytes, strict=True)
-    ]
-    assert all((arena[end - 4 : end] != mark).any() for end in ends), (
-        "more was planned than is used"
-    )
-
-
-def address(array: np.ndarray) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
+    made = export(net, (1, 37, 41), tmp_path / "c", parse_policy("full"), spread.plan)
+    spread.check(made.folder, pixels[0])

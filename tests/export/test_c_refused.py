@@ -16,6 +16,7 @@ from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
 from exeunt.graph import build_graph, plan_stream
 from exeunt.net import MultiExitNet
+from exeunt.ops.pooling import MixedPool2d
 from exeunt.ops.rex import ReX2d
 from exeunt.policies import parse_policy
 
@@ -34,11 +35,15 @@ def write(net: MultiExitNet, folder: Path, policy: str = "full", **changed: Any)
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        (nn.Conv2d(3, 4, 3, dilation=2), r"3x3 convolution with dilation \(2, 2\); up to 15x15"),
+        (nn.Conv2d(3, 4, (1, 2), dilation=256, padding=256), r"dilation \(256, 256\); up to 255"),
+        (nn.Conv2d(3, 3, 3, dilation=2, groups=3), r"3x3 convolution with dilation \(2, 2\)"),
+        (nn.Conv2d(3, 4, 17, dilation=2, padding=16), r"17x17 convolution .* up to 15x15"),
         (nn.Conv2d(3, 3, 9, padding=4, groups=3), r"9x9 convolution .* up to 7x7"),
         (nn.Conv2d(3, 6, 1, groups=3), r"no kernel for 3 groups; 1, or as many as channels"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.SiLU()), r"no kernel with silu in float32; relu"),
-        (nn.MaxPool2d(2), r"no kernel for Pool in float32"),
+        (MixedPool2d(2), r"no kernel for MixedPool2d in float32"),
+        (nn.AvgPool2d(2, 256), r"pooling \(2, 2\) with stride \(256, 256\); up to 255"),
+        (nn.AdaptiveMaxPool2d((13, 2)), r"pooling 12 rows into 13; at most as many"),
         (ReX2d(3, 2, 1, 4, 2, cell="lstm"), r"no kernel for ReX with lstm; gru has one"),
         (ReX2d(3, 33, 1, 4, 2), r"states of 33 and 1 and patches of \(4, 4\); up to 32 and 32"),
         (ReX2d(3, 2, 1, 2, 2, padding=2), r"padding \(2, 2\) beside patches of \(2, 2\); less"),

@@ -14,7 +14,7 @@ import numpy as np
 
 from exeunt.graph.fuse import InvertedResidual, fuse_residuals
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import GlobalAverage, GridPool, Whole
+from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Whole
 from exeunt.graph.rows import row_count
 from exeunt.graph.schedule import Schedule, reads_of, schedule_rows
 from exeunt.ops.recurrence import CELLS
@@ -194,7 +194,8 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
     A sum takes 4 bytes, whatever the elements are; the states of ReX take 2 at least. An inverted
     residual keeps the expanded rows that a later row reads again. The row that is new is expanded
     pixel by pixel, into the places that the oldest row leaves, so that of it no more than the width
-    of the kernel is needed besides, and one pixel of filtered channels.
+    of the kernel is needed besides, and one pixel of filtered channels. A dilated convolution
+    gathers the pixels under its kernel.
     """
     operator, taken = node.operator, graph.shapes[node.inputs[0]]
     if isinstance(operator, GlobalAverage):
@@ -202,6 +203,8 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
     if isinstance(operator, GridPool):
         shared = 2 if taken[1] % operator.grid[0] else 1  # a row may lie in two rows of cells
         return 4 * taken[0] * operator.grid[1] * shared
+    if isinstance(operator, Conv) and operator.groups == 1 and operator.dilation != (1, 1):
+        return taken[0] * math.prod(operator.kernel) * element_bytes
     if isinstance(operator, InvertedResidual):
         hidden, kernel = operator.depthwise.groups, operator.depthwise.kernel
         stride = operator.depthwise.stride[0]

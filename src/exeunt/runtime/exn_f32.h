@@ -23,6 +23,68 @@ typedef struct exn_depthwise_f32 {
     exn_window window;
 } exn_depthwise_f32;
 
+/* A factor and a term for each channel, of what is about to be convolved. */
+typedef struct exn_scale_f32 {
+    const float *weights;
+    const float *biases;
+    float low, high;
+} exn_scale_f32;
+
+typedef struct exn_gathered_conv_f32 {
+    exn_conv_f32 conv;
+    const exn_scale_f32 *before;  /* or NULL */
+    uint16_t channels;            /* of the input, all parts together */
+    uint8_t dilation_y, dilation_x;
+} exn_gathered_conv_f32;
+
+/* The sum or the mixture of two numbers: by_a * a + by_b * b. */
+typedef struct exn_sum_f32 {
+    float by_a, by_b;
+    float low, high;
+} exn_sum_f32;
+
+enum exn_function {
+    EXN_RELU,
+    EXN_RELU6,
+    EXN_SIGMOID,
+    EXN_TANH,
+    EXN_SILU,
+    EXN_HARDSWISH,
+    EXN_HARDSIGMOID
+};
+
+typedef struct exn_activation_f32 {
+    uint8_t function;
+} exn_activation_f32;
+
+typedef struct exn_pool_f32 {
+    exn_window window;
+    uint8_t average;        /* or the maximum */
+    uint8_t count_padding;  /* in what an average divides by */
+} exn_pool_f32;
+
+typedef struct exn_grid_pool_f32 {
+    uint16_t down, across;  /* cells */
+    uint8_t under_way;      /* rows of cells that a row may lie in */
+    uint8_t average;
+} exn_grid_pool_f32;
+
+/* Between two lines: the second's share. Where it has none, both are the first. */
+typedef struct exn_between_f32 {
+    uint16_t first, second;
+    float share;
+} exn_between_f32;
+
+typedef struct exn_resize_f32 {
+    const exn_between_f32 *down, *across;  /* by output row and column */
+} exn_resize_f32;
+
+/* Where in the input the output begins, and how far it is to the next; beside it lie zeros. */
+typedef struct exn_move_f32 {
+    int16_t top, left, channel;
+    uint16_t step_y, step_x, step_channel;
+} exn_move_f32;
+
 typedef struct exn_residual_f32 {
     const exn_conv_f32 *expand;  /* or NULL */
     exn_depthwise_f32 depthwise;
@@ -76,6 +138,15 @@ typedef struct exn_policy_f32 {
 exn_kernel exn_conv_f32_make;
 exn_kernel exn_depthwise_f32_make;
 exn_kernel exn_residual_f32_make;
+exn_kernel exn_gathered_conv_f32_make;
+exn_kernel exn_sum_f32_make;
+exn_kernel exn_activation_f32_make;
+exn_kernel exn_pool_f32_make;
+exn_kernel exn_grid_pool_f32_make;
+exn_kernel exn_grid_pool_f32_take;
+exn_kernel exn_resize_f32_make;
+exn_kernel exn_move_f32_make;
+exn_kernel exn_flatten_f32_make;
 exn_kernel exn_linear_f32_make;
 exn_kernel exn_average_f32_make;
 exn_kernel exn_average_f32_take;
@@ -90,6 +161,14 @@ int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
 EXN_INLINE float *exn_row_f32(const exn_ring *ring, uint8_t *arena, uint32_t row)
 {
     return (float *)(void *)exn_place(ring, arena, row);
+}
+
+/* The first channel of a part, in one pixel. */
+EXN_INLINE const float *exn_pixel_f32(const exn_model *model, const exn_part *part, uint8_t *arena,
+                                      uint32_t row, uint32_t column)
+{
+    const exn_ring *in = &model->rings[part->ring];
+    return exn_row_f32(in, arena, row) + column * in->channels + part->first;
 }
 
 /* The rows under a window, from channel `first` on; NULL where they lie outside the map. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,11 +11,14 @@ from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import Kernel, check_residual, rex_fields, window_fields
+from exeunt.export.c.maps_f32 import MAKERS as MAP_MAKERS
 from exeunt.export.c.source import CSource, float_texts, initialiser
 from exeunt.graph.fuse import InvertedResidual, part_constants
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Affine, Conv, GlobalAverage, Linear, Whole
+from exeunt.graph.operators import Activation, Add, Affine, Conv, Linear, Mix, Whole
 from exeunt.ops.rex import ReX2d
+
+MAX_DILATION = 255
 
 _MOST = torch.finfo(torch.float32).max
 _LIMITS = {None: (-_MOST, _MOST), "relu": (0.0, _MOST), "relu6": (0.0, 6.0)}
@@ -44,16 +48,19 @@ def _weighted(
     source: CSource, name: str, weight: Tensor, bias: Tensor | None, act: str | None, where: str
 ) -> dict[str, Any]:
     """Fields for weights whose last axis is that of the outputs."""
-    if act not in _LIMITS:
-        raise ExeuntError(f"{where}: no kernel with {act} in float32; relu and relu6 have one")
-    low, high = float_texts(_LIMITS[act])
     bias = weight.new_zeros(weight.shape[-1]) if bias is None else bias
     return {
         "weights": _array(source, f"weights_{name}", weight, where),
         "biases": _array(source, f"biases_{name}", bias, where),
-        "low": low,
-        "high": high,
+        **_limits(act, where),
     }
+
+
+def _limits(act: str | None, where: str) -> dict[str, str]:
+    if act not in _LIMITS:
+        raise ExeuntError(f"{where}: no kernel with {act} in float32; relu and relu6 have one")
+    low, high = float_texts(_LIMITS[act])
+    return {"low": low, "high": high}
 
 
 def _filter(
@@ -68,7 +75,53 @@ def _filter(
 
 
 def _conv(node: Node, conv: Conv, graph: Graph, source: CSource, number: int) -> Kernel:
+    if conv.groups == 1 and conv.dilation != (1, 1):
+        return gathering(node, conv, node.constants, source, number)
     return _filtering(node, conv, node.constants, source, number)
+
+
+def gathering(
+    node: Node,
+    conv: Conv,
+    constants: Mapping[str, Tensor],
+    source: CSource,
+    number: int,
+    before: tuple[Affine, Mapping[str, Tensor]] | None = None,
+) -> Kernel:
+    """The kernel of a dense convolution that is dilated, reads several tensors, or scales first.
+
+    Args:
+        node: that it is for.
+        conv: what is convolved.
+        constants: of the convolution.
+        source: to define constants in.
+        number: of the node.
+        before: what is done to every pixel first, and its constants.
+
+    Raises:
+        ExeuntError: for a convolution that no kernel does.
+    """
+    if max(conv.dilation) > MAX_DILATION:
+        raise ExeuntError(
+            f"{node.module}: no kernel for a convolution with dilation {conv.dilation}; up to "
+            f"{MAX_DILATION}"
+        )
+    scale = "NULL"
+    if before is not None:
+        affine, scales = before
+        fields = _weighted(
+            source, f"scale_{number}", scales["scale"], scales["shift"], affine.act, node.module
+        )
+        scale = f"&{source.struct('exn_scale_f32', f'scale_{number}', fields)}"
+    plain = replace(conv, dilation=(1, 1))
+    fields = {
+        "conv": _filter(plain, constants, source, str(number), node.module),
+        "before": scale,
+        "channels": constants["weight"].shape[1],
+        "dilation_y": conv.dilation[0],
+        "dilation_x": conv.dilation[1],
+    }
+    return Kernel.of("exn_gathered_conv_f32", fields, source, number)
 
 
 def _affine(node: Node, affine: Affine, graph: Graph, source: CSource, number: int) -> Kernel:
@@ -117,10 +170,23 @@ def _linear(node: Node, linear: Linear, graph: Graph, source: CSource, number: i
     return Kernel.of("exn_linear_f32", fields, source, number)
 
 
-def _average(
-    node: Node, average: GlobalAverage, graph: Graph, source: CSource, number: int
+def _add(node: Node, add: Add, graph: Graph, source: CSource, number: int) -> Kernel:
+    fields = {"by_a": "1.f", "by_b": "1.f", **_limits(add.act, node.module)}
+    return Kernel.of("exn_sum_f32", fields, source, number)
+
+
+def _mix(node: Node, mix: Mix, graph: Graph, source: CSource, number: int) -> Kernel:
+    share = float(node.constants["share"])
+    by_a, by_b = float_texts([1 - share, share])
+    fields = {"by_a": by_a, "by_b": by_b, **_limits(None, node.module)}
+    return Kernel.of("exn_sum_f32", fields, source, number)
+
+
+def _activation(
+    node: Node, activation: Activation, graph: Graph, source: CSource, number: int
 ) -> Kernel:
-    return Kernel("exn_average_f32", True, "NULL")
+    fields = {"function": f"EXN_{activation.act.upper()}"}
+    return Kernel.of("exn_activation_f32", fields, source, number)
 
 
 def _rex(node: Node, whole: Whole, graph: Graph, source: CSource, number: int) -> Kernel:
@@ -159,9 +225,12 @@ def _cell(gru: nn.Module, ending: str, source: CSource, name: str, where: str) -
 
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
+    **MAP_MAKERS,
+    Activation: _activation,
+    Add: _add,
     Affine: _affine,
     Conv: _conv,
-    GlobalAverage: _average,
     InvertedResidual: _residual,
     Linear: _linear,
+    Mix: _mix,
 }

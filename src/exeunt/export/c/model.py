@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
-from exeunt.graph.graph import Graph
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import Concat
 from exeunt.graph.streamed import StreamedPlan
 
 TAKE, IMAGE = 0x8000, 0x7FFF
+
+Part: TypeAlias = tuple[str, int, int]
+"""Channels of a tensor: its name, the first of them, and how many."""
 
 
 def write_tables(plan: StreamedPlan, kernels: Sequence[Kernel], source: CSource) -> None:
@@ -29,8 +34,13 @@ def write_tables(plan: StreamedPlan, kernels: Sequence[Kernel], source: CSource)
         strip.name: offset for strip, offset in zip(plan.strips, plan.offsets_bytes, strict=True)
     }
     for number, (node, kernel) in enumerate(zip(graph.nodes, kernels, strict=True)):
-        parts = [f"{{{ring_of[name]}, 0, {graph.shapes[name][0]}}}" for name in node.inputs]
-        counts = [1] * len(node.inputs) + [0] * (2 - len(node.inputs))
+        inputs = parts_of(node, graph)
+        parts = [
+            f"{{{ring_of[name]}, {first}, {channels}}}"
+            for parts in inputs
+            for name, first, channels in parts
+        ]
+        counts = [*map(len, inputs), 0]
         listed = source.array("exn_part", f"parts_{number}", parts)
         take = f"{kernel.name}_take" if kernel.accumulates else "NULL"
         nodes.append(
@@ -47,6 +57,12 @@ def write_tables(plan: StreamedPlan, kernels: Sequence[Kernel], source: CSource)
     source.array("exn_event", "events", events)
     source.array("uint32_t", "stage_ends", _stage_ends(plan))
     source.array("uint16_t", "logits", (ring_of[stage.logits] for stage in graph.stages))
+
+
+def parts_of(node: Node, graph: Graph) -> list[list[Part]]:
+    """The parts of each input of a node, channels in order; what is joined is one input."""
+    parts = [(name, 0, graph.shapes[name][0]) for name in node.inputs]
+    return [parts] if isinstance(node.operator, Concat) else [[part] for part in parts]
 
 
 def _stage_ends(plan: StreamedPlan) -> list[int]:

@@ -1,0 +1,142 @@
+"""What the float kernels that move and pool numbers are told about each node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from exeunt.errors import ExeuntError
+from exeunt.export.c.kernel import Kernel
+from exeunt.export.c.source import CSource, float_texts
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import (
+    Concat,
+    Flatten,
+    GlobalAverage,
+    GridPool,
+    Pad,
+    Pool,
+    Resize,
+    Slice,
+)
+from exeunt.graph.rows import resize_position
+
+MAX_POOL = 255
+
+
+def _average(
+    node: Node, average: GlobalAverage, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    return Kernel("exn_average_f32", True, "NULL")
+
+
+def _pool(node: Node, pool: Pool, graph: Graph, source: CSource, number: int) -> Kernel:
+    if max(*pool.kernel, *pool.stride) > MAX_POOL:
+        raise ExeuntError(
+            f"{node.module}: no kernel for pooling {pool.kernel} with stride {pool.stride}; up to "
+            f"{MAX_POOL}"
+        )
+    fields = {
+        "window": {
+            "height": pool.kernel[0],
+            "width": pool.kernel[1],
+            "stride_y": pool.stride[0],
+            "stride_x": pool.stride[1],
+            "top": pool.padding[0],
+            "left": pool.padding[1],
+        },
+        "average": int(pool.of == "average"),
+        "count_padding": int(pool.count_padding),
+    }
+    return Kernel.of("exn_pool_f32", fields, source, number)
+
+
+def _grid_pool(node: Node, pool: GridPool, graph: Graph, source: CSource, number: int) -> Kernel:
+    height = graph.shapes[node.inputs[0]][1]
+    down, across = pool.grid
+    if down > height:
+        raise ExeuntError(
+            f"{node.module}: no kernel for pooling {height} rows into {down}; at most as many"
+        )
+    fields = {
+        "down": down,
+        "across": across,
+        "under_way": 2 if height % down else 1,
+        "average": int(pool.of == "average"),
+    }
+    return Kernel.of("exn_grid_pool_f32", fields, source, number, accumulates=True)
+
+
+def _resize(node: Node, resize: Resize, graph: Graph, source: CSource, number: int) -> Kernel:
+    _, *sizes = graph.shapes[node.inputs[0]]
+    fields = {
+        name: source.array("exn_between_f32", f"{name}_{number}", _places(resize, size, out))
+        for name, size, out in zip(("down", "across"), sizes, resize.size, strict=True)
+    }
+    return Kernel.of("exn_resize_f32", fields, source, number)
+
+
+def _places(resize: Resize, size: int, out: int) -> list[str]:
+    """For each output line the two among `size` that it lies between, and the second's share.
+
+    A second line that has no share may not be there any more, so the first stands for it.
+    """
+    axis = replace(resize, size=(out, out))
+    found = []
+    for line in range(out):
+        at = resize_position(axis, size, line)
+        first = int(at)
+        second = min(first + 1, size - 1) if at > first else first
+        (share,) = float_texts([at - first])
+        found.append(f"{{{first}, {second}, {share}}}")
+    return found
+
+
+def _move(
+    source: CSource,
+    number: int,
+    begins: tuple[int, ...] = (0, 0, 0),
+    steps: tuple[int, ...] = (1, 1, 1),
+) -> Kernel:
+    """Moves what begins at a channel, a row and a column of the input, with steps from there."""
+    fields = {
+        "top": begins[1],
+        "left": begins[2],
+        "channel": begins[0],
+        "step_y": steps[1],
+        "step_x": steps[2],
+        "step_channel": steps[0],
+    }
+    return Kernel.of("exn_move_f32", fields, source, number)
+
+
+def _concat(node: Node, concat: Concat, graph: Graph, source: CSource, number: int) -> Kernel:
+    return _move(source, number)
+
+
+def _pad(node: Node, pad: Pad, graph: Graph, source: CSource, number: int) -> Kernel:
+    return _move(source, number, tuple(-count for count in pad.before))
+
+
+def _slice(node: Node, cut: Slice, graph: Graph, source: CSource, number: int) -> Kernel:
+    begins, steps = [0, 0, 0], [1, 1, 1]
+    begins[cut.axis], steps[cut.axis] = cut.start, cut.step
+    return _move(source, number, tuple(begins), tuple(steps))
+
+
+def _flatten(node: Node, flatten: Flatten, graph: Graph, source: CSource, number: int) -> Kernel:
+    return Kernel("exn_flatten_f32", False, "NULL")
+
+
+MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
+    Concat: _concat,
+    Flatten: _flatten,
+    GlobalAverage: _average,
+    GridPool: _grid_pool,
+    Pad: _pad,
+    Pool: _pool,
+    Resize: _resize,
+    Slice: _slice,
+}
+"""How each of these operators is called."""
