@@ -46,6 +46,7 @@ from exeunt.graph.operators import (
     Slice,
 )
 from exeunt.graph.streamed import StreamedPlan
+from exeunt.graph.views import Segment, is_whole
 from exeunt.policies import parse_policy
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
@@ -175,18 +176,21 @@ def every_operator() -> Graph:
     return draft.graph()
 
 
-def in_parts(node: Node, graph: Graph) -> list[list[tuple[str, int, int]]]:
+def in_parts(node: Node, plan: StreamedPlan) -> list[list[Segment]]:
     """Every input as three parts, where the kernel reads more than one."""
-    found = []
+    found: list[list[Segment]] = []
     single = isinstance(node.operator, Linear) or type(node.operator) is Conv
-    for name in node.inputs:
-        channels = graph.shapes[name][0]
+    for parts in plan.reads(node):
+        if not is_whole(parts, plan.graph):
+            found.append(list(parts))
+            continue
+        name, channels = parts[0].tensor, parts[0].channels
         ends = (
             [0, channels] if single and not _dilated(node) else [0, 1, -(-channels // 2), channels]
         )
         if len(found) == 1:  # the second input in others
             ends[1:-1] = [1, channels - 1]
-        found.append([(name, a, b - a) for a, b in pairwise(ends)])
+        found.append([Segment(name, a, b - a) for a, b in pairwise(ends)])
     whole = isinstance(node.operator, Concat)
     return [[part for parts in found for part in parts]] if whole else found
 
@@ -209,7 +213,7 @@ def write(
 
 @pytest.mark.parametrize("parts", [None, in_parts], ids=["whole", "in parts"])
 def test_c_says_what_pytorch_says(
-    parts: Callable[[Node, Graph], Any] | None,
+    parts: Callable[[Node, StreamedPlan], Any] | None,
     tmp_path: Path,
     raw: Callable[..., Path],
     images: Any,

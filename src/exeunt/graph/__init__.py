@@ -7,8 +7,10 @@ from exeunt.graph.interpret import interpret
 from exeunt.graph.operators import Opaque, Operator, Whole
 from exeunt.graph.plan import Plan, make_plan
 from exeunt.graph.stream import run_stream
-from exeunt.graph.streamed import StreamedPlan, Strip, plan_stream
+from exeunt.graph.streamed import StreamedPlan, plan_stream
+from exeunt.graph.strips import Strip
 from exeunt.graph.verify import verify_plan
+from exeunt.graph.views import Segment
 
 __all__ = [
     "Buffer",
@@ -17,6 +19,7 @@ __all__ = [
     "Opaque",
     "Operator",
     "Plan",
+    "Segment",
     "StageGraph",
     "StreamedPlan",
     "Strip",

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node, StageGraph
-from exeunt.graph.operators import Add, Constants, Conv, Operator, Shape
+from exeunt.graph.operators import Add, Affine, Constants, Conv, Operator, Shape
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,68 @@ class InvertedResidual(Operator):
         return total + (hidden * kernel + hidden * output[0]) * output[1] * output[2]
 
 
-def fuse_residuals(graph: Graph) -> Graph:
-    """The same graph with every inverted residual as one node."""
+@dataclass(frozen=True)
+class PreactivatedConv(Operator):
+    """Scale and shift by channel, perhaps activate, then convolve: one operator.
+
+    Every pixel is scaled when a kernel takes it in, so that no scaled map exists. What lies around
+    the map is zero after that. Constants are those of both, `affine.scale`, `conv.weight` and so
+    on.
+    """
+
+    affine: Affine
+    conv: Conv
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"affine": self.affine.settings, "conv": self.conv.settings}
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        scaled = self.affine.run(inputs, part_constants(constants, "affine"))
+        return self.conv.run([scaled], part_constants(constants, "conv"))
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        return self.conv.macs(inputs, output)
+
+
+def fuse(graph: Graph) -> Graph:
+    """The same graph with every inverted residual as one node, and every dense convolution with the
+    scaling before it that it alone reads.
+    """
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     for stage in graph.stages:
         readers.update((stage.logits, *stage.state))
-    stages = [replace(stage, nodes=_fused(stage, graph, readers)) for stage in graph.stages]
+    stages = [
+        replace(stage, nodes=_preactivated(_residuals(stage, readers), readers))
+        for stage in graph.stages
+    ]
     kept = {node.output for stage in stages for node in stage.nodes} | {graph.image}
     shapes = {name: shape for name, shape in graph.shapes.items() if name in kept}
     return Graph(graph.image, tuple(stages), shapes)
 
 
-def _fused(stage: StageGraph, graph: Graph, readers: Counter[str]) -> tuple[Node, ...]:
+def _preactivated(nodes: Sequence[Node], readers: Counter[str]) -> tuple[Node, ...]:
+    affines = {
+        node.output: node
+        for node in nodes
+        if isinstance(node.operator, Affine) and readers[node.output] == 1
+    }
+    gone: set[str] = set()
+    instead: dict[str, Node] = {}
+    for node in nodes:
+        affine, conv = affines.get(node.inputs[0]), node.operator
+        if affine is not None and isinstance(conv, Conv) and conv.groups == 1:
+            gone.add(affine.output)
+            instead[node.output] = replace(
+                node,
+                operator=PreactivatedConv(affine.operator, conv),  # type: ignore[arg-type]
+                inputs=affine.inputs,
+                constants=_part_of("affine", affine) | _part_of("conv", node),
+            )
+    return tuple(instead.get(node.output, node) for node in nodes if node.output not in gone)
+
+
+def _residuals(stage: StageGraph, readers: Counter[str]) -> tuple[Node, ...]:
     by_output = {node.output: node for node in stage.nodes}
     gone: set[str] = set()
     whole: dict[str, Node] = {}
@@ -75,7 +125,7 @@ def _fused(stage: StageGraph, graph: Graph, readers: Counter[str]) -> tuple[Node
         parts = {"depthwise": depthwise, "project": project}
         if expand is not None:
             parts["expand"] = expand
-        constants = {f"{n}.{k}": t for n, part in parts.items() for k, t in part.constants.items()}
+        constants = {k: t for n, part in parts.items() for k, t in _part_of(n, part).items()}
         operator = InvertedResidual(
             None if expand is None else expand.operator,  # type: ignore[arg-type]
             depthwise.operator,  # type: ignore[arg-type]
@@ -142,9 +192,18 @@ def _pointwise(node: Node) -> bool:
 
 def _depthwise(node: Node) -> bool:
     conv = node.operator
-    return isinstance(conv, Conv) and conv.groups == node.constants["weight"].shape[0] > 1
+    return (
+        isinstance(conv, Conv)
+        and conv.groups == node.constants["weight"].shape[0] > 1
+        and conv.dilation == (1, 1)
+        and conv.kernel >= conv.stride
+    )
+
+
+def _part_of(name: str, node: Node) -> dict[str, Tensor]:
+    return {f"{name}.{key}": tensor for key, tensor in node.constants.items()}
 
 
 def part_constants(constants: Constants, name: str) -> dict[str, Tensor]:
-    """Those of one of the fused convolutions, by the names that it knows them by."""
+    """Those of one of the fused operators, by the names that it knows them by."""
     return {k.partition(".")[2]: t for k, t in constants.items() if k.startswith(f"{name}.")}

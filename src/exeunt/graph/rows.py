@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exeunt.graph.fuse import InvertedResidual
+from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.operators import (
     Activation,
     Add,
@@ -79,6 +79,10 @@ def _conv(operator: Conv, height: int, out: int, row: int) -> range:
     )
 
 
+def _preactivated(operator: PreactivatedConv, height: int, out: int, row: int) -> range:
+    return _conv(operator.conv, height, out, row)
+
+
 def _pool(operator: Pool, height: int, out: int, row: int) -> range:
     return _window(row, operator.kernel[0], operator.stride[0], operator.padding[0])
 
@@ -128,6 +132,7 @@ _RULES: dict[type[Operator], Callable[[Any, int, int, int], range]] = {
     Concat: _same,
     Mix: _same,
     Conv: _conv,
+    PreactivatedConv: _preactivated,
     Pool: _pool,
     GridPool: _grid,
     Slice: _slice,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
-from exeunt.graph.fuse import InvertedResidual, part_constants
+from exeunt.graph.arena import Arena
+from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, part_constants
 from exeunt.graph.graph import Node
 from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Pad, Pool, Resize, Slice, Whole
-from exeunt.graph.rows import accumulates, resize_position, row_count, rows_needed
+from exeunt.graph.rows import accumulates, resize_position, rows_needed
 from exeunt.graph.running_rex import RunningReX
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.ops.rex import ReX2d
 
 _ROWS = 1
-_FLOAT_BYTES = 4
 
 
 @torch.no_grad()
@@ -30,7 +29,8 @@ def run_stream(plan: StreamedPlan, image: Tensor) -> list[Tensor]:
 
     Rows are written into an arena of the plan's size, float32, that is full of NaN at first; a row
     that was overwritten too early, or never made, would show in the result. What operators keep
-    between rows is checked against the plan and fenced: its place in the arena must stay untouched.
+    between rows, or need while they make one, is fenced: its place in the arena must stay
+    untouched.
 
     Args:
         plan: for float32.
@@ -41,76 +41,37 @@ def run_stream(plan: StreamedPlan, image: Tensor) -> list[Tensor]:
     """
     run = _Run(plan)
     outputs = []
-    logits = iter(stage.logits for stage in plan.graph.stages)
+    logits = dict(zip(plan.schedule.ends, plan.graph.stages, strict=True))
     for position, event in enumerate(plan.schedule.events):
+        run.arena.begin(position)
         if event.node is None:
-            run.write(plan.graph.image, event.row, image[:, event.row])
+            run.arena.write(plan.graph.image, event.row, image[:, event.row])
         elif event.takes:
             run.take(event.node, event.row)
         else:
             run.make(event.node, event.row)
-        run.check_fences(position)
-        if position in run.stage_ends:
-            outputs.append(run.read(next(logits), 0).flatten().clone())
+        run.arena.end(position)
+        if position in logits:
+            outputs.append(run.arena.tensor(logits[position].logits))
     return outputs
 
 
-@dataclass
 class _Run:
-    plan: StreamedPlan
-    kept: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        schedule, stages = self.plan.schedule, self.plan.graph.stages
-        self.arena = torch.full((self.plan.arena_bytes // _FLOAT_BYTES,), math.nan)
-        self.shapes = self.plan.graph.shapes
-        placed = zip(self.plan.strips, self.plan.offsets_bytes, strict=True)
-        self.fenced = [
-            (number, strip, offset)
-            for number, (strip, offset) in enumerate(placed)
-            if strip.name.endswith("(kept)")
-        ]
-        self.stage_ends = {
-            max(schedule.spans[node.output][1] for node in stage.nodes) for stage in stages
-        }
-
-    def _place(self, name: str, row: int) -> slice:
-        number = self.plan.home[name]
-        strip, offset = self.plan.strips[number], self.plan.offsets_bytes[number]
-        size = strip.row_bytes // _FLOAT_BYTES
-        start = offset // _FLOAT_BYTES + row % len(strip.spans) * size
-        return slice(start, start + size)
-
-    def write(self, name: str, row: int, values: Tensor) -> None:
-        self.arena[self._place(name, row)] = values.flatten()
-
-    def read(self, name: str, row: int) -> Tensor:
-        """One row, (C, W) of a map and (C, 1) of a vector."""
-        return self.arena[self._place(name, row)].view(self.shapes[name][0], -1)
-
-    def _rows(self, name: str, rows: Sequence[int], missing: float = 0.0) -> Tensor:
-        """Rows of a map as one, (C, len(rows), W); those outside of it are `missing`."""
-        channels, height, width = self.shapes[name]
-        outside = torch.full((channels, width), missing)
-        inside = [self.read(name, row) if 0 <= row < height else outside for row in rows]
-        return torch.stack(inside, 1)
-
-    def _tensor(self, name: str) -> Tensor:
-        """All of a tensor."""
-        shape = self.shapes[name]
-        whole = torch.stack([self.read(name, row) for row in range(row_count(shape))], 1)
-        return whole.view(shape)
+    def __init__(self, plan: StreamedPlan) -> None:
+        self.arena = Arena(plan)
+        self.shapes = plan.graph.shapes
+        self.kept: dict[str, Any] = {}
 
     def take(self, node: Node, row: int) -> None:
         """Lets an operator that accumulates take in one row."""
         (source,) = node.inputs
-        values, operator = self.read(source, row), node.operator
+        values, operator = self.arena.read(source, row), node.operator
         if isinstance(operator, Whole):
             assert isinstance(operator.module, ReX2d)
             if node.output not in self.kept:
                 _, height, width = self.shapes[source]
                 self.kept[node.output] = RunningReX(operator.module, height, width)
-            self.kept[node.output].take(values.clone())
+            self.kept[node.output].take(values)
         elif isinstance(operator, GlobalAverage):
             self.kept[node.output] = self.kept.get(node.output, 0) + values.sum(1)
         else:
@@ -147,7 +108,7 @@ class _Run:
             values = self._residual(node, operator, row)
         else:
             values = self._row(node, row)
-        self.write(node.output, row, values)
+        self.arena.write(node.output, row, values)
 
     def _accumulated(self, node: Node, row: int) -> Tensor:
         kept: Any = self.kept[node.output]
@@ -165,35 +126,44 @@ class _Run:
         given, taken = shapes[node.output], shapes[node.inputs[0]]
         whole = len(given) != 3 or len(taken) != 3
         if whole or isinstance(operator, Whole):
-            inputs = [self._tensor(name)[None] for name in node.inputs]
+            inputs = [self.arena.tensor(name)[None] for name in node.inputs]
             out = operator.run(inputs, node.constants)[0]
             return out if len(given) != 3 else out[:, row]
         if isinstance(operator, Conv):
             return self._conv(node.inputs[0], operator, node.constants, row)
+        if isinstance(operator, PreactivatedConv):
+            return self._preactivated(node.inputs[0], operator, node.constants, row)
         if isinstance(operator, Pool):
             return self._pool(node.inputs[0], operator, row)
         if isinstance(operator, Resize):
             return self._resized(node.inputs[0], operator, row)
         if isinstance(operator, Slice) and operator.axis == _ROWS:
-            return self.read(node.inputs[0], operator.start + row * operator.step)
+            return self.arena.read(node.inputs[0], operator.start + row * operator.step)
         if isinstance(operator, Pad):
-            line = self._rows(node.inputs[0], [row - operator.before[_ROWS]])
+            line = self.arena.rows(node.inputs[0], [row - operator.before[_ROWS]])
             before = (operator.before[0], 0, operator.before[2])
             after = (operator.after[0], 0, operator.after[2])
             return Pad(before, after).run([line[None]], {})[0]
-        rows = [self._rows(name, [row])[None] for name in node.inputs]
+        rows = [self.arena.rows(name, [row])[None] for name in node.inputs]
         return operator.run(rows, node.constants)[0]
 
     def _conv(self, source: str, conv: Conv, constants: Any, row: int) -> Tensor:
-        start = row * conv.stride[0] - conv.padding[0]
-        rows = [start + k * conv.dilation[0] for k in range(conv.kernel[0])]
-        return _filtered(conv, self._rows(source, rows), constants)
+        return _filtered(conv, self.arena.rows(source, _under(conv, row)), constants)
+
+    def _preactivated(
+        self, source: str, operator: PreactivatedConv, constants: Any, row: int
+    ) -> Tensor:
+        rows, height = _under(operator.conv, row), self.shapes[source][_ROWS]
+        slab = self.arena.rows(source, rows)
+        slab = operator.affine.run([slab[None]], part_constants(constants, "affine"))[0]
+        slab[:, [not 0 <= needed < height for needed in rows]] = 0
+        return _filtered(operator.conv, slab, part_constants(constants, "conv"))
 
     def _pool(self, source: str, pool: Pool, row: int) -> Tensor:
         start, height = row * pool.stride[0] - pool.padding[0], self.shapes[source][1]
         if pool.of == "max":
             rows: Sequence[int] = range(start, start + pool.kernel[0])
-            slab, padding = self._rows(source, rows, -math.inf), (0, pool.padding[1])
+            slab, padding = self.arena.rows(source, rows, -math.inf), (0, pool.padding[1])
             return F.max_pool2d(
                 slab[None], pool.kernel, (1, pool.stride[1]), padding, ceil_mode=pool.ceil
             )[0]
@@ -201,7 +171,7 @@ class _Run:
         counted = (
             range(start, end) if pool.count_padding else range(max(start, 0), min(end, height))
         )
-        slab = self._rows(source, counted)[None]
+        slab = self.arena.rows(source, counted)[None]
         kernel = (len(counted), pool.kernel[1])
         padding = (0, pool.padding[1])
         return F.avg_pool2d(
@@ -212,7 +182,7 @@ class _Run:
         shape = self.shapes[source]
         needed = rows_needed(resize, shape, (shape[0], *resize.size), row)
         at = resize_position(resize, shape[_ROWS], row)
-        slab = self._rows(source, needed)
+        slab = self.arena.rows(source, needed)
         line = slab[:, :1] if len(needed) == 1 else torch.lerp(slab[:, :1], slab[:, 1:], at % 1)
         size = (1, resize.size[1])
         return F.interpolate(
@@ -233,12 +203,12 @@ class _Run:
         window = range(start, start + filtered.kernel[0])
         height, width = self.shapes[source][1:]
         if operator.expand is None:
-            slab = self._rows(source, window)
+            slab = self.arena.rows(source, window)
         else:
             kept: dict[int, Tensor] = self.kept.setdefault(node.output, {})
             for needed in window:
                 if 0 <= needed < height and needed not in kept:
-                    line = self._rows(source, [needed])
+                    line = self.arena.rows(source, [needed])
                     kept[needed] = _filtered(operator.expand, line, constants["expand"])[:, 0]
             zeros = torch.zeros(filtered.groups, width)
             slab = torch.stack([kept.get(needed, zeros) for needed in window], 1)
@@ -248,20 +218,13 @@ class _Run:
                 raise ExeuntError(f"{node.output} keeps {len(kept)} expanded rows")
         values = _filtered(filtered, slab, constants["depthwise"])
         values = _filtered(operator.project, values, constants["project"])
-        return values + self._rows(source, [row]) if operator.residual else values
+        return values + self.arena.rows(source, [row]) if operator.residual else values
 
-    def check_fences(self, position: int) -> None:
-        """Marks the places of what operators keep while they keep it, and looks whether they stay
-        marked.
-        """
-        for number, strip, offset in self.fenced:
-            ((first, last),) = strip.spans
-            start = offset // _FLOAT_BYTES
-            place = self.arena[start : start + strip.size_bytes // _FLOAT_BYTES]
-            if position == first:
-                place.fill_(number + 0.5)
-            elif first < position <= last and not bool((place == number + 0.5).all()):
-                raise ExeuntError(f"{strip.name}: its place was written to")
+
+def _under(conv: Conv, row: int) -> list[int]:
+    """The rows under the kernel, those of the padding too."""
+    start = row * conv.stride[0] - conv.padding[0]
+    return [start + k * conv.dilation[0] for k in range(conv.kernel[0])]
 
 
 def _filtered(conv: Conv, slab: Tensor, constants: Any) -> Tensor:

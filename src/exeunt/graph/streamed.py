@@ -1,47 +1,23 @@
-"""Memory when rows stream: rings, whole maps, and what operators keep, in one arena.
-
-A tensor is a ring of as many rows as are ever needed at once. Where that is all of them, its rows
-come and go one by one, so that a map may grow where another shrinks.
-"""
+"""The plan of a net whose rows stream: where rings, whole maps and operators' own memory lie."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 
-import numpy as np
-
-from exeunt.graph.fuse import InvertedResidual, fuse_residuals
+from exeunt.graph.demand import Demand
+from exeunt.graph.fuse import fuse
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Whole
-from exeunt.graph.rows import row_count
-from exeunt.graph.schedule import Schedule, reads_of, schedule_rows
-from exeunt.ops.recurrence import CELLS
-from exeunt.ops.rex import ReX2d
+from exeunt.graph.placement import Block, Gap, keep_apart, place
+from exeunt.graph.schedule import Schedule, joined
+from exeunt.graph.search import order_stages
+from exeunt.graph.stage_rows import stages_of
+from exeunt.graph.strips import Span, Strip, peak_bytes, strips_of
+from exeunt.graph.views import Parts, segments_of
 
-SCORE_BYTES = 2  # of an int8 net's logits, which policies look at
-SUM_BYTES = 4
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Memory of one tensor, or of one operator's own.
-
-    Attributes:
-        name: of the tensor or, with a note in brackets, of the operator.
-        row_bytes: of each slot.
-        spans: first and last event that each slot is needed for, in order of their addresses.
-    """
-
-    name: str
-    row_bytes: int
-    spans: tuple[tuple[int, int], ...]
-    align_bytes: int = 1
-
-    @property
-    def size_bytes(self) -> int:
-        return self.row_bytes * len(self.spans)
+_FIRST_EFFORT, _LAST_EFFORT = 2_000_000, 10_000_000  # of placing what was drafted, and the best
 
 
 @dataclass(frozen=True)
@@ -50,209 +26,125 @@ class StreamedPlan:
 
     Attributes:
         graph: what is run, with what is fused.
+        segments: what each of its tensors is read as, by name. Nothing is written for one that is
+            not read as itself: a concatenation, a slice of channels, a flattened map.
         strips: of all tensors and operators.
-        home: the strip of each tensor, by name.
-        offsets_bytes: of each.
+        home: number of the strip of each tensor that is written, by name.
+        offsets_bytes: of each strip.
         arena_bytes: the end of the highest.
         bound_bytes: the most that is needed at one event.
-        schedule: of the rows.
-        whole: tensors that are completed before they are read.
+        schedule: of the rows; where the strips lie is right for this order alone.
     """
 
     graph: Graph
+    segments: dict[str, Parts]
     strips: tuple[Strip, ...]
     home: dict[str, int]
     offsets_bytes: tuple[int, ...]
     arena_bytes: int
     bound_bytes: int
     schedule: Schedule
-    whole: frozenset[str]
+
+    def reads(self, node: Node) -> tuple[Parts, ...]:
+        """For each input of a node the channels that make it, in order, where they are stored."""
+        return tuple(self.segments[name] for name in node.inputs)
 
 
-def plan_stream(graph: Graph, element_bytes: int, *, image: bool = True) -> StreamedPlan:
-    """The smallest arena found: streaming from the image up to some block, then block by block, and
-    then whatever block is better whole, or better streamed, until there is none.
+def plan_stream(
+    graph: Graph, element_bytes: int, *, image: bool = True, align_bytes: int = 4
+) -> StreamedPlan:
+    """The smallest arena found. Deterministic.
 
     Args:
         graph: of a whole net.
         element_bytes: 4 for float32, 1 for int8 (whose recurrent states take 2, and sums 4).
         image: whether the rows of the image that are needed take memory, too.
+        align_bytes: that the offset of every strip is a multiple of.
     """
-    search = _Search(fuse_residuals(graph), element_bytes, image)
-    blocks = _block_ends(search.graph)
-    for start in range(len(blocks) + 1):
-        search.attempt(frozenset(blocks[start:]))
-    better = True
-    while better:
-        better = False
-        for block in blocks:
-            better |= search.attempt(search.best.whole ^ {block})
-    return search.best
-
-
-def _block_ends(graph: Graph) -> list[str]:
-    """What the last node of each block gives, in order; the exits' are left out."""
-    ends: dict[str, str] = {}
-    for node in graph.nodes:
-        if ".exit" not in node.block:
-            ends[node.block] = node.output
-    return list(ends.values())
-
-
-class _Search:
-    """Plans of one graph, the best of which is kept."""
-
-    best: StreamedPlan
-
-    def __init__(self, graph: Graph, element_bytes: int, image: bool) -> None:
-        self.graph, self.element_bytes, self.image = graph, element_bytes, image
-        self.reads = reads_of(graph)
-        self.least = math.inf
-
-    def attempt(self, whole: frozenset[str]) -> bool:
-        """Plans with these tensors whole; returns whether that is better than all before."""
-        schedule = schedule_rows(self.graph, whole, self.reads)
-        strips, home = _tensors(self.graph, schedule, self.element_bytes, self.image)
-        strips += _operators(self.graph, schedule, self.element_bytes)
-        bound = _bound(strips, len(schedule.events))
-        if bound >= self.least:
-            return False
-        offsets = _offsets(strips)
-        arena = max(o + s.size_bytes for o, s in zip(offsets, strips, strict=True))
-        if arena >= self.least:
-            return False
-        self.least = arena
-        self.best = StreamedPlan(
-            self.graph, tuple(strips), home, tuple(offsets), arena, bound, schedule, whole
-        )
-        return True
-
-
-def _offsets(strips: Sequence[Strip]) -> list[int]:
-    """Places the largest first, each as low as it can."""
-    offsets = [0] * len(strips)
-    placed: list[int] = []
-    for i in sorted(range(len(strips)), key=lambda i: -strips[i].size_bytes):
-        offsets[i] = _lowest(strips[i], [(strips[j], offsets[j]) for j in placed])
-        placed.append(i)
-    return offsets
-
-
-def _tensors(
-    graph: Graph, schedule: Schedule, element_bytes: int, image: bool
-) -> tuple[list[Strip], dict[str, int]]:
-    """A strip for each tensor, and which one it has; a sum in place shares that of its input."""
-    home: dict[str, str] = {}
-    spans: dict[str, list[list[int]]] = {}
-    for name in [graph.image, *(node.output for node in graph.nodes)]:
-        if name != graph.image or image:
-            ends = zip(schedule.born[name], schedule.last[name], strict=True)
-            spans[name] = [list(span) for span in ends]
-            home[name] = name
-    for node in graph.nodes:
-        operator = node.operator
-        if isinstance(operator, InvertedResidual) and operator.residual:
-            source = home[node.inputs[0]]
-            theirs, mine = spans[source], spans[node.output]
-            if all(a[1] <= b[0] for a, b in zip(theirs, mine, strict=True)):
-                spans[source] = [[a[0], b[1]] for a, b in zip(theirs, mine, strict=True)]
-                home[node.output] = source
-                del spans[node.output]
-    strips = []
-    scores = {stage.logits for stage in graph.stages}
-    for name, rows in spans.items():
-        numbers_bytes = SCORE_BYTES if element_bytes == 1 and name in scores else element_bytes
-        row_bytes = graph.elements(name) // row_count(graph.shapes[name]) * numbers_bytes
-        strips.append(Strip(name, row_bytes, _slots(rows), numbers_bytes))
-    numbers = {name: k for k, name in enumerate(spans)}
-    return strips, {name: numbers[owner] for name, owner in home.items()}
-
-
-def _slots(rows: list[list[int]]) -> tuple[tuple[int, int], ...]:
-    """The spans of a ring's slots, or of all rows, if so many are needed at once."""
-    most, oldest = 0, 0
-    for newest, (born, _) in enumerate(rows):
-        while oldest < newest and max(last for _, last in rows[: oldest + 1]) < born:
-            oldest += 1
-        most = max(most, newest - oldest + 1)
-    if most == len(rows):
-        return tuple((a, b) for a, b in rows)
-    ends = (min(a for a, _ in rows), max(b for _, b in rows))
-    return (ends,) * most
-
-
-def _operators(graph: Graph, schedule: Schedule, element_bytes: int) -> Iterable[Strip]:
-    for node in graph.nodes:
-        size = kept_bytes(graph, node, element_bytes)
-        if size:
-            yield Strip(f"{node.output} (kept)", size, (schedule.spans[node.output],), SUM_BYTES)
-
-
-def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
-    """What an operator keeps between rows, in bytes.
-
-    A sum takes 4 bytes, whatever the elements are; the states of ReX take 2 at least. An inverted
-    residual keeps the expanded rows that a later row reads again. The row that is new is expanded
-    pixel by pixel, into the places that the oldest row leaves, so that of it no more than the width
-    of the kernel is needed besides, and one pixel of filtered channels. A dilated convolution
-    gathers the pixels under its kernel.
-    """
-    operator, taken = node.operator, graph.shapes[node.inputs[0]]
-    if isinstance(operator, GlobalAverage):
-        return 4 * taken[0]
-    if isinstance(operator, GridPool):
-        shared = 2 if taken[1] % operator.grid[0] else 1  # a row may lie in two rows of cells
-        return 4 * taken[0] * operator.grid[1] * shared
-    if isinstance(operator, Conv) and operator.groups == 1 and operator.dilation != (1, 1):
-        return taken[0] * math.prod(operator.kernel) * element_bytes
-    if isinstance(operator, InvertedResidual):
-        hidden, kernel = operator.depthwise.groups, operator.depthwise.kernel
-        stride = operator.depthwise.stride[0]
-        held = max(kernel[0] - stride, 0)
-        pixels = 0 if operator.expand is None else held * (taken[2] + kernel[0] - held)
-        return (pixels + 1) * hidden * element_bytes
-    if isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
-        return _rex_numbers(operator.module, taken[1], taken[2]) * max(element_bytes, 2)
-    return 0
-
-
-def _rex_numbers(rex: ReX2d, height: int, width: int) -> int:
-    """Column sweeps under way for all patches that overlap, and row summaries of one patch."""
-    rows, columns = rex.windows(height, width)
-    under_way = -(-rows.size // rows.hop)
-    across = -(-columns.size // columns.hop)
-    sweeps = (under_way * columns.lines + across) * CELLS[rex.cell].states
-    return (sweeps + rows.size * columns.out) * rex.hidden1
-
-
-def _lowest(strip: Strip, placed: Collection[tuple[Strip, int]]) -> int:
-    """The lowest offset at which no slot meets one that is needed at the same time."""
-    size = strip.row_bytes
-    forbidden = []
-    mine = np.array(strip.spans)
-    at = np.arange(len(mine)) * size
-    for other, offset in placed:
-        theirs = np.array(other.spans)
-        there = offset + np.arange(len(theirs)) * other.row_bytes
-        meet = (mine[:, None, 0] <= theirs[None, :, 1]) & (theirs[None, :, 0] <= mine[:, None, 1])
-        r, q = np.nonzero(meet)
-        forbidden.append(np.stack([there[q] - at[r] - size, there[q] + other.row_bytes - at[r]]))
-    if not forbidden:
-        return 0
-    starts, ends = np.concatenate(forbidden, axis=1)
-    offset = 0
-    for k in np.argsort(starts):
-        if starts[k] >= offset:
+    graph = fuse(graph)
+    segments = segments_of(graph)
+    demand = Demand.of(graph, segments, element_bytes, image)
+    stages = stages_of(graph, segments)
+    best: _Draft | None = None
+    for exclusive in (False, True):
+        orders = order_stages(stages, demand, exclusive)
+        draft = _Draft(joined([order.schedule for order in orders]), demand, align_bytes)
+        draft.place(_FIRST_EFFORT)
+        if best is None or draft.arena_bytes < best.arena_bytes:
+            best = draft
+        if best.arena_bytes == best.bound_bytes:
             break
-        offset = max(offset, int(ends[k]))
-        offset += -offset % strip.align_bytes
-    return offset
+    assert best is not None
+    best.place(_LAST_EFFORT)
+    return StreamedPlan(
+        graph,
+        segments,
+        tuple(best.strips),
+        best.home,
+        tuple(best.offsets_bytes),
+        best.arena_bytes,
+        best.bound_bytes,
+        best.schedule,
+    )
 
 
-def _bound(strips: Iterable[Strip], events: int) -> int:
-    steps = np.zeros(events + 1, dtype=np.int64)
-    for strip in strips:
-        for first, last in strip.spans:
-            steps[first] += strip.row_bytes
-            steps[last + 1] -= strip.row_bytes
-    return int(steps.cumsum().max())
+class _Draft:
+    """Strips for one schedule, and where they lie."""
+
+    def __init__(self, schedule: Schedule, demand: Demand, align_bytes: int) -> None:
+        self.schedule, self.align_bytes = schedule, align_bytes
+        self.strips, self.home = strips_of(schedule, demand)
+        self.bound_bytes = peak_bytes(self.strips, len(schedule.events))
+        self.blocks = _blocks(self.strips)
+
+    def place(self, effort: int) -> None:
+        self.offsets_bytes = place(
+            self.blocks, self.bound_bytes, align_bytes=self.align_bytes, effort=effort
+        )
+        ends = zip(self.offsets_bytes, self.strips, strict=True)
+        self.arena_bytes = max(offset + strip.size_bytes for offset, strip in ends)
+
+
+def _blocks(strips: Sequence[Strip]) -> list[Block]:
+    """Strips with the gaps between them: slots that are needed at one time lie apart."""
+    masks = [[_mask(spans) for spans in strip.spans] for strip in strips]
+    ever = [reduce(or_, slots) for slots in masks]
+    at_once = [reduce(and_, slots) for slots in masks]
+    blocks = [
+        Block(strip.size_bytes, (mask & -mask).bit_length() - 1, mask.bit_length() - 1)
+        for strip, mask in zip(strips, ever, strict=True)
+    ]
+    for i, mine in enumerate(strips):
+        for j, theirs in enumerate(strips[:i]):
+            if at_once[i] & at_once[j]:
+                keep_apart(blocks, i, j, [(-mine.size_bytes, theirs.size_bytes)])
+            elif ever[i] & ever[j]:
+                keep_apart(blocks, i, j, _gaps(mine, masks[i], theirs, masks[j]))
+    return blocks
+
+
+def _mask(spans: Iterable[Span]) -> int:
+    """A bit for each event."""
+    return sum((1 << last + 1) - (1 << first) for first, last in spans)
+
+
+def _gaps(
+    mine: Strip, my_masks: Sequence[int], theirs: Strip, their_masks: Sequence[int]
+) -> list[Gap]:
+    """How far one strip must not lie above another."""
+    forbidden = sorted(
+        (
+            q * theirs.row_bytes - (p + 1) * mine.row_bytes,
+            (q + 1) * theirs.row_bytes - p * mine.row_bytes,
+        )
+        for p, my_mask in enumerate(my_masks)
+        for q, their_mask in enumerate(their_masks)
+        if my_mask & their_mask
+    )
+    gaps: list[Gap] = []
+    for low, high in forbidden:
+        if gaps and low < gaps[-1][1]:
+            gaps[-1] = gaps[-1][0], max(high, gaps[-1][1])
+        else:
+            gaps.append((low, high))
+    return gaps

@@ -67,18 +67,14 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
     window = sum(strip.size_bytes for strip in plan.strips if strip.name == plan.graph.image)
     spans = list(_slots(plan))
     events = plan.schedule.events
-    stage_of = {n.output: k for k, stage in enumerate(plan.graph.stages) for n in stage.nodes}
-    exit_steps = [0] * len(plan.graph.stages)
-    for step, event in enumerate(events):
-        if event.node is not None:
-            exit_steps[stage_of[event.node.output]] = step
+    exit_steps = plan.schedule.ends
     return Memory(
         "streamed",
         dtype,
         plan.arena_bytes,
         reached_bytes(spans, exit_steps),
         tuple(plan.graph.image if e.node is None else e.node.module for e in events),
-        tuple(exit_steps),
+        exit_steps,
         tuple(spans),
         arena_bytes=plan.arena_bytes - window,
         row_window_bytes=window,
@@ -90,8 +86,9 @@ def _slots(plan: StreamedPlan) -> Iterator[Span]:
     """The slots of all strips; neighbours that are needed just as long are one."""
     for strip, offset in zip(plan.strips, plan.offsets_bytes, strict=True):
         start = 0
-        for i, (first, last) in enumerate(strip.spans):
-            if i + 1 == len(strip.spans) or strip.spans[i + 1] != (first, last):
-                size = (i + 1 - start) * strip.row_bytes
-                yield Span(strip.name, first, last, offset + start * strip.row_bytes, size)
+        for i, spans in enumerate(strip.spans):
+            if i + 1 == len(strip.spans) or strip.spans[i + 1] != spans:
+                size, at = (i + 1 - start) * strip.row_bytes, offset + start * strip.row_bytes
+                for first, last in spans:
+                    yield Span(strip.name, first, last, at, size)
                 start = i + 1

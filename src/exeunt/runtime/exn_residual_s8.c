@@ -4,7 +4,7 @@
  * them were kept when they were. Nothing is expanded twice, and a fresh row needs no place of its
  * own: its pixels wait until the oldest kept row has been filtered there, and take its place.
  *
- * Kept: d rows, d waiting pixels of each fresh row, and one filtered pixel.
+ * Kept: d rows, and d waiting pixels of each fresh row. Scratch: one filtered pixel.
  */
 #include "exn_filter_s8.h"
 
@@ -199,7 +199,7 @@ static void expanded_row(const exn_model *model, const exn_node *node, uint8_t *
     pass p;
     prepare(&p, model, node, arena, row);
     begin(&p);
-    filtered = p.waiting + (uint32_t)(p.rows * p.held) * hidden;
+    filtered = (int8_t *)arena + node->scratch;
     for (x = 0; x < ring->width; x++, out += ring->channels, column += p.stride) {
         uint32_t first;
         for (first = 0; first < hidden; first += EXN_BLOCK) {
@@ -220,7 +220,7 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     const exn_window *window = &spec->depthwise.window;
     const exn_ring *in = exn_input_ring(model, node, 0);
     const exn_ring *ring = exn_output_ring(model, node);
-    int8_t *filtered = (int8_t *)arena + node->kept;
+    int8_t *filtered = (int8_t *)arena + node->scratch;
     const int8_t *lines[MAX_SIZE];
     int32_t column = -(int32_t)window->left;
     uint32_t x;

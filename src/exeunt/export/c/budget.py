@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from exeunt.errors import ExeuntError
-from exeunt.graph.streamed import StreamedPlan, Strip
+from exeunt.graph.streamed import StreamedPlan
+from exeunt.graph.strips import Strip
 
 _NAMED = 3
 
@@ -31,14 +32,16 @@ def check_budget(plan: StreamedPlan, budget_bytes: int) -> None:
 
 
 def _bytes_at(strip: Strip, event: int) -> int:
-    return strip.row_bytes * sum(first <= event <= last for first, last in strip.spans)
+    alive = (any(first <= event <= last for first, last in spans) for spans in strip.spans)
+    return strip.row_bytes * sum(alive)
 
 
 def _fullest(plan: StreamedPlan) -> int:
     """The event at which most is alive."""
     change = np.zeros(len(plan.schedule.events) + 1, dtype=np.int64)
     for strip in plan.strips:
-        for first, last in strip.spans:
-            change[first] += strip.row_bytes
-            change[last + 1] -= strip.row_bytes
+        for spans in strip.spans:
+            for first, last in spans:
+                change[first] += strip.row_bytes
+                change[last + 1] -= strip.row_bytes
     return int(change.cumsum().argmax())

@@ -15,6 +15,7 @@ from exeunt.export.c.numbers import Expected, Numbers, levels
 from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.interpret import interpret
+from exeunt.graph.streamed import StreamedPlan
 from exeunt.policies import Conditions, Policy
 
 TOLERANCE = 1e-4
@@ -51,8 +52,8 @@ class Float32(Numbers):
     score_format = "%.9g"
     score_shown_as = "double"
 
-    def kernel(self, node: Node, graph: Graph, source: CSource, number: int) -> Kernel:
-        return kernel_of(node, graph, source, number)
+    def kernel(self, node: Node, plan: StreamedPlan, source: CSource, number: int) -> Kernel:
+        return kernel_of(node, plan, source, number)
 
     def input(self, transform: Transform, graph: Graph, source: CSource) -> str:
         fields = {

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import exeunt
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
-from exeunt.export.c.model import write_tables
+from exeunt.export.c.model import write_tables, written
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.report import FILE, FORMAT, WEIGHTS
 from exeunt.export.c.source import CSource
@@ -72,16 +72,17 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
             f"the plan is for numbers of {_element_bytes(model.plan)} bytes; {model.numbers.dtype} "
             f"has {model.numbers.element_bytes}"
         )
-    kernels = [
-        model.numbers.kernel(node, graph, source, number) for number, node in enumerate(graph.nodes)
-    ]
+    kernels = {
+        node.output: model.numbers.kernel(node, model.plan, source, number)
+        for number, node in enumerate(written(model.plan))
+    }
     write_tables(model.plan, kernels, source)
     parts = {
         f"{model.name}.h": _header(model),
         f"{model.name}.c": _model(model, source),
         "self_test.c": _self_test(model),
     }
-    names = sorted({kernel.name for kernel in kernels})
+    names = sorted({kernel.name for kernel in kernels.values()})
     report = {
         "format": FORMAT,
         "name": model.name,

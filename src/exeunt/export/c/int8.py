@@ -15,6 +15,7 @@ from exeunt.export.c.kernels_s8 import kernel_of
 from exeunt.export.c.numbers import Expected, Numbers, levels
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
+from exeunt.graph.streamed import StreamedPlan
 from exeunt.quantize.graph import QuantizedGraph, run_quantized
 from exeunt.quantize.policy import IntegerPolicy
 
@@ -49,8 +50,8 @@ class Int8(Numbers):
     score_format = "%d"
     score_shown_as = "int"
 
-    def kernel(self, node: Node, graph: Graph, source: CSource, number: int) -> Kernel:
-        return kernel_of(node, self.quantized, source, number)
+    def kernel(self, node: Node, plan: StreamedPlan, source: CSource, number: int) -> Kernel:
+        return kernel_of(node, self.quantized, plan, source, number)
 
     def input(self, transform: Transform, graph: Graph, source: CSource) -> str:
         """The number of each byte, by channel."""

@@ -10,7 +10,10 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.source import CSource
+from exeunt.graph.graph import Node
 from exeunt.graph.operators import Conv
+from exeunt.graph.streamed import StreamedPlan
+from exeunt.graph.views import is_whole
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.quantize.operators import IntegerConv
 
@@ -46,6 +49,53 @@ class Kernel:
         """The kernel `name` for node `number`, with a struct of these fields, named alike."""
         spec = source.struct(name, f"spec_{number}", dict(fields))
         return cls(name, accumulates, f"&{spec}")
+
+
+def gathers(node: Node, plan: StreamedPlan, conv: Conv | IntegerConv) -> bool:
+    """Whether a dense convolution has to gather what it reads.
+
+    It need not where that is one whole tensor, or, for a kernel of one pixel, a part of one.
+    """
+    (parts,) = plan.reads(node)
+    plain = is_whole(parts, plan.graph) or (len(parts) == 1 and conv.kernel == (1, 1))
+    return not plain or conv.dilation != (1, 1)
+
+
+def check_single(node: Node, plan: StreamedPlan) -> None:
+    """Refuses several tensors, for kernels that read channels of one.
+
+    Raises:
+        ExeuntError: naming the module and the tensors.
+    """
+    for parts in plan.reads(node):
+        if len(parts) > 1:
+            names = ", ".join(part.tensor for part in parts)
+            raise ExeuntError(f"{node.module}: no depthwise kernel over several tensors: {names}")
+
+
+def check_whole(node: Node, plan: StreamedPlan) -> None:
+    """Refuses inputs in parts, for kernels that read one tensor.
+
+    Raises:
+        ExeuntError: naming the module and the parts.
+    """
+    for parts in plan.reads(node):
+        if not is_whole(parts, plan.graph):
+            names = ", ".join(part.tensor for part in parts)
+            raise ExeuntError(
+                f"{node.module}: no kernel for {node.operator.kind} of several tensors, or of "
+                f"some channels of one: {names}"
+            )
+
+
+def flattened(node: Node, plan: StreamedPlan, weight: Tensor) -> Tensor:
+    """The weights of a matrix (K, C H W) in the order in which pixels are read, channels last."""
+    (parts,) = plan.reads(node)
+    shape = plan.graph.shapes[parts[0].tensor]
+    if len(shape) != 3:
+        return weight
+    channels = sum(part.channels for part in parts)
+    return weight.view(-1, channels, *shape[1:]).permute(0, 2, 3, 1).flatten(1)
 
 
 def window_fields(conv: Conv | IntegerConv, weight: Tensor, where: str) -> dict[str, int]:

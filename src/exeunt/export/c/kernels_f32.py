@@ -10,12 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
-from exeunt.export.c.kernel import Kernel, check_residual, rex_fields, window_fields
+from exeunt.export.c.kernel import (
+    Kernel,
+    check_residual,
+    check_single,
+    check_whole,
+    flattened,
+    gathers,
+    rex_fields,
+    window_fields,
+)
 from exeunt.export.c.maps_f32 import MAKERS as MAP_MAKERS
 from exeunt.export.c.source import CSource, float_texts, initialiser
-from exeunt.graph.fuse import InvertedResidual, part_constants
+from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, part_constants
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Activation, Add, Affine, Conv, Linear, Mix, Whole
+from exeunt.graph.streamed import StreamedPlan
 from exeunt.ops.rex import ReX2d
 
 MAX_DILATION = 255
@@ -24,13 +34,27 @@ _MOST = torch.finfo(torch.float32).max
 _LIMITS = {None: (-_MOST, _MOST), "relu": (0.0, _MOST), "relu6": (0.0, 6.0)}
 
 
-def kernel_of(node: Node, graph: Graph, source: CSource, number: int) -> Kernel:
+def kernel_of(node: Node, plan: StreamedPlan, source: CSource, number: int) -> Kernel:
     """Writes what the kernel of a node of the fused graph needs, and says how to call it.
 
     Raises:
         ExeuntError: for what no kernel does, or weights that are not finite, naming the module.
     """
-    make = _MAKERS.get(type(node.operator))
+    operator, graph = node.operator, plan.graph
+    if isinstance(operator, (InvertedResidual, Whole)):
+        check_whole(node, plan)
+    if isinstance(operator, PreactivatedConv):
+        scales, weights = (part_constants(node.constants, name) for name in ("affine", "conv"))
+        before = (operator.affine, scales)
+        return gathering(node, operator.conv, weights, source, number, before)
+    if type(operator) is Conv and operator.groups == 1 and gathers(node, plan, operator):
+        return gathering(node, operator, node.constants, source, number)
+    if isinstance(operator, (Affine, Conv)):
+        check_single(node, plan)
+    if isinstance(operator, Linear):
+        weight = flattened(node, plan, node.constants["weight"])
+        node = replace(node, constants={**node.constants, "weight": weight})
+    make = _MAKERS.get(type(operator))
     if isinstance(node.operator, Whole) and isinstance(node.operator.module, ReX2d):
         make = _rex
     if make is None:
@@ -75,8 +99,6 @@ def _filter(
 
 
 def _conv(node: Node, conv: Conv, graph: Graph, source: CSource, number: int) -> Kernel:
-    if conv.groups == 1 and conv.dilation != (1, 1):
-        return gathering(node, conv, node.constants, source, number)
     return _filtering(node, conv, node.constants, source, number)
 
 

@@ -10,12 +10,23 @@ import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
-from exeunt.export.c.kernel import Kernel, check_residual, rex_fields, window_fields
+from exeunt.export.c.kernel import (
+    Kernel,
+    check_residual,
+    check_single,
+    check_whole,
+    flattened,
+    gathers,
+    rex_fields,
+    window_fields,
+)
 from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
 from exeunt.export.c.source import CSource
-from exeunt.graph.fuse import InvertedResidual
+from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import Whole
+from exeunt.graph.streamed import StreamedPlan
 from exeunt.quantize.graph import QuantizedGraph
 from exeunt.quantize.operators import (
     IntegerAverage,
@@ -28,15 +39,31 @@ from exeunt.quantize.rex import IntegerCell, IntegerReX, Projection
 from exeunt.quantize.scale import Factor
 
 
-def kernel_of(node: Node, quantized: QuantizedGraph, source: CSource, number: int) -> Kernel:
+def kernel_of(
+    node: Node, quantized: QuantizedGraph, plan: StreamedPlan, source: CSource, number: int
+) -> Kernel:
     """Writes what the kernel of a (perhaps fused) node needs, and says how to call it.
 
     Raises:
         ExeuntError: for what no kernel does, naming the module.
     """
+    if isinstance(node.operator, (InvertedResidual, Whole)):
+        check_whole(node, plan)
     if isinstance(node.operator, InvertedResidual):
         return _residual(node, node.operator, quantized, source, number)
     operator = quantized.operators[node.output]
+    if isinstance(operator, IntegerConv) and operator.groups == 1:
+        if isinstance(node.operator, PreactivatedConv):
+            (inner,) = (n for n in quantized.graph.nodes if n.output == node.output)
+            before = quantized.operators[inner.inputs[0]]
+            assert isinstance(before, IntegerConv)
+            return _gathered(operator, before, source, number, node.module)
+        if gathers(node, plan, operator):
+            return _gathered(operator, None, source, number, node.module)
+    if isinstance(operator, IntegerConv):
+        check_single(node, plan)
+    if isinstance(operator, IntegerLinear):
+        operator = replace(operator, weight=flattened(node, plan, operator.weight))
     make = _MAKERS.get(type(operator))
     if make is None:
         raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in int8")
@@ -83,14 +110,12 @@ def _filter(
 
 
 def _conv(node: Node, operator: IntegerConv, graph: Graph, source: CSource, number: int) -> Kernel:
-    if operator.groups == 1 and operator.dilation != (1, 1):
-        return gathered(operator, None, source, number, node.module)
     name = "exn_conv_s8" if operator.groups == 1 else "exn_depthwise_s8"
     fields = _filter(operator, source, number, node.module)
     return Kernel.of(name, fields, source, number)
 
 
-def gathered(
+def _gathered(
     operator: IntegerConv,
     before: IntegerConv | None,
     source: CSource,

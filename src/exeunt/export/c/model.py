@@ -2,76 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping
 
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Concat
 from exeunt.graph.streamed import StreamedPlan
+from exeunt.graph.views import Parts, is_view
 
 TAKE, IMAGE = 0x8000, 0x7FFF
 
-Part: TypeAlias = tuple[str, int, int]
-"""Channels of a tensor: its name, the first of them, and how many."""
 
-
-def write_tables(plan: StreamedPlan, kernels: Sequence[Kernel], source: CSource) -> None:
+def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSource) -> None:
     """Defines the rings, parts, nodes, events and stage ends of a planned net.
 
     Args:
         plan: of the fused graph.
-        kernels: of its nodes, in order.
+        kernels: of the nodes that write something, by their outputs, in order.
         source: to define them in.
     """
     graph = plan.graph
-    tensors = [graph.image, *(node.output for node in graph.nodes)]
-    ring_of = {name: k for k, name in enumerate(tensors)}
-    source.array("exn_ring", "rings", (_ring(plan, name) for name in tensors))
-    nodes = []
-    kept = {
+    ring_of = {name: k for k, name in enumerate([graph.image, *kernels])}
+    source.array("exn_ring", "rings", (_ring(plan, name) for name in ring_of))
+    place = {
         strip.name: offset for strip, offset in zip(plan.strips, plan.offsets_bytes, strict=True)
     }
-    for number, (node, kernel) in enumerate(zip(graph.nodes, kernels, strict=True)):
-        inputs = parts_of(node, graph)
+    nodes = []
+    for number, node in enumerate(written(plan)):
+        kernel, inputs = kernels[node.output], parts_of(node, plan)
         parts = [
-            f"{{{ring_of[name]}, {first}, {channels}}}"
+            f"{{{ring_of[part.tensor]}, {part.first}, {part.channels}}}"
             for parts in inputs
-            for name, first, channels in parts
+            for part in parts
         ]
         counts = [*map(len, inputs), 0]
         listed = source.array("exn_part", f"parts_{number}", parts)
         take = f"{kernel.name}_take" if kernel.accumulates else "NULL"
+        own = [place.get(f"{node.output} ({what})", 0) for what in ("kept", "scratch")]
         nodes.append(
             f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, "
-            f"{{{counts[0]}, {counts[1]}}}, {ring_of[node.output]}, "
-            f"{kept.get(f'{node.output} (kept)', 0)}}}"
+            f"{{{counts[0]}, {counts[1]}}}, {ring_of[node.output]}, {own[0]}, {own[1]}}}"
         )
     source.array("exn_node", "nodes", nodes)
-    number_of = {node.output: k for k, node in enumerate(graph.nodes)}
+    number_of = {name: k for k, name in enumerate(kernels)}
     events = []
     for event in plan.schedule.events:
         at = IMAGE if event.node is None else number_of[event.node.output]
         events.append(f"{{{at | (TAKE if event.takes else 0)}, {event.row}}}")
     source.array("exn_event", "events", events)
-    source.array("uint32_t", "stage_ends", _stage_ends(plan))
+    source.array("uint32_t", "stage_ends", (end + 1 for end in plan.schedule.ends))
     source.array("uint16_t", "logits", (ring_of[stage.logits] for stage in graph.stages))
 
 
-def parts_of(node: Node, graph: Graph) -> list[list[Part]]:
+def written(plan: StreamedPlan) -> Iterator[Node]:
+    """The nodes that write something; the others are another look at what others have written."""
+    return (node for node in plan.graph.nodes if not is_view(node.output, plan.segments))
+
+
+def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:
     """The parts of each input of a node, channels in order; what is joined is one input."""
-    parts = [(name, 0, graph.shapes[name][0]) for name in node.inputs]
-    return [parts] if isinstance(node.operator, Concat) else [[part] for part in parts]
-
-
-def _stage_ends(plan: StreamedPlan) -> list[int]:
-    """Events before the end of each stage."""
-    ends, last = [], 0
-    for stage in plan.graph.stages:
-        last = max([last, *(plan.schedule.spans[node.output][1] + 1 for node in stage.nodes)])
-        ends.append(last)
-    return ends
+    inputs = list(plan.reads(node))
+    if isinstance(node.operator, Concat):
+        return [tuple(part for parts in inputs for part in parts)]
+    return inputs
 
 
 def _ring(plan: StreamedPlan, name: str) -> str:

@@ -13,6 +13,7 @@ from exeunt.data import Transform
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
+from exeunt.graph.streamed import StreamedPlan
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Numbers(ABC):
     score_shown_as: ClassVar[str]
 
     @abstractmethod
-    def kernel(self, node: Node, graph: Graph, source: CSource, number: int) -> Kernel:
-        """Writes what the kernel of node `number` of the fused graph needs; says how to call it.
+    def kernel(self, node: Node, plan: StreamedPlan, source: CSource, number: int) -> Kernel:
+        """Writes what the kernel of node `number` of a plan needs; says how to call it.
 
         Raises:
             ExeuntError: for what no kernel does, naming the module.

@@ -1,0 +1,80 @@
+"""Memory of operators' own: what one keeps between rows, and what it needs while it makes one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Linear, Whole
+from exeunt.graph.views import Parts, is_whole
+from exeunt.ops.recurrence import CELLS
+from exeunt.ops.rex import ReX2d
+
+
+def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
+    """What an operator keeps between rows, in bytes.
+
+    A sum takes 4 bytes, whatever the elements are; the states of ReX take 2 at least. An inverted
+    residual keeps the expanded rows that a later row reads again. The row that is new is expanded
+    pixel by pixel, into the places that the oldest row leaves, so that of it no more than the width
+    of the kernel is needed besides.
+    """
+    operator, taken = node.operator, graph.shapes[node.inputs[0]]
+    if isinstance(operator, GlobalAverage):
+        return 4 * taken[0]
+    if isinstance(operator, GridPool):
+        shared = 2 if taken[1] % operator.grid[0] else 1  # a row may lie in two rows of cells
+        return 4 * taken[0] * operator.grid[1] * shared
+    if isinstance(operator, InvertedResidual) and operator.expand is not None:
+        kernel, stride = operator.depthwise.kernel, operator.depthwise.stride
+        held = max(kernel[0] - stride[0], 0)
+        pixels = held * (taken[2] + kernel[0] - held)
+        return pixels * operator.depthwise.groups * element_bytes
+    if isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
+        return _rex_numbers(operator.module, taken[1], taken[2]) * max(element_bytes, 2)
+    return 0
+
+
+def scratch_bytes(
+    graph: Graph,
+    node: Node,
+    element_bytes: int,
+    segments: Mapping[str, Parts],
+) -> int:
+    """What an operator needs while it makes, or takes in, one row, and no longer; in bytes.
+
+    Where its input lies in several places, or is scaled on the way, it gathers the pixels that make
+    one pixel of the output: as many as the kernel has, of C channels. An inverted residual filters
+    into one expanded pixel, too.
+
+    Args:
+        graph: that the node belongs to.
+        node: whose operator it is.
+        element_bytes: of a number, 4 for float32 and 1 for int8.
+        segments: what `segments_of` says of the graph.
+    """
+    operator, channels = node.operator, graph.shapes[node.inputs[0]][0]
+    gathered = 0 if is_whole(segments[node.inputs[0]], graph) else channels
+    if isinstance(operator, Conv):
+        dilated = operator.groups == 1 and operator.dilation != (1, 1)
+        return (channels if dilated else gathered) * math.prod(operator.kernel) * element_bytes
+    if isinstance(operator, PreactivatedConv):
+        return channels * math.prod(operator.conv.kernel) * element_bytes
+    if isinstance(operator, InvertedResidual):
+        first = operator.depthwise if operator.expand is None else operator.expand
+        pixels = gathered * math.prod(first.kernel)
+        return (pixels + operator.depthwise.groups) * element_bytes
+    if isinstance(operator, (Linear, Whole)):
+        return gathered * element_bytes
+    return 0
+
+
+def _rex_numbers(rex: ReX2d, height: int, width: int) -> int:
+    """Column sweeps under way for all patches that overlap, and row summaries of one patch."""
+    rows, columns = rex.windows(height, width)
+    under_way = -(-rows.size // rows.hop)
+    across = -(-columns.size // columns.hop)
+    sweeps = (under_way * columns.lines + across) * CELLS[rex.cell].states
+    return (sweeps + rows.size * columns.out) * rex.hidden1
