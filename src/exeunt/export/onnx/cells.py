@@ -1,8 +1,8 @@
-"""Recurrent cells as standard ONNX operators, one step at a time, channels first.
+"""Recurrent cells as standard ONNX operators, one step at a time, channels last.
 
-A step sees maps (N, G*h, A, B) of inputs that were projected before, and states (N, h, A, B): every
-gate is a block of channels, and the recurrent matrix a 1x1 convolution. Two directions are one cell
-of twice the size whose matrices are block diagonal; `h` counts the channels of both.
+A step sees maps (N, A, B, G*h) of inputs that were projected before, and states (N, A, B, h): every
+gate is a block of channels, and the recurrent matrix one product over all pixels. Two directions
+are one cell of twice the size whose matrices are block diagonal; `h` counts the channels of both.
 """
 
 from __future__ import annotations
@@ -70,23 +70,15 @@ class Weights:
         )
 
 
-def conv1x1(build: Builder, x: str, weight: Tensor, bias: Tensor | None = None, **more: Any) -> str:
-    """A matrix over the channels of a map."""
-    inputs = [x, build.floats(weight[:, :, None, None])]
-    if bias is not None:
-        inputs.append(build.floats(bias))
-    return build.add("Conv", *inputs, **more)
+def matrix(build: Builder, x: str, weight: Tensor, bias: Tensor | None = None) -> str:
+    """A matrix (K, C) over the last axis, and a bias (K,)."""
+    product = build.add("MatMul", x, build.floats(weight.T))
+    return product if bias is None else build.add("Add", product, build.floats(bias))
 
 
 def _blocks(build: Builder, x: str, sizes: list[int]) -> list[str]:
     """A map cut into blocks of channels."""
-    if len(sizes) == 1:
-        return [x]
-    return build.split("Split", x, build.integers(sizes), count=len(sizes), axis=1)
-
-
-def _column(bias: Tensor) -> Tensor:
-    return bias[:, None, None]
+    return build.split("Split", x, build.integers(sizes), count=len(sizes), axis=-1)
 
 
 def gru_step(build: Builder, projected: str, state: State, weights: Weights) -> State:
@@ -95,11 +87,11 @@ def gru_step(build: Builder, projected: str, state: State, weights: Weights) -> 
     into_gates, into_new = _blocks(build, projected, [2 * h, h])
     if state:
         (hidden,) = state
-        both = conv1x1(build, hidden, weights.recur[: 2 * h])
+        both = matrix(build, hidden, weights.recur[: 2 * h])
         into_gates = build.add("Add", both, into_gates)
-        recurrent = conv1x1(build, hidden, weights.recur[2 * h :], weights.bias[0])
+        recurrent = matrix(build, hidden, weights.recur[2 * h :], weights.bias[0])
     else:
-        recurrent = build.floats(_column(weights.bias[0]))
+        recurrent = build.floats(weights.bias[0])
     reset, update = _blocks(build, build.add("Sigmoid", into_gates), [h, h])
     new = build.add("Tanh", build.add("Add", build.add("Mul", reset, recurrent), into_new))
     if not state:
@@ -111,7 +103,7 @@ def lstm_step(build: Builder, projected: str, state: State, weights: Weights) ->
     """Gates i, f, g, o; the state is (h, c)."""
     gates = projected
     if state:
-        gates = build.add("Add", conv1x1(build, state[0], weights.recur), projected)
+        gates = build.add("Add", matrix(build, state[0], weights.recur), projected)
     take, keep, new, show = _blocks(build, gates, [weights.size] * 4)
     memory = build.add("Mul", build.add("Sigmoid", take), build.add("Tanh", new))
     if state:
@@ -122,16 +114,16 @@ def lstm_step(build: Builder, projected: str, state: State, weights: Weights) ->
 def rnn_step(build: Builder, projected: str, state: State, weights: Weights) -> State:
     """One gate, tanh."""
     if state:
-        projected = build.add("Add", conv1x1(build, state[0], weights.recur), projected)
+        projected = build.add("Add", matrix(build, state[0], weights.recur), projected)
     return (build.add("Tanh", projected),)
 
 
 def fastgrnn_step(build: Builder, projected: str, state: State, weights: Weights) -> State:
     """`z h + (zeta (1 - z) + nu) c`; gates z and c differ by their biases only."""
-    to_update, to_new, zeta, nu = (build.floats(_column(row)) for row in weights.bias)
+    to_update, to_new, zeta, nu = (build.floats(row) for row in weights.bias)
     shared = projected
     if state:
-        shared = build.add("Add", conv1x1(build, state[0], weights.recur), projected)
+        shared = build.add("Add", matrix(build, state[0], weights.recur), projected)
     update = build.add("Sigmoid", build.add("Add", shared, to_update))
     new = build.add("Tanh", build.add("Add", shared, to_new))
     left = build.add("Sub", build.floats(1.0), update)
