@@ -54,7 +54,7 @@ def open_classifier(model: str, policy: str | None) -> Classifier:
     Raises:
         ExeuntError: when there is no such model or policy, or it is damaged.
     """
-    if (Path(model) / MANIFEST).is_file():
+    if any((Path(model) / file).is_file() for file in (MANIFEST, "stage_1.onnx")):
         return _Exported(Path(model), policy)
     trained = TrainedModel.load(model)
     return _Torch(trained, trained.policy(policy))
