@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from exeunt.backbone import attach_exits
+from exeunt.data import Transform
 from exeunt.errors import ExeuntError
-from exeunt.export.onnx import write_stages
+from exeunt.export.onnx import OnnxModel, write_onnx, write_stages
 from exeunt.graph import Graph, build_graph
+from exeunt.inference import infer
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.lift import LiftDownPool2d
@@ -22,6 +25,8 @@ from exeunt.ops.pooling import GatedPool2d, GFGP2d, MixedPool2d
 from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 from exeunt.ops.rnnpool import RNNPool2d
+from exeunt.policies import Confidence, Consistency
+from exeunt.runner import StagedModel
 
 
 def lively(net: MultiExitNet, x: Tensor) -> MultiExitNet:
@@ -62,7 +67,7 @@ def run(graph: Graph, x: Tensor) -> list[np.ndarray]:
     return logits
 
 
-def assert_same(net: MultiExitNet, size: int | tuple[int, int]) -> None:
+def assert_same(net: MultiExitNet, size: int | tuple[int, int]) -> tuple[Graph, Tensor]:
     """In batches of one and of five, to 1e-4 of logits whose deviation is 1."""
     torch.manual_seed(0)
     height, width = (size, size) if isinstance(size, int) else size
@@ -76,6 +81,21 @@ def assert_same(net: MultiExitNet, size: int | tuple[int, int]) -> None:
         for found, logits in zip(run(graph, batch), expected, strict=True):
             assert logits.std() > 0.2
             assert np.abs(found - logits[: len(batch)]).max() < 1e-4
+    return graph, x
+
+
+def assert_nothing_is_merely_passed_on(graph: Graph, *, some: bool) -> None:
+    """What a stage does not touch is not in its file; `some` says whether there is such a thing."""
+    stages = write_stages(graph, {"fingerprint": "f"})
+    assert some == any(stage.passed_on for stage in stages)
+    known = {graph.image}
+    for stage in stages:
+        assert set(stage.inputs) <= known
+        assert set(stage.passed_on) <= known
+        names = {n for node in stage.model.graph.node for n in (*node.input, *node.output)}
+        assert not (set(stage.passed_on) - set(stage.inputs)) & names
+        known = set(stage.passed_on) | set(stage.gives)
+    assert not known
 
 
 NETS: list[tuple[str, int, dict[str, Any]]] = [
@@ -90,8 +110,18 @@ NETS: list[tuple[str, int, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "size", "arguments"), NETS, ids=lambda value: str(value))
-def test_networks(name: str, size: int, arguments: dict[str, Any]) -> None:
-    assert_same(create_model(name, 10, **arguments), size)
+def test_networks(name: str, size: int, arguments: dict[str, Any], tmp_path: Path) -> None:
+    net = create_model(name, 10, **arguments)
+    graph, x = assert_same(net, size)
+    assert_nothing_is_merely_passed_on(graph, some=name.startswith("ranet"))
+    for policy in (Confidence(0.3), Consistency(1)):
+        names = [str(k) for k in range(10)]
+        made = OnnxModel(name, graph, Transform((size, size)), names, policy, "f")
+        write_onnx(made, tmp_path / "net")
+        found, expected = StagedModel(tmp_path / "net").predict(x.numpy()), infer(net, x, policy)
+        assert found.exit_index.tolist() == expected.exit_index.tolist()
+        assert found.class_index.tolist() == expected.logits.argmax(1).tolist()
+        assert found.rows == expected.rows
 
 
 @pytest.mark.parametrize("head", ["mixed", "rex", "conv"])
@@ -204,17 +234,3 @@ def test_what_has_no_onnx_form_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         write_stages(build_graph(create_model("rex_mobilenetv2_035", 4), 32), {})
     with pytest.raises(ExeuntError, match=r"stages\.0\..*: GlobalAverage has no ONNX form"):
         write_stages(build_graph(create_model("mobilenetv2_035", 4), 32), {})
-
-
-def test_what_a_stage_passes_on_is_not_in_its_file() -> None:
-    graph = build_graph(create_model("ranet_cifar10", 10), 32)
-    stages = write_stages(graph, {"fingerprint": "f"})
-    assert any(stage.passed_on for stage in stages)
-    known = {graph.image}
-    for stage in stages:
-        assert set(stage.inputs) <= known
-        assert set(stage.passed_on) <= known
-        names = {n for node in stage.model.graph.node for n in (*node.input, *node.output)}
-        assert not (set(stage.passed_on) - set(stage.inputs)) & names
-        known = set(stage.passed_on) | set(stage.gives)
-    assert not known
