@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
-    ("errors",),
+    ("errors", "runner"),
     ("files", "device", "mode"),
     ("ops",),
     ("net",),
@@ -54,6 +54,10 @@ def test_imports_go_down(path: Path) -> None:
     for part in imports_of(path) - {here}:
         if part in HEIGHT:  # the others are names, such as __version__
             assert HEIGHT[part] < HEIGHT[here], f"{path}: imports {part}, which is not below {here}"
+
+
+def test_the_runner_stands_alone() -> None:
+    assert not imports_of(PACKAGE / "runner.py")
 
 
 def test_no_import_cycles_between_files() -> None:

@@ -13,6 +13,13 @@ Trained = Annotated[
         metavar="MODEL", help="Run folder, weights file, or shipped weights (`exeunt list`)."
     ),
 ]
+TrainedOrExported = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Run folder, weights file, shipped weights (`exeunt list`), or exported ONNX folder.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON Lines on stdout, and nothing else.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images that go through the net at once.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that load images.")]

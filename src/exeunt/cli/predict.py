@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exeunt.cli.options import BatchSize, Json, OnePolicy, Trained
+from exeunt.cli.options import BatchSize, Json, OnePolicy, TrainedOrExported
 from exeunt.cli.render import figure, percent, say_error, show_json
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from exeunt.cli.trained import TrainedModel
-    from exeunt.policies import Policy
+    from exeunt.cli.classifier import Classifier
 
 
 def predict(
-    model: Trained,
+    model: TrainedOrExported,
     images: Annotated[
         list[str],
         typer.Argument(
@@ -38,12 +37,11 @@ def predict(
     Each image leaves the network at the first exit that the policy accepts. An image that cannot
     be read is named on stderr, the others go on, and the exit status is 1.
     """
+    from exeunt.cli.classifier import open_classifier
     from exeunt.cli.images import find_images
-    from exeunt.cli.trained import TrainedModel
 
-    trained = TrainedModel.load(model)
-    chosen = trained.policy(policy)
-    outputs = trained.net.num_classes
+    chosen = open_classifier(model, policy)
+    outputs = max(1, len(chosen.class_names))
     if top > outputs:
         raise ExeuntError(f"--top {top}: the network has {outputs} output(s)")
     files = find_images(_expand(images))
@@ -51,13 +49,13 @@ def predict(
     unreadable = 0
     for start in range(0, len(files), batch_size):
         chunk = files[start : start + batch_size]
-        read = list(_read(trained, chunk))
+        read = list(_read(chosen, chunk))
         unreadable += len(chunk) - len(read)
-        for answer in answers(trained, read, chosen, top):
+        for answer in answers(chosen, read, top):
             if json:
                 show_json(answer)
             else:
-                typer.echo(describe(answer, width, trained.info.class_names))
+                typer.echo(describe(answer, width, chosen.class_names))
     if unreadable:
         raise typer.Exit(1)
 
@@ -71,44 +69,36 @@ def _expand(names: Iterable[str]) -> Iterator[str]:
             yield name
 
 
-def _read(trained: TrainedModel, files: Iterable[Path]) -> Iterator[tuple[Path, Tensor]]:
+def _read(chosen: Classifier, files: Iterable[Path]) -> Iterator[tuple[Path, Any]]:
     """The readable ones as inputs (C H W); the others are named on stderr."""
-    from exeunt.data import UnreadableImage, load_image
+    from exeunt.data import UnreadableImage
 
     for file in files:
         try:
-            yield file, trained.transform(load_image(file))
+            yield file, chosen.load(file)
         except UnreadableImage as error:
             say_error(error)
 
 
-def answers(
-    trained: TrainedModel, read: list[tuple[Path, Tensor]], policy: Policy, top: int
-) -> Iterator[dict[str, Any]]:
+def answers(chosen: Classifier, read: list[tuple[Path, Any]], top: int) -> Iterator[dict[str, Any]]:
     """Runs one batch and says, image by image, what it is and where it left.
 
     Yields:
         Objects for JSON Lines; exits count from 1, `macs` are what the image cost.
     """
-    import torch
-
-    from exeunt.inference import infer
-
     if not read:
         return
-    prediction = infer(trained.net, torch.stack([image for _, image in read]), policy)
-    for (file, _), logits, k in zip(
-        read, prediction.logits, prediction.exit_index.tolist(), strict=True
-    ):
+    all_logits, exits = chosen.run([image for _, image in read])
+    for (file, _), logits, k in zip(read, all_logits, exits.tolist(), strict=True):
         yield {
             "file": str(file),
-            **_verdict(logits, trained.info.class_names, top),
+            **_verdict(logits, chosen.class_names, top),
             "exit": k + 1,
-            "exits": trained.net.num_exits,
-            "macs": trained.exit_macs[k],
-            "full_macs": trained.exit_macs[-1],
-            "saving": trained.saving(k),
-            "policy": policy.spec,
+            "exits": len(chosen.exit_macs),
+            "macs": chosen.exit_macs[k],
+            "full_macs": chosen.exit_macs[-1],
+            "saving": 1 - chosen.exit_macs[k] / chosen.exit_macs[-1],
+            "policy": chosen.policy_spec,
         }
 
 

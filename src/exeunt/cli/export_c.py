@@ -1,0 +1,143 @@
+"""`exeunt export --target c`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exeunt.cli.exporting import Images, Wanted, choose_policy, on_calibration
+from exeunt.cli.render import percent, short_spec, show_facts
+from exeunt.errors import ExeuntError
+
+if TYPE_CHECKING:
+    from exeunt.cli.trained import TrainedModel
+    from exeunt.export.c import Numbers
+    from exeunt.graph import Graph
+
+
+@dataclass(frozen=True)
+class AsC:
+    """How C is wanted.
+
+    Attributes:
+        dtype: `int8` or `float32`.
+        ranges: how int8 covers a tensor.
+        name: prefix of all names; None for the folder's.
+        budget_kib: what the arena may take; None for no limit.
+    """
+
+    dtype: str
+    ranges: str
+    name: str | None
+    budget_kib: float | None
+
+
+def export_c(
+    model: str,
+    trained: TrainedModel,
+    images: Images | None,
+    wanted: Wanted,
+    asked: AsC,
+    out: Path,
+) -> dict[str, Any]:
+    """Writes the folder and returns its report."""
+    from exeunt.evaluate import weights_fingerprint
+    from exeunt.export.c import CModel, check_budget, write_c
+    from exeunt.graph import build_graph, plan_stream
+
+    integers = asked.dtype == "int8"
+    graph = build_graph(trained.net, trained.transform.image_size)
+    plan = plan_stream(graph, 1 if integers else 4)
+    if asked.budget_kib is not None:
+        check_budget(plan, round(1024 * asked.budget_kib))
+    if integers:
+        if images is None:
+            raise ExeuntError(
+                "int8 finds its ranges on images: give --calibration DATA, or --dtype float32"
+            )
+        numbers, facts = _integers(trained, graph, images, wanted, asked.ranges)
+    else:
+        numbers, facts = _floats(trained, images, wanted)
+    made = CModel(
+        asked.name or _prefix(out),
+        f"{model}, exits by {facts['policy']}",
+        numbers,
+        plan,
+        trained.transform,
+        trained.info.class_names,
+        {"model": model, "fingerprint": weights_fingerprint(trained.net), **facts},
+        trained.path,
+    )
+    return write_c(made, out)
+
+
+def _integers(
+    trained: TrainedModel, graph: Graph, images: Images, wanted: Wanted, method: str
+) -> tuple[Numbers, dict[str, Any]]:
+    """Quantises, chooses a policy for what comes out, and says how."""
+    from exeunt.export.c import Int8
+    from exeunt.quantize import IntegerPolicy, QuantizedNet, quantize
+
+    ranges = images.ranges(graph, method)
+    quantized = quantize(graph, ranges)
+    net: Any = QuantizedNet(quantized)
+    table = images.record(replace(trained, net=net))
+    before = images.record(trained)
+    policy = wanted.reach(trained, table, before)
+    scales = [quantized.logit_scale(k) for k in range(len(graph.stages))]
+    leaving = IntegerPolicy.of(policy, scales)
+    facts = {
+        "policy": policy.spec,
+        "integer_policy": asdict(leaving),
+        "ranges": {name: [reach.low, reach.high] for name, reach in ranges.items()},
+        "calibration": on_calibration(table, policy, before),
+    }
+    return Int8(quantized, leaving), facts
+
+
+def _floats(
+    trained: TrainedModel, images: Images | None, wanted: Wanted
+) -> tuple[Numbers, dict[str, Any]]:
+    from exeunt.export.c import Float32
+
+    policy, calibration = choose_policy(trained, images, wanted)
+    facts = {"policy": policy.spec, "integer_policy": {}, "ranges": {}, "calibration": calibration}
+    return Float32(policy), facts
+
+
+def _prefix(out: Path) -> str:
+    """A prefix of the folder's name, or what is nearest to it."""
+    kept = re.sub(r"[^a-z0-9_]+", "_", out.resolve().name.lower()).strip("_")
+    return kept if kept[:1].isalpha() else f"net_{kept}".rstrip("_")
+
+
+def show_c(out: Path, report: dict[str, Any]) -> None:
+    """Says what was written, for people."""
+    memory = report["memory"]
+    facts = [
+        ("written", f"{out} ({report['dtype']}, names begin with {report['name']}_)"),
+        (
+            "arena",
+            f"{memory['arena_bytes']} bytes ({memory['arena_bytes'] / 1024:.1f} KiB), "
+            f"{memory['row_window_bytes']} of them rows of the image; "
+            f"no order of these rows needs less than {memory['bound_bytes']}",
+        ),
+        ("constants", f"{report['flash']['constants_bytes']} bytes"),
+        ("policy", short_spec(report["policy"])),
+    ]
+    found = report["calibration"]
+    if found:
+        facts += [
+            ("calibration", f"{found['images']} images"),
+            ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
+            ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
+        ]
+        if report["dtype"] == "int8":
+            facts += [
+                ("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))),
+                ("  same class", ", ".join(map(percent, found["exit_agreement"]))),
+            ]
+    facts.append(("verify it with", f"exeunt verify {out} --images DATA"))
+    show_facts(facts)

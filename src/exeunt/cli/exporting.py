@@ -1,0 +1,132 @@
+"""What `exeunt export` chooses on calibration images, whatever it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exeunt.cli.options import Split
+from exeunt.errors import ExeuntError
+
+if TYPE_CHECKING:
+    from exeunt.cli.trained import TrainedModel
+    from exeunt.evaluate import ExitTable
+    from exeunt.graph import Graph
+    from exeunt.policies import Policy
+    from exeunt.quantize import Range
+
+_RANGE_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What policy is asked for; at most one of these."""
+
+    policy: str | None
+    budget_fraction: float | None
+    max_accuracy_drop: float | None
+
+    def __post_init__(self) -> None:
+        asked = [name for name, value in vars(self).items() if value is not None]
+        if len(asked) > 1:
+            options = " and ".join("--" + name.replace("_", "-") for name in asked)
+            raise ExeuntError(f"give one of {options}")
+
+    def given(self, trained: TrainedModel) -> Policy:
+        """The policy that needs no images.
+
+        Raises:
+            ExeuntError: when what is asked for does.
+        """
+        if self.budget_fraction is not None or self.max_accuracy_drop is not None:
+            raise ExeuntError("a policy is chosen on images: give --calibration DATA")
+        return trained.policy(self.policy)
+
+    def reach(self, trained: TrainedModel, table: ExitTable, before: ExitTable) -> Policy:
+        """The policy, chosen on what was recorded of the exported net.
+
+        Args:
+            trained: whose policy stands if nothing is asked for.
+            table: of the calibration split, by the exported net.
+            before: the same by the net in float32.
+        """
+        from exeunt.calibrate import match_policy
+        from exeunt.cli.goal import Goal
+
+        if all(value is None for value in vars(self).values()):
+            return match_policy(trained.policy(None), before, table)
+        goal = Goal(
+            budget_fraction=self.budget_fraction,
+            max_accuracy_drop=self.max_accuracy_drop,
+            policy=self.policy,
+        )
+        chosen, _ = goal.reach(table)
+        return chosen
+
+
+class Images:
+    """Calibration images, and what a net says of them."""
+
+    def __init__(
+        self,
+        trained: TrainedModel,
+        data: Path,
+        limit: int | None,
+        batch_size: int,
+        workers: int,
+    ) -> None:
+        from exeunt.cli.recording import open_labelled, pick
+
+        self.trained, self.batch_size, self.workers = trained, batch_size, workers
+        source = open_labelled(trained, data)
+        self.samples = pick(trained, source, Split.CALIBRATION, limit)
+
+    def record(self, trained: TrainedModel) -> ExitTable:
+        """All exits of a net on all images."""
+        from exeunt.cli.recording import record_split
+
+        return record_split(
+            trained,
+            self.samples,
+            Split.CALIBRATION,
+            batch_size=self.batch_size,
+            workers=self.workers,
+        )
+
+    def ranges(self, graph: Graph, method: str) -> dict[str, Range]:
+        """How far the tensors of a graph reach on some of the images."""
+        from exeunt.data import eval_loader, take
+        from exeunt.quantize import observe_ranges
+
+        seed = int(self.trained.info.split["seed"])
+        some = take(self.samples, min(_RANGE_IMAGES, len(self.samples)), seed)
+        loader: Any = eval_loader(some, self.trained.transform, batch_size=self.batch_size)
+        return observe_ranges(graph, [batch.images for batch in loader if len(batch)], method)
+
+
+def choose_policy(
+    trained: TrainedModel, images: Images | None, wanted: Wanted
+) -> tuple[Policy, dict[str, Any]]:
+    """The policy of a net that is exported in float32, and what it does on the images."""
+    if images is None:
+        return wanted.given(trained), {}
+    table = images.record(trained)
+    policy = wanted.reach(trained, table, table)
+    return policy, on_calibration(table, policy, table)
+
+
+def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[str, Any]:
+    """What the exported net and its policy do on the calibration split."""
+    from exeunt.evaluate import exit_rows, replay
+
+    outcome = replay(table, policy)
+    agree = (table.logits.argmax(2) == before.logits.argmax(2)).double().mean(1)
+    return {
+        "images": len(table),
+        "exit_accuracy": [row.accuracy for row in exit_rows(table)],
+        "exit_accuracy_float32": [row.accuracy for row in exit_rows(before)],
+        "exit_agreement": agree.tolist(),
+        "accuracy": outcome.accuracy,
+        "saving": outcome.saving,
+    }

@@ -1,0 +1,129 @@
+"""A folder that runs a network wherever onnxruntime does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+import exeunt
+from exeunt import runner
+from exeunt.data import Transform
+from exeunt.errors import ExeuntError
+from exeunt.export.onnx.builder import BATCH, OPSET
+from exeunt.export.onnx.stages import StageModel, write_stages
+from exeunt.graph import Graph
+from exeunt.policies import Policy
+
+RUN = "run.py"
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """What is written.
+
+    Attributes:
+        model: what it was made of, as it was asked for.
+        graph: the net, lowered.
+        transform: from a photograph to the net's input.
+        class_names: K of them; empty for a net that gives a value.
+        policy: that decides who leaves.
+        fingerprint: of the weights.
+        metrics: per split, what the weights' metadata has: samples, and of each exit its accuracy.
+        calibration: what the policy does on the calibration split; empty if it was not run.
+    """
+
+    model: str
+    graph: Graph
+    transform: Transform
+    class_names: Sequence[str]
+    policy: Policy
+    fingerprint: str
+    metrics: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+
+def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
+    """Writes the folder as a whole, or not at all; returns what `manifest.json` holds.
+
+    Raises:
+        ExeuntError: when the folder holds something else, the policy is none that the runner
+            knows, or there is an operator without an ONNX form.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / runner.MANIFEST).exists():
+        raise ExeuntError(f"{folder} is there and holds no ONNX export; give another folder")
+    try:
+        runner.Policy(model.policy.spec)
+    except runner.RunnerError as error:
+        raise ExeuntError(str(error)) from error
+    written = write_stages(model.graph, {"fingerprint": model.fingerprint})
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        place = Path(temporary) / "made"
+        place.mkdir()
+        stages = [
+            _write_stage(place, number, stage, model.graph)
+            for number, stage in enumerate(written, start=1)
+        ]
+        manifest = _manifest(model, stages)
+        text = json.dumps(manifest, indent=2) + "\n"
+        (place / runner.MANIFEST).write_text(text, encoding="utf-8")
+        shutil.copy(runner.__file__, place / RUN)
+        if folder.exists():
+            shutil.rmtree(folder)
+        place.rename(folder)
+    return manifest
+
+
+def _write_stage(place: Path, number: int, stage: StageModel, graph: Graph) -> dict[str, Any]:
+    """Writes a stage's file and says what the manifest says of it."""
+    file = f"stage_{number}.onnx"
+    data = stage.model.SerializeToString(deterministic=True)
+    (place / file).write_bytes(data)
+    outputs = (stage.logits, *stage.gives)
+    return {
+        "file": file,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size_bytes": len(data),
+        "inputs": list(stage.inputs),
+        "outputs": [{"name": name, "shape": list(graph.shapes[name])} for name in outputs],
+        "logits": stage.logits,
+        "passed_on": list(stage.passed_on),
+        "macs": graph.exit_macs[number - 1],
+    }
+
+
+def _manifest(model: OnnxModel, stages: list[dict[str, Any]]) -> dict[str, Any]:
+    graph = model.graph
+    manifest = {
+        "format": runner.FORMAT,
+        "model": model.model,
+        "dtype": "float32",
+        "opset": OPSET,
+        "batch": BATCH,
+        "image": {"name": graph.image, "shape": list(graph.shapes[graph.image])},
+        "transform": model.transform.to_dict(),
+        "class_names": list(model.class_names),
+        "policy": model.policy.spec,
+        "stages": stages,
+        "metrics": model.metrics,
+        "calibration": model.calibration,
+        "fingerprint": model.fingerprint,
+        "versions": {
+            "exeunt": exeunt.__version__,
+            "onnx": onnx.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    return {**manifest, "sha256": runner.digest(json.loads(json.dumps(manifest)))}
