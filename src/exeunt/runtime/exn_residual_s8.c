@@ -23,32 +23,17 @@ typedef struct pass {
     uint32_t hidden;
 } pass;
 
-/* Some outputs of a 1x1 convolution of one pixel. */
-static void mix(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t channels, uint32_t first,
-                uint32_t n, int8_t *out)
-{
-    const int8_t *weights = conv->weights + first * channels;
-    const int32_t *biases = conv->biases + first;
-    uint32_t i, k;
-    for (i = 0; i + 4 <= n; i += 4, weights += 4 * channels) {
-        int32_t sums[4];
-        for (k = 0; k < 4; k++) {
-            sums[k] = biases[i + k];
-        }
-        exn_dot_4x1(sums, weights, channels, pixel, channels);
-        for (k = 0; k < 4; k++) {
-            out[i + k] = exn_quantized(sums[k], &conv->requantize, first + i + k);
-        }
-    }
-    for (; i < n; i++, weights += channels) {
-        int32_t sum = exn_dot(biases[i], weights, pixel, channels);
-        out[i] = exn_quantized(sum, &conv->requantize, first + i);
-    }
-}
-
 static int8_t *waits(const pass *p, int32_t row, int32_t column)
 {
     return p->waiting + (uint32_t)(row * p->held + column % p->held) * p->hidden;
+}
+
+/* Some channels of a fresh pixel. */
+static void expand(const pass *p, int32_t row, int32_t column, uint32_t first, uint32_t n,
+                   int8_t *out)
+{
+    const int8_t *pixel = p->fresh[row] + (uint32_t)column * p->in->channels;
+    exn_mix_s8(p->spec->expand, pixel, p->in->channels, first, n, out);
 }
 
 /* Expands the columns that the first window finds waiting. */
@@ -58,60 +43,97 @@ static void begin(const pass *p)
     for (row = 0; row < p->rows; row++) {
         for (column = 0; column < p->held - p->left; column++) {
             if (p->fresh[row] != NULL && column < p->width) {
-                mix(p->spec->expand, p->fresh[row] + column * p->in->channels,
-                       p->in->channels, 0, p->hidden, waits(p, row, column));
+                expand(p, row, column, 0, p->hidden, waits(p, row, column));
             }
         }
     }
 }
 
-/* Filters one block of channels of the window that begins at `column`, then moves on. */
-static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n, int8_t *out)
+static int is_inside(const pass *p, int32_t x)
 {
-    int8_t fresh[MAX_STRIDE][MAX_STRIDE][EXN_BLOCK];
+    return x >= 0 && x < p->width;
+}
+
+/* Some channels of the fresh pixels of a window that no window before had. */
+typedef int8_t fresh_block[MAX_STRIDE][MAX_STRIDE][EXN_BLOCK];
+
+/* Where a pixel of the window lies, or NULL beside the map. */
+static const int8_t *place_of(const pass *p, int32_t row, int32_t x)
+{
+    int32_t young = row - p->held;
+    if (!is_inside(p, x)) {
+        return NULL;
+    }
+    if (young < 0) {
+        return p->kept[row] == NULL ? NULL : p->kept[row] + (uint32_t)x * p->hidden;
+    }
+    return p->fresh[young] == NULL ? NULL : waits(p, young, x);
+}
+
+/* Filters some channels of the window that begins at `column`; `block` holds what is fresh. */
+EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n,
+                             fresh_block *block, int8_t *out)
+{
     const int8_t *taps[EXN_MAX_TAPS];
     const int8_t **tap = taps;
     int32_t row, j;
     for (row = 0; row < p->size; row++) {
-        int32_t young = row - p->held;
-        for (j = 0; j < p->size; j++, tap++) {
-            int32_t x = column + j;
-            *tap = NULL;
-            if (x < 0 || x >= p->width) {
-                continue;
+        for (j = 0; j < p->size; j++) {
+            const int8_t *place = NULL;
+            if (row < p->held || j < p->held) {
+                place = place_of(p, row, column + j);
+                place = place == NULL ? NULL : place + first;
+            } else if (p->fresh[row - p->held] != NULL && is_inside(p, column + j)) {
+                place = (*block)[row - p->held][j - p->held];
             }
-            if (young < 0) {
-                if (p->kept[row] != NULL) {
-                    *tap = p->kept[row] + (uint32_t)x * p->hidden + first;
-                }
-            } else if (p->fresh[young] != NULL) {
-                if (j < p->held) {
-                    *tap = waits(p, young, x) + first;
-                } else {
-                    mix(p->spec->expand, p->fresh[young] + x * p->in->channels,
-                           p->in->channels, first, n, fresh[young][j - p->held]);
-                    *tap = fresh[young][j - p->held];
-                }
+            *tap++ = place == NULL ? p->spec->depthwise.blank : place;
+        }
+    }
+    exn_filter_s8(&p->spec->depthwise, taps, first, n, out, NULL);
+}
+
+/* Expands and filters one block of channels of the window that begins at `column`, then moves on. */
+static void filter_block(const pass *p, int32_t column, uint32_t first, uint32_t n, int8_t *out)
+{
+    fresh_block block;
+    int32_t row, j;
+    for (row = 0; row < p->rows; row++) {
+        for (j = p->held; j < p->size; j++) {
+            if (p->fresh[row] != NULL && is_inside(p, column + j)) {
+                expand(p, row, column + j, first, n, block[row][j - p->held]);
             }
         }
     }
-    exn_filter_s8(&p->spec->depthwise, taps, first, n, p->hidden, out);
+    filter(p, column, first, n, &block, out);
     for (row = 0; row < p->rows; row++) {
-        tap = taps + (p->held + row) * p->size;
         for (j = 0; j < p->size; j++) {
             int32_t x = column + j;
-            if (tap[j] == NULL) {
+            const int8_t *from;
+            if (p->fresh[row] == NULL || !is_inside(p, x)) {
                 continue;
             }
+            from = j < p->held ? waits(p, row, x) + first : block[row][j - p->held];
             if (j < p->stride) { /* the next window begins behind it */
                 if (p->into[row] != NULL) {
-                    memcpy(p->into[row] + (uint32_t)x * p->hidden + first, tap[j], n);
+                    memcpy(p->into[row] + (uint32_t)x * p->hidden + first, from, n);
                 }
             } else if (j >= p->held) {
-                memcpy(waits(p, row, x) + first, tap[j], n);
+                memcpy(waits(p, row, x) + first, from, n);
             }
         }
     }
+}
+
+/* All blocks; gives the filtered pixel. */
+static const int8_t *filter_blocks(const pass *p, int32_t column)
+{
+    int8_t *out = p->waiting + (uint32_t)(p->rows * p->held) * p->hidden;
+    uint32_t first;
+    for (first = 0; first < p->hidden; first += EXN_BLOCK) {
+        uint32_t n = p->hidden - first < EXN_BLOCK ? p->hidden - first : EXN_BLOCK;
+        filter_block(p, column, first, n, out + first);
+    }
+    return out;
 }
 
 /* Puts away the columns that still wait when the row is done. */
@@ -121,7 +143,7 @@ static void end(const pass *p, int32_t column)
     for (row = 0; row < p->rows; row++) {
         for (j = 0; j < p->held; j++) {
             int32_t x = column + j;
-            if (p->into[row] != NULL && x >= 0 && x < p->width) {
+            if (p->into[row] != NULL && is_inside(p, x)) {
                 memcpy(p->into[row] + (uint32_t)x * p->hidden, waits(p, row, x), p->hidden);
             }
         }
@@ -164,7 +186,7 @@ static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8
             const int8_t *pixel = (int8_t *)exn_place(p->in, arena, (uint32_t)y);
             int32_t x;
             for (x = 0; x < p->width; x++, pixel += p->in->channels, place += p->hidden) {
-                mix(p->spec->expand, pixel, p->in->channels, 0, p->hidden, place);
+                exn_mix_s8(p->spec->expand, pixel, p->in->channels, 0, p->hidden, place);
             }
         }
     }
@@ -175,14 +197,16 @@ static void project(const exn_residual_s8 *spec, const int8_t *filtered, const i
                     int8_t *out, uint32_t channels)
 {
     uint32_t first, i;
+    if (spec->sum == NULL) {
+        exn_mix_s8(&spec->project, filtered, spec->hidden, 0, channels, out);
+        return;
+    }
     for (first = 0; first < channels; first += EXN_BLOCK) {
         uint32_t n = channels - first < EXN_BLOCK ? channels - first : EXN_BLOCK;
         int8_t values[EXN_BLOCK];
-        mix(&spec->project, filtered, spec->hidden, first, n, values);
+        exn_mix_s8(&spec->project, filtered, spec->hidden, first, n, values);
         for (i = 0; i < n; i++) {
-            out[first + i] = spec->sum == NULL
-                                 ? values[i]
-                                 : exn_sum(spec->sum, input[first + i], values[i]);
+            out[first + i] = exn_sum(spec->sum, input[first + i], values[i]);
         }
     }
 }
@@ -193,19 +217,13 @@ static void expanded_row(const exn_model *model, const exn_node *node, uint8_t *
 {
     const exn_residual_s8 *spec = node->spec;
     const exn_ring *ring = exn_output_ring(model, node);
-    uint32_t hidden = spec->hidden, x;
     int32_t column = -(int32_t)spec->depthwise.window.left;
-    int8_t *filtered;
+    uint32_t x;
     pass p;
     prepare(&p, model, node, arena, row);
     begin(&p);
-    filtered = p.waiting + (uint32_t)(p.rows * p.held) * hidden;
     for (x = 0; x < ring->width; x++, out += ring->channels, column += p.stride) {
-        uint32_t first;
-        for (first = 0; first < hidden; first += EXN_BLOCK) {
-            uint32_t n = hidden - first < EXN_BLOCK ? hidden - first : EXN_BLOCK;
-            filter(&p, column, first, n, filtered + first);
-        }
+        const int8_t *filtered = filter_blocks(&p, column);
         project(spec, filtered, input == NULL ? NULL : input + x * p.in->channels, out,
                 ring->channels);
     }
@@ -221,13 +239,13 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     const exn_ring *in = exn_input_ring(model, node, 0);
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *filtered = (int8_t *)arena + node->kept;
-    const int8_t *lines[MAX_SIZE];
+    const int8_t *lines[MAX_SIZE], *taps[EXN_MAX_TAPS];
     int32_t column = -(int32_t)window->left;
     uint32_t x;
     exn_lines_s8(in, arena, window, row, 0, lines);
     for (x = 0; x < ring->width; x++, out += ring->channels, column += window->stride_x) {
-        exn_filter_pixel_s8(&spec->depthwise, lines, column, in->width, in->channels,
-                            spec->hidden, filtered);
+        exn_taps_s8(&spec->depthwise, lines, column, in->width, in->channels, taps);
+        exn_filter_s8(&spec->depthwise, taps, 0, spec->hidden, filtered, NULL);
         project(spec, filtered, input == NULL ? NULL : input + x * in->channels, out,
                 ring->channels);
     }
