@@ -4,7 +4,9 @@
  * them were kept when they were. Nothing is expanded twice, and a fresh row needs no place of its
  * own: its pixels wait until the oldest kept row has been filtered there, and take its place.
  *
- * Kept: d rows, d waiting pixels of each fresh row, and one filtered pixel.
+ * Kept: d rows, d waiting pixels of each fresh row, and one filtered pixel. With stride 1 the last
+ * two are k places in turn: the fresh pixel goes where the filtered one was, and the filtered one
+ * goes where the oldest waited.
  */
 #include "exn_filter_s8.h"
 
@@ -18,14 +20,14 @@ typedef struct pass {
     const int8_t *fresh[MAX_SIZE];  /* input rows, NULL outside the map */
     int8_t *kept[MAX_SIZE];         /* expanded rows, oldest first, NULL outside the map */
     int8_t *into[MAX_SIZE];         /* where a fresh row goes, NULL if no later row reads it */
-    int8_t *waiting;                /* fresh row, column modulo d, channel */
-    int32_t size, stride, held, rows, left, width;
+    int8_t *waiting;                /* fresh row, column modulo places, channel */
+    int32_t size, stride, held, rows, places, left, width;
     uint32_t hidden;
 } pass;
 
 static int8_t *waits(const pass *p, int32_t row, int32_t column)
 {
-    return p->waiting + (uint32_t)(row * p->held + column % p->held) * p->hidden;
+    return p->waiting + (uint32_t)(row * p->held + column % p->places) * p->hidden;
 }
 
 /* Some channels of a fresh pixel. */
@@ -70,9 +72,10 @@ static const int8_t *place_of(const pass *p, int32_t row, int32_t x)
     return p->fresh[young] == NULL ? NULL : waits(p, young, x);
 }
 
-/* Filters some channels of the window that begins at `column`; `block` holds what is fresh. */
+/* Filters some channels of the window that begins at `column`; `block` holds what is fresh, unless
+ * that waits already. */
 EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n,
-                             fresh_block *block, int8_t *out)
+                             fresh_block *block, int8_t *out, int8_t *old)
 {
     const int8_t *taps[EXN_MAX_TAPS];
     const int8_t **tap = taps;
@@ -80,7 +83,7 @@ EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint
     for (row = 0; row < p->size; row++) {
         for (j = 0; j < p->size; j++) {
             const int8_t *place = NULL;
-            if (row < p->held || j < p->held) {
+            if (block == NULL || row < p->held || j < p->held) {
                 place = place_of(p, row, column + j);
                 place = place == NULL ? NULL : place + first;
             } else if (p->fresh[row - p->held] != NULL && is_inside(p, column + j)) {
@@ -89,7 +92,22 @@ EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint
             *tap++ = place == NULL ? p->spec->depthwise.blank : place;
         }
     }
-    exn_filter_s8(&p->spec->depthwise, taps, first, n, out, NULL);
+    exn_filter_s8(&p->spec->depthwise, taps, first, n, out, old);
+}
+
+/* Filters the window that begins at `column`, stride 1; gives the filtered pixel. */
+static const int8_t *filter_next(const pass *p, int32_t column)
+{
+    int8_t *out = waits(p, 0, column + p->size), *old = NULL;
+    int32_t x = column + p->held;
+    if (p->fresh[0] != NULL && x < p->width) {
+        expand(p, 0, x, 0, p->hidden, waits(p, 0, x));
+    }
+    if (p->into[0] != NULL && is_inside(p, column)) {
+        old = p->into[0] + (uint32_t)column * p->hidden;
+    }
+    filter(p, column, 0, p->hidden, NULL, out, old);
+    return out;
 }
 
 /* Expands and filters one block of channels of the window that begins at `column`, then moves on. */
@@ -104,7 +122,7 @@ static void filter_block(const pass *p, int32_t column, uint32_t first, uint32_t
             }
         }
     }
-    filter(p, column, first, n, &block, out);
+    filter(p, column, first, n, &block, out, NULL);
     for (row = 0; row < p->rows; row++) {
         for (j = 0; j < p->size; j++) {
             int32_t x = column + j;
@@ -124,7 +142,7 @@ static void filter_block(const pass *p, int32_t column, uint32_t first, uint32_t
     }
 }
 
-/* All blocks; gives the filtered pixel. */
+/* The same with a stride, block by block. */
 static const int8_t *filter_blocks(const pass *p, int32_t column)
 {
     int8_t *out = p->waiting + (uint32_t)(p->rows * p->held) * p->hidden;
@@ -166,6 +184,7 @@ static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8
     p->stride = window->stride_y;
     p->held = p->size > p->stride ? p->size - p->stride : 0;
     p->rows = p->size - p->held;
+    p->places = p->stride == 1 ? p->size : p->held;
     p->left = window->left;
     p->width = p->in->width;
     p->waiting = ring + (uint32_t)(p->held * p->width) * p->hidden;
@@ -223,7 +242,7 @@ static void expanded_row(const exn_model *model, const exn_node *node, uint8_t *
     prepare(&p, model, node, arena, row);
     begin(&p);
     for (x = 0; x < ring->width; x++, out += ring->channels, column += p.stride) {
-        const int8_t *filtered = filter_blocks(&p, column);
+        const int8_t *filtered = p.stride == 1 ? filter_next(&p, column) : filter_blocks(&p, column);
         project(spec, filtered, input == NULL ? NULL : input + x * p.in->channels, out,
                 ring->channels);
     }
