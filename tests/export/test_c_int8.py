@@ -99,9 +99,10 @@ def test_c_says_what_integers_say(
         shape = (1, 37, 41) if which == "every_kernel" else (3, 30, 26)
     pixels = images(4, shape)
     exported = export(lively(net, inputs_of(pixels)), pixels, tmp_path / "net")
-    build_host(exported.folder, tmp_path / "program")
-    check(exported, list(run_host(tmp_path / "program", raw(pixels))), pixels)
-    assert "passed" in run_tool([str(tmp_path / "program"), "--self-test"])
+    for form in ((), ("-DEXN_PLAIN",)):
+        build_host(exported.folder, tmp_path / "program", (*CHECKED, *form))
+        check(exported, list(run_host(tmp_path / "program", raw(pixels))), pixels)
+        assert "passed" in run_tool([str(tmp_path / "program"), "--self-test"])
 
 
 @EMULATED

@@ -19,7 +19,7 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
     A sum takes 4 bytes, whatever the elements are; the states of ReX take 2 at least. An inverted
     residual keeps the expanded rows that a later row reads again. The row that is new is expanded
     pixel by pixel, into the places that the oldest row leaves, so that of it no more than the width
-    of the kernel is needed besides.
+    of the kernel is needed besides, and one filtered pixel.
     """
     operator, taken = node.operator, graph.shapes[node.inputs[0]]
     if isinstance(operator, GlobalAverage):
@@ -30,7 +30,7 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
     if isinstance(operator, InvertedResidual) and operator.expand is not None:
         kernel, stride = operator.depthwise.kernel, operator.depthwise.stride
         held = max(kernel[0] - stride[0], 0)
-        pixels = held * (taken[2] + kernel[0] - held)
+        pixels = held * (taken[2] + kernel[0] - held) + 1
         return pixels * operator.depthwise.groups * element_bytes
     if isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
         return _rex_numbers(operator.module, taken[1], taken[2]) * max(element_bytes, 2)
@@ -62,10 +62,8 @@ def scratch_bytes(
         return (channels if dilated else gathered) * math.prod(operator.kernel) * element_bytes
     if isinstance(operator, PreactivatedConv):
         return channels * math.prod(operator.conv.kernel) * element_bytes
-    if isinstance(operator, InvertedResidual):
-        first = operator.depthwise if operator.expand is None else operator.expand
-        pixels = gathered * math.prod(first.kernel)
-        return (pixels + operator.depthwise.groups) * element_bytes
+    if isinstance(operator, InvertedResidual) and operator.expand is None:
+        return operator.depthwise.groups * element_bytes
     if isinstance(operator, (Linear, Whole)):
         return gathered * element_bytes
     return 0

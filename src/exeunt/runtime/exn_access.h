@@ -6,8 +6,10 @@
 
 #if defined(__GNUC__)
 #define EXN_INLINE static inline __attribute__((always_inline, unused))
+#define EXN_APART __attribute__((noinline)) /* what it needs of the stack is not its caller's */
 #else
 #define EXN_INLINE static inline
+#define EXN_APART
 #endif
 
 EXN_INLINE uint8_t *exn_place(const exn_ring *ring, uint8_t *arena, uint32_t row)

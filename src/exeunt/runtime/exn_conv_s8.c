@@ -1,78 +1,90 @@
 #include "exn_s8.h"
 
+#include <string.h>
+
 enum { MAX_HEIGHT = 15 };
 
-/* What padding adds to a sum. */
-static int32_t padded(const int8_t *weights, int32_t n, int32_t zero)
+/* What a window sees. */
+typedef struct view {
+    const int8_t *lines[MAX_HEIGHT];  /* NULL outside the map */
+    int32_t column;                   /* where the window begins */
+    int32_t width;                    /* of the map */
+    uint32_t pitch, channels;
+    int in_one;                       /* whether the pixels of a line lie within, side by side */
+} view;
+
+static const int8_t *tap(const view *v, uint32_t line, uint32_t j)
 {
-    int32_t sum = 0;
+    int32_t x = v->column + (int32_t)j;
+    return v->lines[line] == NULL || x < 0 || x >= v->width
+               ? NULL
+               : v->lines[line] + (uint32_t)x * v->pitch;
+}
+
+static void copy(int8_t *into, const int8_t *from, uint32_t n)
+{
+    for (; n >= 4; n -= 4, into += 4, from += 4) {
+        memcpy(into, from, 4);
+    }
     for (; n > 0; n--) {
-        sum += *weights++;
+        *into++ = *from++;
     }
-    return sum * zero;
 }
 
-/* One output pixel, of whose window some may lie beside the map; lines outside are NULL. */
-static void edge(const exn_conv_s8 *conv, const int8_t *const *lines, int32_t column,
-                 int32_t width, int32_t pitch, int32_t channels, int8_t *out, uint32_t outputs)
+/* Copies a window. */
+static void gather(const exn_conv_s8 *conv, const view *v, int8_t *into)
 {
-    int32_t count = conv->window.width * channels;
-    int32_t before = column < 0 ? -column * channels : 0;
-    int32_t past = column + conv->window.width - width;
-    int32_t after = past > 0 ? past * channels : 0;
-    const int8_t *weights = conv->weights;
-    uint32_t o, k;
-    for (o = 0; o < outputs; o++) {
-        int32_t sum = conv->biases[o];
-        for (k = 0; k < conv->window.height; k++, weights += count) {
-            if (lines[k] == NULL) {
-                sum += padded(weights, count, conv->zero);
-                continue;
+    uint32_t k, j, width = conv->window.width;
+    for (k = 0; k < conv->window.height; k++) {
+        if (v->in_one && v->lines[k] != NULL) {
+            copy(into, v->lines[k] + v->column * (int32_t)v->pitch, width * v->channels);
+            into += width * v->channels;
+            continue;
+        }
+        for (j = 0; j < width; j++, into += v->channels) {
+            const int8_t *pixel = tap(v, k, j);
+            if (pixel == NULL) {
+                memset(into, conv->zero, v->channels);
+            } else {
+                copy(into, pixel, v->channels);
             }
-            sum += padded(weights, before, conv->zero);
-            sum = exn_dot(sum, weights + before, lines[k] + column * pitch + before,
-                          (uint32_t)(count - before - after));
-            sum += padded(weights + count - after, after, conv->zero);
         }
-        out[o] = exn_quantized(sum, &conv->requantize, o);
     }
 }
 
-/* Two neighbouring output pixels whose windows lie within the map. */
-static void pair(const exn_conv_s8 *conv, const int8_t *const *lines, int32_t column,
-                 int32_t pitch, int32_t channels, int8_t *out, uint32_t outputs)
+/* Four sums over a large window. */
+static const int16_t *sum_up(int32_t sums[4], const exn_conv_s8 *conv, const int16_t *weights,
+                             const view *v)
 {
-    uint32_t count = (uint32_t)conv->window.width * (uint32_t)channels;
-    uint32_t next = conv->window.height * count, hop = conv->window.stride_x * (uint32_t)pitch;
-    const int8_t *weights = conv->weights;
-    int8_t *beside = out + outputs;
-    uint32_t o, k;
-    for (o = 0; o + 1 < outputs; o += 2, weights += next) {
-        int32_t sums[4];
-        sums[0] = sums[2] = conv->biases[o];
-        sums[1] = sums[3] = conv->biases[o + 1];
-        for (k = 0; k < conv->window.height; k++, weights += count) {
-            const int8_t *x = lines[k] + column * pitch;
-            exn_dot_2x2(sums, weights, next, x, hop, count);
+    uint32_t k, j, step, width = conv->window.width;
+    for (k = 0; k < conv->window.height; k++) {
+        step = v->in_one && v->lines[k] != NULL && v->channels % 8 == 0 ? width : 1;
+        for (j = 0; j < width; j += step) {
+            const int8_t *x = tap(v, k, j);
+            weights = exn_dot_4(sums, weights, x == NULL ? conv->blank : x, step * v->channels);
         }
-        out[o] = exn_quantized(sums[0], &conv->requantize, o);
-        out[o + 1] = exn_quantized(sums[1], &conv->requantize, o + 1);
-        beside[o] = exn_quantized(sums[2], &conv->requantize, o);
-        beside[o + 1] = exn_quantized(sums[3], &conv->requantize, o + 1);
     }
-    if (o < outputs) {
-        int32_t sum = conv->biases[o], other = sum;
-        for (k = 0; k < conv->window.height; k++, weights += count) {
-            const int8_t *x = lines[k] + column * pitch;
-            sum = exn_dot(sum, weights, x, count);
-            other = exn_dot(other, weights, x + hop, count);
-        }
-        out[o] = exn_quantized(sum, &conv->requantize, o);
-        beside[o] = exn_quantized(other, &conv->requantize, o);
-    }
+    return weights;
 }
 
-/* A dense convolution of one tensor, or a 1x1 convolution of some of its channels. */
+static void mix_large(const exn_conv_s8 *conv, const view *v, int8_t *out, uint32_t outputs)
+{
+    const exn_requantize *to = &conv->requantize;
+    const int16_t *weights = conv->weights;
+    const exn_row *row = to->rows;
+    uint32_t o, k;
+    for (o = 0; o < outputs; o += 4) {
+        int32_t sums[4] = {0};
+        uint32_t end = outputs - o < 4 ? outputs : o + 4;
+        weights = sum_up(sums, conv, weights, v);
+        for (k = o; k < end; k++) {
+            out[k] = (int8_t)exn_int8(exn_scale_next(&row, sums[k - o], to->zero));
+        }
+    }
+    exn_limit(out, outputs, to);
+}
+
+/* A dense convolution of one tensor, or of some of its channels. */
 void exn_conv_s8_make(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t row)
 {
     const exn_conv_s8 *conv = node->spec;
@@ -81,30 +93,26 @@ void exn_conv_s8_make(const exn_model *model, const exn_node *node, uint8_t *are
     const exn_ring *in = &model->rings[part->ring];
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *out = (int8_t *)exn_place(ring, arena, row);
-    const int8_t *lines[MAX_HEIGHT];
-    int32_t width = in->width, last = width - window->width;
-    int32_t top = (int32_t)row * window->stride_y - window->top;
-    int inside = 1;
-    int32_t x, k;
-    for (k = 0; k < window->height; k++) {
-        int32_t y = top + k;
-        lines[k] = NULL;
-        if (y >= 0 && y < in->height) {
-            lines[k] = (const int8_t *)exn_place(in, arena, (uint32_t)y) + part->first;
+    uint32_t pixels = (uint32_t)window->height * window->width;
+    uint32_t inputs = pixels * part->channels, x;
+    int8_t gathered[EXN_GATHERED];
+    view v;
+    exn_lines_s8(in, arena, window, row, part->first, v.lines);
+    v.width = in->width;
+    v.pitch = in->channels;
+    v.channels = part->channels;
+    v.column = -(int32_t)window->left;
+    for (x = 0; x < ring->width; x++, v.column += window->stride_x, out += ring->channels) {
+        const int8_t *pixel = pixels == 1 ? tap(&v, 0, 0) : NULL;
+        v.in_one = v.pitch == v.channels && v.column >= 0 &&
+                   v.column + (int32_t)window->width <= v.width;
+        if (pixel != NULL) {
+            exn_mix_s8(conv, pixel, inputs, 0, ring->channels, out);
+        } else if (inputs <= EXN_GATHERED) {
+            gather(conv, &v, gathered);
+            exn_mix_s8(conv, gathered, inputs, 0, ring->channels, out);
         } else {
-            inside = 0;
-        }
-    }
-    for (x = 0; x < ring->width;) {
-        int32_t column = x * window->stride_x - window->left;
-        if (inside && column >= 0 && x + 1 < ring->width && column + window->stride_x <= last) {
-            pair(conv, lines, column, in->channels, part->channels, out, ring->channels);
-            x += 2;
-            out += 2 * ring->channels;
-        } else {
-            edge(conv, lines, column, width, in->channels, part->channels, out, ring->channels);
-            x++;
-            out += ring->channels;
+            mix_large(conv, &v, out, ring->channels);
         }
     }
 }

@@ -8,12 +8,12 @@ void exn_depthwise_s8_make(const exn_model *model, const exn_node *node, uint8_t
     const exn_ring *in = &model->rings[part->ring];
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *out = (int8_t *)exn_place(ring, arena, row);
-    const int8_t *lines[EXN_MAX_TAPS];
+    const int8_t *lines[EXN_MAX_TAPS], *taps[EXN_MAX_TAPS];
     int32_t x;
     exn_lines_s8(in, arena, &depthwise->window, row, part->first, lines);
     for (x = 0; x < ring->width; x++, out += ring->channels) {
         int32_t column = x * depthwise->window.stride_x - depthwise->window.left;
-        exn_filter_pixel_s8(depthwise, lines, column, in->width, in->channels, part->channels,
-                            out);
+        exn_taps_s8(depthwise, lines, column, in->width, in->channels, taps);
+        exn_filter_s8(depthwise, taps, 0, part->channels, out, NULL);
     }
 }

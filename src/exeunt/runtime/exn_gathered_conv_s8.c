@@ -21,11 +21,13 @@ static void gather(const exn_model *model, const exn_node *node, uint8_t *arena,
 
 static void scale(const exn_scale_s8 *before, int8_t *pixel, uint32_t channels)
 {
+    const exn_row *row = before->requantize.rows;
     uint32_t c;
     for (c = 0; c < channels; c++) {
-        int32_t sum = before->weights[c] * pixel[c] + before->biases[c];
-        pixel[c] = exn_quantized(sum, &before->requantize, c);
+        int32_t sum = before->weights[c] * pixel[c];
+        pixel[c] = (int8_t)exn_int8(exn_scale_next(&row, sum, before->requantize.zero));
     }
+    exn_limit(pixel, channels, &before->requantize);
 }
 
 void exn_gathered_conv_s8_make(const exn_model *model, const exn_node *node, uint8_t *arena,
@@ -38,10 +40,9 @@ void exn_gathered_conv_s8_make(const exn_model *model, const exn_node *node, uin
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *column = (int8_t *)arena + node->scratch;
     int8_t *out = (int8_t *)exn_place(ring, arena, row);
-    uint32_t channels = spec->channels, x, o;
+    uint32_t channels = spec->channels, x;
     uint32_t count = (uint32_t)window->height * window->width * channels;
     for (x = 0; x < ring->width; x++) {
-        const int8_t *weights = conv->weights;
         int8_t *to = column;
         int32_t i, j;
         for (i = 0; i < window->height; i++) {
@@ -60,18 +61,7 @@ void exn_gathered_conv_s8_make(const exn_model *model, const exn_node *node, uin
                 to += channels;
             }
         }
-        for (o = 0; o + 4 <= ring->channels; o += 4, weights += 4 * count) {
-            int32_t sums[4];
-            memcpy(sums, conv->biases + o, sizeof sums);
-            exn_dot_4x1(sums, weights, count, column, count);
-            *out++ = exn_quantized(sums[0], &conv->requantize, o);
-            *out++ = exn_quantized(sums[1], &conv->requantize, o + 1);
-            *out++ = exn_quantized(sums[2], &conv->requantize, o + 2);
-            *out++ = exn_quantized(sums[3], &conv->requantize, o + 3);
-        }
-        for (; o < ring->channels; o++, weights += count) {
-            int32_t sum = exn_dot(conv->biases[o], weights, column, count);
-            *out++ = exn_quantized(sum, &conv->requantize, o);
-        }
+        exn_mix_s8(conv, column, count, 0, ring->channels, out);
+        out += ring->channels;
     }
 }

@@ -4,7 +4,7 @@
  * them were kept when they were. Nothing is expanded twice, and a fresh row needs no place of its
  * own: its pixels wait until the oldest kept row has been filtered there, and take its place.
  *
- * Kept: d rows, and d waiting pixels of each fresh row. Scratch: one filtered pixel.
+ * Kept: d rows, d waiting pixels of each fresh row, and one filtered pixel.
  */
 #include "exn_filter_f32.h"
 
@@ -201,7 +201,7 @@ static void expanded_row(const exn_model *model, const exn_node *node, uint8_t *
     pass p;
     prepare(&p, model, node, arena, row);
     begin(&p);
-    filtered = (float *)(void *)(arena + node->scratch);
+    filtered = p.waiting + (uint32_t)(p.rows * p.held) * p.hidden;
     for (x = 0; x < ring->width; x++, out += ring->channels, column += p.stride) {
         uint32_t first;
         for (first = 0; first < p.hidden; first += EXN_LANES) {

@@ -4,7 +4,9 @@
  * them were kept when they were. Nothing is expanded twice, and a fresh row needs no place of its
  * own: its pixels wait until the oldest kept row has been filtered there, and take its place.
  *
- * Kept: d rows, and d waiting pixels of each fresh row. Scratch: one filtered pixel.
+ * Kept: d rows, d waiting pixels of each fresh row, and one filtered pixel. With stride 1 the last
+ * two are k places in turn: the fresh pixel goes where the filtered one was, and the filtered one
+ * goes where the oldest waited.
  */
 #include "exn_filter_s8.h"
 
@@ -18,37 +20,22 @@ typedef struct pass {
     const int8_t *fresh[MAX_SIZE];  /* input rows, NULL outside the map */
     int8_t *kept[MAX_SIZE];         /* expanded rows, oldest first, NULL outside the map */
     int8_t *into[MAX_SIZE];         /* where a fresh row goes, NULL if no later row reads it */
-    int8_t *waiting;                /* fresh row, column modulo d, channel */
-    int32_t size, stride, held, rows, left, width;
+    int8_t *waiting;                /* fresh row, column modulo places, channel */
+    int32_t size, stride, held, rows, places, left, width;
     uint32_t hidden;
 } pass;
 
-/* Some outputs of a 1x1 convolution of one pixel. */
-static void mix(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t channels, uint32_t first,
-                uint32_t n, int8_t *out)
-{
-    const int8_t *weights = conv->weights + first * channels;
-    const int32_t *biases = conv->biases + first;
-    uint32_t i, k;
-    for (i = 0; i + 4 <= n; i += 4, weights += 4 * channels) {
-        int32_t sums[4];
-        for (k = 0; k < 4; k++) {
-            sums[k] = biases[i + k];
-        }
-        exn_dot_4x1(sums, weights, channels, pixel, channels);
-        for (k = 0; k < 4; k++) {
-            out[i + k] = exn_quantized(sums[k], &conv->requantize, first + i + k);
-        }
-    }
-    for (; i < n; i++, weights += channels) {
-        int32_t sum = exn_dot(biases[i], weights, pixel, channels);
-        out[i] = exn_quantized(sum, &conv->requantize, first + i);
-    }
-}
-
 static int8_t *waits(const pass *p, int32_t row, int32_t column)
 {
-    return p->waiting + (uint32_t)(row * p->held + column % p->held) * p->hidden;
+    return p->waiting + (uint32_t)(row * p->held + column % p->places) * p->hidden;
+}
+
+/* Some channels of a fresh pixel. */
+static void expand(const pass *p, int32_t row, int32_t column, uint32_t first, uint32_t n,
+                   int8_t *out)
+{
+    const int8_t *pixel = p->fresh[row] + (uint32_t)column * p->in->channels;
+    exn_mix_s8(p->spec->expand, pixel, p->in->channels, first, n, out);
 }
 
 /* Expands the columns that the first window finds waiting. */
@@ -58,60 +45,113 @@ static void begin(const pass *p)
     for (row = 0; row < p->rows; row++) {
         for (column = 0; column < p->held - p->left; column++) {
             if (p->fresh[row] != NULL && column < p->width) {
-                mix(p->spec->expand, p->fresh[row] + column * p->in->channels,
-                       p->in->channels, 0, p->hidden, waits(p, row, column));
+                expand(p, row, column, 0, p->hidden, waits(p, row, column));
             }
         }
     }
 }
 
-/* Filters one block of channels of the window that begins at `column`, then moves on. */
-static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n, int8_t *out)
+static int is_inside(const pass *p, int32_t x)
 {
-    int8_t fresh[MAX_STRIDE][MAX_STRIDE][EXN_BLOCK];
+    return x >= 0 && x < p->width;
+}
+
+/* Some channels of the fresh pixels of a window that no window before had. */
+typedef int8_t fresh_block[MAX_STRIDE][MAX_STRIDE][EXN_BLOCK];
+
+/* Where a pixel of the window lies, or NULL beside the map. */
+static const int8_t *place_of(const pass *p, int32_t row, int32_t x)
+{
+    int32_t young = row - p->held;
+    if (!is_inside(p, x)) {
+        return NULL;
+    }
+    if (young < 0) {
+        return p->kept[row] == NULL ? NULL : p->kept[row] + (uint32_t)x * p->hidden;
+    }
+    return p->fresh[young] == NULL ? NULL : waits(p, young, x);
+}
+
+/* Filters some channels of the window that begins at `column`; `block` holds what is fresh, unless
+ * that waits already. */
+EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n,
+                             fresh_block *block, int8_t *out, int8_t *old)
+{
     const int8_t *taps[EXN_MAX_TAPS];
     const int8_t **tap = taps;
     int32_t row, j;
     for (row = 0; row < p->size; row++) {
-        int32_t young = row - p->held;
-        for (j = 0; j < p->size; j++, tap++) {
-            int32_t x = column + j;
-            *tap = NULL;
-            if (x < 0 || x >= p->width) {
-                continue;
+        for (j = 0; j < p->size; j++) {
+            const int8_t *place = NULL;
+            if (block == NULL || row < p->held || j < p->held) {
+                place = place_of(p, row, column + j);
+                place = place == NULL ? NULL : place + first;
+            } else if (p->fresh[row - p->held] != NULL && is_inside(p, column + j)) {
+                place = (*block)[row - p->held][j - p->held];
             }
-            if (young < 0) {
-                if (p->kept[row] != NULL) {
-                    *tap = p->kept[row] + (uint32_t)x * p->hidden + first;
-                }
-            } else if (p->fresh[young] != NULL) {
-                if (j < p->held) {
-                    *tap = waits(p, young, x) + first;
-                } else {
-                    mix(p->spec->expand, p->fresh[young] + x * p->in->channels,
-                           p->in->channels, first, n, fresh[young][j - p->held]);
-                    *tap = fresh[young][j - p->held];
-                }
+            *tap++ = place == NULL ? p->spec->depthwise.blank : place;
+        }
+    }
+    exn_filter_s8(&p->spec->depthwise, taps, first, n, out, old);
+}
+
+/* Filters the window that begins at `column`, stride 1; gives the filtered pixel. */
+static const int8_t *filter_next(const pass *p, int32_t column)
+{
+    int8_t *out = waits(p, 0, column + p->size), *old = NULL;
+    int32_t x = column + p->held;
+    if (p->fresh[0] != NULL && x < p->width) {
+        expand(p, 0, x, 0, p->hidden, waits(p, 0, x));
+    }
+    if (p->into[0] != NULL && is_inside(p, column)) {
+        old = p->into[0] + (uint32_t)column * p->hidden;
+    }
+    filter(p, column, 0, p->hidden, NULL, out, old);
+    return out;
+}
+
+/* Expands and filters one block of channels of the window that begins at `column`, then moves on. */
+static void filter_block(const pass *p, int32_t column, uint32_t first, uint32_t n, int8_t *out)
+{
+    fresh_block block;
+    int32_t row, j;
+    for (row = 0; row < p->rows; row++) {
+        for (j = p->held; j < p->size; j++) {
+            if (p->fresh[row] != NULL && is_inside(p, column + j)) {
+                expand(p, row, column + j, first, n, block[row][j - p->held]);
             }
         }
     }
-    exn_filter_s8(&p->spec->depthwise, taps, first, n, p->hidden, out);
+    filter(p, column, first, n, &block, out, NULL);
     for (row = 0; row < p->rows; row++) {
-        tap = taps + (p->held + row) * p->size;
         for (j = 0; j < p->size; j++) {
             int32_t x = column + j;
-            if (tap[j] == NULL) {
+            const int8_t *from;
+            if (p->fresh[row] == NULL || !is_inside(p, x)) {
                 continue;
             }
+            from = j < p->held ? waits(p, row, x) + first : block[row][j - p->held];
             if (j < p->stride) { /* the next window begins behind it */
                 if (p->into[row] != NULL) {
-                    memcpy(p->into[row] + (uint32_t)x * p->hidden + first, tap[j], n);
+                    memcpy(p->into[row] + (uint32_t)x * p->hidden + first, from, n);
                 }
             } else if (j >= p->held) {
-                memcpy(waits(p, row, x) + first, tap[j], n);
+                memcpy(waits(p, row, x) + first, from, n);
             }
         }
     }
+}
+
+/* The same with a stride, block by block. */
+static const int8_t *filter_blocks(const pass *p, int32_t column)
+{
+    int8_t *out = p->waiting + (uint32_t)(p->rows * p->held) * p->hidden;
+    uint32_t first;
+    for (first = 0; first < p->hidden; first += EXN_BLOCK) {
+        uint32_t n = p->hidden - first < EXN_BLOCK ? p->hidden - first : EXN_BLOCK;
+        filter_block(p, column, first, n, out + first);
+    }
+    return out;
 }
 
 /* Puts away the columns that still wait when the row is done. */
@@ -121,7 +161,7 @@ static void end(const pass *p, int32_t column)
     for (row = 0; row < p->rows; row++) {
         for (j = 0; j < p->held; j++) {
             int32_t x = column + j;
-            if (p->into[row] != NULL && x >= 0 && x < p->width) {
+            if (p->into[row] != NULL && is_inside(p, x)) {
                 memcpy(p->into[row] + (uint32_t)x * p->hidden, waits(p, row, x), p->hidden);
             }
         }
@@ -144,6 +184,7 @@ static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8
     p->stride = window->stride_y;
     p->held = p->size > p->stride ? p->size - p->stride : 0;
     p->rows = p->size - p->held;
+    p->places = p->stride == 1 ? p->size : p->held;
     p->left = window->left;
     p->width = p->in->width;
     p->waiting = ring + (uint32_t)(p->held * p->width) * p->hidden;
@@ -164,7 +205,7 @@ static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8
             const int8_t *pixel = (int8_t *)exn_place(p->in, arena, (uint32_t)y);
             int32_t x;
             for (x = 0; x < p->width; x++, pixel += p->in->channels, place += p->hidden) {
-                mix(p->spec->expand, pixel, p->in->channels, 0, p->hidden, place);
+                exn_mix_s8(p->spec->expand, pixel, p->in->channels, 0, p->hidden, place);
             }
         }
     }
@@ -175,14 +216,16 @@ static void project(const exn_residual_s8 *spec, const int8_t *filtered, const i
                     int8_t *out, uint32_t channels)
 {
     uint32_t first, i;
+    if (spec->sum == NULL) {
+        exn_mix_s8(&spec->project, filtered, spec->hidden, 0, channels, out);
+        return;
+    }
     for (first = 0; first < channels; first += EXN_BLOCK) {
         uint32_t n = channels - first < EXN_BLOCK ? channels - first : EXN_BLOCK;
         int8_t values[EXN_BLOCK];
-        mix(&spec->project, filtered, spec->hidden, first, n, values);
+        exn_mix_s8(&spec->project, filtered, spec->hidden, first, n, values);
         for (i = 0; i < n; i++) {
-            out[first + i] = spec->sum == NULL
-                                 ? values[i]
-                                 : exn_sum(spec->sum, input[first + i], values[i]);
+            out[first + i] = exn_sum(spec->sum, input[first + i], values[i]);
         }
     }
 }
@@ -193,19 +236,13 @@ static void expanded_row(const exn_model *model, const exn_node *node, uint8_t *
 {
     const exn_residual_s8 *spec = node->spec;
     const exn_ring *ring = exn_output_ring(model, node);
-    uint32_t hidden = spec->hidden, x;
     int32_t column = -(int32_t)spec->depthwise.window.left;
-    int8_t *filtered;
+    uint32_t x;
     pass p;
     prepare(&p, model, node, arena, row);
     begin(&p);
-    filtered = (int8_t *)arena + node->scratch;
     for (x = 0; x < ring->width; x++, out += ring->channels, column += p.stride) {
-        uint32_t first;
-        for (first = 0; first < hidden; first += EXN_BLOCK) {
-            uint32_t n = hidden - first < EXN_BLOCK ? hidden - first : EXN_BLOCK;
-            filter(&p, column, first, n, filtered + first);
-        }
+        const int8_t *filtered = p.stride == 1 ? filter_next(&p, column) : filter_blocks(&p, column);
         project(spec, filtered, input == NULL ? NULL : input + x * p.in->channels, out,
                 ring->channels);
     }
@@ -221,13 +258,13 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     const exn_ring *in = exn_input_ring(model, node, 0);
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *filtered = (int8_t *)arena + node->scratch;
-    const int8_t *lines[MAX_SIZE];
+    const int8_t *lines[MAX_SIZE], *taps[EXN_MAX_TAPS];
     int32_t column = -(int32_t)window->left;
     uint32_t x;
     exn_lines_s8(in, arena, window, row, 0, lines);
     for (x = 0; x < ring->width; x++, out += ring->channels, column += window->stride_x) {
-        exn_filter_pixel_s8(&spec->depthwise, lines, column, in->width, in->channels,
-                            spec->hidden, filtered);
+        exn_taps_s8(&spec->depthwise, lines, column, in->width, in->channels, taps);
+        exn_filter_s8(&spec->depthwise, taps, 0, spec->hidden, filtered, NULL);
         project(spec, filtered, input == NULL ? NULL : input + x * in->channels, out,
                 ring->channels);
     }

@@ -6,84 +6,120 @@
  * ends with is kept for as many lines as a patch has.
  */
 #include "exn_s8.h"
+#include "exn_tanh.h"
 
 #include <string.h>
 
-enum { MAX_HIDDEN = 32, MAX_GATES = 3 * MAX_HIDDEN, MAX_GATE = 65535 };
+enum {
+    MAX_GATES = 3 * EXN_STATES,
+    MOST_WIDE = EXN_WIDEST < 64 ? EXN_WIDEST : 64  /* channels of a pixel that is widened */
+};
 
-extern const int16_t exn_tanh_table[258];
+/* Within -65535 ... 65535. */
+static int32_t limited(int32_t x)
+{
+    return exn_int17(exn_int17(x) - 1) + 1;
+}
 
 /* tanh of 4096ths, in 32768ths. */
 static int32_t hyperbolic(int32_t x)
 {
-    int32_t size = x < 0 ? -x : x;
-    int32_t at, value;
-    if (size > 32767) {
-        size = 32767;
-    }
-    at = size >> 7;
-    value = exn_tanh_table[at] +
-            (((exn_tanh_table[at + 1] - exn_tanh_table[at]) * (size & 127) + 64) >> 7);
-    return x < 0 ? -value : value;
+    const exn_line *lines = exn_tanh_lines + 256;
+    x = exn_int16(x);
+    return exn_height(lines + (x >> 7), x & 127) >> 7;
 }
 
+/* (32768 + tanh(x / 2)) / 2. */
 static int32_t sigmoid(int32_t x)
 {
-    return (32768 + hyperbolic(x >> 1)) >> 1;
+    const exn_line *lines = exn_tanh_lines + 256;
+    x = exn_int17(x);
+    return 16384 + (exn_height(lines + (x >> 8), x >> 1 & 127) >> 8);
 }
 
 static void project_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates)
 {
-    const int8_t *weights = cell->input_weights;
-    uint32_t g, k, count = 3u * cell->hidden;
-    for (g = 0; g + 4 <= count; g += 4, weights += 4 * cell->inputs) {
-        int32_t sums[4];
-        for (k = 0; k < 4; k++) {
-            sums[k] = cell->input_biases[g + k];
+    const int16_t *weights = cell->input_weights;
+    const exn_row *row = cell->input_rows, *end = row + 3u * cell->hidden;
+    EXN_WORDS int16_t wide[MOST_WIDE];
+    uint32_t filled = cell->inputs <= MOST_WIDE ? exn_widen(wide, x, cell->inputs) : 0;
+    for (; row < end; gates += 4) {
+        int32_t sums[4] = {0};
+        if (filled > 0) {
+            weights = exn_dot_4_wide(sums, weights, wide, filled);
+        } else {
+            weights = exn_dot_4(sums, weights, x, cell->inputs);
         }
-        exn_dot_4x1(sums, weights, cell->inputs, x, cell->inputs);
-        for (k = 0; k < 4; k++) {
-            gates[g + k] = exn_scale(sums[k], cell->input_factors[g + k]);
-        }
+        gates[0] = exn_scale_next(&row, sums[0], 0);
+        gates[1] = exn_scale_next(&row, sums[1], 0);
+        gates[2] = exn_scale_next(&row, sums[2], 0);
+        gates[3] = exn_scale_next(&row, sums[3], 0);
     }
-    for (; g < count; g++, weights += cell->inputs) {
-        gates[g] = exn_scale(exn_dot(cell->input_biases[g], weights, x, cell->inputs),
-                             cell->input_factors[g]);
+}
+
+/* Copies a state, and fills it up with zeros. */
+static void fill(int16_t *into, const int16_t *state, uint32_t hidden)
+{
+    uint32_t i;
+    for (i = 0; i + 8 <= hidden; i += 8) {
+        memcpy(into + i, state + i, 8 * sizeof *state);
     }
+    for (; i + 2 <= hidden; i += 2) {
+        memcpy(into + i, state + i, 2 * sizeof *state);
+    }
+    for (; i % 8 > 0; i++) {
+        into[i] = i < hidden ? state[i] : 0;
+    }
+}
+
+/* A state that is filled up: itself, or a copy. */
+static const int16_t *filled_up(const int16_t *state, uint32_t hidden, int16_t *copy)
+{
+    if (hidden % 8 == 0) {
+        return state;
+    }
+    fill(copy, state, hidden);
+    return copy;
+}
+
+static uint32_t filled_size(uint32_t hidden)
+{
+    return (hidden + 7) & ~(uint32_t)7;
 }
 
 static void project_state(const exn_cell_s8 *cell, const int16_t *x, int32_t *gates)
 {
-    const int8_t *weights = cell->input_weights;
-    uint32_t g, count = 3u * cell->hidden;
-    for (g = 0; g < count; g++, weights += cell->inputs) {
-        gates[g] = exn_scale(exn_dot_s16(cell->input_biases[g], weights, x, cell->inputs),
-                             cell->input_factors[g]);
+    EXN_WORDS int16_t copy[EXN_STATES];
+    const int16_t *inputs = filled_up(x, cell->inputs, copy);
+    const int16_t *weights = cell->input_weights;
+    const exn_row *row = cell->input_rows, *end = row + 3u * cell->hidden;
+    for (; row < end; gates += 3) {
+        int32_t sums[3] = {0};
+        weights = exn_dot_3_s16(sums, weights, inputs, filled_size(cell->inputs));
+        gates[0] = exn_scale_next(&row, sums[0], 0);
+        gates[1] = exn_scale_next(&row, sums[1], 0);
+        gates[2] = exn_scale_next(&row, sums[2], 0);
     }
 }
 
 /* One step of a GRU; gates and weights come unit by unit: reset, update, new. */
 static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
 {
-    int16_t next[MAX_HIDDEN];
+    EXN_WORDS int16_t before[EXN_STATES];
+    uint32_t filled = filled_size(cell->hidden);
     const int16_t *weights = cell->hidden_weights;
-    const int32_t *biases = cell->hidden_biases;
-    const exn_factor *factors = cell->hidden_factors;
-    uint32_t unit, hidden = cell->hidden;
-    for (unit = 0; unit < hidden; unit++, gates += 3, biases += 3, factors += 3) {
-        int32_t sums[3], reset, update, fresh;
-        sums[0] = biases[0];
-        sums[1] = biases[1];
-        sums[2] = biases[2];
-        exn_dot_3x1_s16(sums, weights, state, hidden);
-        weights += 3 * hidden;
-        reset = sigmoid(gates[0] + exn_scale(sums[0], factors[0]));
-        update = sigmoid(gates[1] + exn_scale(sums[1], factors[1]));
-        fresh = exn_clamp(exn_scale(sums[2], factors[2]), -MAX_GATE, MAX_GATE);
+    const exn_row *row = cell->hidden_rows;
+    int16_t *end = state + cell->hidden;
+    fill(before, state, cell->hidden);
+    for (; state < end; state++, gates += 3) {
+        int32_t sums[3] = {0}, reset, update, fresh;
+        weights = exn_dot_3_s16(sums, weights, before, filled);
+        reset = sigmoid(exn_scale_next(&row, sums[0], gates[0]));
+        update = sigmoid(exn_scale_next(&row, sums[1], gates[1]));
+        fresh = limited(exn_scale_next(&row, sums[2], 0));
         fresh = hyperbolic(gates[2] + ((reset * fresh + 16384) >> 15));
-        next[unit] = (int16_t)(fresh + ((update * (state[unit] - fresh) + 16384) >> 15));
+        *state = (int16_t)(fresh + ((update * (*state - fresh) + 16384) >> 15));
     }
-    memcpy(state, next, hidden * sizeof *state);
 }
 
 typedef struct places {
@@ -113,6 +149,17 @@ static int16_t *summary_of(const exn_rex_s8 *rex, const places *p, uint32_t line
 {
     return p->summaries +
            (line % rex->down.size * rex->across.count + patch) * rex->first.hidden;
+}
+
+/* The summaries of a patch along one axis: `count` of them, `step` apart, that go round. */
+typedef struct run {
+    const int16_t *states;
+    uint32_t step, begin, count;
+} run;
+
+static const int16_t *summary(const run *r, uint32_t t)
+{
+    return r->states + (r->begin + t) % r->count * r->step;
 }
 
 /* Takes in one pixel of a row, or a place beside the map. */
@@ -178,39 +225,50 @@ void exn_rex_s8_take(const exn_model *model, const exn_node *node, uint8_t *aren
 }
 
 /* Runs the second cell over a patch's summaries, both ways. */
-static int8_t *both_ways(const exn_rex_s8 *rex, const int16_t *const *summaries, uint32_t count,
-                         int8_t *out)
+static int8_t *both_ways(const exn_rex_s8 *rex, const run *r, int8_t *out)
 {
     uint32_t way, t, i;
     for (way = 0; way < 2; way++) {
         const exn_cell_s8 *cell = &rex->second[way];
         int32_t gates[MAX_GATES];
-        int16_t state[MAX_HIDDEN];
+        EXN_WORDS int16_t state[EXN_STATES];
         memset(state, 0, sizeof state);
-        for (t = 0; t < count; t++) {
-            project_state(cell, summaries[way ? count - 1 - t : t], gates);
+        for (t = 0; t < r->count; t++) {
+            project_state(cell, summary(r, way ? r->count - 1 - t : t), gates);
             step(cell, gates, state);
         }
         for (i = 0; i < cell->hidden; i++) {
-            int32_t value = exn_scale(state[i], rex->state_factor) + rex->zero;
-            *out++ = (int8_t)exn_clamp(value, INT8_MIN, INT8_MAX);
+            *out++ = (int8_t)exn_int8(exn_scale(state[i], rex->state_factor) + rex->zero);
         }
     }
     return out;
 }
 
-/* The linear map of all summaries of a patch: rows, then columns. */
-static int8_t *global(const exn_rex_s8 *rex, const int16_t *const *summaries, int8_t *out)
+/* Three outputs' sums over summaries. */
+static const int16_t *sum_up(int32_t sums[3], const int16_t *weights, const run *r, uint32_t hidden)
 {
-    uint32_t hidden = rex->first.hidden, count = rex->down.size + rex->across.size, o, t;
-    const int8_t *weights = rex->linear_weights;
-    for (o = 0; o < rex->globals; o++) {
-        int32_t sum = rex->linear_biases[o];
-        for (t = 0; t < count; t++, weights += hidden) {
-            sum = exn_dot_s16(sum, weights, summaries[t], hidden);
+    uint32_t t;
+    EXN_WORDS int16_t copy[EXN_STATES];
+    for (t = 0; t < r->count; t++) {
+        const int16_t *states = filled_up(summary(r, t), hidden, copy);
+        weights = exn_dot_3_s16(sums, weights, states, filled_size(hidden));
+    }
+    return weights;
+}
+
+/* The linear map of all summaries of a patch. */
+static int8_t *global(const exn_rex_s8 *rex, const run *rows, const run *columns, int8_t *out)
+{
+    const int16_t *weights = rex->linear_weights;
+    const exn_row *row = rex->linear_rows;
+    uint32_t o, k;
+    for (o = 0; o < rex->globals; o += 3) {
+        int32_t sums[3] = {0};
+        weights = sum_up(sums, weights, rows, rex->first.hidden);
+        weights = sum_up(sums, weights, columns, rex->first.hidden);
+        for (k = 0; k < 3 && o + k < rex->globals; k++) {
+            *out++ = (int8_t)exn_int8(exn_scale_next(&row, sums[k], rex->zero));
         }
-        sum = exn_scale(sum, rex->linear_factors[o]) + rex->zero;
-        *out++ = (int8_t)exn_clamp(sum, INT8_MIN, INT8_MAX);
     }
     return out;
 }
@@ -223,10 +281,10 @@ void exn_rex_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *out = (int8_t *)exn_place(ring, arena, row);
     places p = find(rex, node, arena);
-    const int16_t *summaries[2 * EXN_MAX_PATCH];
+    uint32_t hidden = rex->first.hidden;
     uint32_t patch = row < down->count ? row : down->count - 1u;
     uint32_t begin = patch * down->hop, seen = exn_line_of(down, in->height - 1u) + 1u;
-    uint32_t line, q, t;
+    uint32_t line, q;
     if (patch == row) { /* lines below the map, as far as no patch before has taken them */
         line = patch == 0 ? 0 : begin - down->hop + down->size;
         for (line = line > seen ? line : seen; line < begin + down->size; line++) {
@@ -235,20 +293,16 @@ void exn_rex_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
     }
     for (q = 0; q < ring->width; q++) {
         uint32_t column = q < across->count ? q : across->count - 1u;
-        for (t = 0; t < down->size; t++) {
-            summaries[t] = summary_of(rex, &p, begin + t, column);
-        }
-        for (t = 0; t < across->size; t++) {
-            summaries[down->size + t] = column_of(rex, &p, patch, column * across->hop + t);
-        }
+        run rows = {summary_of(rex, &p, 0, column), across->count * hidden, begin, down->size};
+        run columns = {column_of(rex, &p, patch, column * across->hop), hidden, 0, across->size};
         if (rex->use_rows) {
-            out = both_ways(rex, summaries, down->size, out);
+            out = both_ways(rex, &rows, out);
         }
         if (rex->globals) {
-            out = global(rex, summaries, out);
+            out = global(rex, &rows, &columns, out);
         }
         if (rex->use_columns) {
-            out = both_ways(rex, summaries + down->size, across->size, out);
+            out = both_ways(rex, &columns, out);
         }
     }
 }

@@ -3,6 +3,10 @@
  * A tensor's numbers stand for scale * (q - zero). Weights are symmetric, one scale per output
  * channel; biases are at the scale of the sums, and hold -zero times the sum of the weights, so
  * that kernels multiply what they read as it is, and padding counts as `zero`.
+ *
+ * Dense weights are packed: two rows a, b become one of 256 b + a, in 16 bits. Four rows go
+ * together, four weights of the first two and four of the others at a time; of every four the
+ * third comes second. Zeros make rows a multiple of 8 long, and their number a multiple of 4.
  */
 #ifndef EXN_S8_H
 #define EXN_S8_H
@@ -14,27 +18,29 @@
 
 /* From the sums of one layer to its output. */
 typedef struct exn_requantize {
-    const exn_factor *factors;  /* one per output channel */
-    int16_t zero;               /* of the output */
-    int16_t low, high;          /* the activation's limits */
+    const exn_row *rows;  /* one per output channel */
+    int16_t zero;         /* of the output */
+    int16_t low, high;    /* the activation's limits */
 } exn_requantize;
 
-/* weights: output channel, row, column, input channel */
+/* weights: packed rows of one window, pixel after pixel; where a window has more than EXN_GATHERED
+ * numbers, each pixel's begin anew. */
 typedef struct exn_conv_s8 {
-    const int8_t *weights;
-    const int32_t *biases;
+    const int16_t *weights;
+    const int8_t *blank;  /* a pixel beside the map, where a large window needs one */
     exn_requantize requantize;
     exn_window window;
     int8_t zero;
 } exn_conv_s8;
 
-/* weights: row, column, channel */
+enum { EXN_GATHERED = 160 };
+
+/* weights: block of channels, row, column, channel; the last block is filled up with zeros */
 typedef struct exn_depthwise_s8 {
     const int8_t *weights;
-    const int32_t *biases;
+    const int8_t *blank;  /* a pixel beside the map */
     exn_requantize requantize;
     exn_window window;
-    int8_t zero;
 } exn_depthwise_s8;
 
 /* The sum or the mixture of two numbers: (a - zero_a) * by_a + (b - zero_b) * by_b, in 2^shift. */
@@ -53,11 +59,10 @@ typedef struct exn_residual_s8 {
     uint16_t hidden;            /* expanded channels */
 } exn_residual_s8;
 
-/* weights: output, input */
+/* weights: packed rows */
 typedef struct exn_linear_s8 {
-    const int8_t *weights;
-    const int32_t *biases;
-    const exn_factor *factors;
+    const int16_t *weights;
+    const exn_row *rows;
     int32_t zero, low, high;
     uint16_t inputs;
     uint8_t wide;  /* whether the output is int16_t: scores */
@@ -71,10 +76,10 @@ typedef struct exn_average_s8 {
 /* A factor and a term for each channel, of what is about to be convolved. */
 typedef struct exn_scale_s8 {
     const int8_t *weights;
-    const int32_t *biases;
     exn_requantize requantize;
 } exn_scale_s8;
 
+/* The packed rows of `conv` are of whole windows, whatever their size. */
 typedef struct exn_gathered_conv_s8 {
     exn_conv_s8 conv;
     const exn_scale_s8 *before;  /* or NULL */
@@ -124,12 +129,11 @@ typedef struct exn_input_s8 {
     const exn_byte_table *table;
 } exn_input_s8;
 
-/* A GRU. Gates and rows of weights come unit by unit: reset, update, new; factors lead to 4096ths. */
+/* A GRU. Gates and rows of weights come unit by unit: reset, update, new; factors lead to 4096ths.
+ * The weights of int8 inputs are packed. */
 typedef struct exn_cell_s8 {
-    const int8_t *input_weights;
-    const int16_t *hidden_weights;
-    const int32_t *input_biases, *hidden_biases;
-    const exn_factor *input_factors, *hidden_factors;
+    const int16_t *input_weights, *hidden_weights;
+    const exn_row *input_rows, *hidden_rows;
     uint16_t inputs;
     uint8_t hidden;
 } exn_cell_s8;
@@ -137,9 +141,8 @@ typedef struct exn_cell_s8 {
 typedef struct exn_rex_s8 {
     exn_cell_s8 first;
     const exn_cell_s8 *second;  /* forward and backward */
-    const int8_t *linear_weights;
-    const int32_t *linear_biases;
-    const exn_factor *linear_factors;
+    const int16_t *linear_weights;
+    const exn_row *linear_rows;
     const int8_t *blank;        /* a pixel beside the map */
     exn_factor state_factor;    /* from states to the output */
     exn_patches down, across;
@@ -176,10 +179,36 @@ void exn_read_row_s8(const exn_model *model, const uint8_t *pixels, uint8_t *row
 int exn_judge_s8(const exn_model *model, const uint8_t *arena, uint8_t exit,
                  uint16_t *class_index);
 
-EXN_INLINE int8_t exn_quantized(int32_t sum, const exn_requantize *to, uint32_t channel)
+/* Outputs `first` to before `first + outputs` of a 1x1 convolution of one pixel; `first` is a
+ * multiple of 4. */
+void exn_mix_s8(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t inputs, uint32_t first,
+                uint32_t outputs, int8_t *out);
+
+/* What `rows` packed rows over `inputs` numbers take, in 16 bits. */
+EXN_INLINE uint32_t exn_packed_size(uint32_t rows, uint32_t inputs)
 {
-    int32_t value = exn_scale(sum, to->factors[channel]) + to->zero;
-    return (int8_t)exn_clamp(value, to->low, to->high);
+    return rows / 2 * ((inputs + 7) & ~(uint32_t)7);
+}
+
+/* Four outputs. */
+EXN_INLINE void exn_store_4(int8_t *out, const exn_row **row, const int32_t sums[4], int32_t zero)
+{
+    out[0] = (int8_t)exn_int8(exn_scale_next(row, sums[0], zero));
+    out[1] = (int8_t)exn_int8(exn_scale_next(row, sums[1], zero));
+    out[2] = (int8_t)exn_int8(exn_scale_next(row, sums[2], zero));
+    out[3] = (int8_t)exn_int8(exn_scale_next(row, sums[3], zero));
+}
+
+/* Keeps int8 numbers within the limits of an activation. */
+EXN_INLINE void exn_limit(int8_t *out, uint32_t n, const exn_requantize *to)
+{
+    uint32_t i;
+    if (to->low <= INT8_MIN && to->high >= INT8_MAX) {
+        return;
+    }
+    for (i = 0; i < n; i++) {
+        out[i] = (int8_t)exn_clamp(out[i], to->low, to->high);
+    }
 }
 
 EXN_INLINE int8_t exn_sum(const exn_sum_s8 *sum, int32_t a, int32_t b)
@@ -187,6 +216,18 @@ EXN_INLINE int8_t exn_sum(const exn_sum_s8 *sum, int32_t a, int32_t b)
     int32_t value = (a - sum->zero_a) * sum->by_a + (b - sum->zero_b) * sum->by_b;
     value = (value + ((int32_t)1 << (sum->shift - 1))) >> sum->shift;
     return (int8_t)exn_clamp(value + sum->zero, sum->low, sum->high);
+}
+
+/* The lines under a window, NULL where they lie outside the map. */
+EXN_INLINE void exn_lines_s8(const exn_ring *in, uint8_t *arena, const exn_window *window,
+                             uint32_t row, uint32_t first, const int8_t **lines)
+{
+    int32_t top = (int32_t)row * window->stride_y - window->top;
+    int32_t k;
+    for (k = 0; k < window->height; k++) {
+        const int8_t *line = (const int8_t *)exn_place_within(in, arena, top + k);
+        lines[k] = line == NULL ? NULL : line + first;
+    }
 }
 
 #endif

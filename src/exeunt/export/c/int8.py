@@ -38,12 +38,20 @@ class Int8(Numbers):
     files = (
         "exn_s8.h",
         "exn_integers.h",
-        "exn_filter_s8.h",
+        "exn_plain.h",
+        "exn_vector.h",
+        "exn_dsp.h",
         "exn_input_s8.c",
         "exn_judge_s8.c",
         "exn_halving.c",
     )
-    beside: ClassVar[Mapping[str, tuple[str, ...]]] = {"exn_rex_s8": ("exn_tanh.c",)}
+    beside: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "exn_conv_s8": ("exn_mix_s8.c",),
+        "exn_depthwise_s8": ("exn_filter_s8.h", "exn_filter_s8.c"),
+        "exn_gathered_conv_s8": ("exn_mix_s8.c",),
+        "exn_residual_s8": ("exn_filter_s8.h", "exn_filter_s8.c", "exn_mix_s8.c"),
+        "exn_rex_s8": ("exn_tanh.h", "exn_tanh.c"),
+    }
     read_row = "exn_read_row_s8"
     judge = "exn_judge_s8"
     score_type = "int16_t"

@@ -136,11 +136,13 @@ def check_residual(depthwise: Conv | IntegerConv, where: str) -> None:
     """
     (height, width), (down, across) = depthwise.kernel, depthwise.stride
     small = height <= MAX_DEPTHWISE_KERNEL and down <= MAX_RESIDUAL_STRIDE
+    small = small and max(depthwise.padding) < height
     if not small or height != width or down != across:
         raise ExeuntError(
             f"{where}: no kernel for an inverted residual of {height}x{width} with stride "
-            f"{depthwise.stride}; square, up to {MAX_DEPTHWISE_KERNEL}x{MAX_DEPTHWISE_KERNEL} "
-            f"with stride {MAX_RESIDUAL_STRIDE}"
+            f"{depthwise.stride} and padding {depthwise.padding}; square, up to "
+            f"{MAX_DEPTHWISE_KERNEL}x{MAX_DEPTHWISE_KERNEL} with stride {MAX_RESIDUAL_STRIDE}, and "
+            "less padding than that"
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
@@ -36,7 +37,11 @@ from exeunt.quantize.operators import (
     Weighted,
 )
 from exeunt.quantize.rex import IntegerCell, IntegerReX, Projection
-from exeunt.quantize.scale import Factor
+from exeunt.quantize.scale import SPARE_BITS, Factor
+
+GATHERED = 160  # numbers of a window that are copied together before they are multiplied
+BLOCK = 16  # channels of depthwise weights that lie together
+WORDS, BYTES = "EXN_WORDS int16_t", "EXN_WORDS int8_t"  # both begin at whole words
 
 
 def kernel_of(
@@ -70,9 +75,11 @@ def kernel_of(
     return make(node, operator, quantized.graph, source, number)
 
 
-def _factors(source: CSource, name: str, factor: Factor) -> str:
-    pairs = zip(factor.multipliers, factor.shifts, strict=True)
-    return source.array("exn_factor", name, (f"{{{m}, {s}}}" for m, s in pairs))
+def _rows(source: CSource, name: str, bias: Tensor, factor: Factor) -> str:
+    """Filled up to a multiple of 4, as packed weights are."""
+    every = zip(bias.tolist(), factor.multipliers, factor.shifts, strict=True)
+    rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
+    return source.array("exn_row", f"rows_{name}", rows + ["{0, 0, 1}"] * (-len(rows) % 4))
 
 
 def _flat(weight: Tensor) -> list[int]:
@@ -80,39 +87,83 @@ def _flat(weight: Tensor) -> list[int]:
     return found
 
 
-def _weighted(
-    source: CSource, number: int, operator: Weighted, weight: Tensor, part: str = ""
-) -> dict[str, Any]:
-    name = f"{part}_{number}" if part else str(number)
+def packed(weight: Tensor) -> Tensor:
+    """Rows of int8 weights (R, T, C), two in one, as the kernels read them.
+
+    Rows a and b become 256 b + a. Of four rows come four weights of the first two, then four of
+    the others, and so on; of every four weights the third comes second. R and C are filled up to
+    multiples of 4 and 8 with zeros.
+    """
+    weight = F.pad(weight, (0, -weight.shape[2] % 8, 0, 0, 0, -len(weight) % 4))
+    runs, inputs = weight.shape[1:]
+    first, second = weight.view(-1, 2, 2, runs, inputs // 4, 4).unbind(2)
+    both = (256 * second + first)[..., [0, 2, 1, 3]]
+    return both.permute(0, 2, 3, 1, 4)
+
+
+def in_threes(weight: Tensor) -> Tensor:
+    """Rows of weights over 16-bit numbers (R, T, C), as the kernels read them.
+
+    Of three rows come eight weights each, and so on. R and C are filled up to multiples of 3 and 8
+    with zeros.
+    """
+    weight = F.pad(weight, (0, -weight.shape[2] % 8, 0, 0, 0, -len(weight) % 3))
+    runs, inputs = weight.shape[1:]
+    return weight.view(-1, 3, runs, inputs // 8, 8).permute(0, 2, 3, 1, 4)
+
+
+def _requantize(source: CSource, name: str, operator: Weighted) -> dict[str, Any]:
     return {
-        "weights": source.array("int8_t", f"weights_{name}", _flat(weight)),
-        "biases": source.array("int32_t", f"biases_{name}", _flat(operator.bias)),
-        "requantize": {
-            "factors": _factors(source, f"factors_{name}", operator.factor),
-            "zero": operator.scale.zero,
-            "low": operator.low,
-            "high": operator.high,
-        },
+        "rows": _rows(source, name, operator.bias, operator.factor),
+        "zero": operator.scale.zero,
+        "low": operator.low,
+        "high": operator.high,
     }
 
 
-def _filter(
-    operator: IntegerConv, source: CSource, number: int, where: str, part: str = ""
+def _blank(source: CSource, zero: int, channels: int) -> str:
+    """A pixel beside the map."""
+    return source.array(BYTES, f"blank_{zero % 256}_{channels}", [zero] * channels)
+
+
+def _dense(
+    operator: IntegerConv, source: CSource, name: str, where: str, *, gathered: bool = False
 ) -> dict[str, Any]:
-    """Fields of `exn_conv_s8`, or of `exn_depthwise_s8`, whose channels come last."""
+    """Fields of `exn_conv_s8`; what is `gathered` is multiplied as one, whatever its size."""
+    weight = operator.weight.permute(0, 2, 3, 1).flatten(1, 2)
+    channels, blank = weight.shape[2], "NULL"
+    if gathered or weight[0].numel() <= GATHERED:
+        weight = weight.flatten(1)[:, None]
+    elif max(operator.padding) > 0:
+        blank = _blank(source, operator.zero_in, channels)
+    return {
+        "weights": source.array(WORDS, f"weights_{name}", _flat(packed(weight))),
+        "blank": blank,
+        "requantize": _requantize(source, name, operator),
+        "window": window_fields(operator, operator.weight, where),
+        "zero": operator.zero_in,
+    }
+
+
+def _depthwise(operator: IntegerConv, source: CSource, name: str, where: str) -> dict[str, Any]:
+    """Fields of `exn_depthwise_s8`."""
     window = window_fields(operator, operator.weight, where)
-    if operator.groups == 1:
-        weight = operator.weight.permute(0, 2, 3, 1)
-    else:
-        weight = operator.weight[:, 0].permute(1, 2, 0)
-    common = _weighted(source, number, operator, weight, part)
-    return {**common, "window": window, "zero": operator.zero_in}
+    weight = F.pad(operator.weight[:, 0], (0, 0, 0, 0, 0, -operator.groups % BLOCK))
+    weight = weight.flatten(1).view(-1, BLOCK, weight[0].numel()).permute(0, 2, 1)
+    return {
+        "weights": source.array(BYTES, f"weights_{name}", _flat(weight)),
+        "blank": _blank(source, operator.zero_in, operator.groups),
+        "requantize": _requantize(source, name, operator),
+        "window": window,
+    }
 
 
 def _conv(node: Node, operator: IntegerConv, graph: Graph, source: CSource, number: int) -> Kernel:
-    name = "exn_conv_s8" if operator.groups == 1 else "exn_depthwise_s8"
-    fields = _filter(operator, source, number, node.module)
-    return Kernel.of(name, fields, source, number)
+    if operator.groups > 1:
+        fields = _depthwise(operator, source, str(number), node.module)
+        return Kernel.of("exn_depthwise_s8", fields, source, number)
+    fields = _dense(operator, source, str(number), node.module)
+    return Kernel.of("exn_conv_s8", fields, source, number)
 
 
 def _gathered(
@@ -124,9 +175,13 @@ def _gathered(
 ) -> Kernel:
     """A convolution of several tensors, or dilated, or of what `before` scales."""
     plain = replace(operator, dilation=(1, 1))
-    fields: dict[str, Any] = {"conv": _filter(plain, source, number, where), "before": "NULL"}
+    conv = _dense(plain, source, str(number), where, gathered=True)
+    fields: dict[str, Any] = {"conv": conv, "before": "NULL"}
     if before is not None:
-        scale = _weighted(source, number, before, before.weight, "before")
+        scale = {
+            "weights": source.array("int8_t", f"weights_before_{number}", _flat(before.weight)),
+            "requantize": _requantize(source, f"before_{number}", before),
+        }
         fields["before"] = f"&{source.struct('exn_scale_s8', f'before_{number}', scale)}"
     fields["channels"] = operator.weight.shape[1]
     fields["dilation_y"], fields["dilation_x"] = operator.dilation
@@ -151,15 +206,15 @@ def _residual(
     middle = operators[depthwise.output]
     assert isinstance(middle, IntegerConv)
     check_residual(middle, node.module)
-    for part, at in (
-        ("expand", by_output[depthwise.inputs[0]] if fused.expand is not None else None),
-        ("depthwise", depthwise),
-        ("project", project),
+    for part, at, make in (
+        ("expand", by_output[depthwise.inputs[0]] if fused.expand is not None else None, _dense),
+        ("depthwise", depthwise, _depthwise),
+        ("project", project, _dense),
     ):
         if at is not None:
             conv = operators[at.output]
             assert isinstance(conv, IntegerConv)
-            fields[part] = _filter(conv, source, number, node.module, part)
+            fields[part] = make(conv, source, f"{part}_{number}", node.module)
     if fused.expand is not None:
         expand = source.struct("exn_conv_s8", f"expand_{number}", fields["expand"])
         fields["expand"] = f"&{expand}"
@@ -177,12 +232,11 @@ def _residual(
 def _linear(
     node: Node, operator: IntegerLinear, graph: Graph, source: CSource, number: int
 ) -> Kernel:
-    common = _weighted(source, number, operator, operator.weight)
     scores = {stage.logits for stage in graph.stages}
+    weight = packed(operator.weight[:, None])
     fields = {
-        "weights": common["weights"],
-        "biases": common["biases"],
-        "factors": common["requantize"]["factors"],
+        "weights": source.array(WORDS, f"weights_{number}", _flat(weight)),
+        "rows": _rows(source, str(number), operator.bias, operator.factor),
         "zero": operator.scale.zero,
         "low": operator.low,
         "high": operator.high,
@@ -208,23 +262,22 @@ def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number
     rex = operator.rex
     _, height, width = graph.shapes[node.inputs[0]]
     geometry = rex_fields(rex, height, width, node.module)
-    fields: dict[str, Any] = {"first": _cell(source, f"first_{number}", operator.first)}
+    fields: dict[str, Any] = {"first": _cell(source, f"first_{number}", operator.first, wide=False)}
     second = "NULL"
     if operator.second:
         cells = [
-            _cell(source, f"second{way}_{number}", cell) for way, cell in enumerate(operator.second)
+            _cell(source, f"second{way}_{number}", cell, wide=True)
+            for way, cell in enumerate(operator.second)
         ]
         second = source.array("exn_cell_s8", f"second_{number}", map(_braced, cells))
-    blank = source.array("int8_t", f"blank_{number}", [operator.zero_in] * rex.in_channels)
+    blank = _blank(source, operator.zero_in, rex.in_channels)
     (multiplier,), (shift,) = operator.state_factor.multipliers, operator.state_factor.shifts
-    fields |= {"second": second, "linear_weights": "NULL", "linear_biases": "NULL"}
-    fields |= {"linear_factors": "NULL", "blank": blank}
+    fields |= {"second": second, "linear_weights": "NULL", "linear_rows": "NULL", "blank": blank}
     fields["state_factor"] = {"multiplier": multiplier, "shift": shift}
     fields |= {**geometry, "globals": 0}
     if operator.linear is not None:
-        linear = _projection(source, f"linear_{number}", operator.linear)
-        for part, name in zip(("weights", "biases", "factors"), linear, strict=True):
-            fields[f"linear_{part}"] = name
+        summaries = sum(rex.patch_size)
+        fields |= _projection(source, "linear", str(number), operator.linear, summaries)
         fields["globals"] = len(operator.linear.bias)
     fields["zero"] = operator.scale.zero
     return Kernel.of("exn_rex_s8", fields, source, number, accumulates=True)
@@ -235,31 +288,37 @@ def _braced(fields: Mapping[str, Any]) -> str:
 
 
 def _projection(
-    source: CSource, name: str, projection: Projection, width: str = "int8_t"
-) -> tuple[str, str, str]:
-    return (
-        source.array(width, f"weights_{name}", _flat(projection.weight)),
-        source.array("int32_t", f"biases_{name}", _flat(projection.bias)),
-        _factors(source, f"factors_{name}", projection.factor),
-    )
+    source: CSource, part: str, name: str, projection: Projection, runs: int = 1
+) -> dict[str, str]:
+    """Weights and rows over so many runs of 16-bit numbers."""
+    weight = in_threes(projection.weight.view(len(projection.weight), runs, -1))
+    return {
+        f"{part}_weights": source.array(WORDS, f"weights_{part}_{name}", _flat(weight)),
+        f"{part}_rows": _rows(source, f"{part}_{name}", projection.bias, projection.factor),
+    }
 
 
-def _cell(source: CSource, name: str, cell: IntegerCell) -> dict[str, Any]:
-    """Fields of `exn_cell_s8`: the gates of one unit come together."""
+def _cell(source: CSource, name: str, cell: IntegerCell, *, wide: bool) -> dict[str, Any]:
+    """Fields of `exn_cell_s8`: the gates of one unit come together; `wide` inputs are states."""
     units = cell.units
     order = torch.arange(3 * units).view(3, units).t().flatten()
-    fields: dict[str, Any] = {}
-    for kind, projection in (("input", cell.inputs), ("hidden", cell.hidden)):
-        factor = Factor(
-            tuple(projection.factor.multipliers[i] for i in order.tolist()),
-            tuple(projection.factor.shifts[i] for i in order.tolist()),
-        )
-        sorted_ = Projection(projection.weight[order], projection.bias[order], factor)
-        width = "int8_t" if kind == "input" else "int16_t"
-        names = _projection(source, f"{kind}_{name}", sorted_, width)
-        for part, found in zip(("weights", "biases", "factors"), names, strict=True):
-            fields[f"{kind}_{part}"] = found
-    return {**fields, "inputs": cell.inputs.weight.shape[1], "hidden": units}
+    inputs, hidden = _sorted(cell.inputs, order), _sorted(cell.hidden, order)
+    fields: dict[str, Any] = _projection(source, "hidden", name, hidden)
+    if wide:
+        fields |= _projection(source, "input", name, inputs)
+    else:
+        weight = packed(inputs.weight[:, None])
+        fields["input_weights"] = source.array(WORDS, f"weights_input_{name}", _flat(weight))
+        fields["input_rows"] = _rows(source, f"input_{name}", inputs.bias, inputs.factor)
+    return {**fields, "inputs": inputs.weight.shape[1], "hidden": units}
+
+
+def _sorted(projection: Projection, order: Tensor) -> Projection:
+    factor = Factor(
+        tuple(projection.factor.multipliers[i] for i in order.tolist()),
+        tuple(projection.factor.shifts[i] for i in order.tolist()),
+    )
+    return Projection(projection.weight[order], projection.bias[order], factor)
 
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {

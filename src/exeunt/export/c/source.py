@@ -9,7 +9,7 @@ import numpy as np
 
 _WIDTH = 100
 _SIZES = {"int8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4}
-_SIZES |= {"exn_factor": 8, "exn_byte_table": 256, "exn_between_f32": 8}
+_SIZES |= {"exn_row": 12, "exn_byte_table": 256, "exn_between_f32": 8}
 _INDENT = "    "
 
 
@@ -35,7 +35,7 @@ class CSource:
         count = len(self.parts)
         defined = self._define(kind, f"{name}[{len(items)}]", items)
         if len(self.parts) > count:
-            self.constant_bytes += _SIZES.get(kind, 0) * len(items)
+            self.constant_bytes += _SIZES.get(kind.split()[-1], 0) * len(items)
         return defined
 
     def struct(self, kind: str, name: str, fields: dict[str, Any]) -> str:
@@ -45,10 +45,10 @@ class CSource:
     def _define(self, kind: str, declarator: str, items: Sequence[str]) -> str:
         body = _wrapped(items)
         name = f"{self.prefix}_{declarator}"
-        known = self._known.setdefault((kind, body), name)
-        if known == name:
+        if (kind, body) not in self._known:
+            self._known[kind, body] = name
             self.parts.append(f"static const {kind} {name} = {{\n{body}\n}};\n")
-        return known.partition("[")[0]
+        return self._known[kind, body].partition("[")[0]
 
     def __str__(self) -> str:
         return "\n".join(self.parts)
