@@ -63,7 +63,7 @@ EXN_INLINE int32_t exn_height(const exn_line *line, int32_t at)
 }
 
 /* Numbers that are widened before many rows are multiplied with them. */
-enum { EXN_WIDEST = 256 };
+enum { EXN_WIDEST = 240 };
 
 EXN_INLINE uint32_t exn_word(const void *bytes)
 {

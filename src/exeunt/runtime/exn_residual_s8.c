@@ -111,7 +111,8 @@ static const int8_t *filter_next(const pass *p, int32_t column)
 }
 
 /* Expands and filters one block of channels of the window that begins at `column`, then moves on. */
-static void filter_block(const pass *p, int32_t column, uint32_t first, uint32_t n, int8_t *out)
+EXN_APART static void filter_block(const pass *p, int32_t column, uint32_t first, uint32_t n,
+                                   int8_t *out)
 {
     fresh_block block;
     int32_t row, j;
