@@ -94,7 +94,7 @@ def test_one_score_that_differs_is_named(
     other = tmp_path / "tiny-net"
     shutil.copytree(folder, other)
     source = other / "exn_linear_s8.c"
-    source.write_text(source.read_text().replace("linear->zero;", "linear->zero + (o == 2);"))
+    source.write_text(source.read_text().replace("linear->zero)", "linear->zero + (k == 2))"))
     done = exeunt("verify", other, "--images", images, "--limit", "2")
     assert done.status == 2
     assert "exit 1 gives" in done.err
