@@ -14,6 +14,7 @@ from exeunt.graph.fuse import fuse
 from exeunt.graph.operators import Add, Concat, Pool, Slice
 from exeunt.graph.order import Order, Rules, StageOrders
 from exeunt.graph.schedule import joined
+from exeunt.graph.search import order_stages
 from exeunt.graph.stage_rows import stages_of
 from exeunt.graph.strips import strips_of
 from exeunt.graph.views import segments_of
@@ -118,7 +119,7 @@ def test_a_sum_is_not_written_over_what_is_read_again(sketch: Sketcher) -> None:
 
 
 def test_nothing_is_made_before_somebody_lacks_it(sketch: Sketcher) -> None:
-    """The map is there when the second stage begins; the shortcut waits for the other branch."""
+    """The map is there when the second stage begins, but the shortcut waits for the main branch."""
     net = sketch(3, 16, 8)
     x = net.conv("image", 4)
     net.exit(x)
@@ -177,6 +178,26 @@ def test_an_order_that_needs_too_much_is_given_up(sketch: Sketcher) -> None:
     assert orders.order(Rules(), 41) is None
     assert orders.order(Rules(), 42) is not None
     assert orders.events_tried == 7 + 10
+
+
+def test_the_search_finds_where_streaming_ends(sketch: Sketcher) -> None:
+    """Many channels of few rows at the end: better one map after the other than rings for all."""
+    net = sketch(3, 64, 64)
+    x = net.conv("image", 8, kernel=3, stride=2)
+    for _ in range(4):
+        x = net.conv(x, 8, kernel=3)
+    x = net.conv(net.conv(x, 16, kernel=3, stride=2), 64, kernel=3, stride=2)
+    for _ in range(4):
+        x = net.conv(x, 64, kernel=3)
+    net.exit(x)
+    graph = net.graph()
+    segments = segments_of(graph)
+    demand, stages = Demand.of(graph, segments, 1, True), stages_of(graph, segments)
+    (found,) = order_stages(stages, demand, exclusive=False)
+    everything = frozenset(node.output for node in graph.nodes)
+    (streaming,), _ = ordered(graph, Rules())
+    (whole,), _ = ordered(graph, Rules(whole=everything))
+    assert max(found.live_bytes) < min(max(streaming.live_bytes), max(whole.live_bytes))
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -28,6 +28,10 @@ from exeunt.graph.workspace import kept_bytes, scratch_bytes
 
 Sketcher = Callable[..., Any]
 
+KINDS = ["conv", "concat", "slice", "add"] * 2
+KINDS += ["conv", "depthwise", "residual", "affine", "act", "mix", "rows", "pool", "resize", "pad"]
+KINDS += ["grid"]
+
 
 def grow(net: Any, maps: list[str], chance: random.Random) -> str:
     """Appends a node of some kind that reads what there is."""
@@ -35,29 +39,7 @@ def grow(net: Any, maps: list[str], chance: random.Random) -> str:
     channels, height, width = net.shapes[source]
     alike = [name for name in maps if net.shapes[name] == net.shapes[source]]
     beside = [name for name in maps if net.shapes[name][1:] == (height, width)]
-    kind = chance.choice(
-        [
-            "conv",
-            "conv",
-            "conv",
-            "depthwise",
-            "affine",
-            "act",
-            "add",
-            "add",
-            "mix",
-            "concat",
-            "concat",
-            "slice",
-            "slice",
-            "rows",
-            "pool",
-            "resize",
-            "pad",
-            "residual",
-            "grid",
-        ]
-    )
+    kind = chance.choice(KINDS)
     if kind == "conv":
         return net.conv(source, chance.randint(1, 5), chance.choice((1, 3)), chance.choice((1, 2)))
     if kind == "depthwise":
@@ -172,7 +154,7 @@ def assert_nothing_overlaps(plan: StreamedPlan, element_bytes: int) -> None:
     assert needed.max() == plan.bound_bytes
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(30))
 def test_the_same_row_by_row(sketch: Sketcher, seed: int) -> None:
     graph = draw(sketch, seed)
     plan = plan_stream(graph, 4)
@@ -182,3 +164,4 @@ def test_the_same_row_by_row(sketch: Sketcher, seed: int) -> None:
         scale = theirs.abs().max().item()
         torch.testing.assert_close(mine, theirs[0], rtol=0, atol=1e-5 * max(scale, 1))
     assert_nothing_overlaps(plan, 4)
+    assert_nothing_overlaps(plan_stream(graph, 1), 1)

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 
-from exeunt.graph import Segment
 from exeunt.graph.operators import Activation, Concat, Flatten, GridPool, Linear, Slice
-from exeunt.graph.views import is_view, segments_of
+from exeunt.graph.views import Segment, is_view, segments_of
 
 Sketcher = Callable[..., Any]
 

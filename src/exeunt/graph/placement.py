@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-_ROUNDS = 4000  # of improving an order, at most
+_ROUNDS = 2000  # of improving an order, at most
 
 Gap = tuple[int, int]
 """Two distances between which the offset of one block must not lie above that of another."""

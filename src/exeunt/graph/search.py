@@ -10,7 +10,7 @@ from exeunt.graph.order import Order, Rules, StageOrders
 from exeunt.graph.stage_rows import StageRows
 
 _PLACES = 12  # at which a stage may go over from streaming to whole maps, or back
-_EVENTS = 1_000_000  # that may be tried in all
+_EVENTS = 700_000  # that may be tried in all
 _NEAR = 0.97  # of the peak: events that come so near are counted
 
 
@@ -44,12 +44,14 @@ class _Search:
 
     def __init__(self, orders: StageOrders) -> None:
         self.orders, self.stage = orders, orders.stage
-        stage = self.stage
         self.score: tuple[float, ...] = (math.inf,)
+        self.peak_at = 0
         self.tried: set[Rules] = set()
-        made = range(len(stage.nodes))
-        self.read = [stage.names[k] for k in made if any(stage.readers[k])]
-        self.maps = [name for name in self.read if stage.heights[stage.numbers[name]] > 1]
+        stage = self.stage
+        read = [k for k in range(len(stage.nodes)) if any(stage.readers[k])]
+        self.maps = [stage.names[k] for k in read if stage.heights[k] > 1]
+        self.turns = [(True, name) for name in self.maps]
+        self.turns += [(False, stage.names[k]) for k in read]
 
     @property
     def peak_bytes(self) -> float:
@@ -65,22 +67,38 @@ class _Search:
                 self._try(Rules(whole, eager))
 
     def improve(self, enough_bytes: float) -> bool:
-        """Looks for better rules until less than `enough_bytes` is needed; returns whether there
-        were any.
+        """Changes the rules for one tensor at a time until less than `enough_bytes` is needed, or
+        no change helps: first for tensors that come before the peak, then for all.
+
+        Returns:
+            Whether any change helped.
         """
         before = self.score
-        nothing = frozenset[str]()
-        turns = [(frozenset({name}), nothing) for name in self.maps]
-        turns += [(nothing, frozenset({name})) for name in self.read]
-        changed = True
-        while changed:
-            changed = False
-            for whole, eager in turns:
-                rules = self.best.rules
-                changed |= self._try(Rules(rules.whole ^ whole, rules.eager ^ eager))
-                if self.peak_bytes < enough_bytes or self.orders.events_tried > _EVENTS:
-                    return self.score < before
+        for everywhere in (False, True):
+            changed = True
+            while changed:
+                changed = False
+                for whole, name in self.turns:
+                    if everywhere or self._comes_before_peak(name):
+                        changed |= self._change(name, whole)
+                    if self.peak_bytes < enough_bytes or self.orders.events_tried > _EVENTS:
+                        return self.score < before
         return self.score < before
+
+    def _change(self, name: str, whole: bool) -> bool:
+        """Tries the other rule for one tensor; returns whether that is better."""
+        rules, change = self.best.rules, frozenset({name})
+        if whole:
+            return self._try(Rules(rules.whole ^ change, rules.eager))
+        return self._try(Rules(rules.whole, rules.eager ^ change))
+
+    def _comes_before_peak(self, name: str) -> bool:
+        """Whether all that its first row is made of is there by the last peak."""
+        born, stage = self.best.schedule.born, self.stage
+        return all(
+            number >= stage.made or born[stage.names[number]][end - 1] <= self.peak_at
+            for number, _, end in stage.reads[stage.numbers[name]][0]
+        )
 
     def _try(self, rules: Rules) -> bool:
         """Returns whether these are better than all before."""
@@ -96,6 +114,7 @@ class _Search:
         if score >= self.score:
             return False
         self.score, self.best = score, found
+        self.peak_at = max(at for at, live in enumerate(found.live_bytes) if live == peak)
         return True
 
     def _narrowing(self) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from exeunt.graph.graph import Graph, Node
+from exeunt.graph.graph import Graph
 from exeunt.graph.rows import accumulates, row_count, rows_needed
 from exeunt.graph.schedule import Event
 from exeunt.graph.views import Parts, is_view
@@ -43,75 +43,68 @@ class StageRows:
         later: Mapping[str, Sequence[bool]],
     ) -> None:
         self.nodes = [n for n in graph.stages[stage].nodes if not is_view(n.output, segments)]
-        arriving = [graph.image] if stage == 0 else []
+        self.logits = graph.stages[stage].logits
+        self.accumulates = [accumulates(node.operator) for node in self.nodes]
         sources = [
             list(dict.fromkeys(part.tensor for name in node.inputs for part in segments[name]))
             for node in self.nodes
         ]
-        made = [*(node.output for node in self.nodes), *arriving]
+        made = [node.output for node in self.nodes] + [graph.image] * (stage == 0)
         read = [name for names in sources for name in names]
         self.names = list(dict.fromkeys([*made, *read, *later]))
         self.made = len(made)
         self.numbers = {name: k for k, name in enumerate(self.names)}
-        rows = [row_count(graph.shapes[name]) for name in self.names]
+        self.heights = [row_count(graph.shapes[name]) for name in self.names]
+        self.readers = [[0] * height for height in self.heights]
         self.held = [
-            list(later.get(name, [False] * count))
-            for name, count in zip(self.names, rows, strict=True)
+            list(later.get(name, [False] * height))
+            for name, height in zip(self.names, self.heights, strict=True)
         ]
-        self.logits = graph.stages[stage].logits
         self.held[self.numbers[self.logits]] = [True]
-        self.accumulates = [accumulates(node.operator) for node in self.nodes]
-        self.readers = [[0] * count for count in rows]
-        self.heights = list(rows)
         self.reads: list[list[Reads]] = [[] for _ in self.nodes]
-        for k in (*reversed(range(len(self.nodes))), *range(len(self.nodes), len(self.names))):
-            needed = [
-                row + 1
-                for row, (count, kept) in enumerate(zip(self.readers[k], self.held[k], strict=True))
-                if count or kept
-            ]
-            self.heights[k] = max(needed, default=0)
-            if k < len(self.nodes):
-                inputs = [(name, self.numbers[name]) for name in sources[k]]
-                self.reads[k] = _reads(graph, self.nodes[k], inputs, self.heights[k])
+        nodes = range(len(self.nodes))
+        for k in (*reversed(nodes), *range(len(nodes), len(self.names))):
+            read_or_held = zip(self.readers[k], self.held[k], strict=True)
+            self.heights[k] = max(
+                (r for r, why in enumerate(read_or_held, 1) if any(why)), default=0
+            )
+            if k in nodes:
+                rows = range(self.heights[k])
+                self.reads[k] = [self._reads(graph, k, sources[k], row) for row in rows]
                 self._count(k)
-        writers = [*self.nodes, None] if arriving else self.nodes
         self.makes = [
-            [Event(node, row) for row in range(height)]
-            for node, height in zip(writers, self.heights, strict=False)
+            [Event(self.nodes[k] if k in nodes else None, row) for row in range(self.heights[k])]
+            for k in range(self.made)
         ]
         self.takes = [
             [Event(node, row, takes=True) for row in range(_taken(reads) if takes else 0)]
             for node, reads, takes in zip(self.nodes, self.reads, self.accumulates, strict=True)
         ]
 
+    def _reads(self, graph: Graph, k: int, sources: Sequence[str], row: int) -> Reads:
+        """What a row is made of, without what lies outside; or what must be taken in before it."""
+        node, reads = self.nodes[k], []
+        for name in sources:
+            shapes = graph.shapes[name], graph.shapes[node.output]
+            rows = rows_needed(node.operator, *shapes, row)
+            if rows or self.accumulates[k]:
+                reads.append((self.numbers[name], rows.start, max(rows.stop, 0)))
+        return reads
+
     def _count(self, k: int) -> None:
         """Counts a node among the readers of its inputs."""
         taken = 0
         for reads in self.reads[k]:
             for number, start, end in reads:
-                first = max(start, taken) if self.accumulates[k] else start
-                for row in range(first, end):
+                for row in range(max(start, taken), end):
                     self.readers[number][row] += 1
             if self.accumulates[k]:
-                taken = max([taken, *(end for _, _, end in reads)])
+                taken = max(taken, _taken([reads]))
 
 
 def _taken(reads: Sequence[Reads]) -> int:
-    """Rows that are taken in for all of these."""
-    return max((end for row in reads for _, _, end in row), default=0)
-
-
-def _reads(graph: Graph, node: Node, inputs: Sequence[tuple[str, int]], height: int) -> list[Reads]:
-    given = graph.shapes[node.output]
-    reads = []
-    for row in range(height):
-        needed = [
-            (number, rows_needed(node.operator, graph.shapes[name], given, row))
-            for name, number in inputs
-        ]
-        reads.append([(number, rows.start, rows.stop) for number, rows in needed if rows])
-    return reads
+    """How many rows of its inputs a node takes in."""
+    return max((end for needed in reads for _, _, end in needed), default=0)
 
 
 def stages_of(graph: Graph, segments: Mapping[str, Parts]) -> list[StageRows]:

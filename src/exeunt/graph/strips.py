@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exeunt.graph.demand import Demand
+from exeunt.graph.placement import Block, Gap, keep_apart
 from exeunt.graph.schedule import Schedule
 
 Span = tuple[int, int]
@@ -74,6 +77,24 @@ def peak_bytes(strips: Iterable[Strip], events: int) -> int:
     return int(steps.cumsum().max())
 
 
+def blocks_of(strips: Sequence[Strip]) -> list[Block]:
+    """Strips with the gaps between them: slots that are needed at one time lie apart."""
+    masks = [[_mask(spans) for spans in strip.spans] for strip in strips]
+    ever = [reduce(or_, slots) for slots in masks]
+    at_once = [reduce(and_, slots) for slots in masks]
+    blocks = [
+        Block(strip.size_bytes, (mask & -mask).bit_length() - 1, mask.bit_length() - 1)
+        for strip, mask in zip(strips, ever, strict=True)
+    ]
+    for i, mine in enumerate(strips):
+        for j, theirs in enumerate(strips[:i]):
+            if at_once[i] & at_once[j]:
+                keep_apart(blocks, i, j, [(-mine.size_bytes, theirs.size_bytes)])
+            elif ever[i] & ever[j]:
+                keep_apart(blocks, i, j, _gaps(mine, masks[i], theirs, masks[j]))
+    return blocks
+
+
 def _rings(
     schedule: Schedule, demand: Demand
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
@@ -115,3 +136,30 @@ def _united(spans: Sequence[Span]) -> Iterator[Span]:
             start = first
         end = last
     yield start, end
+
+
+def _mask(spans: Iterable[Span]) -> int:
+    """A bit for each event."""
+    return sum((1 << last + 1) - (1 << first) for first, last in spans)
+
+
+def _gaps(
+    mine: Strip, my_masks: Sequence[int], theirs: Strip, their_masks: Sequence[int]
+) -> list[Gap]:
+    """How far one strip must not lie above another."""
+    forbidden = sorted(
+        (
+            q * theirs.row_bytes - (p + 1) * mine.row_bytes,
+            (q + 1) * theirs.row_bytes - p * mine.row_bytes,
+        )
+        for p, my_mask in enumerate(my_masks)
+        for q, their_mask in enumerate(their_masks)
+        if my_mask & their_mask
+    )
+    gaps: list[Gap] = []
+    for low, high in forbidden:
+        if gaps and low < gaps[-1][1]:
+            gaps[-1] = gaps[-1][0], max(high, gaps[-1][1])
+        else:
+            gaps.append((low, high))
+    return gaps

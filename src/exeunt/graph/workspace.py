@@ -45,9 +45,10 @@ def scratch_bytes(
 ) -> int:
     """What an operator needs while it makes, or takes in, one row, and no longer; in bytes.
 
-    Where its input lies in several places, or is scaled on the way, it gathers the pixels that make
-    one pixel of the output: as many as the kernel has, of C channels. An inverted residual filters
-    into one expanded pixel, too.
+    Where the input of a convolution lies in several places, or is scaled on the way, it gathers the
+    pixels that make one pixel of the output: as many as the kernel has, of C channels. Matrices and
+    ReX gather one. What treats channels apart reads them where they lie. An inverted residual
+    filters into one expanded pixel.
 
     Args:
         graph: that the node belongs to.
