@@ -19,6 +19,7 @@ from exeunt.export.c.host import CHECKED, run_tool
 from exeunt.graph import build_graph, plan_stream
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
+from exeunt.ops.conv import ConvNormAct
 from exeunt.policies import parse_policy
 from exeunt.quantize import (
     IntegerPolicy,
@@ -204,3 +205,21 @@ def test_the_camera_example_builds_with_any_network(
     said = run_tool([str(example / "camera")])
     assert said.startswith("class ")
     assert "at exit" in said
+
+
+@EMULATED
+def test_rows_that_nobody_reads_are_not_asked_for(
+    chained: Callable[..., MultiExitNet],
+    images: Callable[..., np.ndarray],
+    lively: Callable[..., MultiExitNet],
+    raw: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """Of 12 rows a stem with stride 2 reads the first 11; the next image begins behind the 12th."""
+    pixels = images(3, (3, 12, 10))
+    net = chained(3, [(ConvNormAct(3, 6, 1, 2), 6), (ConvNormAct(6, 8, 3), 8)], (0,))
+    exported = export(lively(net, inputs_of(pixels)), pixels, tmp_path / "net")
+    run = run_device(exported.folder, "net", raw(pixels), len(pixels))
+    check(exported, run.answers, pixels)
+    build_host(exported.folder, tmp_path / "program")
+    check(exported, list(run_host(tmp_path / "program", raw(pixels))), pixels)

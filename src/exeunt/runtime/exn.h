@@ -113,7 +113,8 @@ typedef struct exn_state {
 int exn_init(exn_state *state, const exn_model *model, void *arena, size_t arena_bytes);
 
 /* Takes the next row of the image, top to bottom: width x channels bytes, channel after channel.
- * Returns EXN_ROW while more are wanted, and EXN_EXIT when the first exit has answered. */
+ * Returns EXN_ROW while more are wanted, and EXN_EXIT when the first exit has answered, which may be
+ * before the last row, if no operator reads that. */
 int exn_push_row(exn_state *state, const uint8_t *pixels);
 
 /* Where the next row of the image is going to lie, so that a camera may write it there itself and

@@ -69,6 +69,9 @@ static int classify(intptr_t file, int64_t image)
 {
     int status = @prefix@_init(&state, arena.bytes);
     uint64_t ticks = 0, since;
+    if (!host_seek(file, (size_t)image * @PREFIX@_HEIGHT * ROW_BYTES)) {
+        return 1;
+    }
     while (status == EXN_ROW) {
         uint8_t *row = exn_row_place(&state);
         if (!host_read(file, row, ROW_BYTES)) {

@@ -5,7 +5,14 @@
 #include <stdint.h>
 #include <string.h>
 
-enum host_call { HOST_OPEN = 0x01, HOST_PRINT = 0x04, HOST_READ = 0x06, HOST_WORDS = 0x15, HOST_EXIT = 0x20 };
+enum host_call {
+    HOST_OPEN = 0x01,
+    HOST_PRINT = 0x04,
+    HOST_READ = 0x06,
+    HOST_SEEK = 0x0a,
+    HOST_WORDS = 0x15,
+    HOST_EXIT = 0x20
+};
 
 static inline intptr_t host(enum host_call call, const void *arguments)
 {
@@ -43,6 +50,13 @@ static inline int host_read(intptr_t handle, void *bytes, size_t count)
 {
     const intptr_t arguments[3] = {handle, (intptr_t)bytes, (intptr_t)count};
     return host(HOST_READ, arguments) == 0;
+}
+
+/* Whether the next read begins at byte `at`. */
+static inline int host_seek(intptr_t handle, size_t at)
+{
+    const intptr_t arguments[2] = {handle, (intptr_t)at};
+    return host(HOST_SEEK, arguments) == 0;
 }
 
 /* The command line; whether it fitted. */
