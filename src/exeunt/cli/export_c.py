@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exeunt.cli.exporting import Images, Wanted, choose_policy, on_calibration
+from exeunt.cli.exporting import Images, Wanted, calibration_facts, choose_policy, on_calibration
 from exeunt.cli.render import percent, short_spec, show_facts
 from exeunt.errors import ExeuntError
 
@@ -48,15 +48,16 @@ def export_c(
     from exeunt.graph import build_graph, plan_stream
 
     integers = asked.dtype == "int8"
+    if integers and images is None:
+        raise ExeuntError(
+            "int8 finds its ranges on images: give --calibration DATA, or --dtype float32"
+        )
     graph = build_graph(trained.net, trained.transform.image_size)
     plan = plan_stream(graph, 1 if integers else 4)
     if asked.budget_kib is not None:
         check_budget(plan, round(1024 * asked.budget_kib))
     if integers:
-        if images is None:
-            raise ExeuntError(
-                "int8 finds its ranges on images: give --calibration DATA, or --dtype float32"
-            )
+        assert images is not None
         numbers, facts = _integers(trained, graph, images, wanted, asked.ranges)
     else:
         numbers, facts = _floats(trained, images, wanted)
@@ -129,11 +130,7 @@ def show_c(out: Path, report: dict[str, Any]) -> None:
     ]
     found = report["calibration"]
     if found:
-        facts += [
-            ("calibration", f"{found['images']} images"),
-            ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
-            ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
-        ]
+        facts += calibration_facts(found)
         if report["dtype"] == "int8":
             facts += [
                 ("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))),

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exeunt.cli.exporting import Images, Wanted, choose_policy
-from exeunt.cli.render import percent, short_spec, show_facts
+from exeunt.cli.exporting import Images, Wanted, calibration_facts, choose_policy
+from exeunt.cli.render import short_spec, show_facts
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -50,10 +50,6 @@ def show_onnx(out: Path, manifest: dict[str, Any]) -> None:
     ]
     found = manifest["calibration"]
     if found:
-        facts += [
-            ("calibration", f"{found['images']} images"),
-            ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
-            ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
-        ]
+        facts += calibration_facts(found)
     facts.append(("run it with", f"exeunt predict {out} IMAGE..., or python {out}/run.py IMAGE..."))
     show_facts(facts)

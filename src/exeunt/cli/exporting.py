@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exeunt.cli.options import Split
+from exeunt.cli.render import percent
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -130,3 +131,12 @@ def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[
         "accuracy": outcome.accuracy,
         "saving": outcome.saving,
     }
+
+
+def calibration_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The same for people, from what `on_calibration` gives."""
+    return [
+        ("calibration", f"{found['images']} images"),
+        ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
+        ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
+    ]

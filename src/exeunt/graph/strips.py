@@ -66,15 +66,20 @@ def strips_of(schedule: Schedule, demand: Demand) -> tuple[list[Strip], dict[str
     return strips, {name: numbers[owner] for name, owner in home.items()}
 
 
-def peak_bytes(strips: Iterable[Strip], events: int) -> int:
-    """The most that is needed at one of so many events: no arena can be smaller."""
+def live_bytes(strips: Iterable[Strip], events: int) -> NDArray[np.int64]:
+    """What is needed at each of so many events."""
     steps = np.zeros(events + 1, dtype=np.int64)
     for strip in strips:
         for spans in strip.spans:
             for first, last in spans:
                 steps[first] += strip.row_bytes
                 steps[last + 1] -= strip.row_bytes
-    return int(steps.cumsum().max())
+    return steps[:events].cumsum()
+
+
+def peak_bytes(strips: Iterable[Strip], events: int) -> int:
+    """The most that is needed at one of so many events: no arena can be smaller."""
+    return int(live_bytes(strips, events).max())
 
 
 def blocks_of(strips: Sequence[Strip]) -> list[Block]:

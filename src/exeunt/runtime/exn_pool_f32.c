@@ -1,41 +1,5 @@
 #include "exn_f32.h"
 
-static int32_t larger(int32_t a, int32_t b)
-{
-    return a > b ? a : b;
-}
-
-static int32_t smaller(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* The window of one output pixel, as far as it lies on the map. */
-typedef struct area {
-    int32_t top, bottom, left, right;
-    int32_t count;  /* of pixels that an average divides by */
-} area;
-
-static area find(const exn_pool_f32 *pool, const exn_ring *in, uint32_t row, uint32_t x)
-{
-    const exn_window *window = &pool->window;
-    area found;
-    int32_t bottom, right;
-    found.top = (int32_t)row * window->stride_y - window->top;
-    found.left = (int32_t)x * window->stride_x - window->left;
-    bottom = smaller(found.top + window->height, in->height + window->top);
-    right = smaller(found.left + window->width, in->width + window->left);
-    found.count = (bottom - found.top) * (right - found.left);
-    found.top = larger(found.top, 0);
-    found.left = larger(found.left, 0);
-    found.bottom = smaller(bottom, in->height);
-    found.right = smaller(right, in->width);
-    if (!pool->count_padding) {
-        found.count = (found.bottom - found.top) * (found.right - found.left);
-    }
-    return found;
-}
-
 static void add(float *totals, const float *pixel, uint32_t channels, int average)
 {
     uint32_t c;
@@ -50,7 +14,7 @@ static void add(float *totals, const float *pixel, uint32_t channels, int averag
 
 /* One output pixel, of one part. */
 static void pool_part(const exn_model *model, const exn_part *part, uint8_t *arena,
-                      const area *window, int average, float *out)
+                      const exn_area *window, int average, float *out)
 {
     const float *pixel =
         exn_pixel_f32(model, part, arena, (uint32_t)window->top, (uint32_t)window->left);
@@ -78,7 +42,7 @@ void exn_pool_f32_make(const exn_model *model, const exn_node *node, uint8_t *ar
     float *out = exn_row_f32(ring, arena, row);
     uint32_t x, k;
     for (x = 0; x < ring->width; x++) {
-        area window = find(pool, in, row, x);
+        exn_area window = exn_area_of(&pool->window, pool->count_padding, in, row, x);
         for (k = 0; k < node->part_count[0]; k++) {
             const exn_part *part = exn_parts_of(node, 0) + k;
             pool_part(model, part, arena, &window, pool->average, out);

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from exeunt.errors import ExeuntError
 from exeunt.graph.streamed import StreamedPlan
-from exeunt.graph.strips import Strip
+from exeunt.graph.strips import Strip, live_bytes
 
 _NAMED = 3
 
@@ -19,7 +17,7 @@ def check_budget(plan: StreamedPlan, budget_bytes: int) -> None:
     """
     if plan.arena_bytes <= budget_bytes:
         return
-    event = _fullest(plan)
+    event = int(live_bytes(plan.strips, len(plan.schedule.events)).argmax())
     node = plan.schedule.events[event].node
     alive = [(strip, _bytes_at(strip, event)) for strip in plan.strips]
     largest = sorted(alive, key=lambda pair: -pair[1])[:_NAMED]
@@ -34,14 +32,3 @@ def check_budget(plan: StreamedPlan, budget_bytes: int) -> None:
 def _bytes_at(strip: Strip, event: int) -> int:
     alive = (any(first <= event <= last for first, last in spans) for spans in strip.spans)
     return strip.row_bytes * sum(alive)
-
-
-def _fullest(plan: StreamedPlan) -> int:
-    """The event at which most is alive."""
-    change = np.zeros(len(plan.schedule.events) + 1, dtype=np.int64)
-    for strip in plan.strips:
-        for spans in strip.spans:
-            for first, last in spans:
-                change[first] += strip.row_bytes
-                change[last + 1] -= strip.row_bytes
-    return int(change.cumsum().argmax())
