@@ -162,6 +162,18 @@ def every_operator() -> Graph:
         (Concat(), {}),
     ):
         draft.end(draft.add(operator, other, wide, **constants), wide, other)
+    several = draft.add(Concat(), draft.add(Slice(0, 2, 6), wide), other, wide)
+    channels = draft.shapes[several][0]
+    filters: list[tuple[Operator, Mapping[str, Tensor]]] = [
+        (Conv(**settings), {"weight": draft.random(channels, 1, *settings["kernel"])})
+        for settings in (
+            {"kernel": (3, 3), "padding": (1, 1), "act": "relu6", "groups": channels},
+            {"kernel": (3, 2), "stride": (1, 2), "padding": (2, 0), "groups": channels},
+        )
+    ]
+    scales = {"scale": draft.random(channels), "shift": draft.random(channels)}
+    for operator, constants in (*filters, (Affine(act="relu"), scales)):
+        draft.end(draft.add(operator, several, **constants), wide, other)
     means = draft.add(GlobalAverage(), wide)
     joined = draft.add(Concat(), means, draft.add(GlobalAverage(), other), means)
     doubled = draft.add(Add(), joined, draft.add(Activation("tanh"), joined))
@@ -179,15 +191,15 @@ def every_operator() -> Graph:
 def in_parts(node: Node, plan: StreamedPlan) -> list[list[Segment]]:
     """Every input as three parts, where the kernel reads more than one."""
     found: list[list[Segment]] = []
-    single = isinstance(node.operator, Linear) or type(node.operator) is Conv
+    single = isinstance(node.operator, (Linear, Affine)) or type(node.operator) is Conv
     for parts in plan.reads(node):
         if not is_whole(parts, plan.graph):
             found.append(list(parts))
             continue
         name, channels = parts[0].tensor, parts[0].channels
-        ends = (
-            [0, channels] if single and not _dilated(node) else [0, 1, -(-channels // 2), channels]
-        )
+        ends = [0, 1, -(-channels // 2), channels]
+        if single and not _dilated(node):
+            ends = [0, channels]
         if len(found) == 1:  # the second input in others
             ends[1:-1] = [1, channels - 1]
         found.append([Segment(name, a, b - a) for a, b in pairwise(ends)])

@@ -41,7 +41,7 @@ def write(net: MultiExitNet, folder: Path, policy: str = "full", **changed: Any)
         (nn.Conv2d(3, 3, 9, padding=4, groups=3), r"9x9 convolution .* up to 7x7"),
         (nn.Conv2d(3, 6, 1, groups=3), r"no kernel for 3 groups; 1, or as many as channels"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.SiLU()), r"no kernel with silu in float32; relu"),
-        (MixedPool2d(2), r"no kernel for MixedPool2d in float32"),
+        (MixedPool2d(2, channels=3), r"no kernel for MixedPool2d in float32"),
         (nn.AvgPool2d(2, 256), r"pooling \(2, 2\) with stride \(256, 256\); up to 255"),
         (nn.AdaptiveMaxPool2d((13, 2)), r"pooling 12 rows into 13; at most as many"),
         (ReX2d(3, 2, 1, 4, 2, cell="lstm"), r"no kernel for ReX with lstm; gru has one"),

@@ -1,7 +1,8 @@
 """From a stage to the graph that `torch.export` makes of it, with some modules left whole.
 
 A module that is to stay one operator is replaced, in a copy of the stage, by a stand-in that calls
-one opaque operator; so it is captured as that, whatever it does inside.
+one opaque operator; so it is captured as that, whatever it does inside. Mixed pooling with one
+share for all channels is replaced by its plain operators, with the share as a constant.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
@@ -47,6 +49,26 @@ class _StandIn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.ops.exeunt.whole(x, self.path, self.shape)
         return out
+
+
+class _PlainMix(nn.Module):
+    """Mixed pooling whose share is stored, not computed."""
+
+    share: Tensor
+
+    def __init__(self, pool: MixedPool2d) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = pool.kernel_size, pool.stride
+        self.register_buffer("share", pool.alpha.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        average = F.avg_pool2d(x, self.kernel_size, self.stride, ceil_mode=True)
+        largest = F.max_pool2d(x, self.kernel_size, self.stride, ceil_mode=True)
+        return torch.lerp(average, largest, self.share)
+
+
+def _is_plain_mix(module: nn.Module) -> bool:
+    return isinstance(module, MixedPool2d) and module.logit.numel() == 1
 
 
 @dataclass(frozen=True)
@@ -94,6 +116,9 @@ def capture(stage: Stage, state: Sequence[Tensor], path: str) -> Captured:
     copied = copy.deepcopy(stage)
     for name, shape in shapes.items():
         copied.set_submodule(name, _StandIn(name, shape))
+    for name, module in list(copied.named_modules()):
+        if isinstance(module, MixedPool2d):
+            copied.set_submodule(name, _PlainMix(module))
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -110,7 +135,8 @@ def _shapes_of_whole(stage: Stage, state: Sequence[Tensor]) -> dict[str, tuple[i
     hooks = []
     inside: tuple[str, ...] = ()
     for name, module in stage.named_modules():
-        if name.startswith(inside or "\0") or not isinstance(module, WHOLE):
+        inner = name.startswith(inside or "\0")
+        if inner or _is_plain_mix(module) or not isinstance(module, WHOLE):
             continue
         inside += (f"{name}.",)
 

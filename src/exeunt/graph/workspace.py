@@ -58,6 +58,8 @@ def scratch_bytes(
     """
     operator, channels = node.operator, graph.shapes[node.inputs[0]][0]
     gathered = 0 if is_whole(segments[node.inputs[0]], graph) else channels
+    if isinstance(operator, Conv) and operator.groups == channels > 1:
+        return 0
     if isinstance(operator, Conv):
         dilated = operator.groups == 1 and operator.dilation != (1, 1)
         return (channels if dilated else gathered) * math.prod(operator.kernel) * element_bytes

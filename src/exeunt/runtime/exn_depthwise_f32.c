@@ -1,13 +1,9 @@
 #include "exn_filter_f32.h"
 
-void exn_depthwise_f32_make(const exn_model *model, const exn_node *node, uint8_t *arena,
-                            uint32_t row)
+/* A row of one part, whose weights come first in `depthwise`. */
+static void filter_part(const exn_depthwise_f32 *depthwise, const exn_ring *in, uint8_t *arena,
+                        const exn_part *part, uint32_t row, const exn_ring *ring, float *out)
 {
-    const exn_depthwise_f32 *depthwise = node->spec;
-    const exn_part *part = exn_parts_of(node, 0);
-    const exn_ring *in = &model->rings[part->ring];
-    const exn_ring *ring = exn_output_ring(model, node);
-    float *out = exn_row_f32(ring, arena, row);
     const float *lines[EXN_MAX_TAPS];
     int32_t x;
     exn_lines_f32(in, arena, &depthwise->window, row, part->first, lines);
@@ -15,5 +11,21 @@ void exn_depthwise_f32_make(const exn_model *model, const exn_node *node, uint8_
         int32_t column = x * depthwise->window.stride_x - depthwise->window.left;
         exn_filter_pixel_f32(depthwise, lines, column, in->width, in->channels, part->channels,
                              out);
+    }
+}
+
+void exn_depthwise_f32_make(const exn_model *model, const exn_node *node, uint8_t *arena,
+                            uint32_t row)
+{
+    exn_depthwise_f32 depthwise = *(const exn_depthwise_f32 *)node->spec;
+    const exn_ring *ring = exn_output_ring(model, node);
+    float *out = exn_row_f32(ring, arena, row);
+    uint32_t taps = (uint32_t)depthwise.window.height * depthwise.window.width, k;
+    for (k = 0; k < node->part_count[0]; k++) {
+        const exn_part *part = exn_parts_of(node, 0) + k;
+        filter_part(&depthwise, &model->rings[part->ring], arena, part, row, ring, out);
+        depthwise.weights += part->channels * taps;
+        depthwise.biases += part->channels;
+        out += part->channels;
     }
 }

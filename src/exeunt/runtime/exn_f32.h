@@ -4,6 +4,7 @@
 
 #include "exn.h"
 #include "exn_floats.h"
+#include "exn_move.h"
 #include "exn_patches.h"
 #include "exn_window.h"
 
@@ -15,7 +16,7 @@ typedef struct exn_conv_f32 {
     exn_window window;
 } exn_conv_f32;
 
-/* weights: row, column, channel */
+/* weights: row, column, channel; those of one part after those of another, where there are several */
 typedef struct exn_depthwise_f32 {
     const float *weights;
     const float *biases;
@@ -79,12 +80,6 @@ typedef struct exn_resize_f32 {
     const exn_between_f32 *down, *across;  /* by output row and column */
 } exn_resize_f32;
 
-/* Where in the input the output begins, and how far it is to the next; beside it lie zeros. */
-typedef struct exn_move_f32 {
-    int16_t top, left, channel;
-    uint16_t step_y, step_x, step_channel;
-} exn_move_f32;
-
 typedef struct exn_residual_f32 {
     const exn_conv_f32 *expand;  /* or NULL */
     exn_depthwise_f32 depthwise;
@@ -145,8 +140,6 @@ exn_kernel exn_pool_f32_make;
 exn_kernel exn_grid_pool_f32_make;
 exn_kernel exn_grid_pool_f32_take;
 exn_kernel exn_resize_f32_make;
-exn_kernel exn_move_f32_make;
-exn_kernel exn_flatten_f32_make;
 exn_kernel exn_linear_f32_make;
 exn_kernel exn_average_f32_make;
 exn_kernel exn_average_f32_take;

@@ -13,6 +13,7 @@
 
 #include "exn.h"
 #include "exn_integers.h"
+#include "exn_move.h"
 #include "exn_patches.h"
 #include "exn_window.h"
 
@@ -35,7 +36,8 @@ typedef struct exn_conv_s8 {
 
 enum { EXN_GATHERED = 160 };
 
-/* weights: block of channels, row, column, channel; the last block is filled up with zeros */
+/* weights: block of channels, row, column, channel; the last block is filled up with zeros. Where a
+ * node that is nothing else reads several parts, the blocks of each begin anew. */
 typedef struct exn_depthwise_s8 {
     const int8_t *weights;
     const int8_t *blank;  /* a pixel beside the map */
@@ -115,13 +117,6 @@ typedef struct exn_resize_s8 {
     const exn_between *down, *across;  /* by output row and column */
 } exn_resize_s8;
 
-typedef struct exn_move_s8 {
-    int16_t top, left;        /* of the input, where the output begins */
-    uint16_t step_y, step_x;
-    uint16_t before;          /* channels of zeros */
-    int8_t zero;
-} exn_move_s8;
-
 /* Bytes to numbers, one table for each channel. */
 typedef int8_t exn_byte_table[256];
 
@@ -168,7 +163,6 @@ exn_kernel exn_grid_pool_s8_take;
 exn_kernel exn_sum_s8_make;
 exn_kernel exn_lookup_s8_make;
 exn_kernel exn_resize_s8_make;
-exn_kernel exn_move_s8_make;
 exn_kernel exn_linear_s8_make;
 exn_kernel exn_average_s8_make;
 exn_kernel exn_average_s8_take;

@@ -26,7 +26,14 @@ from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
 from exeunt.graph.streamed import StreamedPlan
 
 RUNTIME = files("exeunt") / "runtime"
-ALWAYS = ("exn.h", "exn_access.h", "exn_window.h", "exn_patches.h", "exn_engine.c")
+ALWAYS = (
+    "exn.h",
+    "exn_access.h",
+    "exn_move.h",
+    "exn_patches.h",
+    "exn_window.h",
+    "exn_engine.c",
+)
 
 
 @dataclass(frozen=True)

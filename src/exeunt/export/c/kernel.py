@@ -61,18 +61,6 @@ def gathers(node: Node, plan: StreamedPlan, conv: Conv | IntegerConv) -> bool:
     return not plain or conv.dilation != (1, 1)
 
 
-def check_single(node: Node, plan: StreamedPlan) -> None:
-    """Refuses several tensors, for kernels that read channels of one.
-
-    Raises:
-        ExeuntError: naming the module and the tensors.
-    """
-    for parts in plan.reads(node):
-        if len(parts) > 1:
-            names = ", ".join(part.tensor for part in parts)
-            raise ExeuntError(f"{node.module}: no depthwise kernel over several tensors: {names}")
-
-
 def check_whole(node: Node, plan: StreamedPlan) -> None:
     """Refuses inputs in parts, for kernels that read one tensor.
 
@@ -126,6 +114,20 @@ def window_fields(conv: Conv | IntegerConv, weight: Tensor, where: str) -> dict[
         "top": conv.padding[0],
         "left": conv.padding[1],
     }
+
+
+def grid_fields(grid: tuple[int, int], height: int, where: str) -> dict[str, int]:
+    """Fields of pools of maps of this height into a grid of cells.
+
+    Raises:
+        ExeuntError: for more rows of cells than rows, naming the module `where` it is.
+    """
+    down, across = grid
+    if down > height:
+        raise ExeuntError(
+            f"{where}: no kernel for pooling {height} rows into {down}; at most as many"
+        )
+    return {"down": down, "across": across, "under_way": 2 if height % down else 1}
 
 
 def check_residual(depthwise: Conv | IntegerConv, where: str) -> None:

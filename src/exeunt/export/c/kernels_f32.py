@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
     check_residual,
-    check_single,
     check_whole,
     flattened,
     gathers,
@@ -49,8 +48,8 @@ def kernel_of(node: Node, plan: StreamedPlan, source: CSource, number: int) -> K
         return gathering(node, operator.conv, weights, source, number, before)
     if type(operator) is Conv and operator.groups == 1 and gathers(node, plan, operator):
         return gathering(node, operator, node.constants, source, number)
-    if isinstance(operator, (Affine, Conv)):
-        check_single(node, plan)
+    if isinstance(operator, Affine) or (type(operator) is Conv and operator.groups > 1):
+        return _filtered(node, plan, source, number)
     if isinstance(operator, Linear):
         weight = flattened(node, plan, node.constants["weight"])
         node = replace(node, constants={**node.constants, "weight": weight})
@@ -69,10 +68,9 @@ def _array(source: CSource, name: str, values: Tensor, where: str) -> str:
 
 
 def _weighted(
-    source: CSource, name: str, weight: Tensor, bias: Tensor | None, act: str | None, where: str
+    source: CSource, name: str, weight: Tensor, bias: Tensor, act: str | None, where: str
 ) -> dict[str, Any]:
-    """Fields for weights whose last axis is that of the outputs."""
-    bias = weight.new_zeros(weight.shape[-1]) if bias is None else bias
+    """Fields of whatever multiplies, adds and cuts off."""
     return {
         "weights": _array(source, f"weights_{name}", weight, where),
         "biases": _array(source, f"biases_{name}", bias, where),
@@ -88,18 +86,44 @@ def _limits(act: str | None, where: str) -> dict[str, str]:
 
 
 def _filter(
-    conv: Conv, constants: Mapping[str, Tensor], source: CSource, name: str, where: str
+    conv: Conv,
+    constants: Mapping[str, Tensor],
+    source: CSource,
+    name: str,
+    where: str,
+    parts: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Fields of `exn_conv_f32` or `exn_depthwise_f32`."""
+    """Fields of `exn_conv_f32`, or of `exn_depthwise_f32`, which may read its channels in parts."""
     weight = constants["weight"]
     window = window_fields(conv, weight, where)
-    weight = weight.permute(2, 3, 1, 0) if conv.groups == 1 else weight[:, 0].permute(1, 2, 0)
-    common = _weighted(source, name, weight, constants.get("bias"), conv.act, where)
+    if conv.groups == 1:
+        weight = weight.permute(2, 3, 1, 0)
+    else:
+        runs = torch.split(weight[:, 0].flatten(1).t(), list(parts) or [conv.groups], dim=1)
+        weight = torch.cat([run.flatten() for run in runs])
+    bias = constants.get("bias")
+    bias = weight.new_zeros(len(constants["weight"])) if bias is None else bias
+    common = _weighted(source, name, weight, bias, conv.act, where)
     return {**common, "window": window}
 
 
 def _conv(node: Node, conv: Conv, graph: Graph, source: CSource, number: int) -> Kernel:
-    return _filtering(node, conv, node.constants, source, number)
+    fields = _filter(conv, node.constants, source, str(number), node.module)
+    return Kernel.of("exn_conv_f32", fields, source, number)
+
+
+def _filtered(node: Node, plan: StreamedPlan, source: CSource, number: int) -> Kernel:
+    """A depthwise convolution; factors and terms are one of a single pixel."""
+    conv, constants = node.operator, node.constants
+    if isinstance(conv, Affine):
+        scale = constants["scale"]
+        constants = {"weight": scale.view(-1, 1, 1, 1), "bias": constants["shift"]}
+        conv = Conv((1, 1), groups=len(scale), act=conv.act)
+    assert isinstance(conv, Conv)
+    (parts,) = plan.reads(node)
+    channels = [part.channels for part in parts]
+    fields = _filter(conv, constants, source, str(number), node.module, channels)
+    return Kernel.of("exn_depthwise_f32", fields, source, number)
 
 
 def gathering(
@@ -146,22 +170,6 @@ def gathering(
     return Kernel.of("exn_gathered_conv_f32", fields, source, number)
 
 
-def _affine(node: Node, affine: Affine, graph: Graph, source: CSource, number: int) -> Kernel:
-    """A filter of one pixel."""
-    scale = node.constants["scale"]
-    conv = Conv((1, 1), groups=len(scale), act=affine.act)
-    constants = {"weight": scale.view(-1, 1, 1, 1), "bias": node.constants["shift"]}
-    return _filtering(node, conv, constants, source, number)
-
-
-def _filtering(
-    node: Node, conv: Conv, constants: Mapping[str, Tensor], source: CSource, number: int
-) -> Kernel:
-    name = "exn_conv_f32" if conv.groups == 1 else "exn_depthwise_f32"
-    fields = _filter(conv, constants, source, str(number), node.module)
-    return Kernel.of(name, fields, source, number)
-
-
 def _residual(
     node: Node, fused: InvertedResidual, graph: Graph, source: CSource, number: int
 ) -> Kernel:
@@ -187,6 +195,7 @@ def _residual(
 
 def _linear(node: Node, linear: Linear, graph: Graph, source: CSource, number: int) -> Kernel:
     weight, bias = node.constants["weight"], node.constants.get("bias")
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
     common = _weighted(source, str(number), weight.t(), bias, linear.act, node.module)
     fields = {**common, "inputs": weight.shape[1]}
     return Kernel.of("exn_linear_f32", fields, source, number)
@@ -250,7 +259,6 @@ _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     **MAP_MAKERS,
     Activation: _activation,
     Add: _add,
-    Affine: _affine,
     Conv: _conv,
     InvertedResidual: _residual,
     Linear: _linear,

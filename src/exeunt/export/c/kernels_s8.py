@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,6 @@ from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
     check_residual,
-    check_single,
     check_whole,
     flattened,
     gathers,
@@ -65,8 +64,8 @@ def kernel_of(
             return _gathered(operator, before, source, number, node.module)
         if gathers(node, plan, operator):
             return _gathered(operator, None, source, number, node.module)
-    if isinstance(operator, IntegerConv):
-        check_single(node, plan)
+    if isinstance(operator, IntegerConv) and operator.groups > 1:
+        return _filtered(node, operator, plan, source, number)
     if isinstance(operator, IntegerLinear):
         operator = replace(operator, weight=flattened(node, plan, operator.weight))
     make = _MAKERS.get(type(operator))
@@ -145,23 +144,34 @@ def _dense(
     }
 
 
-def _depthwise(operator: IntegerConv, source: CSource, name: str, where: str) -> dict[str, Any]:
-    """Fields of `exn_depthwise_s8`."""
+def _depthwise(
+    operator: IntegerConv, source: CSource, name: str, where: str, parts: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Fields of `exn_depthwise_s8`, which reads its channels in parts, if in more than one."""
     window = window_fields(operator, operator.weight, where)
-    weight = F.pad(operator.weight[:, 0], (0, 0, 0, 0, 0, -operator.groups % BLOCK))
-    weight = weight.flatten(1).view(-1, BLOCK, weight[0].numel()).permute(0, 2, 1)
+    weight: list[int] = []
+    taps = operator.weight[:, 0].flatten(1)
+    for part in torch.split(taps, list(parts) or [operator.groups]):
+        blocks = F.pad(part, (0, 0, 0, -len(part) % BLOCK)).view(-1, BLOCK, taps.shape[1])
+        weight += _flat(blocks.transpose(1, 2))
     return {
-        "weights": source.array(BYTES, f"weights_{name}", _flat(weight)),
+        "weights": source.array(BYTES, f"weights_{name}", weight),
         "blank": _blank(source, operator.zero_in, operator.groups),
         "requantize": _requantize(source, name, operator),
         "window": window,
     }
 
 
+def _filtered(
+    node: Node, operator: IntegerConv, plan: StreamedPlan, source: CSource, number: int
+) -> Kernel:
+    (parts,) = plan.reads(node)
+    channels = [part.channels for part in parts]
+    fields = _depthwise(operator, source, str(number), node.module, channels)
+    return Kernel.of("exn_depthwise_s8", fields, source, number)
+
+
 def _conv(node: Node, operator: IntegerConv, graph: Graph, source: CSource, number: int) -> Kernel:
-    if operator.groups > 1:
-        fields = _depthwise(operator, source, str(number), node.module)
-        return Kernel.of("exn_depthwise_s8", fields, source, number)
     fields = _dense(operator, source, str(number), node.module)
     return Kernel.of("exn_conv_s8", fields, source, number)
 

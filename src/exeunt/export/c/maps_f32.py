@@ -7,18 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from exeunt.errors import ExeuntError
-from exeunt.export.c.kernel import Kernel
+from exeunt.export.c.kernel import Kernel, grid_fields
+from exeunt.export.c.moves import MOVES, moving
 from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import (
-    Concat,
-    Flatten,
     GlobalAverage,
     GridPool,
-    Pad,
+    Operator,
     Pool,
     Resize,
-    Slice,
 )
 from exeunt.graph.rows import resize_position
 
@@ -53,16 +51,8 @@ def _pool(node: Node, pool: Pool, graph: Graph, source: CSource, number: int) ->
 
 
 def _grid_pool(node: Node, pool: GridPool, graph: Graph, source: CSource, number: int) -> Kernel:
-    height = graph.shapes[node.inputs[0]][1]
-    down, across = pool.grid
-    if down > height:
-        raise ExeuntError(
-            f"{node.module}: no kernel for pooling {height} rows into {down}; at most as many"
-        )
     fields = {
-        "down": down,
-        "across": across,
-        "under_way": 2 if height % down else 1,
+        **grid_fields(pool.grid, graph.shapes[node.inputs[0]][1], node.module),
         "average": int(pool.of == "average"),
     }
     return Kernel.of("exn_grid_pool_f32", fields, source, number, accumulates=True)
@@ -93,50 +83,16 @@ def _places(resize: Resize, size: int, out: int) -> list[str]:
     return found
 
 
-def _move(
-    source: CSource,
-    number: int,
-    begins: tuple[int, ...] = (0, 0, 0),
-    steps: tuple[int, ...] = (1, 1, 1),
-) -> Kernel:
-    """Moves what begins at a channel, a row and a column of the input, with steps from there."""
-    fields = {
-        "top": begins[1],
-        "left": begins[2],
-        "channel": begins[0],
-        "step_y": steps[1],
-        "step_x": steps[2],
-        "step_channel": steps[0],
-    }
-    return Kernel.of("exn_move_f32", fields, source, number)
-
-
-def _concat(node: Node, concat: Concat, graph: Graph, source: CSource, number: int) -> Kernel:
-    return _move(source, number)
-
-
-def _pad(node: Node, pad: Pad, graph: Graph, source: CSource, number: int) -> Kernel:
-    return _move(source, number, tuple(-count for count in pad.before))
-
-
-def _slice(node: Node, cut: Slice, graph: Graph, source: CSource, number: int) -> Kernel:
-    begins, steps = [0, 0, 0], [1, 1, 1]
-    begins[cut.axis], steps[cut.axis] = cut.start, cut.step
-    return _move(source, number, tuple(begins), tuple(steps))
-
-
-def _flatten(node: Node, flatten: Flatten, graph: Graph, source: CSource, number: int) -> Kernel:
-    return Kernel("exn_flatten_f32", False, "NULL")
+def _move(node: Node, operator: Operator, graph: Graph, source: CSource, number: int) -> Kernel:
+    """What is not read where it lies."""
+    return moving(operator, source, number, 4)
 
 
 MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
-    Concat: _concat,
-    Flatten: _flatten,
     GlobalAverage: _average,
     GridPool: _grid_pool,
-    Pad: _pad,
     Pool: _pool,
     Resize: _resize,
-    Slice: _slice,
+    **dict.fromkeys(MOVES, _move),
 }
 """How each of these operators is called."""

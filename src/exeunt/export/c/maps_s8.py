@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exeunt.export.c.kernel import Kernel
+from exeunt.export.c.kernel import Kernel, grid_fields
+from exeunt.export.c.moves import moving
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Pad, Slice
 from exeunt.quantize.operators import (
     IntegerGridPool,
     IntegerLookup,
@@ -43,11 +43,8 @@ def _pool(node: Node, operator: IntegerPool, graph: Graph, source: CSource, numb
 def _grid(
     node: Node, operator: IntegerGridPool, graph: Graph, source: CSource, number: int
 ) -> Kernel:
-    height = graph.shapes[node.inputs[0]][_ROWS]
     fields = {
-        "down": operator.grid[0],
-        "across": operator.grid[1],
-        "under_way": 2 if height % operator.grid[0] else 1,
+        **grid_fields(operator.grid, graph.shapes[node.inputs[0]][_ROWS], node.module),
         "average": int(operator.of == "average"),
         "zero": operator.zero,
     }
@@ -94,37 +91,20 @@ def _resize(
     return Kernel.of("exn_resize_s8", fields, source, number)
 
 
-def _pad(node: Node, operator: IntegerPad, graph: Graph, source: CSource, number: int) -> Kernel:
-    pad = operator.operator
-    assert isinstance(pad, Pad)
-    channels, top, left = pad.before
-    fields = {"top": -top, "left": -left, "step_y": 1, "step_x": 1, "before": channels}
-    return Kernel.of("exn_move_s8", {**fields, "zero": operator.zero}, source, number)
-
-
-def _view(node: Node, operator: View, graph: Graph, source: CSource, number: int) -> Kernel:
-    """A slice of rows or columns, which moves; other views are read where they lie."""
-    cut = operator.operator
-    assert isinstance(cut, Slice)
-    starts = {_ROWS: 0, _COLUMNS: 0} | {cut.axis: cut.start}
-    steps = {_ROWS: 1, _COLUMNS: 1} | {cut.axis: cut.step}
-    fields = {
-        "top": starts[_ROWS],
-        "left": starts[_COLUMNS],
-        "step_y": steps[_ROWS],
-        "step_x": steps[_COLUMNS],
-        "before": 0,
-        "zero": 0,
-    }
-    return Kernel.of("exn_move_s8", fields, source, number)
+def _move(
+    node: Node, operator: IntegerPad | View, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    """What is not read where it lies."""
+    blank = operator.zero if isinstance(operator, IntegerPad) else 0
+    return moving(operator.operator, source, number, 1, blank)
 
 
 MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     IntegerGridPool: _grid,
     IntegerLookup: _lookup,
-    IntegerPad: _pad,
+    IntegerPad: _move,
     IntegerPool: _pool,
     IntegerResize: _resize,
     IntegerSum: _sum,
-    View: _view,
+    View: _move,
 }

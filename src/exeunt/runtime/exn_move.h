@@ -1,0 +1,22 @@
+/* What moves numbers and changes none, whatever their type. */
+#ifndef EXN_MOVE_H
+#define EXN_MOVE_H
+
+#include "exn.h"
+
+/* Some rows, columns and channels of a map, in another place. */
+typedef struct exn_move {
+    int16_t top, left, channel;  /* of the input, where the output begins */
+    uint16_t step_y, step_x, step_channel;
+    uint8_t number_bytes;
+    int8_t blank;                /* every byte of what lies beside the map */
+} exn_move;
+
+typedef struct exn_flatten {
+    uint8_t number_bytes;
+} exn_flatten;
+
+exn_kernel exn_move_make;
+exn_kernel exn_flatten_make;
+
+#endif
