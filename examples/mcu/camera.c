@@ -29,15 +29,16 @@ static void camera_read_row(unsigned y, uint8_t *row)
 int main(void)
 {
     const exn_result *result;
-    unsigned y;
+    unsigned y = 0;
     int status = net_init(&state, arena.bytes);
-    for (y = 0; status == EXN_ROW; y++) {
+    while (status == EXN_ROW || (status == EXN_EXIT && !net_result(&state)->leave)) {
         uint8_t *row = exn_row_place(&state);
-        camera_read_row(y, row);
-        status = net_push_row(&state, row);
-    }
-    while (status == EXN_EXIT && !net_result(&state)->leave) {
-        status = net_step(&state);
+        if (row == NULL) {
+            status = net_step(&state);
+        } else {
+            camera_read_row(y++, row);
+            status = net_push_row(&state, row);
+        }
     }
     if (status != EXN_EXIT) {
         return 1;

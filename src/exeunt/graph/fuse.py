@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.operators import Add, Affine, Constants, Conv, Operator, Shape
+from exeunt.graph.views import is_whole, segments_of
+
+_MAX_STRIDE = 2
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,16 @@ class PreactivatedConv(Operator):
 
 
 def fuse(graph: Graph) -> Graph:
-    """The same graph with every inverted residual as one node, and every dense convolution with the
-    scaling before it that it alone reads.
+    """The same graph with every inverted residual of one whole tensor as one node, and every dense
+    convolution with the scaling before it that it alone reads.
     """
+    segments = segments_of(graph)
+    whole = {name for name, parts in segments.items() if is_whole(parts, graph)}
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     for stage in graph.stages:
         readers.update((stage.logits, *stage.state))
     stages = [
-        replace(stage, nodes=_preactivated(_residuals(stage, readers), readers))
+        replace(stage, nodes=_preactivated(_residuals(stage, readers, whole), readers))
         for stage in graph.stages
     ]
     kept = {node.output for stage in stages for node in stage.nodes} | {graph.image}
@@ -111,15 +116,19 @@ def _preactivated(nodes: Sequence[Node], readers: Counter[str]) -> tuple[Node, .
     return tuple(instead.get(node.output, node) for node in nodes if node.output not in gone)
 
 
-def _residuals(stage: StageGraph, readers: Counter[str]) -> tuple[Node, ...]:
+def _residuals(
+    stage: StageGraph, readers: Counter[str], whole: Collection[str]
+) -> tuple[Node, ...]:
     by_output = {node.output: node for node in stage.nodes}
     gone: set[str] = set()
-    whole: dict[str, Node] = {}
+    instead: dict[str, Node] = {}
     for expand, depthwise, project in _chains(stage, by_output, readers):
         if any(part is not None and part.output in gone for part in (expand, depthwise, project)):
             continue
         first = depthwise if expand is None else expand
         source = first.inputs[0]
+        if source not in whole:
+            continue
         total = _sum_of(project, source, stage.nodes, readers)
         last = project if total is None else total
         parts = {"depthwise": depthwise, "project": project}
@@ -133,13 +142,13 @@ def _residuals(stage: StageGraph, readers: Counter[str]) -> tuple[Node, ...]:
             total is not None,
         )
         gone |= {part.output for part in parts.values()} | {last.output}
-        whole[last.output] = replace(
+        instead[last.output] = replace(
             last, operator=operator, inputs=(source,), module=last.block, constants=constants
         )
     return tuple(
-        whole.get(node.output, node)
+        instead.get(node.output, node)
         for node in stage.nodes
-        if node.output in whole or node.output not in gone
+        if node.output in instead or node.output not in gone
     )
 
 
@@ -191,13 +200,13 @@ def _pointwise(node: Node) -> bool:
 
 
 def _depthwise(node: Node) -> bool:
+    """One whose rows overlap or touch, with no row or column of padding alone."""
     conv = node.operator
-    return (
-        isinstance(conv, Conv)
-        and conv.groups == node.constants["weight"].shape[0] > 1
-        and conv.dilation == (1, 1)
-        and conv.kernel >= conv.stride
-    )
+    if not isinstance(conv, Conv) or not conv.groups == node.constants["weight"].shape[0] > 1:
+        return False
+    (height, width), (down, across) = conv.kernel, conv.stride
+    square = height == width and down == across and conv.dilation == (1, 1)
+    return square and down <= min(height, _MAX_STRIDE) and max(conv.padding) < height
 
 
 def _part_of(name: str, node: Node) -> dict[str, Tensor]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
-from exeunt.graph.graph import Graph, Node, StageGraph
+from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import (
     ACTIVATIONS,
     Activation,
@@ -50,17 +49,11 @@ from exeunt.quantize.ranges import Range
 from exeunt.quantize.rex import GATE_ONE, STATE_ONE, IntegerCell, IntegerReX, Projection
 from exeunt.quantize.scale import (
     INT8,
-    INT16,
-    LARGEST_FACTOR,
-    SPARE_BITS,
-    SUM_BITS,
     Factor,
     Scale,
 )
-from exeunt.quantize.ties import tied
+from exeunt.quantize.scales import choose_scales, weight_step
 
-_WEIGHT_MOST = 127
-_SUM_MOST = 0.98 * 2 ** (SUM_BITS - SPARE_BITS)  # rounding may add to it
 _SUM_SHIFT = 22  # of the factors of `IntegerSum`: 255 * 2 * 2**22 stays within 31 bits
 
 
@@ -76,33 +69,9 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> QuantizedGraph:
         ExeuntError: for an operator or activation that has no integer form, naming its module, and
             for sums that do not fit 32 bits.
     """
-    scales = _scales(graph, ranges)
+    scales = choose_scales(graph, ranges)
     operators = {node.output: _integer(node, graph, scales) for node in graph.nodes}
     return QuantizedGraph(graph, scales, operators)
-
-
-def _scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
-    leaders = tied(graph)
-    shared: dict[str, Range] = {}
-    for name, leader in leaders.items():
-        found, known = ranges[name], shared.get(leader, ranges[name])
-        shared[leader] = Range(min(found.low, known.low), max(found.high, known.high))
-    scales = {name: Scale.over(shared[to].low, shared[to].high) for name, to in leaders.items()}
-    for stage in graph.stages:
-        reach = ranges[stage.logits]
-        fine = Scale.symmetric(max(-reach.low, reach.high), INT16)
-        coarse = 2 * _largest_sum_step(stage, scales) / LARGEST_FACTOR
-        scales[stage.logits] = replace(fine, scale=max(fine.scale, coarse))
-    return scales
-
-
-def _largest_sum_step(stage: StageGraph, scales: Mapping[str, Scale]) -> float:
-    """What one step of the sums behind the scores is worth, where it is worth most."""
-    for node in stage.nodes:
-        if node.output == stage.logits and isinstance(node.operator, Linear):
-            largest = float(node.constants["weight"].abs().max())
-            return largest / _WEIGHT_MOST * scales[node.inputs[0]].scale
-    return 0.0
 
 
 def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOperator:
@@ -131,10 +100,10 @@ def _weighted(
     taken, given = scales[node.inputs[0]], scales[node.output]
     rows = weight.flatten(1).double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
-    step = _step(rows, offset / taken.scale, -INT8[0] + abs(taken.zero))
+    step = weight_step(rows, offset / taken.scale, -INT8[0] + abs(taken.zero))
     q = torch.round(rows / step[:, None]).long()
     sums = torch.round(offset / (taken.scale * step)).long() - taken.zero * q.sum(1)
-    factor = Factor.of((taken.scale * step / given.scale).tolist())
+    factor = Factor.of((taken.scale * step / given.scale).tolist(), node.module)
     Factor.check((q.abs().sum(1) * -INT8[0] + sums.abs()).tolist(), node.module)
     low, high = _limits(node, given)
     return {
@@ -146,18 +115,6 @@ def _weighted(
         "low": low,
         "high": high,
     }
-
-
-def _step(rows: Tensor, offset: Tensor, reach: int) -> Tensor:
-    """What one step of each row's weights is worth, (C', ...) to (C').
-
-    The largest weight becomes 127, or less where sums would not fit: of inputs up to `reach`, and
-    of `offset`, both in steps of the input.
-    """
-    largest = rows.abs().amax(1) / _WEIGHT_MOST
-    sums = (rows.abs().sum(1) * reach + offset.abs()) / _SUM_MOST
-    step = torch.maximum(largest, sums)
-    return torch.where(step > 0, step, torch.ones_like(step))
 
 
 def _limits(node: Node, scale: Scale) -> tuple[int, int]:
@@ -226,7 +183,7 @@ def _mix(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerSum:
 def _average(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerAverage:
     taken, given = scales[node.inputs[0]], scales[node.output]
     pixels = math.prod(graph.shapes[node.inputs[0]][1:])
-    factor = Factor.of([taken.scale / (pixels * given.scale)])
+    factor = Factor.of([taken.scale / (pixels * given.scale)], node.module)
     Factor.check([255 * pixels], node.module)
     return IntegerAverage(factor, taken.zero, given)
 
@@ -278,10 +235,10 @@ def _projection(
     rows = weight.detach().double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.detach().double()
     reach = STATE_ONE if taken == 1 / STATE_ONE else -INT8[0] + abs(zero)
-    step = _step(rows, offset / taken, reach)
+    step = weight_step(rows, offset / taken, reach)
     q = torch.round(rows / step[:, None]).long()
     sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
-    factor = Factor.of((taken * step / given).tolist())
+    factor = Factor.of((taken * step / given).tolist(), where)
     Factor.check((q.abs().sum(1) * reach + sums.abs()).tolist(), where)
     return Projection(q, sums, factor)
 
@@ -317,7 +274,7 @@ def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
         cell(rex.rnn1, "l0", taken.scale, taken.zero),
         second,
         linear,
-        Factor.of([state / given.scale]),
+        Factor.of([state / given.scale], node.module),
         taken.zero,
         given,
     )

@@ -69,9 +69,13 @@ class Factor:
     shifts: tuple[int, ...]
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Factor:
-        """The nearest to positive real numbers."""
-        pairs = [_integers(value) for value in values]
+    def of(cls, values: Sequence[float], where: str = "factor") -> Factor:
+        """The nearest to positive real numbers.
+
+        Raises:
+            ExeuntError: one is too large, naming the place.
+        """
+        pairs = [_integers(value, where) for value in values]
         return cls(tuple(m for m, _ in pairs), tuple(s for _, s in pairs))
 
     def __len__(self) -> int:
@@ -104,12 +108,15 @@ class Factor:
                 )
 
 
-def _integers(value: float) -> tuple[int, int]:
+def _integers(value: float, where: str) -> tuple[int, int]:
     mantissa, exponent = math.frexp(value)
     multiplier = round(mantissa * 2**FACTOR_BITS) << (31 - FACTOR_BITS)
     if multiplier == 2**31:
         multiplier, exponent = 2**30, exponent + 1
     shift = -exponent - 1 + SPARE_BITS
     if shift < 1:
-        raise ExeuntError(f"a factor of {value:.3g} is too large; below {LARGEST_FACTOR} fits")
+        raise ExeuntError(
+            f"{where}: one step of its sums is {value:.3g} of its output; below {LARGEST_FACTOR} "
+            "fits. Its inputs reach too far for its weights: an activation that limits them helps"
+        )
     return (multiplier, shift) if shift <= 31 else (0, 31)

@@ -109,7 +109,8 @@ typedef struct exn_state {
     uint8_t answered;      /* whether `result` is of this stage */
 } exn_state;
 
-/* Begins with a new image. `arena` must hold `arena_bytes`, at least the model's, and stay. */
+/* Begins with a new image; returns EXN_ROW. `arena` must hold `arena_bytes`, at least the model's,
+ * and stay. */
 int exn_init(exn_state *state, const exn_model *model, void *arena, size_t arena_bytes);
 
 /* Takes the next row of the image, top to bottom: width x channels bytes, channel after channel.
@@ -121,7 +122,8 @@ int exn_push_row(exn_state *state, const uint8_t *pixels);
  * `exn_push_row` is given this place; NULL when no row is wanted. */
 uint8_t *exn_row_place(const exn_state *state);
 
-/* Goes on to the next exit; also past one that would leave. */
+/* Goes on to the next exit; also past one that would leave. Returns EXN_EXIT, or EXN_ROW if the next
+ * stage reads rows of the image that no stage before has read. */
 int exn_step(exn_state *state);
 
 /* Pushes a whole image, row after row, and goes on until the policy says leave. */

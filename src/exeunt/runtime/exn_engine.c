@@ -7,20 +7,6 @@ static int is_ready(const exn_state *state)
     return state->model != NULL && state->arena != NULL;
 }
 
-int exn_init(exn_state *state, const exn_model *model, void *arena, size_t arena_bytes)
-{
-    if (state == NULL || model == NULL || arena == NULL) {
-        return EXN_ERROR_NULL;
-    }
-    if (arena_bytes < model->arena_bytes || (uintptr_t)arena % EXN_ALIGN != 0) {
-        return EXN_ERROR_ARENA;
-    }
-    memset(state, 0, sizeof *state);
-    state->model = model;
-    state->arena = arena;
-    return EXN_ROW;
-}
-
 /* Asks the policy about the exit that has just been computed. */
 static void decide(exn_state *state)
 {
@@ -63,9 +49,23 @@ static int advance(exn_state *state)
     return EXN_EXIT;
 }
 
+int exn_init(exn_state *state, const exn_model *model, void *arena, size_t arena_bytes)
+{
+    if (state == NULL || model == NULL || arena == NULL) {
+        return EXN_ERROR_NULL;
+    }
+    if (arena_bytes < model->arena_bytes || (uintptr_t)arena % EXN_ALIGN != 0) {
+        return EXN_ERROR_ARENA;
+    }
+    memset(state, 0, sizeof *state);
+    state->model = model;
+    state->arena = arena;
+    return advance(state);
+}
+
 static int wants_row(const exn_state *state)
 {
-    return state->stage == 0 && !state->answered;
+    return !state->answered && state->model->events[state->event].node == EXN_IMAGE;
 }
 
 uint8_t *exn_row_place(const exn_state *state)
@@ -122,11 +122,13 @@ int exn_run(exn_state *state, const uint8_t *image)
         return EXN_ERROR_STATE;
     }
     ring = &state->model->rings[state->model->image];
-    for (; status == EXN_ROW; image += (size_t)ring->width * ring->channels) {
-        status = exn_push_row(state, image);
-    }
-    while (status == EXN_EXIT && !state->result.leave) {
-        status = exn_step(state);
+    while (status == EXN_ROW || (status == EXN_EXIT && !state->result.leave)) {
+        if (status == EXN_EXIT) {
+            status = exn_step(state);
+        } else {
+            status = exn_push_row(state, image);
+            image += (size_t)ring->width * ring->channels;
+        }
     }
     return status;
 }

@@ -57,17 +57,22 @@ static void project_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gat
     }
 }
 
+static uint32_t filled_size(uint32_t hidden)
+{
+    return (hidden + 7) & ~(uint32_t)7;
+}
+
 /* Copies a state, and fills it up with zeros. */
 static void fill(int16_t *into, const int16_t *state, uint32_t hidden)
 {
-    uint32_t i;
+    uint32_t i, filled = filled_size(hidden);
     for (i = 0; i + 8 <= hidden; i += 8) {
         memcpy(into + i, state + i, 8 * sizeof *state);
     }
     for (; i + 2 <= hidden; i += 2) {
         memcpy(into + i, state + i, 2 * sizeof *state);
     }
-    for (; i % 8 > 0; i++) {
+    for (; i < filled; i++) {
         into[i] = i < hidden ? state[i] : 0;
     }
 }
@@ -80,11 +85,6 @@ static const int16_t *filled_up(const int16_t *state, uint32_t hidden, int16_t *
     }
     fill(copy, state, hidden);
     return copy;
-}
-
-static uint32_t filled_size(uint32_t hidden)
-{
-    return (hidden + 7) & ~(uint32_t)7;
 }
 
 static void project_state(const exn_cell_s8 *cell, const int16_t *x, int32_t *gates)

@@ -18,7 +18,6 @@ from exeunt.ops.rex import ReX2d, Window
 from exeunt.quantize.operators import IntegerConv
 
 MAX_KERNEL, MAX_DEPTHWISE_KERNEL = 15, 7
-MAX_RESIDUAL_STRIDE = 2
 MAX_HIDDEN, MAX_PATCH = 32, 32
 
 
@@ -128,24 +127,6 @@ def grid_fields(grid: tuple[int, int], height: int, where: str) -> dict[str, int
             f"{where}: no kernel for pooling {height} rows into {down}; at most as many"
         )
     return {"down": down, "across": across, "under_way": 2 if height % down else 1}
-
-
-def check_residual(depthwise: Conv | IntegerConv, where: str) -> None:
-    """Refuses an inverted residual that no kernel does.
-
-    Raises:
-        ExeuntError: naming its module, and what is done.
-    """
-    (height, width), (down, across) = depthwise.kernel, depthwise.stride
-    small = height <= MAX_DEPTHWISE_KERNEL and down <= MAX_RESIDUAL_STRIDE
-    small = small and max(depthwise.padding) < height
-    if not small or height != width or down != across:
-        raise ExeuntError(
-            f"{where}: no kernel for an inverted residual of {height}x{width} with stride "
-            f"{depthwise.stride} and padding {depthwise.padding}; square, up to "
-            f"{MAX_DEPTHWISE_KERNEL}x{MAX_DEPTHWISE_KERNEL} with stride {MAX_RESIDUAL_STRIDE}, and "
-            "less padding than that"
-        )
 
 
 def rex_fields(rex: ReX2d, height: int, width: int, where: str) -> dict[str, Any]:

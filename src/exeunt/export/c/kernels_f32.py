@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
-    check_residual,
     check_whole,
     flattened,
     gathers,
@@ -173,8 +172,6 @@ def gathering(
 def _residual(
     node: Node, fused: InvertedResidual, graph: Graph, source: CSource, number: int
 ) -> Kernel:
-    check_residual(fused.depthwise, node.module)
-
     def part(name: str, conv: Conv) -> dict[str, Any]:
         constants = part_constants(node.constants, name)
         return _filter(conv, constants, source, f"{name}_{number}", node.module)

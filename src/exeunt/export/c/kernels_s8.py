@@ -13,7 +13,6 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
-    check_residual,
     check_whole,
     flattened,
     gathers,
@@ -215,7 +214,6 @@ def _residual(
     fields: dict[str, Any] = {"expand": "NULL"}
     middle = operators[depthwise.output]
     assert isinstance(middle, IntegerConv)
-    check_residual(middle, node.module)
     for part, at, make in (
         ("expand", by_output[depthwise.inputs[0]] if fused.expand is not None else None, _dense),
         ("depthwise", depthwise, _depthwise),

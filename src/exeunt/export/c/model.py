@@ -56,8 +56,11 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
 
 
 def written(plan: StreamedPlan) -> Iterator[Node]:
-    """The nodes that write something; the others are another look at what others have written."""
-    return (node for node in plan.graph.nodes if not is_view(node.output, plan.segments))
+    """The nodes that write something; the others are another look at what others have written, or
+    nobody reads them.
+    """
+    nodes = (node for node in plan.graph.nodes if node.output in plan.home)
+    return (node for node in nodes if not is_view(node.output, plan.segments))
 
 
 def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:

@@ -7,8 +7,8 @@ HEADER = """\
  *
  *     exn_state state;
  *     int status = {prefix}_init(&state, arena);
- *     while (status == EXN_ROW) status = {prefix}_push_row(&state, next row of bytes);
- *     while (status == EXN_EXIT && !{prefix}_result(&state)->leave) status = {prefix}_step(&state);
+ *     while (status == EXN_ROW || (status == EXN_EXIT && !{prefix}_result(&state)->leave))
+ *         status = status == EXN_ROW ? {prefix}_push_row(&state, next row) : {prefix}_step(&state);
  *
  * or, for an image that is in memory as a whole, {prefix}_run(&state, image).
  */
@@ -124,14 +124,16 @@ int {prefix}_self_test(void *arena, uint8_t *image)
         random = random * 1664525u + 1013904223u;
         image[i] = (uint8_t)(random >> 24);
     }}
-    for (i = 0; status == EXN_ROW; i++) {{
-        status = {prefix}_push_row(&state, image + i * {upper}_WIDTH * {upper}_CHANNELS);
-    }}
-    while (status == EXN_EXIT && same({prefix}_result(&state))) {{
-        if ({prefix}_result(&state)->exit_index + 1 == {upper}_EXITS) {{
+    i = 0;
+    while (status == EXN_ROW || (status == EXN_EXIT && same({prefix}_result(&state)))) {{
+        if (status == EXN_ROW) {{
+            status = {prefix}_push_row(&state, image + i * {upper}_WIDTH * {upper}_CHANNELS);
+            i++;
+        }} else if ({prefix}_result(&state)->exit_index + 1 == {upper}_EXITS) {{
             return 0;
+        }} else {{
+            status = {prefix}_step(&state);
         }}
-        status = {prefix}_step(&state);
     }}
     return 1;
 }}

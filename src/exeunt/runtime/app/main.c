@@ -91,12 +91,14 @@ static int classify(const char *path)
 static int show_all(exn_state *state, unsigned long number)
 {
     int status = @prefix@_init(state, arena.bytes);
-    unsigned row;
-    for (row = 0; status == EXN_ROW; row++) {
-        status = @prefix@_push_row(state, image + row * @PREFIX@_WIDTH * @PREFIX@_CHANNELS);
-    }
-    while (status == EXN_EXIT) {
+    const uint8_t *row = image;
+    while (status == EXN_ROW || status == EXN_EXIT) {
         const exn_result *result = @prefix@_result(state);
+        if (status == EXN_ROW) {
+            status = @prefix@_push_row(state, row);
+            row += @PREFIX@_WIDTH * @PREFIX@_CHANNELS;
+            continue;
+        }
         printf("%lu %d %d %d", number, result->exit_index, result->class_index, result->leave);
         print_scores(result);
         printf("\n");

@@ -72,22 +72,18 @@ static int classify(intptr_t file, int64_t image)
     if (!host_seek(file, (size_t)image * @PREFIX@_HEIGHT * ROW_BYTES)) {
         return 1;
     }
-    while (status == EXN_ROW) {
+    while (status == EXN_ROW || status == EXN_EXIT) {
         uint8_t *row = exn_row_place(&state);
-        if (!host_read(file, row, ROW_BYTES)) {
+        if (status == EXN_EXIT) {
+            print_answer(image, ticks);
+            if (@prefix@_result(&state)->exit_index + 1 == @PREFIX@_EXITS) {
+                return 0;
+            }
+        } else if (!host_read(file, row, ROW_BYTES)) {
             return 1;
         }
         since = device_ticks();
-        status = @prefix@_push_row(&state, row);
-        ticks += device_ticks() - since;
-    }
-    while (status == EXN_EXIT) {
-        print_answer(image, ticks);
-        if (@prefix@_result(&state)->exit_index + 1 == @PREFIX@_EXITS) {
-            return 0;
-        }
-        since = device_ticks();
-        status = @prefix@_step(&state);
+        status = row == NULL ? @prefix@_step(&state) : @prefix@_push_row(&state, row);
         ticks += device_ticks() - since;
     }
     return 2;

@@ -1,0 +1,75 @@
+"""Which scale each tensor of a net gets."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import Affine, GlobalAverage
+from exeunt.quantize.ranges import Range
+from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, SPARE_BITS, SUM_BITS, Scale
+from exeunt.quantize.ties import tied
+
+WEIGHT_MOST = 127
+_SUM_MOST = 0.98 * 2 ** (SUM_BITS - SPARE_BITS)  # rounding may add to it
+_ROUNDS = 3
+
+
+def choose_scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
+    """The scale of every tensor: int8 over the ranges of all that are tied, int16 for scores.
+
+    Scales are coarser where one step of the sums behind a tensor is worth several of its own, which
+    would tell nothing more.
+    """
+    leaders = tied(graph)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, leader in leaders.items():
+        groups[leader].append(name)
+    scales: dict[str, Scale] = {}
+    for group in groups.values():
+        low, high = min(ranges[n].low for n in group), max(ranges[n].high for n in group)
+        scales |= dict.fromkeys(group, Scale.over(low, high))
+    for node in [*graph.nodes] * _ROUNDS:
+        least, scale = 1.01 * sum_step(node, graph, scales) / LARGEST_FACTOR, scales[node.output]
+        if least > scale.scale:
+            scales |= dict.fromkeys(groups[leaders[node.output]], replace(scale, scale=least))
+    for stage in graph.stages:
+        reach = ranges[stage.logits]
+        fine = Scale.symmetric(max(-reach.low, reach.high), INT16)
+        last = next(node for node in stage.nodes if node.output == stage.logits)
+        coarse = sum_step(last, graph, scales)
+        scales[stage.logits] = replace(fine, scale=max(fine.scale, coarse))
+    return scales
+
+
+def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
+    """What one step of the sums behind a node is worth, where it is worth most; 0 without sums."""
+    taken = scales[node.inputs[0]]
+    if isinstance(node.operator, GlobalAverage):
+        return taken.scale / math.prod(graph.shapes[node.inputs[0]][1:])
+    weight = node.constants.get("scale" if isinstance(node.operator, Affine) else "weight")
+    if weight is None or not weight.numel():
+        return 0.0
+    bias = node.constants.get("shift" if isinstance(node.operator, Affine) else "bias")
+    rows = weight.reshape(len(weight), -1).double()
+    offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
+    step = weight_step(rows, offset / taken.scale, -INT8[0] + abs(taken.zero))
+    return float(torch.where(rows.abs().amax(1) > 0, step, 0.0).max()) * taken.scale
+
+
+def weight_step(rows: Tensor, offset: Tensor, reach: int) -> Tensor:
+    """What one step of each row's weights is worth, (C', ...) to (C').
+
+    The largest weight becomes 127, or less where sums would not fit: of inputs up to `reach`, and
+    of `offset`, both in steps of the input.
+    """
+    largest = rows.abs().amax(1) / WEIGHT_MOST
+    sums = (rows.abs().sum(1) * reach + offset.abs()) / _SUM_MOST
+    step = torch.maximum(largest, sums)
+    return torch.where(step > 0, step, torch.ones_like(step))

@@ -1,0 +1,173 @@
+"""Graphs put together by hand, or by chance."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from exeunt.graph import Graph, Node, Operator, StageGraph
+from exeunt.graph.operators import (
+    ACTIVATIONS,
+    Activation,
+    Add,
+    Affine,
+    Concat,
+    Conv,
+    GlobalAverage,
+    GridPool,
+    Linear,
+    Mix,
+    Pad,
+    Pool,
+    Resize,
+    Slice,
+    Whole,
+)
+from exeunt.ops.rex import ReX2d
+
+
+class Sketch:
+    """Nodes, one by one; weights are random.
+
+    Args:
+        shape: of the image, (C, H, W).
+    """
+
+    def __init__(self, *shape: int) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {"image": shape}
+        self.stages: list[tuple[list[Node], str]] = []
+        self.nodes: list[Node] = []
+
+    def add(self, operator: Operator, *inputs: str, **constants: Tensor) -> str:
+        """Appends a node; returns its name, which says how many tensors there were."""
+        name = f"t{len(self.shapes) - 1}"
+        zeros = [torch.zeros(1, *self.shapes[source]) for source in inputs]
+        self.shapes[name] = tuple(operator.run(zeros, constants).shape[1:])
+        self.nodes.append(Node(operator, inputs, name, name, name, "Block", constants))
+        return name
+
+    def conv(
+        self,
+        source: str,
+        out: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
+        act: str | None = None,
+    ) -> str:
+        weight = torch.randn(out, self.shapes[source][0] // groups, kernel, kernel) / kernel**2
+        sizes = [(size, size) for size in (kernel, stride, kernel // 2 * dilation, dilation)]
+        operator = Conv(*sizes, groups=groups, act=act)
+        return self.add(operator, source, weight=weight, bias=torch.randn(out))
+
+    def affine(self, source: str, act: str | None = None) -> str:
+        scale, shift = torch.randn(2, self.shapes[source][0])
+        return self.add(Affine(act=act), source, scale=scale, shift=shift)
+
+    def exit(self, source: str) -> str:
+        """Appends an exit of two classes, which ends the stage."""
+        pooled = self.add(GlobalAverage(), source)
+        weight = torch.randn(2, self.shapes[pooled][0])
+        logits = self.add(Linear(), pooled, weight=weight, bias=torch.randn(2))
+        self.stages.append((self.nodes, logits))
+        self.nodes = []
+        return logits
+
+    def graph(self) -> Graph:
+        """Of the stages so far; a stage hands on what a later one reads."""
+        stages: list[StageGraph] = []
+        needed: set[str] = set()
+        for nodes, logits in reversed(self.stages):
+            stages.insert(0, StageGraph(tuple(nodes), logits, tuple(sorted(needed))))
+            needed |= {name for node in nodes for name in node.inputs}
+            needed -= {node.output for node in nodes}
+        return Graph("image", tuple(stages), self.shapes)
+
+
+@pytest.fixture
+def sketch() -> type[Sketch]:
+    torch.manual_seed(0)
+    return Sketch
+
+
+KINDS = ["conv", "concat", "slice", "add"] * 2
+KINDS += ["conv", "depthwise", "residual", "affine", "act", "mix", "rows", "pool", "resize", "pad"]
+KINDS += ["grid", "dilated", "rex"]
+
+
+def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
+    """Appends a node of some kind that reads what there is."""
+    source = chance.choice(maps[-4:])
+    channels, height, width = net.shapes[source]
+    alike = [name for name in maps if net.shapes[name] == net.shapes[source]]
+    beside = [name for name in maps if net.shapes[name][1:] == (height, width)]
+    kind, act = chance.choice(KINDS), chance.choice((None, "relu", "relu6"))
+    if kind == "conv":
+        kernel, stride = chance.choice((1, 1, 3, 5)), chance.choice((1, 2))
+        return net.conv(source, chance.randint(1, 19), kernel, stride, act=act)
+    if kind == "dilated":
+        return net.conv(source, chance.randint(1, 5), 3, dilation=2, act=act)
+    if kind == "depthwise":
+        kernel, stride = chance.choice((3, 5)), chance.choice((1, 2))
+        return net.conv(source, channels, kernel, stride, groups=channels, act=act)
+    if kind == "affine":
+        scaled = net.affine(source, act)
+        return net.conv(scaled, 3, chance.choice((1, 3))) if chance.random() < 0.6 else scaled
+    if kind == "act":
+        return net.add(Activation(chance.choice(list(ACTIVATIONS))), source)
+    if kind == "add":
+        return net.add(Add(act=act), source, chance.choice(alike))
+    if kind == "mix":
+        return net.add(Mix(), source, chance.choice(alike), share=torch.tensor(0.3))
+    if kind == "concat":
+        return net.add(Concat(), source, *chance.choices(beside, k=chance.randint(1, 3)))
+    if kind == "slice" and channels > 1:
+        first, step = chance.randrange(channels - 1), chance.choice((1, 1, 1, 2))
+        return net.add(Slice(0, first, chance.randint(first + 1, channels), step), source)
+    if kind == "rows" and height > 3:
+        return net.add(Slice(1, 1, height, chance.choice((1, 2))), source)
+    if kind == "pool":
+        of, kernel = chance.choice(("max", "average")), chance.choice((2, 3))
+        if min(height, width) >= kernel:
+            pads, ends = (kernel // 2,) * 2, (chance.random() < 0.5, chance.random() < 0.5)
+            return net.add(Pool(of, (kernel, kernel), (2, 2), pads, *ends), source)
+    if kind == "resize":
+        size = chance.randint(2, 12), chance.randint(2, 12)
+        return net.add(Resize(size, chance.random() < 0.5), source)
+    if kind == "pad":
+        return net.add(Pad((chance.choice((0, 2)), 1, 0), (1, 0, 2)), source)
+    if kind == "grid" and height >= 3:
+        return net.add(GridPool(chance.choice(("max", "average")), (3, 2)), source)
+    if kind == "residual":
+        wide, act = chance.randint(4, 18), chance.choice(("relu", "relu6"))
+        expanded = net.conv(source, wide, act=act)
+        filtered = net.conv(expanded, wide, 3, groups=wide, act=act)
+        return net.add(Add(), source, net.conv(filtered, channels))
+    if kind == "rex" and min(height, width) >= 4:
+        states = chance.choice((1, 2, 5, 8, 9)), chance.choice((1, 2, 4, 9))
+        rex = ReX2d(channels, *states, 4, chance.choice((2, 4)))
+        return net.add(Whole("ReX2d", rex.eval()), net.add(Activation("tanh"), source))
+    return net.conv(source, 2)
+
+
+@pytest.fixture
+def draw_graph(sketch: type[Sketch]) -> Callable[[int], Graph]:
+    """Draws a graph of one to three stages from a seed."""
+
+    def draw(seed: int) -> Graph:
+        chance = random.Random(seed)
+        torch.manual_seed(seed)
+        net = sketch(chance.choice((1, 3)), chance.randint(5, 13), chance.randint(4, 9))
+        maps = ["image"]
+        for _ in range(chance.randint(1, 3)):
+            for _ in range(chance.randint(3, 9)):
+                maps.append(grow(net, maps, chance))
+            net.exit(maps[-1])
+        return net.graph()
+
+    return draw

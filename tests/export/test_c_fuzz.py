@@ -1,0 +1,178 @@
+"""Small graphs by chance, exported in int8 and in float32: C against Python at every exit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from exeunt.data import Transform
+from exeunt.export.c import CModel, Float32, Int8, run_device, write_c
+from exeunt.export.c.device import COMPILER, EMULATOR
+from exeunt.export.c.folder import RUNTIME
+from exeunt.export.c.host import CHECKED, STRICT, run_tool
+from exeunt.export.c.numbers import Numbers
+from exeunt.graph import Graph, interpret, plan_stream
+from exeunt.policies import parse_policy
+from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantized
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+
+DrawGraph = Callable[[int], Graph]
+
+IMAGES = 2
+BATCH, BATCHES = 13, 12  # graphs in one program, each in two types of number; and programs
+DEVICE_SEEDS = range(1000, 1008)
+
+RUN = """\
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failed(const char *what)
+{
+    fprintf(stderr, "%s\\n", what);
+    return 1;
+}
+
+#define RUN(p, P)                                                                               \\
+    do {                                                                                        \\
+        uint8_t *arena = malloc(P##_ARENA_BYTES);                                               \\
+        uint8_t image[P##_HEIGHT][P##_WIDTH * P##_CHANNELS];                                    \\
+        memset(arena, 0xa5, P##_ARENA_BYTES);                                                   \\
+        for (i = 0; i < IMAGES; i++) {                                                          \\
+            exn_state state;                                                                    \\
+            unsigned y = 0;                                                                     \\
+            int status = p##_init(&state, arena);                                               \\
+            if (fread(image, 1, sizeof image, stdin) != sizeof image) return failed("no image");\\
+            for (k = 0; k < P##_EXITS; k++) {                                                   \\
+                const exn_result *result;                                                       \\
+                if (k > 0) status = p##_step(&state);                                           \\
+                while (status == EXN_ROW && y < P##_HEIGHT)                                     \\
+                    status = p##_push_row(&state, image[y++]);                                  \\
+                if (status != EXN_EXIT) return failed(#p " does not answer");                   \\
+                result = p##_result(&state);                                                    \\
+                printf(#p " %u %u", k, (unsigned)result->class_index);                          \\
+                for (c = 0; c < P##_CLASSES; c++)                                               \\
+                    printf(" " P##_SCORE_FORMAT,                                                \\
+                           P##_SCORE_SHOWN(((const p##_score *)result->scores)[c]));            \\
+                printf("\\n");                                                                   \\
+            }                                                                                   \\
+        }                                                                                       \\
+        free(arena);                                                                            \\
+    } while (0)
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph in one type of number, and what Python says of its images."""
+
+    name: str
+    graph: Graph
+    numbers: Numbers
+    pixels: np.ndarray
+    scores: Sequence[Tensor]
+
+    def write(self, folder: Path) -> None:
+        plan = plan_stream(self.graph, self.numbers.element_bytes)
+        transform = transform_of(self.pixels)
+        write_c(CModel(self.name, "", self.numbers, plan, transform, ["a", "b"], {}), folder)
+
+    def check(self, lines: Sequence[Sequence[str]]) -> None:
+        """Lines of exit, class and scores, image after image."""
+        told = np.array(lines, dtype=float)
+        exits = np.arange(len(self.scores))
+        assert (told[:, 0] == np.tile(exits, len(self.pixels))).all()
+        found = told[:, 2:].reshape(len(self.pixels), len(exits), -1).swapaxes(0, 1)
+        assert (found.argmax(2) == told[:, 1].reshape(-1, len(exits)).T).all()
+        wanted = np.stack([scores.numpy() for scores in self.scores]).astype(float)
+        if isinstance(self.numbers, Int8):
+            assert found.tolist() == wanted.tolist(), self.name
+        else:
+            reach = np.abs(wanted).max((1, 2), keepdims=True)
+            assert (np.abs(found - wanted) <= 1e-4 * reach).all(), self.name
+
+
+def transform_of(pixels: np.ndarray) -> Transform:
+    return Transform(pixels.shape[1:3], mode="L" if pixels.shape[3] == 1 else "RGB")
+
+
+def cases_of(graph: Graph, seed: int) -> Iterator[Case]:
+    channels, height, width = graph.shapes[graph.image]
+    pixels = np.random.default_rng(seed).integers(
+        0, 256, (IMAGES, height, width, channels), dtype=np.uint8
+    )
+    transform = transform_of(pixels)
+    inputs = torch.stack([transform.normalise_pixels(image) for image in pixels])
+    with torch.no_grad():
+        yield Case(
+            f"f{seed}", graph, Float32(parse_policy("full")), pixels, interpret(graph, inputs)
+        )
+    quantized = quantize(graph, observe_ranges(graph, [inputs]))
+    numbers = Int8(quantized, IntegerPolicy())
+    yield Case(f"i{seed}", graph, numbers, pixels, run_quantized(quantized, inputs))
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All kernels, compiled once, with sanitizers."""
+    folder = tmp_path_factory.mktemp("runtime")
+    sources = sorted(str(file) for file in RUNTIME.iterdir() if str(file).endswith(".c"))
+    script = (
+        f"cd {folder} && {os.environ.get('CC', 'cc')} -c {' '.join((*STRICT, *CHECKED, *sources))}"
+    )
+    run_tool(["sh", "-c", script])
+    run_tool(["sh", "-c", f"ar rc {folder}/runtime.a {folder}/*.o"])
+    return folder / "runtime.a"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_c_says_what_python_says(
+    batch: int, draw_graph: DrawGraph, runtime: Path, tmp_path: Path
+) -> None:
+    cases: list[Case] = []
+    for seed in range(batch * BATCH, (batch + 1) * BATCH):
+        cases += cases_of(draw_graph(seed), seed)
+    for case in cases:
+        case.write(tmp_path / case.name)
+        shutil.copy(tmp_path / case.name / f"{case.name}.c", tmp_path)
+        shutil.copy(tmp_path / case.name / f"{case.name}.h", tmp_path)
+    names = [case.name for case in cases]
+    includes = [f'#include "{name}.h"' for name in names]
+    runs = [f"    RUN({name}, {name.upper()});" for name in names]
+    main = ["int main(void)", "{", "    unsigned i, k, c;", *runs, "    return 0;", "}", ""]
+    (tmp_path / "main.c").write_text("\n".join([*includes, RUN, *main]))
+    program, kernels = str(tmp_path / "program"), str(RUNTIME)
+    settings = (*STRICT, *CHECKED, "-O0", f"-DIMAGES={IMAGES}", "-I", kernels)
+    sources = [*map(str, sorted(tmp_path.glob("*.c"))), str(runtime)]
+    run_tool([os.environ.get("CC", "cc"), *settings, *sources, "-o", program])
+    (tmp_path / "images").write_bytes(b"".join(case.pixels.tobytes() for case in cases))
+    lines = run_tool(["sh", "-c", f"{program} < {tmp_path / 'images'}"]).splitlines()
+    told = [line.split() for line in lines]
+    for case in cases:
+        case.check([words[1:] for words in told if words[0] == case.name])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which(EMULATOR) is None or shutil.which(COMPILER) is None,
+    reason=f"needs {EMULATOR} and {COMPILER}",
+)
+@pytest.mark.parametrize("seed", DEVICE_SEEDS)
+def test_a_device_says_it_too(seed: int, draw_graph: DrawGraph, raw: Any, tmp_path: Path) -> None:
+    """With inner loops of its own, and no byte of RAM more than it claims."""
+    for case in cases_of(draw_graph(seed), seed):
+        folder = tmp_path / case.name
+        case.write(folder)
+        run = run_device(folder, case.name, raw(case.pixels), IMAGES)
+        case.check([[*map(str, (a.exit_index, a.class_index)), *a.scores] for a in run.answers])
