@@ -141,8 +141,9 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         return net.add(Resize(size, chance.random() < 0.5), source)
     if kind == "pad":
         return net.add(Pad((chance.choice((0, 2)), 1, 0), (1, 0, 2)), source)
-    if kind == "grid" and height >= 3:
-        return net.add(GridPool(chance.choice(("max", "average")), (3, 2)), source)
+    if kind == "grid":
+        grid = chance.choice((1, 3, 4, 7)), chance.choice((1, 2, 5))
+        return net.add(GridPool(chance.choice(("max", "average")), grid), source)
     if kind == "residual":
         wide, act = chance.randint(4, 18), chance.choice(("relu", "relu6"))
         expanded = net.conv(source, wide, act=act)

@@ -205,6 +205,12 @@ class GridPool(Operator):
         pooled: Tensor = pool(inputs[0], self.grid)
         return pooled
 
+    def under_way(self, height: int) -> int:
+        """Rows of cells that one row, of so many, may lie in."""
+        down = self.grid[0]
+        cells = [(k * height // down, -(-(k + 1) * height // down)) for k in range(down)]
+        return max(sum(top <= row < end for top, end in cells) for row in range(height))
+
 
 @dataclass(frozen=True)
 class GlobalAverage(Operator):

@@ -25,8 +25,7 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
     if isinstance(operator, GlobalAverage):
         return 4 * taken[0]
     if isinstance(operator, GridPool):
-        shared = 2 if taken[1] % operator.grid[0] else 1  # a row may lie in two rows of cells
-        return 4 * taken[0] * operator.grid[1] * shared
+        return 4 * taken[0] * operator.grid[1] * operator.under_way(taken[1])
     if isinstance(operator, InvertedResidual) and operator.expand is not None:
         kernel, stride = operator.depthwise.kernel, operator.depthwise.stride
         held = max(kernel[0] - stride[0], 0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Node
-from exeunt.graph.operators import Conv
+from exeunt.graph.operators import Conv, GridPool
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import is_whole
 from exeunt.ops.rex import ReX2d, Window
@@ -115,18 +115,15 @@ def window_fields(conv: Conv | IntegerConv, weight: Tensor, where: str) -> dict[
     }
 
 
-def grid_fields(grid: tuple[int, int], height: int, where: str) -> dict[str, int]:
-    """Fields of pools of maps of this height into a grid of cells.
-
-    Raises:
-        ExeuntError: for more rows of cells than rows, naming the module `where` it is.
-    """
-    down, across = grid
-    if down > height:
-        raise ExeuntError(
-            f"{where}: no kernel for pooling {height} rows into {down}; at most as many"
-        )
-    return {"down": down, "across": across, "under_way": 2 if height % down else 1}
+def grid_fields(grid: GridPool, height: int) -> dict[str, int]:
+    """Fields of pools of maps of this height into cells."""
+    down, across = grid.grid
+    return {
+        "down": down,
+        "across": across,
+        "under_way": grid.under_way(height),
+        "average": int(grid.of == "average"),
+    }
 
 
 def rex_fields(rex: ReX2d, height: int, width: int, where: str) -> dict[str, Any]:

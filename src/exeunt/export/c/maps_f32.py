@@ -51,10 +51,7 @@ def _pool(node: Node, pool: Pool, graph: Graph, source: CSource, number: int) ->
 
 
 def _grid_pool(node: Node, pool: GridPool, graph: Graph, source: CSource, number: int) -> Kernel:
-    fields = {
-        **grid_fields(pool.grid, graph.shapes[node.inputs[0]][1], node.module),
-        "average": int(pool.of == "average"),
-    }
+    fields = grid_fields(pool, graph.shapes[node.inputs[0]][1])
     return Kernel.of("exn_grid_pool_f32", fields, source, number, accumulates=True)
 
 

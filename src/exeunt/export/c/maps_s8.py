@@ -9,6 +9,7 @@ from exeunt.export.c.kernel import Kernel, grid_fields
 from exeunt.export.c.moves import moving
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
+from exeunt.graph.operators import GridPool
 from exeunt.quantize.operators import (
     IntegerGridPool,
     IntegerLookup,
@@ -43,11 +44,9 @@ def _pool(node: Node, operator: IntegerPool, graph: Graph, source: CSource, numb
 def _grid(
     node: Node, operator: IntegerGridPool, graph: Graph, source: CSource, number: int
 ) -> Kernel:
-    fields = {
-        **grid_fields(operator.grid, graph.shapes[node.inputs[0]][_ROWS], node.module),
-        "average": int(operator.of == "average"),
-        "zero": operator.zero,
-    }
+    assert isinstance(node.operator, GridPool)
+    fields = grid_fields(node.operator, graph.shapes[node.inputs[0]][_ROWS])
+    fields = {**fields, "zero": operator.zero}
     return Kernel.of("exn_grid_pool_s8", fields, source, number, accumulates=True)
 
 

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Ticks of the processor clock since the start. */
-uint64_t device_ticks(void);
+/* Ticks of the processor clock since the start; they wrap. */
+uint32_t device_ticks(void);
 
 /* The most of the stack that was ever used. */
 uint32_t device_stack_bytes(void);

@@ -68,7 +68,8 @@ static void print_answer(int64_t image, uint64_t ticks)
 static int classify(intptr_t file, int64_t image)
 {
     int status = @prefix@_init(&state, arena.bytes);
-    uint64_t ticks = 0, since;
+    uint64_t ticks = 0;
+    uint32_t since;
     if (!host_seek(file, (size_t)image * @PREFIX@_HEIGHT * ROW_BYTES)) {
         return 1;
     }
@@ -84,7 +85,7 @@ static int classify(intptr_t file, int64_t image)
         }
         since = device_ticks();
         status = row == NULL ? @prefix@_step(&state) : @prefix@_push_row(&state, row);
-        ticks += device_ticks() - since;
+        ticks += (uint32_t)(device_ticks() - since);
     }
     return 2;
 }

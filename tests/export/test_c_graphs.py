@@ -1,4 +1,6 @@
-"""Small graphs by chance, exported in int8 and in float32: C against Python at every exit."""
+"""Small graphs by chance and small networks of every family, exported in int8 and in float32: C
+against Python at every exit.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,44 @@ from exeunt.export.c.device import COMPILER, EMULATOR
 from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import CHECKED, STRICT, run_tool
 from exeunt.export.c.numbers import Numbers
-from exeunt.graph import Graph, interpret, plan_stream
+from exeunt.graph import Graph, build_graph, interpret, plan_stream
+from exeunt.models import create_model
+from exeunt.net import MultiExitNet
 from exeunt.policies import parse_policy
 from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantized
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
 DrawGraph = Callable[[int], Graph]
+Enliven = Callable[[MultiExitNet, Tensor], MultiExitNet]
+WriteRaw = Callable[[np.ndarray], Path]
 
 IMAGES = 2
 BATCH, BATCHES = 13, 12  # graphs in one program, each in two types of number; and programs
 DEVICE_SEEDS = range(1000, 1008)
+EMULATED = pytest.mark.skipif(
+    shutil.which(EMULATOR) is None or shutil.which(COMPILER) is None,
+    reason=f"needs {EMULATOR} and {COMPILER}",
+)
+
+SIZE, CLASSES = (32, 32), 2
+DENSENET = {"layers": (1, 2, 2, 1), "growth": 4, "width": 8}
+MSDNET = {"base": 2, "step": 1, "blocks": 3, "width": 4, "growth": 2, "exit_width": 8}
+RANET = {"width": 4, "growth": 4, "step": 1, "exit_width": 8, "scales": (1, 2)}
+RESNET = {"layers": (1, 2, 3, 1), "widths": (8, 8, 16, 24)}
+ZOO: dict[str, dict[str, Any]] = {
+    "mobilenetv2_035": {"exit_head": "mixed", "downsample": "mixed"},
+    "rex_mobilenetv2_035": {},
+    "resnet34": RESNET,
+    "rex_resnet34": RESNET,
+    "densenet121": DENSENET,
+    "rex_densenet121": {"growth": 4},
+    "msdnet_cifar10": MSDNET,
+    "rex_msdnet": {"width": 4, "growth": 2, "blocks": 2},
+    "ranet_cifar10": {**RANET, "factors": (2, 1)},
+    "resnet_cifar": {"depth": 20},
+    "densenetbc_cifar": {"depth": 22, "growth": 6},
+}
 
 RUN = """\
 #include <stdio.h>
@@ -106,20 +135,21 @@ def transform_of(pixels: np.ndarray) -> Transform:
     return Transform(pixels.shape[1:3], mode="L" if pixels.shape[3] == 1 else "RGB")
 
 
-def cases_of(graph: Graph, seed: int) -> Iterator[Case]:
+def cases_of(graph: Graph, name: str) -> Iterator[Case]:
+    """In both types of number, with images by chance."""
     channels, height, width = graph.shapes[graph.image]
-    pixels = np.random.default_rng(seed).integers(
+    pixels = np.random.default_rng(0).integers(
         0, 256, (IMAGES, height, width, channels), dtype=np.uint8
     )
     transform = transform_of(pixels)
     inputs = torch.stack([transform.normalise_pixels(image) for image in pixels])
     with torch.no_grad():
         yield Case(
-            f"f{seed}", graph, Float32(parse_policy("full")), pixels, interpret(graph, inputs)
+            f"f_{name}", graph, Float32(parse_policy("full")), pixels, interpret(graph, inputs)
         )
     quantized = quantize(graph, observe_ranges(graph, [inputs]))
     numbers = Int8(quantized, IntegerPolicy())
-    yield Case(f"i{seed}", graph, numbers, pixels, run_quantized(quantized, inputs))
+    yield Case(f"i_{name}", graph, numbers, pixels, run_quantized(quantized, inputs))
 
 
 @pytest.fixture(scope="module")
@@ -135,44 +165,69 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runtime.a"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("batch", range(BATCHES))
-def test_c_says_what_python_says(
-    batch: int, draw_graph: DrawGraph, runtime: Path, tmp_path: Path
-) -> None:
-    cases: list[Case] = []
-    for seed in range(batch * BATCH, (batch + 1) * BATCH):
-        cases += cases_of(draw_graph(seed), seed)
+def compare(cases: Sequence[Case], runtime: Path, folder: Path) -> None:
+    """Builds one program of all, and asks it for every exit of every image."""
     for case in cases:
-        case.write(tmp_path / case.name)
-        shutil.copy(tmp_path / case.name / f"{case.name}.c", tmp_path)
-        shutil.copy(tmp_path / case.name / f"{case.name}.h", tmp_path)
-    names = [case.name for case in cases]
-    includes = [f'#include "{name}.h"' for name in names]
-    runs = [f"    RUN({name}, {name.upper()});" for name in names]
+        case.write(folder / case.name)
+        for ending in "ch":
+            shutil.copy(folder / case.name / f"{case.name}.{ending}", folder)
+    includes = [f'#include "{case.name}.h"' for case in cases]
+    runs = [f"    RUN({case.name}, {case.name.upper()});" for case in cases]
     main = ["int main(void)", "{", "    unsigned i, k, c;", *runs, "    return 0;", "}", ""]
-    (tmp_path / "main.c").write_text("\n".join([*includes, RUN, *main]))
-    program, kernels = str(tmp_path / "program"), str(RUNTIME)
-    settings = (*STRICT, *CHECKED, "-O0", f"-DIMAGES={IMAGES}", "-I", kernels)
-    sources = [*map(str, sorted(tmp_path.glob("*.c"))), str(runtime)]
+    (folder / "main.c").write_text("\n".join([*includes, RUN, *main]))
+    program = str(folder / "program")
+    settings = (*STRICT, *CHECKED, "-O0", f"-DIMAGES={IMAGES}", "-I", str(RUNTIME))
+    sources = [*map(str, sorted(folder.glob("*.c"))), str(runtime)]
     run_tool([os.environ.get("CC", "cc"), *settings, *sources, "-o", program])
-    (tmp_path / "images").write_bytes(b"".join(case.pixels.tobytes() for case in cases))
-    lines = run_tool(["sh", "-c", f"{program} < {tmp_path / 'images'}"]).splitlines()
+    (folder / "images").write_bytes(b"".join(case.pixels.tobytes() for case in cases))
+    lines = run_tool(["sh", "-c", f"{program} < {folder / 'images'}"]).splitlines()
     told = [line.split() for line in lines]
     for case in cases:
         case.check([words[1:] for words in told if words[0] == case.name])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which(EMULATOR) is None or shutil.which(COMPILER) is None,
-    reason=f"needs {EMULATOR} and {COMPILER}",
-)
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_graphs_by_chance(batch: int, draw_graph: DrawGraph, runtime: Path, tmp_path: Path) -> None:
+    seeds = range(batch * BATCH, (batch + 1) * BATCH)
+    cases = [case for seed in seeds for case in cases_of(draw_graph(seed), str(seed))]
+    compare(cases, runtime, tmp_path)
+
+
+@EMULATED
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", DEVICE_SEEDS)
-def test_a_device_says_it_too(seed: int, draw_graph: DrawGraph, raw: Any, tmp_path: Path) -> None:
+def test_graphs_by_chance_on_a_device(
+    seed: int, draw_graph: DrawGraph, raw: WriteRaw, tmp_path: Path
+) -> None:
     """With inner loops of its own, and no byte of RAM more than it claims."""
-    for case in cases_of(draw_graph(seed), seed):
-        folder = tmp_path / case.name
-        case.write(folder)
-        run = run_device(folder, case.name, raw(case.pixels), IMAGES)
-        case.check([[*map(str, (a.exit_index, a.class_index)), *a.scores] for a in run.answers])
+    for case in cases_of(draw_graph(seed), str(seed)):
+        on_a_device(case, raw, tmp_path)
+
+
+@pytest.mark.slow
+def test_every_family(lively: Enliven, runtime: Path, tmp_path: Path) -> None:
+    compare([case for name in ZOO for case in family(name, lively)], runtime, tmp_path)
+
+
+@EMULATED
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ZOO)
+def test_every_family_on_a_device(
+    name: str, lively: Enliven, raw: WriteRaw, tmp_path: Path
+) -> None:
+    for case in family(name, lively):
+        on_a_device(case, raw, tmp_path)
+
+
+def family(name: str, lively: Enliven) -> Iterator[Case]:
+    torch.manual_seed(0)
+    net = create_model(name, CLASSES, **ZOO[name]).eval()
+    graph = build_graph(lively(net, torch.randn(4, 3, *SIZE)), SIZE)
+    return cases_of(graph, name)
+
+
+def on_a_device(case: Case, raw: WriteRaw, folder: Path) -> None:
+    case.write(folder / case.name)
+    run = run_device(folder / case.name, case.name, raw(case.pixels), IMAGES)
+    case.check([[*map(str, (a.exit_index, a.class_index)), *a.scores] for a in run.answers])
