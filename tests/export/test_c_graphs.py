@@ -36,6 +36,7 @@ WriteRaw = Callable[[np.ndarray], Path]
 
 IMAGES = 2
 BATCH, BATCHES = 13, 12  # graphs in one program, each in two types of number; and programs
+AARCH64 = "aarch64-linux-gnu-gcc"
 DEVICE_SEEDS = range(1000, 1008)
 EMULATED = pytest.mark.skipif(
     shutil.which(EMULATOR) is None or shutil.which(COMPILER) is None,
@@ -165,8 +166,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runtime.a"
 
 
-def compare(cases: Sequence[Case], runtime: Path, folder: Path) -> None:
-    """Builds one program of all, and asks it for every exit of every image."""
+def write_together(cases: Sequence[Case], folder: Path) -> list[str]:
+    """Writes one program of all, and its input `images`; returns its sources, without kernels."""
     for case in cases:
         case.write(folder / case.name)
         for ending in "ch":
@@ -175,13 +176,26 @@ def compare(cases: Sequence[Case], runtime: Path, folder: Path) -> None:
     runs = [f"    RUN({case.name}, {case.name.upper()});" for case in cases]
     main = ["int main(void)", "{", "    unsigned i, k, c;", *runs, "    return 0;", "}", ""]
     (folder / "main.c").write_text("\n".join([*includes, RUN, *main]))
-    program = str(folder / "program")
-    settings = (*STRICT, *CHECKED, "-O0", f"-DIMAGES={IMAGES}", "-I", str(RUNTIME))
-    sources = [*map(str, sorted(folder.glob("*.c"))), str(runtime)]
-    run_tool([os.environ.get("CC", "cc"), *settings, *sources, "-o", program])
     (folder / "images").write_bytes(b"".join(case.pixels.tobytes() for case in cases))
-    lines = run_tool(["sh", "-c", f"{program} < {folder / 'images'}"]).splitlines()
-    told = [line.split() for line in lines]
+    return [*map(str, sorted(folder.glob("*.c")))]
+
+
+def build(
+    sources: Sequence[str], program: Path, *flags: str, compiler: str | None = None
+) -> Callable[[], list[str]]:
+    """Builds a program; returns what runs it on the images and gives the lines that it prints."""
+    settings = (*STRICT, f"-DIMAGES={IMAGES}", "-I", str(RUNTIME), *flags)
+    compiler, emulator = compiler or os.environ.get("CC", "cc"), "qemu-aarch64" if compiler else ""
+    run_tool([compiler, *settings, *sources, "-o", str(program)])
+    command = f"{emulator} {program} < {program.parent / 'images'}"
+    return lambda: run_tool(["sh", "-c", command]).splitlines()
+
+
+def compare(cases: Sequence[Case], runtime: Path, folder: Path) -> None:
+    """Builds one program of all, and asks it for every exit of every image."""
+    sources = write_together(cases, folder)
+    run = build([*sources, str(runtime)], folder / "program", *CHECKED, "-O0")
+    told = [line.split() for line in run()]
     for case in cases:
         case.check([words[1:] for words in told if words[0] == case.name])
 
@@ -208,6 +222,22 @@ def test_graphs_by_chance_on_a_device(
 @pytest.mark.slow
 def test_every_family(lively: Enliven, runtime: Path, tmp_path: Path) -> None:
     compare([case for name in ZOO for case in family(name, lively)], runtime, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which(AARCH64) is None or shutil.which("qemu-aarch64") is None,
+    reason=f"needs {AARCH64} and qemu-aarch64",
+)
+def test_another_processor_prints_the_same(draw_graph: DrawGraph, tmp_path: Path) -> None:
+    """Every digit of int8 and float32, however much its compiler makes of the loops."""
+    graphs = ((draw_graph(seed), str(seed)) for seed in DEVICE_SEEDS)
+    cases = [case for graph, name in graphs for case in cases_of(graph, name)]
+    kernels = sorted(str(file) for file in RUNTIME.iterdir() if str(file).endswith(".c"))
+    sources = [*write_together(cases, tmp_path), *kernels]
+    here = build(sources, tmp_path / "here", "-O2")
+    there = build(sources, tmp_path / "there", "-O3", "-static", compiler=AARCH64)
+    assert here() == there()
 
 
 @EMULATED
