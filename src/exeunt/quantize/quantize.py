@@ -59,7 +59,7 @@ from exeunt.quantize.scale import (
 )
 from exeunt.quantize.ties import tied
 
-_WEIGHT_MOST = 127
+WEIGHT_MOST = 127
 _SUM_MOST = 0.98 * 2 ** (SUM_BITS - SPARE_BITS)  # rounding may add to it
 _SUM_SHIFT = 22  # of the factors of `IntegerSum`: 255 * 2 * 2**22 stays within 31 bits
 
@@ -89,8 +89,8 @@ def _scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
         shared[leader] = Range(min(found.low, known.low), max(found.high, known.high))
     scales = {name: Scale.over(shared[to].low, shared[to].high) for name, to in leaders.items()}
     for stage in graph.stages:
-        reach = ranges[stage.logits]
-        fine = Scale.symmetric(max(-reach.low, reach.high), INT16)
+        found = ranges[stage.logits]
+        fine = Scale.symmetric(max(-found.low, found.high), INT16)
         coarse = 2 * _largest_sum_step(stage, scales) / LARGEST_FACTOR
         scales[stage.logits] = replace(fine, scale=max(fine.scale, coarse))
     return scales
@@ -101,7 +101,7 @@ def _largest_sum_step(stage: StageGraph, scales: Mapping[str, Scale]) -> float:
     for node in stage.nodes:
         if node.output == stage.logits and isinstance(node.operator, Linear):
             largest = float(node.constants["weight"].abs().max())
-            return largest / _WEIGHT_MOST * scales[node.inputs[0]].scale
+            return largest / WEIGHT_MOST * scales[node.inputs[0]].scale
     return 0.0
 
 
@@ -131,7 +131,7 @@ def _weighted(
     taken, given = scales[node.inputs[0]], scales[node.output]
     rows = weight.flatten(1).double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
-    step = _step(rows, offset / taken.scale, -INT8[0] + abs(taken.zero))
+    step = weight_step(rows, offset / taken.scale, reach(taken.zero))
     q = torch.round(rows / step[:, None]).long()
     sums = torch.round(offset / (taken.scale * step)).long() - taken.zero * q.sum(1)
     factor = Factor.of((taken.scale * step / given.scale).tolist())
@@ -148,14 +148,19 @@ def _weighted(
     }
 
 
-def _step(rows: Tensor, offset: Tensor, reach: int) -> Tensor:
+def reach(zero: int) -> int:
+    """How many steps from 0 an int8 number may be, `zero` being the integer for 0."""
+    return -INT8[0] + abs(zero)
+
+
+def weight_step(rows: Tensor, offset: Tensor, most: int) -> Tensor:
     """What one step of each row's weights is worth, (C', ...) to (C').
 
-    The largest weight becomes 127, or less where sums would not fit: of inputs up to `reach`, and
-    of `offset`, both in steps of the input.
+    The largest weight becomes 127, or less where sums would not fit: of inputs up to `most`, and
+    of `offset` (C'), both in steps of the input.
     """
-    largest = rows.abs().amax(1) / _WEIGHT_MOST
-    sums = (rows.abs().sum(1) * reach + offset.abs()) / _SUM_MOST
+    largest = rows.abs().amax(1) / WEIGHT_MOST
+    sums = (rows.abs().sum(1) * most + offset.abs()) / _SUM_MOST
     step = torch.maximum(largest, sums)
     return torch.where(step > 0, step, torch.ones_like(step))
 
@@ -277,12 +282,12 @@ def _projection(
     """A matrix whose inputs are steps of `taken` and whose outputs are steps of `given`."""
     rows = weight.detach().double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.detach().double()
-    reach = STATE_ONE if taken == 1 / STATE_ONE else -INT8[0] + abs(zero)
-    step = _step(rows, offset / taken, reach)
+    most = STATE_ONE if taken == 1 / STATE_ONE else reach(zero)
+    step = weight_step(rows, offset / taken, most)
     q = torch.round(rows / step[:, None]).long()
     sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
     factor = Factor.of((taken * step / given).tolist())
-    Factor.check((q.abs().sum(1) * reach + sums.abs()).tolist(), where)
+    Factor.check((q.abs().sum(1) * most + sums.abs()).tolist(), where)
     return Projection(q, sums, factor)
 
 

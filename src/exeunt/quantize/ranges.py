@@ -13,6 +13,9 @@ from exeunt.graph.graph import Graph
 
 METHODS = ("mse", "minmax", "percentile")
 PERCENTILE = 99.99
+RANGE_IMAGES = 256
+"""How many images are enough, and quickly gone through."""
+
 _BINS = {"mse": 2048, "percentile": 65536}
 _STEPS = 255
 _CLIPS = 80
@@ -64,7 +67,7 @@ def observe_ranges(
     for name, values in _tensors(graph, batches):
         reach = seen[name]
         found = torch.histc(values, _BINS[method], reach.low, reach.high)
-        counts[name] = counts.get(name, 0) + found.double()
+        counts[name] = counts.get(name, 0) + found.cpu().double()
     if method == "mse":
         return {name: _clipped(reach, counts[name]) for name, reach in seen.items()}
     return {name: _middle(reach, counts[name], percentile / 100) for name, reach in seen.items()}
