@@ -128,6 +128,20 @@ def test_a_folder_that_holds_something_else_stays(
     assert (tmp_path / "kept.txt").read_text() == "mine"
 
 
+def test_percentiles_cover_less_than_all(
+    weights: Path, images: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    found = []
+    for method in ("minmax", "percentile"):
+        options = ("--ranges", method, "--calibration", images, "--out", tmp_path / method)
+        done = exeunt("export", weights, *options, "--json")
+        assert done.status == 0, done.err
+        found.append(last_json(done)["ranges"])
+    for (low, high), (least, most) in zip(*(ranges.values() for ranges in found), strict=True):
+        assert low <= least <= most <= high
+    assert found[0] != found[1]
+
+
 def test_float32_needs_none_and_takes_another_policy(
     weights: Path, tmp_path: Path, exeunt: Any
 ) -> None:

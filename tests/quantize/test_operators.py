@@ -57,6 +57,29 @@ def test_a_convolution_is_a_loop_over_windows(
         assert int(found[o, row, column]) == max(-20, min(100, rounded(total * exact) + 3))
 
 
+@pytest.mark.parametrize(
+    ("channels", "kernel", "groups"),
+    [(130, 3, 1), (48, 3, 1), (7, 3, 7), (512, 1, 1), (600, 1, 1)],
+)
+@pytest.mark.parametrize("images", [1, 16])
+def test_the_largest_sums_are_exact(images: int, channels: int, kernel: int, groups: int) -> None:
+    taken = channels // groups
+    x = integers(images, channels, 6, 5)
+    x[0] = -128
+    weight = integers(channels, taken, kernel, kernel, seed=1).clamp(min=-127)
+    weight[0] = -127
+    bias, factor = integers(channels, seed=2), Factor.of([0.25] * channels)
+    wide, zero = Scale(1.0, limits=(-(2**30), 2**30)), 127
+    padding = kernel // 2
+    conv = IntegerConv(weight, bias, factor, zero, wide, *wide.limits, (kernel, kernel), (1, 1),
+                       (padding, padding), (1, 1), groups)  # fmt: skip
+    around = F.pad(x, (padding,) * 4, value=zero)
+    windows = F.unfold(around.double(), kernel).long().unflatten(1, (groups, -1))
+    filters = weight.flatten(1).unflatten(0, (groups, -1))
+    sums = (filters @ windows).reshape(images, channels, 6, 5) + bias.view(-1, 1, 1)
+    assert torch.equal(conv.run([x]), ((sums + 2) >> 2).int())
+
+
 @pytest.mark.parametrize("counted", [True, False])
 @pytest.mark.parametrize("ceil", [True, False])
 def test_an_average_is_that_of_what_the_numbers_stand_for(counted: bool, ceil: bool) -> None:

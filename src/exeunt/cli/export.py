@@ -24,6 +24,7 @@ class Target(StrEnum):
 class Ranges(StrEnum):
     MSE = "mse"
     MINMAX = "minmax"
+    PERCENTILE = "percentile"
 
 
 def export(

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from exeunt.policies import Policy
     from exeunt.quantize import Range
 
-_RANGE_IMAGES = 256
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -98,10 +96,10 @@ class Images:
     def ranges(self, graph: Graph, method: str) -> dict[str, Range]:
         """How far the tensors of a graph reach on some of the images."""
         from exeunt.data import eval_loader, take
-        from exeunt.quantize import observe_ranges
+        from exeunt.quantize import RANGE_IMAGES, observe_ranges
 
         seed = int(self.trained.info.split["seed"])
-        some = take(self.samples, min(_RANGE_IMAGES, len(self.samples)), seed)
+        some = take(self.samples, min(RANGE_IMAGES, len(self.samples)), seed)
         loader: Any = eval_loader(some, self.trained.transform, batch_size=self.batch_size)
         return observe_ranges(graph, [batch.images for batch in loader if len(batch)], method)
 

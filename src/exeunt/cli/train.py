@@ -60,6 +60,13 @@ def train(
         bool | None,
         option("Balance the exits' gradients.", "--gradient-equilibrium/--no-gradient-equilibrium"),
     ] = None,
+    quantize_aware: Annotated[
+        bool | None,
+        option(
+            "Train for int8: round as it rounds (from --init).",
+            "--quantize-aware/--no-quantize-aware",
+        ),
+    ] = None,
     epochs: Annotated[int | None, option("Passes over the train split [40].")] = None,
     image_size: Annotated[int | None, option("Height and width of the input [224].")] = None,
     train_size: Annotated[

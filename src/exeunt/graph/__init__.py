@@ -1,7 +1,7 @@
 """One graph that answers every question of cost, and that the generators read."""
 
 from exeunt.graph.buffers import Buffer, buffers_of, live_bytes
-from exeunt.graph.build import build_graph
+from exeunt.graph.build import CapturedNet, build_graph
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.interpret import interpret
 from exeunt.graph.operators import Opaque, Operator, Whole
@@ -14,6 +14,7 @@ from exeunt.graph.views import Segment
 
 __all__ = [
     "Buffer",
+    "CapturedNet",
     "Graph",
     "Node",
     "Opaque",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
-from exeunt.graph.capture import capture
+from exeunt.graph.capture import Captured, capture
 from exeunt.graph.fold import fold
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.lower import lower
@@ -17,6 +17,69 @@ from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet, Stage
 
 IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class CapturedNet:
+    """A net whose code has been followed, so that it can be lowered with one set of weights after
+    the other.
+
+    Attributes:
+        stages: in order.
+        image: shape of the input, (C, H, W).
+    """
+
+    stages: tuple[Captured, ...]
+    image: Shape
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, net: MultiExitNet, image_size: int | tuple[int, int]) -> CapturedNet:
+        """Captures a net for images of one size; the net is left as it is.
+
+        Args:
+            net: any multi-exit net, trained or not.
+            image_size: height and width, or one number for both.
+
+        Raises:
+            ExeuntError: when a stage cannot be exported.
+        """
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        with evaluating(net):
+            weight = next(net.parameters())
+            state = net.begin(weight.new_zeros(1, net.in_chans, height, width))
+            stages = []
+            for k, stage in enumerate(net.stages):
+                assert isinstance(stage, Stage)
+                stages.append(capture(stage, state, _path(k)))
+                _, state = net.step(k, state)
+        return cls(tuple(stages), (net.in_chans, height, width))
+
+    def graph(self, net: MultiExitNet | None = None, *, opaque: bool = False) -> Graph:
+        """The graph of the net as it was captured, or of another with its architecture.
+
+        Args:
+            net: whose weights to take as they are now. Constants of the graph are then computed of
+                its parameters by what autograd follows.
+            opaque: let operators without a plain form stand as `Opaque`: enough to plan memory, not
+                to count or run them.
+
+        Raises:
+            ExeuntError: when a stage has an operator without a plain form.
+        """
+        names = [IMAGE]
+        shapes: dict[str, Shape] = {IMAGE: self.image}
+        stages = []
+        for k, captured in enumerate(self.stages):
+            source = captured if net is None else captured.of(net.stages[k])
+            lowered, (logits, *handed) = lower(source, names, _path(k), opaque=opaque)
+            nodes = fold(lowered.nodes, [logits, *handed])
+            called = _called(nodes)
+            shapes |= {called[node.output]: lowered.shapes[node.output] for node in nodes}
+            nodes = [_renamed(node, called) for node in nodes]
+            names = [called.get(name, name) for name in handed]
+            stages.append(StageGraph(tuple(nodes), called.get(logits, logits), tuple(names)))
+        return Graph(IMAGE, tuple(stages), shapes)
 
 
 @torch.no_grad()
@@ -28,33 +91,17 @@ def build_graph(
     Args:
         net: any multi-exit net, trained or not.
         image_size: height and width, or one number for both.
-        opaque: let operators without a plain form stand as `Opaque`: enough to plan memory, not to
-            count or run them.
+        opaque: as `CapturedNet.graph` has it.
 
     Raises:
         ExeuntError: when a stage cannot be exported, or has an operator without a plain form.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    with evaluating(net):
-        weight = next(net.parameters())
-        state = net.begin(weight.new_zeros(1, net.in_chans, height, width))
-        names = [IMAGE]
-        shapes: dict[str, Shape] = {IMAGE: (net.in_chans, height, width)}
-        stages = []
-        for k, stage in enumerate(net.stages):
-            assert isinstance(stage, Stage)
-            path = f"stages.{k}"
-            lowered, (logits, *handed) = lower(
-                capture(stage, state, path), names, path, opaque=opaque
-            )
-            nodes = fold(lowered.nodes, [logits, *handed])
-            called = _called(nodes)
-            shapes |= {called[node.output]: lowered.shapes[node.output] for node in nodes}
-            nodes = [_renamed(node, called) for node in nodes]
-            names = [called.get(name, name) for name in handed]
-            stages.append(StageGraph(tuple(nodes), called.get(logits, logits), tuple(names)))
-            _, state = net.step(k, state)
-        return Graph(IMAGE, tuple(stages), shapes)
+    return CapturedNet.of(net, image_size).graph(opaque=opaque)
+
+
+def _path(k: int) -> str:
+    """Of stage `k` in the net."""
+    return f"stages.{k}"
 
 
 def _called(nodes: Sequence[Node]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -79,25 +79,31 @@ class Captured:
         program: what `torch.export` made.
         whole: the modules that the stand-ins stand for, by their path in the stage.
         classes: class of every module by its path.
+        weights: what is stored, by its name in the stage.
     """
 
     program: ExportedProgram
-    whole: dict[str, nn.Module]
-    classes: dict[str, type[nn.Module]]
+    whole: Mapping[str, nn.Module]
+    classes: Mapping[str, type[nn.Module]]
+    weights: Mapping[str, Tensor]
 
     def constant(self, name: str) -> Tensor | None:
         """The parameter or buffer that a placeholder stands for; None for an input."""
         signature = self.program.graph_signature
-        stored: Mapping[str, Any] = {**self.program.constants, **self.program.state_dict}
         for names in (
             signature.inputs_to_parameters,
             signature.inputs_to_buffers,
             signature.inputs_to_lifted_tensor_constants,
         ):
             if name in names:
-                tensor: Tensor = stored[names[name]]
-                return tensor
+                return self.weights[names[name]]
         return None
+
+    def of(self, stage: nn.Module) -> Captured:
+        """The same with the weights of `stage`, a net's own or a copy's, as they are now."""
+        weights = {**self.weights, **dict(stage.named_buffers()), **dict(stage.named_parameters())}
+        whole = {name: stage.get_submodule(name) for name in self.whole}
+        return replace(self, weights=weights, whole=whole)
 
 
 def capture(stage: Stage, state: Sequence[Tensor], path: str) -> Captured:
@@ -126,7 +132,9 @@ def capture(stage: Stage, state: Sequence[Tensor], path: str) -> Captured:
     except Exception as error:  # whatever a user's forward makes of tracing
         reason = str(error).partition("\n")[0]
         raise ExeuntError(f"{path}: torch.export cannot follow its code ({reason})") from error
-    return Captured(program, {name: stage.get_submodule(name) for name in shapes}, classes)
+    whole = {name: stage.get_submodule(name) for name in shapes}
+    weights = {n: t.detach() for n, t in (program.constants | program.state_dict).items()}
+    return Captured(program, whole, classes, weights)
 
 
 def _shapes_of_whole(stage: Stage, state: Sequence[Tensor]) -> dict[str, tuple[int, ...]]:

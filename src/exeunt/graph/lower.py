@@ -116,7 +116,7 @@ def _lower_call(
 ) -> None:
     arguments = [*_tensors(node.args), *_tensors(node.kwargs.values())]
     stored = {i: captured.constant(a.name) for i, a in enumerate(arguments)}
-    constants = {i: t.detach().float() for i, t in stored.items() if t is not None}
+    constants = {i: t.float() for i, t in stored.items() if t is not None}
     inputs = [a for i, a in enumerate(arguments) if i not in constants]
     call = Call(node, inputs, constants, captured)
     if node.target in SAME and SAME[node.target](call):

@@ -41,7 +41,8 @@ def run_quantized(quantized: QuantizedGraph, images: Tensor) -> list[Tensor]:
         images: (N, C, H, W), float32, as the net takes them.
     """
     graph = quantized.graph
-    alive = {graph.image: quantized.scales[graph.image].quantized(images)}
+    taken = quantized.scales[graph.image].quantized(images).int()
+    alive = {graph.image: taken.contiguous(memory_format=torch.channels_last)}
     kept = {stage.logits for stage in graph.stages}
     last = {name: node.output for node in graph.nodes for name in node.inputs}
     for node in graph.nodes:
@@ -50,4 +51,4 @@ def run_quantized(quantized: QuantizedGraph, images: Tensor) -> list[Tensor]:
         for name in node.inputs:
             if last[name] == node.output and name not in kept:
                 alive.pop(name, None)
-    return [alive[stage.logits] for stage in graph.stages]
+    return [alive[stage.logits].long() for stage in graph.stages]

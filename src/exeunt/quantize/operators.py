@@ -1,7 +1,8 @@
 """Plain operators in integers: what the C kernels compute, to the bit.
 
-Tensors are int64 here, (N, C, H, W) or (N, C), and hold int8 numbers, or int16 for scores. Sums of
-products are formed in float64, which holds all integers that can arise exactly.
+Tensors are int32 here, (N, C, H, W) or (N, C), and hold int8 numbers, or int16 for scores. Sums of
+products are formed in floating point, whose convolutions are fast, and in a type that holds every
+integer that can arise: then any order of summation is exact.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +19,12 @@ from torch import Tensor
 
 from exeunt.graph.operators import Concat, Flatten, Operator, Pair, Resize, Slice
 from exeunt.graph.rows import resize_position
-from exeunt.quantize.scale import Factor, Scale
+from exeunt.quantize.scale import INT8, Factor, Scale
 
 RESIZE_BITS = 8
+
+_SPAN = INT8[1] - INT8[0]
+_FLOAT32_WHOLE = 1 << 24
 
 
 class IntegerOperator(ABC):
@@ -27,7 +32,7 @@ class IntegerOperator(ABC):
 
     @abstractmethod
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Computes the output of a batch, int64."""
+        """Computes the output of a batch, int32."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,24 @@ class Weighted(IntegerOperator):
     low: int
     high: int
 
-    def _scaled(self, sums: Tensor) -> Tensor:
-        return (self.factor.apply(sums) + self.scale.zero).clamp(self.low, self.high).long()
+    @cached_property
+    def _summed(self) -> tuple[Tensor, Tensor]:
+        """Weights and biases for inputs less `zero_in`, in a type that holds their sums exactly."""
+        rows = self.weight.flatten(1)
+        bias = self.bias + self.zero_in * rows.sum(1)
+        largest = int((rows.abs().sum(1) * _SPAN + bias.abs()).max())
+        kind = torch.float32 if largest <= _FLOAT32_WHOLE else torch.float64
+        return self.weight.to(kind), bias.to(kind)
+
+    def run(self, inputs: Sequence[Tensor]) -> Tensor:
+        weight, bias = self._summed
+        sums = self._sums((inputs[0] - self.zero_in).to(weight.dtype), weight, bias)
+        scaled = self.factor.apply(sums).add_(self.scale.zero)
+        return scaled.clamp_(self.low, self.high).int()
+
+    @abstractmethod
+    def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Sums of products, of whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -75,21 +96,17 @@ class IntegerConv(Weighted):
     dilation: Pair
     groups: int
 
-    def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        down, across = self.padding
-        x = F.pad(inputs[0].double(), (across, across, down, down), value=self.zero_in)
-        weight = self.weight.double()
-        sums = F.conv2d(x, weight, None, self.stride, 0, self.dilation, self.groups)
-        return self._scaled(sums + self.bias.view(-1, 1, 1))
+    def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        with torch.backends.nnpack.flags(enabled=False):  # its transforms round
+            return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 @dataclass(frozen=True)
 class IntegerLinear(Weighted):
     """A matrix."""
 
-    def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        sums = F.linear(inputs[0].double(), self.weight.double())
-        return self._scaled(sums + self.bias)
+    def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.linear(x, weight, bias)
 
 
 @dataclass(frozen=True)
@@ -121,9 +138,9 @@ class IntegerAverage(IntegerOperator):
     scale: Scale
 
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        sums = (inputs[0] - self.zero_in).sum((2, 3))
+        sums = (inputs[0] - self.zero_in).sum((2, 3), dtype=torch.int32)
         scaled = self.factor.apply(sums) + self.scale.zero
-        return scaled.clamp(*self.scale.limits).long()
+        return scaled.clamp(*self.scale.limits).int()
 
 
 @dataclass(frozen=True)
@@ -143,18 +160,18 @@ class IntegerPool(IntegerOperator):
     zero: int
 
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        x = inputs[0].double()
+        x = inputs[0].float()
         if self.of == "max":
             pooled = F.max_pool2d(x, self.kernel, self.stride, self.padding, ceil_mode=self.ceil)
-            return pooled.long()
+            return pooled.int()
         shape = (self.kernel, self.stride, self.padding, self.ceil, self.count_padding)
         ones = torch.ones_like(x[:1, :1])
         area = math.prod(self.kernel)
         # `divisor_override` gives sums; the means of ones tell how many are counted
-        sums = F.avg_pool2d(x - self.zero, *shape, divisor_override=1).long()
+        sums = F.avg_pool2d(x - self.zero, *shape, divisor_override=1).int()
         inside = F.avg_pool2d(ones, *shape, divisor_override=1)
         share = F.avg_pool2d(ones, *shape)
-        count = (inside / share.clamp(min=1 / (4 * area))).round().long()
+        count = (inside / share.clamp(min=1 / (4 * area))).round().int()
         return divided(sums, count) + self.zero
 
 
@@ -180,7 +197,7 @@ class IntegerGridPool(IntegerOperator):
                     count = torch.tensor((bottom - top) * (right - left))
                     row.append(divided((cell - self.zero).sum((2, 3)), count) + self.zero)
             rows.append(torch.stack(row, -1))
-        return torch.stack(rows, -2)
+        return torch.stack(rows, -2).int()
 
 
 @dataclass(frozen=True)
@@ -201,7 +218,7 @@ class IntegerLookup(IntegerOperator):
     table: Tensor
 
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        return self.table[inputs[0] + 128]
+        return looked_up(self.table, inputs[0] - INT8[0])
 
 
 @dataclass(frozen=True)
@@ -214,11 +231,13 @@ class IntegerResize(IntegerOperator):
         x = inputs[0]
         down = places(x.shape[2], self.operator.size[0], self.operator.align_corners)
         across = places(x.shape[3], self.operator.size[1], self.operator.align_corners)
-        first, second, share = (torch.tensor(v) for v in zip(*down, strict=True))
+        first, second, share = (torch.tensor(v, dtype=torch.int32) for v in zip(*down, strict=True))
         one = 1 << RESIZE_BITS
         column = share.view(-1, 1)
         x = x[:, :, first] * (one - column) + x[:, :, second] * column
-        first, second, share = (torch.tensor(v) for v in zip(*across, strict=True))
+        first, second, share = (
+            torch.tensor(v, dtype=torch.int32) for v in zip(*across, strict=True)
+        )
         x = x[..., first] * (one - share) + x[..., second] * share
         return (x + (1 << (2 * RESIZE_BITS - 1))) >> (2 * RESIZE_BITS)
 
@@ -240,6 +259,11 @@ def places(size: int, out: int, align_corners: bool) -> list[tuple[int, int, int
 def cells(size: int, count: int) -> list[tuple[int, int]]:
     """First line and end of each of `count` cells over `size` lines, as adaptive pooling has it."""
     return [(k * size // count, -(-(k + 1) * size // count)) for k in range(count)]
+
+
+def looked_up(table: Tensor, places: Tensor) -> Tensor:
+    """Entries of a table, int32, in the shape of `places`."""
+    return table.int().index_select(0, places.flatten()).view(places.shape)
 
 
 def divided(sums: Tensor, count: Tensor) -> Tensor:

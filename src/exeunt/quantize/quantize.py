@@ -52,7 +52,7 @@ from exeunt.quantize.scale import (
     Factor,
     Scale,
 )
-from exeunt.quantize.scales import choose_scales, weight_step
+from exeunt.quantize.scales import choose_scales, reach, weight_step
 
 _SUM_SHIFT = 22  # of the factors of `IntegerSum`: 255 * 2 * 2**22 stays within 31 bits
 
@@ -100,7 +100,7 @@ def _weighted(
     taken, given = scales[node.inputs[0]], scales[node.output]
     rows = weight.flatten(1).double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
-    step = weight_step(rows, offset / taken.scale, -INT8[0] + abs(taken.zero))
+    step = weight_step(rows, offset / taken.scale, reach(taken.zero))
     q = torch.round(rows / step[:, None]).long()
     sums = torch.round(offset / (taken.scale * step)).long() - taken.zero * q.sum(1)
     factor = Factor.of((taken.scale * step / given.scale).tolist(), node.module)
@@ -234,12 +234,12 @@ def _projection(
     """A matrix whose inputs are steps of `taken` and whose outputs are steps of `given`."""
     rows = weight.detach().double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.detach().double()
-    reach = STATE_ONE if taken == 1 / STATE_ONE else -INT8[0] + abs(zero)
-    step = weight_step(rows, offset / taken, reach)
+    most = STATE_ONE if taken == 1 / STATE_ONE else reach(zero)
+    step = weight_step(rows, offset / taken, most)
     q = torch.round(rows / step[:, None]).long()
     sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
     factor = Factor.of((taken * step / given).tolist(), where)
-    Factor.check((q.abs().sum(1) * reach + sums.abs()).tolist(), where)
+    Factor.check((q.abs().sum(1) * most + sums.abs()).tolist(), where)
     return Projection(q, sums, factor)
 
 

@@ -11,8 +11,12 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.graph.graph import Graph
 
-METHODS = ("mse", "minmax")
-_BINS = 2048
+METHODS = ("mse", "minmax", "percentile")
+PERCENTILE = 99.99
+RANGE_IMAGES = 256
+"""How many images are enough, and quickly gone through."""
+
+_BINS = {"mse": 2048, "percentile": 65536}
 _STEPS = 255
 _CLIPS = 80
 
@@ -27,7 +31,10 @@ class Range:
 
 @torch.no_grad()
 def observe_ranges(
-    graph: Graph, batches: Iterable[Tensor], method: str = "mse"
+    graph: Graph,
+    batches: Iterable[Tensor],
+    method: str = "mse",
+    percentile: float = PERCENTILE,
 ) -> dict[str, Range]:
     """Runs a graph in float32 over images, and finds the range of each tensor by name.
 
@@ -35,13 +42,18 @@ def observe_ranges(
         graph: of a whole net.
         batches: images (N, C, H, W), gone through twice: a list, or what begins anew.
         method: `minmax` covers all that was seen; `mse` clips where the mean squared error of all
-            that was seen, rounded and clipped, is least.
+            that was seen, rounded and clipped, is least; `percentile` covers the middle of all that
+            was seen and leaves out equal shares of the least and the largest, to within a 65536th
+            of what was seen.
+        percentile: how much is covered then, in per cent.
 
     Raises:
-        ExeuntError: for another method, or no images.
+        ExeuntError: for another method or percentile, or no images.
     """
     if method not in METHODS:
         raise ExeuntError(f"unknown method {method!r} of calibration; one of {', '.join(METHODS)}")
+    if not 0 < percentile <= 100:
+        raise ExeuntError(f"percentile={percentile!r}; give per cent, above 0, at most 100")
     seen: dict[str, Range] = {}
     for name, values in _tensors(graph, batches):
         low, high = (float(v) for v in values.aminmax())
@@ -54,9 +66,11 @@ def observe_ranges(
     counts: dict[str, Tensor] = {}
     for name, values in _tensors(graph, batches):
         reach = seen[name]
-        found = torch.histc(values, _BINS, reach.low, reach.high)
-        counts[name] = counts.get(name, 0) + found.double()
-    return {name: _clipped(reach, counts[name]) for name, reach in seen.items()}
+        found = torch.histc(values, _BINS[method], reach.low, reach.high)
+        counts[name] = counts.get(name, 0) + found.cpu().double()
+    if method == "mse":
+        return {name: _clipped(reach, counts[name]) for name, reach in seen.items()}
+    return {name: _middle(reach, counts[name], percentile / 100) for name, reach in seen.items()}
 
 
 def _tensors(graph: Graph, batches: Iterable[Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -76,10 +90,10 @@ def _tensors(graph: Graph, batches: Iterable[Tensor]) -> Iterator[tuple[str, Ten
 
 def _clipped(reach: Range, counts: Tensor) -> Range:
     """The share of a range at which rounding and clipping together cost least."""
-    width = (reach.high - reach.low) / _BINS
+    width = (reach.high - reach.low) / len(counts)
     if width <= 0:
         return reach
-    centres = reach.low + (torch.arange(_BINS, dtype=torch.float64) + 0.5) * width
+    centres = reach.low + (torch.arange(len(counts), dtype=torch.float64) + 0.5) * width
     best, least = reach, float("inf")
     for k in range(_CLIPS):
         share = 1 - 0.01 * k
@@ -90,3 +104,20 @@ def _clipped(reach: Range, counts: Tensor) -> Range:
         if cost < least:
             best, least = Range(low, high), cost
     return best
+
+
+def _middle(reach: Range, counts: Tensor, share: float) -> Range:
+    """What holds a share of all numbers, with as many below as above."""
+    width = (reach.high - reach.low) / len(counts)
+    if width <= 0:
+        return reach
+    up_to = counts.cumsum(0)
+
+    def place(wanted: float) -> float:
+        """Below which a share of the numbers lies, spread evenly within each bin."""
+        passed = wanted * up_to[-1]
+        k = int(torch.searchsorted(up_to, passed).clamp(max=len(counts) - 1))
+        inside = 1 - (up_to[k] - passed) / counts[k]
+        return reach.low + float(k + inside) * width
+
+    return Range(place((1 - share) / 2), place((1 + share) / 2))

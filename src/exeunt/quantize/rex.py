@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.ops.sweep import gather
-from exeunt.quantize.operators import IntegerOperator
+from exeunt.quantize.operators import IntegerOperator, looked_up
 from exeunt.quantize.scale import Factor, Scale
 
 STATE_ONE = 1 << 15
@@ -39,6 +40,28 @@ def sigmoid(x: Tensor) -> Tensor:
     return (STATE_ONE + hyperbolic(x >> 1)) >> 1
 
 
+class Curve:
+    """A function of integers as a table of all its results, which is faster than working them out.
+
+    Args:
+        function: of a tensor of integers.
+        most: beyond which, either way, it stays the same.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], most: int) -> None:
+        self.most = most
+        self.results = function(torch.arange(-most, most + 1, dtype=torch.int32))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return looked_up(self.results, x.clamp(-self.most, self.most).add_(self.most))
+
+
+@cache
+def curves() -> tuple[Curve, Curve]:
+    """`hyperbolic` and `sigmoid`."""
+    return Curve(hyperbolic, 1 << 15), Curve(sigmoid, 1 << 16)
+
+
 @dataclass(frozen=True)
 class Projection:
     """A matrix whose sums become 4096ths: weights (G, C), biases and factors by row."""
@@ -47,10 +70,17 @@ class Projection:
     bias: Tensor
     factor: Factor
 
+    @cached_property
+    def _scaled(self) -> tuple[Tensor, Tensor]:
+        """Weights, and biases and a half, times factors: sums of 28 bits times 24 are exact."""
+        factor = self.factor.real[:, None]
+        return self.weight.double() * factor, self.bias.double()[:, None] * factor + 0.5
+
     def apply(self, x: Tensor) -> Tensor:
         """(C, ...) to (G, ...), int32."""
-        sums = torch.addmm(self.bias.double()[:, None], self.weight.double(), x.flatten(1).double())
-        return self.factor.apply(sums[None])[0].int().view(-1, *x.shape[1:])
+        weight, bias = self._scaled
+        rounded = torch.addmm(bias, weight, x.flatten(1).double()).floor_()
+        return rounded.int().view(-1, *x.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -66,10 +96,11 @@ class IntegerCell:
 
     def step(self, gates: Tensor, state: Tensor) -> Tensor:
         """One step for many sweeps at once: gates (3 h, ...), state (h, ...)."""
-        r, z, n = gates.chunk(3)
-        hr, hz, hn = self.hidden.apply(state).chunk(3)
-        reset, update = sigmoid(r + hr), sigmoid(z + hz)
-        fresh = hyperbolic(n + ((reset * hn.clamp(-MAX_GATE, MAX_GATE) + 16384) >> 15))
+        tanh, logistic = curves()
+        recurrent, both = self.hidden.apply(state), 2 * self.units
+        reset, update = logistic(gates[:both] + recurrent[:both]).chunk(2)
+        new = recurrent[both:].clamp_(-MAX_GATE, MAX_GATE).mul_(reset).add_(16384) >> 15
+        fresh = tanh(new.add_(gates[both:]))
         return fresh + ((update * (state - fresh) + 16384) >> 15)
 
     def run(self, steps: Sequence[Tensor]) -> Tensor:
@@ -127,9 +158,9 @@ class IntegerReX(IntegerOperator):
         if self.rex.use_cols:
             parts += self._both_ways(column_ends, _COLUMNS, columns)
         out = (torch.cat(parts) + self.scale.zero).clamp(*self.scale.limits)
-        out = out.permute(3, 0, 1, 2).long()
+        out = out.permute(3, 0, 1, 2)
         if rows.repeat or columns.repeat:
-            out = F.pad(out.double(), (0, columns.repeat, 0, rows.repeat), "replicate").long()
+            out = F.pad(out.double(), (0, columns.repeat, 0, rows.repeat), "replicate").int()
         return out
 
     def _both_ways(self, ends: Tensor, axis: int, window: Window) -> list[Tensor]:

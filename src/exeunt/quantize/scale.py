@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -81,16 +82,20 @@ class Factor:
     def __len__(self) -> int:
         return len(self.multipliers)
 
+    @cached_property
+    def real(self) -> Tensor:
+        """The factors, exactly, in float64."""
+        pairs = zip(self.multipliers, self.shifts, strict=True)
+        factors = [m * 2.0 ** (SPARE_BITS - 32 - s) for m, s in pairs]
+        return torch.tensor(factors, dtype=torch.float64)
+
     def apply(self, sums: Tensor) -> Tensor:
         """Scales sums (N, C, ...) of integers by channel to integers in float64, halves up.
 
         All of it is exact: sums have 28 bits, and multipliers no more than 24 that are not 0.
         """
-        shape = (-1,) + (1,) * (sums.dim() - 2)
-        pairs = zip(self.multipliers, self.shifts, strict=True)
-        factors = [m * 2.0 ** (SPARE_BITS - 32 - s) for m, s in pairs]
-        scaled = sums.double() * torch.tensor(factors, dtype=torch.float64).view(shape)
-        return torch.floor(scaled + 0.5)
+        scaled = sums.double() * self.real.view(-1, *(1,) * (sums.dim() - 2))
+        return scaled.add_(0.5).floor_()
 
     @staticmethod
     def check(largest: Sequence[int], where: str) -> None:

@@ -40,8 +40,8 @@ def choose_scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]
         if least > scale.scale:
             scales |= dict.fromkeys(groups[leaders[node.output]], replace(scale, scale=least))
     for stage in graph.stages:
-        reach = ranges[stage.logits]
-        fine = Scale.symmetric(max(-reach.low, reach.high), INT16)
+        found = ranges[stage.logits]
+        fine = Scale.symmetric(max(-found.low, found.high), INT16)
         last = next(node for node in stage.nodes if node.output == stage.logits)
         coarse = sum_step(last, graph, scales)
         scales[stage.logits] = replace(fine, scale=max(fine.scale, coarse))
@@ -59,17 +59,22 @@ def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
     bias = node.constants.get("shift" if isinstance(node.operator, Affine) else "bias")
     rows = weight.reshape(len(weight), -1).double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
-    step = weight_step(rows, offset / taken.scale, -INT8[0] + abs(taken.zero))
+    step = weight_step(rows, offset / taken.scale, reach(taken.zero))
     return float(torch.where(rows.abs().amax(1) > 0, step, 0.0).max()) * taken.scale
 
 
-def weight_step(rows: Tensor, offset: Tensor, reach: int) -> Tensor:
+def reach(zero: int) -> int:
+    """How many steps from 0 an int8 number may be, `zero` being the integer for 0."""
+    return -INT8[0] + abs(zero)
+
+
+def weight_step(rows: Tensor, offset: Tensor, most: int) -> Tensor:
     """What one step of each row's weights is worth, (C', ...) to (C').
 
-    The largest weight becomes 127, or less where sums would not fit: of inputs up to `reach`, and
-    of `offset`, both in steps of the input.
+    The largest weight becomes 127, or less where sums would not fit: of inputs up to `most`, and
+    of `offset` (C'), both in steps of the input.
     """
     largest = rows.abs().amax(1) / WEIGHT_MOST
-    sums = (rows.abs().sum(1) * reach + offset.abs()) / _SUM_MOST
+    sums = (rows.abs().sum(1) * most + offset.abs()) / _SUM_MOST
     step = torch.maximum(largest, sums)
     return torch.where(step > 0, step, torch.ones_like(step))

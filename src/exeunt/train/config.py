@@ -37,6 +37,8 @@ class TrainConfig:
         regime: what learns when, see `exeunt.train.regimes`: `"joint"`, `"shallow_deep"`,
             `"exits"`, `"successive"` or `"distilled"`.
         gradient_equilibrium: balance the exits' gradients, see `exeunt.train.equilibrium`.
+        quantize_aware: train on weights and tensors that are rounded as int8 rounds them, see
+            `exeunt.train.aware`; from `init`, whose batch norms keep their statistics.
         distil_share: of the teacher in the regime `"distilled"`; labels have the rest.
         distil_temperature: by which logits are divided there.
         epochs: passes over the train split.
@@ -73,6 +75,7 @@ class TrainConfig:
     exit_head: str | None = None
     regime: RegimeName = "joint"
     gradient_equilibrium: bool = False
+    quantize_aware: bool = False
     distil_share: float = 0.1
     distil_temperature: float = 1.0
     epochs: int = 40
@@ -126,6 +129,21 @@ class TrainConfig:
         for name, valid in words.items():
             if getattr(self, name) not in valid:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {', '.join(valid)}")
+        if self.quantize_aware:
+            self._refuse_unquantizable()
+
+    def _refuse_unquantizable(self) -> None:
+        """Refuses what does not go with `quantize_aware`."""
+        reasons = {
+            "init=None": self.init is None and "begin with weights that are trained",
+            f"precision={self.precision!r}": self.precision != "float32"
+            and "float32 alone holds what int8 stands for",
+            "gradient_equilibrium=True": self.gradient_equilibrium
+            and "stages are not run one by one",
+        }
+        for setting, reason in reasons.items():
+            if reason:
+                raise ExeuntError(f"quantize_aware does not go with {setting}: {reason}")
 
     @property
     def exit_places(self) -> str | list[int]:

@@ -42,6 +42,8 @@ class Ema:
             for mine, theirs in zip(self.net.modules(), net.modules(), strict=True)
             if isinstance(mine, _BatchNorm) and theirs.training
         ]
+        if not norms:
+            return
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()

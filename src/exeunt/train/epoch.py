@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from exeunt.data import Batch, UnreadableTally
 from exeunt.errors import ExeuntError
+from exeunt.quantize import QuantizationAware
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.config import TrainConfig
 from exeunt.train.equilibrium import gradient_equilibrium
@@ -34,6 +35,7 @@ def train_epoch(
     regime: Regime,
     tally: UnreadableTally,
     setting: Setting,
+    aware: QuantizationAware | None = None,
 ) -> dict[str, Any]:
     """Passes once over the train split.
 
@@ -45,6 +47,8 @@ def train_epoch(
         regime: says what learns, and what the losses come to.
         tally: told of unreadable images.
         setting: whose processes take every step together, and whose progress is told of it.
+        aware: runs the net of the state as int8 would have it, instead of itself; batch norms then
+            keep their statistics.
 
     Returns:
         The epoch's row of `metrics.csv`: epoch, seconds, the share of them that was spent waiting
@@ -57,8 +61,10 @@ def train_epoch(
     started = time.monotonic()
     net = state.net
     regime.prepare(net, state.epoch)
+    if aware is not None:
+        net.eval()
     processes = setting.processes
-    joined = processes.joined(net)
+    joined = processes.joined(aware or net)
     first, end = regime.span(state.epoch)
     warmup = round(min(config.warmup_epochs, (end - first) / 5) * steps)
     totals, images, rate = np.zeros((2, net.num_exits)), 0, 0.0

@@ -14,6 +14,7 @@ from exeunt.calibrate import choose_policy
 from exeunt.data import UnreadableTally, dead_workers_named, open_source, train_loader
 from exeunt.evaluate import figures_of
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
+from exeunt.train.aware import Aware
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.config import TrainConfig
 from exeunt.train.ema import Ema
@@ -37,10 +38,11 @@ def train(
 ) -> WeightsInfo:
     """Trains a network on DATA and leaves a run folder (`exeunt.train.run.Run`).
 
-    Every epoch ends with the averaged weights evaluated on the calibration split and the state
-    saved; the weights with the best last exit are kept. At the end these get a policy, the largest
-    saving within half a point of the last exit on the calibration split, and are evaluated once on
-    the test split. Interrupted at any time, at most the current epoch is lost.
+    Every epoch ends with the averaged weights evaluated on the calibration split, in int8 if the
+    run is aware of it, and the state saved; the weights with the best last exit are kept. At the
+    end these get a policy, the largest saving within half a point of the last exit on the
+    calibration split, and are evaluated once on the test split. Interrupted at any time, at most
+    the current epoch is lost.
 
     Args:
         config: what to train, and how.
@@ -80,15 +82,18 @@ def train(
             share=(processes.rank, processes.size),
         )
         tally = UnreadableTally(len(plan.splits.train))
+        aware = Aware(plan, state.net) if config.quantize_aware else None
         setting.progress.start(config, plan.splits, state.epoch)
         while state.epoch < config.epochs:
             loader.set_epoch(state.epoch)
             torch.manual_seed(_dropout_seed(config.seed, state.epoch, processes.rank))
-            entry = train_epoch(state, loader, len(loader), config, regime, tally, setting)
+            trained = None if aware is None else aware.as_it_is_now()
+            entry = train_epoch(state, loader, len(loader), config, regime, tally, setting, trained)
             if "train_mae" in entry:
                 entry["train_mae"] = [error * units.std for error in entry["train_mae"]]
             net = units.restored(state.ema.net)
-            figures = plan.measure(net, "calibration", figures_of)
+            judged = net if aware is None else aware.in_integers(net)
+            figures = plan.measure(judged, "calibration", figures_of)
             state.history.append(entry | calibration_columns(figures))
             if processes.rank == 0:
                 if last_is_best(state.history):

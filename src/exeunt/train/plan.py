@@ -24,6 +24,7 @@ from exeunt.data import (
 from exeunt.evaluate import ExitTable, record_samples
 from exeunt.models import WeightsInfo
 from exeunt.net import MultiExitNet
+from exeunt.quantize import QuantizedNet
 from exeunt.train.config import TrainConfig
 from exeunt.train.run import versions
 from exeunt.train.setting import Setting
@@ -100,7 +101,9 @@ class Plan:
             "finished": False,
         }
 
-    def measure(self, net: MultiExitNet, split: str, judge: Callable[[ExitTable], T]) -> T:
+    def measure(
+        self, net: MultiExitNet | QuantizedNet, split: str, judge: Callable[[ExitTable], T]
+    ) -> T:
         """What `judge` finds in the logits of all exits on one split.
 
         Every process records a part of the split; the first one judges for all.
@@ -112,9 +115,11 @@ class Plan:
         parts = processes.collect(table)
         return processes.led(lambda: judge(self._whole(parts, samples)))
 
-    def _record(self, net: MultiExitNet, samples: Sequence[Sample], split: str) -> ExitTable:
+    def _record(
+        self, net: MultiExitNet | QuantizedNet, samples: Sequence[Sample], split: str
+    ) -> ExitTable:
         return record_samples(
-            net,
+            net,  # type: ignore[arg-type]
             samples,
             self.transform,
             exit_macs=self.exit_macs,

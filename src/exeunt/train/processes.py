@@ -17,7 +17,6 @@ from torch import nn
 
 from exeunt.device import usable_device
 from exeunt.errors import ExeuntError
-from exeunt.net import MultiExitNet
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -38,7 +37,7 @@ class Processes(Protocol):
     size: int
     device: torch.device
 
-    def joined(self, net: MultiExitNet) -> nn.Module:
+    def joined(self, net: nn.Module) -> nn.Module:
         """What to call instead of `net`, so that gradients are the mean over all processes.
 
         Args:
@@ -68,7 +67,7 @@ class Alone:
     def __init__(self, device: str = "cpu") -> None:
         self.device = usable_device(device)
 
-    def joined(self, net: MultiExitNet) -> nn.Module:
+    def joined(self, net: nn.Module) -> nn.Module:
         return net
 
     def sum(self, values: np.ndarray) -> np.ndarray:
@@ -96,7 +95,7 @@ class Together:
         self.device = fabric.device
         self.sync_batchnorm = sync_batchnorm
 
-    def joined(self, net: MultiExitNet) -> nn.Module:
+    def joined(self, net: nn.Module) -> nn.Module:
         if self.sync_batchnorm:
             nn.SyncBatchNorm.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call]
         return self.fabric.strategy.setup_module(net)

@@ -1,0 +1,60 @@
+"""Training for int8: the net learns as int8 will have it, and is judged in integers.
+
+Ranges are found anew before every epoch, for the weights as they are then, on calibration images,
+as `exeunt export` finds them afterwards. What is trained and stored are ordinary float32 weights.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor
+
+from exeunt.data import eval_loader, take
+from exeunt.graph import build_graph
+from exeunt.net import MultiExitNet
+from exeunt.quantize import (
+    RANGE_IMAGES,
+    QuantizationAware,
+    QuantizedNet,
+    observe_ranges,
+    quantize,
+)
+from exeunt.train.plan import Plan
+
+
+class Aware:
+    """What of a run knows about int8.
+
+    Args:
+        plan: of the run.
+        net: that learns.
+
+    Raises:
+        ExeuntError: when the net cannot be lowered.
+    """
+
+    def __init__(self, plan: Plan, net: MultiExitNet) -> None:
+        self.processes = plan.setting.processes
+        self.size = plan.transform.image_size
+        self.net = QuantizationAware(net, self.size)
+        calibration = plan.splits.calibration
+        some = take(calibration, min(RANGE_IMAGES, len(calibration)), plan.spec.seed)
+        loader = eval_loader(some, plan.transform, batch_size=plan.config.batch_size)
+        self.images: list[Tensor] = [batch.images for batch in loader if len(batch)]
+
+    def as_it_is_now(self) -> QuantizationAware:
+        """The net that learns, with scales for its present weights.
+
+        Raises:
+            ExeuntError: when it has no integer form, naming the module.
+        """
+        here = [images.to(self.processes.device) for images in self.images]
+        self.net.cover(self.processes.led(lambda: self.net.ranges(here)))
+        return self.net
+
+    def in_integers(self, net: MultiExitNet) -> QuantizedNet:
+        """A net in int8, on the CPU."""
+        graph = build_graph(copy.deepcopy(net).cpu(), self.size)
+        ranges = self.processes.led(lambda: observe_ranges(graph, self.images))
+        return QuantizedNet(quantize(graph, ranges))
