@@ -48,25 +48,25 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
             vec old = begins ? NAME(all)(0.0f) : NAME(read)(place), after;
             if (kind == REX_GRU) {
                 const float *fresh = gates + (2 * hidden + unit + (size_t)u) * gates_wide;
-                vec reset = 1.0f / (1.0f + NAME(fall)(gate[0]));
-                vec z = NAME(fall)(gate[apart]);
-                vec n = NAME(fall_twice)(NAME(read)(fresh + v * LANES) + reset * gate[2 * apart]);
+                vec reset = 1.0f / (1.0f + NAME(power)(gate[0]));
+                vec z = NAME(power)(gate[apart]);
+                vec n = NAME(power)(NAME(read)(fresh + v * LANES) + reset * gate[2 * apart]);
                 after = ((1.0f - n) * z + (1.0f + n) * old) / ((1.0f + n) * (1.0f + z));
             } else if (kind == REX_LSTM) {
                 float *kept = place + hidden * wide;
                 vec memory = begins ? NAME(all)(0.0f) : NAME(read)(kept);
-                vec i_ = NAME(fall)(gate[0]), f = NAME(fall)(gate[apart]);
-                vec n = NAME(fall_twice)(gate[2 * apart]), o = NAME(fall)(gate[3 * apart]), m;
+                vec i_ = NAME(power)(gate[0]), f = NAME(power)(gate[apart]);
+                vec n = NAME(power)(gate[2 * apart]), o = NAME(power)(gate[3 * apart]), m;
                 memory = memory / (1.0f + f) + (1.0f - n) / ((1.0f + i_) * (1.0f + n));
                 NAME(write)(kept, memory);
-                m = NAME(fall_twice)(memory);
+                m = NAME(power)(SCALE_TANH * memory);
                 after = (1.0f - m) / ((1.0f + o) * (1.0f + m));
             } else if (kind == REX_RNN) {
-                vec n = NAME(fall_twice)(gate[0]);
+                vec n = NAME(power)(gate[0]);
                 after = (1.0f - n) / (1.0f + n);
             } else {
-                vec z = NAME(fall)(gate[0] + biases[u]);
-                vec n = NAME(fall_twice)(gate[0] + biases[hidden + (size_t)u]);
+                vec z = NAME(power)(SCALE_SIGMOID * gate[0] + biases[u]);
+                vec n = NAME(power)(SCALE_TANH * gate[0] + biases[hidden + (size_t)u]);
                 const float *shares = rnn->biases + 2 * hidden;
                 vec share = (shares[0] * z) / (1.0f + z) + shares[1];
                 after = old / (1.0f + z) + share * ((1.0f - n) / (1.0f + n));

@@ -11,3 +11,4 @@
 #undef TARGET
 #undef LEAST
 #undef MOST
+#undef POWER

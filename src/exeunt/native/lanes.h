@@ -5,6 +5,7 @@
  *   NAME(x)         what x is called for this instruction set
  *   TARGET          the attribute of functions that use it
  *   LEAST, MOST     of two vectors, lane by lane; the second where one is not a number
+ *   POWER(x)        2^x to 3e-7 of itself for x up to 62, if there are instructions for it
  */
 #define INLINE static inline ALWAYS TARGET
 #define vec NAME(vec)
@@ -69,11 +70,14 @@ INLINE vec NAME(all)(float x)
     return x - (vec){0};
 }
 
-/* 2^x to 2e-7 of itself, x within -62 ... 62 or else taken as the nearer of them: so that what two
+/* 2^x to 3e-7 of itself, x within -62 ... 62 or else taken as the nearer of them: so that what two
  * of them multiply to is a number still.
  */
 INLINE vec NAME(power)(vec x)
 {
+#ifdef POWER
+    return POWER(LEAST(NAME(all)(62.0f), x));
+#else
     const float rounder = 12582912.0f; /* 3 * 2^22: added, only a whole number can stay */
     vec whole, rest, p;
     x = MOST(NAME(all)(-62.0f), LEAST(NAME(all)(62.0f), x));
@@ -85,17 +89,26 @@ INLINE vec NAME(power)(vec x)
     p = p * rest + 6.93147004e-1f;
     p = p * rest + 1.0f;
     return NAME(of_bits)(NAME(bits_of)(p) + (NAME(bits_of)(whole) << 23));
+#endif
 }
 
-/* exp(-x) and exp(-2 x), as far as `power` goes. */
-INLINE vec NAME(fall)(vec x)
+/* Every so many of the numbers from `from` on. With the distance known, compilers use vectors. */
+static TARGET void NAME(spread)(float *to, const float *from, size_t count, int64_t apart)
 {
-    return NAME(power)(-1.44269504f * x);
-}
-
-INLINE vec NAME(fall_twice)(vec x)
-{
-    return NAME(power)(-2.88539008f * x);
+    size_t i;
+    if (apart == 2) {
+        for (i = 0; i < count; i++) {
+            to[i] = from[2 * i];
+        }
+    } else if (apart == 4) {
+        for (i = 0; i < count; i++) {
+            to[i] = from[4 * i];
+        }
+    } else {
+        for (i = 0; i < count; i++) {
+            to[i] = from[(int64_t)i * apart];
+        }
+    }
 }
 
 /* Some outputs of `product` in one or two vectors of lanes; the counts are constants. */

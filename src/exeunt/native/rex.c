@@ -66,6 +66,23 @@ static void transpose(const float *from, size_t rows, size_t columns, float *to)
     }
 }
 
+/* What a gate is multiplied by; of a FastGRNN, whose two gates are one product, in the step. */
+static float scale_of(int kind, size_t gate, size_t hidden)
+{
+    int tanh = kind == REX_RNN || (kind != REX_FASTGRNN && gate / hidden == 2);
+    return kind == REX_FASTGRNN ? 1.0f : tanh ? SCALE_TANH : SCALE_SIGMOID;
+}
+
+static void scale_gates(float *weights, size_t rows, int kind, size_t gates, size_t hidden)
+{
+    size_t r, g;
+    for (r = 0; r < rows; r++) {
+        for (g = 0; g < gates; g++) {
+            weights[r * gates + g] *= scale_of(kind, g, hidden);
+        }
+    }
+}
+
 static void pack(unit *made, const rex_cell *given, int kind, size_t inputs, size_t hidden,
                  float *block, size_t *used)
 {
@@ -82,16 +99,22 @@ static void pack(unit *made, const rex_cell *given, int kind, size_t inputs, siz
     }
     transpose(given->input_weights, gates, inputs, input_weights);
     transpose(given->hidden_weights, gates, hidden, hidden_weights);
+    scale_gates(input_weights, inputs, kind, gates, hidden);
+    scale_gates(hidden_weights, hidden, kind, gates, hidden);
     if (kind == REX_FASTGRNN) { /* both in the step; what an input adds starts from zeros */
-        memcpy(biases, given->input_biases, 2 * hidden * sizeof *biases);
+        for (i = 0; i < hidden; i++) {
+            biases[i] = SCALE_SIGMOID * given->input_biases[i];
+            biases[hidden + i] = SCALE_TANH * given->input_biases[hidden + i];
+        }
         memcpy(biases + 2 * hidden, given->hidden_biases, 2 * sizeof *biases);
         return;
     }
     for (i = 0; i < gates; i++) { /* the reset gate scales the new state's own bias */
         int apart = kind == REX_GRU && i >= 2 * hidden;
-        input_biases[i] = given->input_biases[i] + (apart ? 0.0f : given->hidden_biases[i]);
+        float scale = scale_of(kind, i, hidden);
+        input_biases[i] = scale * (given->input_biases[i] + (apart ? 0.0f : given->hidden_biases[i]));
         if (apart) {
-            biases[i - 2 * hidden] = given->hidden_biases[i];
+            biases[i - 2 * hidden] = scale * given->hidden_biases[i];
         }
     }
 }
@@ -148,25 +171,41 @@ static int32_t map_line(const rex_axis *axis, int hop, int32_t line)
     return place >= 0 && place < axis->length ? place : -1;
 }
 
+/* Has the next row brought near, which lies too far from this one for the processor to guess. */
+static void fetch(const float *next, int32_t length)
+{
+#if defined(__GNUC__)
+    int32_t i;
+    for (i = 0; i < length; i += 16) {
+        __builtin_prefetch(next + i);
+    }
+#else
+    (void)next, (void)length;
+#endif
+}
+
 /* Copies a row of every image's every channel to its lanes. Lanes in the padding stay zero. */
-static void take_row(scratch *s, const rex_layer *layer, const rex_maps *maps, int32_t image,
-                     int images, int32_t row)
+static void take_row(scratch *s, const rex_layer *layer, const rex_maps *maps,
+                     const kernels *simd, int32_t image, int images, int32_t row)
 {
     const rex_axis *across = &layer->across;
     const int32_t lines = (int32_t)(s->phase / (size_t)s->images);
     const int64_t stride = across->stride * maps->column;
-    int32_t n, c, t, q, begin, end;
+    int32_t n, c, t, begin, end;
     for (n = 0; n < images; n++) {
         const float *from = maps->in + (image + n) * maps->image + row * maps->row;
         for (c = 0; c < layer->channels; c++, from += maps->channel) {
+            if (maps->column == 1 && row + 1 < layer->down.length) {
+                fetch(from + maps->row, across->length);
+            }
             for (t = 0; t < s->hop; t++) {
                 float *to = s->row + (size_t)c * s->wide + (size_t)t * s->phase + n * lines;
                 const int64_t first = (t - across->before) * maps->column; /* of q = 0 */
                 int32_t before = across->before - t, after = across->length + before;
                 begin = before > 0 ? (before + across->stride - 1) / across->stride : 0;
                 end = after > 0 ? at_most((after + across->stride - 1) / across->stride, lines) : 0;
-                for (q = begin; q < end; q++) {
-                    to[q] = from[first + q * stride];
+                if (begin < end) {
+                    simd->spread(to + begin, from + first + begin * stride, (size_t)(end - begin), stride);
                 }
             }
         }
@@ -226,7 +265,7 @@ static void take_line(scratch *s, const rex_layer *layer, const rex_maps *maps,
     const affine *into = &s->first.into;
     int32_t row = map_line(&layer->down, s->hop_down, line), patch;
     if (row >= 0) {
-        take_row(s, layer, maps, image, images, row);
+        take_row(s, layer, maps, simd, image, images, row);
         read_rows(s->reads, s->row, into->inputs, s->wide);
         simd->product(into, s->reads, s->gates, s->wide, s->lanes);
     } else { /* beside the map an input adds nothing */
