@@ -5,7 +5,7 @@
  * to patch. What the t-th step of all patches reads is then contiguous. Small images lie side by
  * side within a phase; between two of them run sequences that belong to nobody.
  */
-#include "simd.h"
+#include "lines.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,27 +43,12 @@ static int at_most(int a, int b)
     return a < b ? a : b;
 }
 
-static size_t rounded(size_t lanes)
-{
-    return (lanes + WIDEST - 1) / WIDEST * WIDEST;
-}
-
 /* Takes floats of a block; with no block, counts what it would have to hold. */
 static float *take(float *block, size_t *used, size_t count)
 {
     float *place = block == NULL ? NULL : block + *used;
     *used += rounded(count);
     return place;
-}
-
-static void transpose(const float *from, size_t rows, size_t columns, float *to)
-{
-    size_t r, c;
-    for (r = 0; r < rows; r++) {
-        for (c = 0; c < columns; c++) {
-            to[c * rows + r] = from[r * columns + c];
-        }
-    }
 }
 
 /* What a gate is multiplied by; of a FastGRNN, whose two gates are one product, in the step. */
@@ -171,43 +156,20 @@ static int32_t map_line(const rex_axis *axis, int hop, int32_t line)
     return place >= 0 && place < axis->length ? place : -1;
 }
 
-/* Has the next row brought near, which lies too far from this one for the processor to guess. */
-static void fetch(const float *next, int32_t length)
-{
-#if defined(__GNUC__)
-    int32_t i;
-    for (i = 0; i < length; i += 16) {
-        __builtin_prefetch(next + i);
-    }
-#else
-    (void)next, (void)length;
-#endif
-}
-
 /* Copies a row of every image's every channel to its lanes. Lanes in the padding stay zero. */
 static void take_row(scratch *s, const rex_layer *layer, const rex_maps *maps,
                      const kernels *simd, int32_t image, int images, int32_t row)
 {
-    const rex_axis *across = &layer->across;
-    const int32_t lines = (int32_t)(s->phase / (size_t)s->images);
-    const int64_t stride = across->stride * maps->column;
-    int32_t n, c, t, begin, end;
+    const size_t lines = s->phase / (size_t)s->images;
+    int32_t n, c;
     for (n = 0; n < images; n++) {
         const float *from = maps->in + (image + n) * maps->image + row * maps->row;
         for (c = 0; c < layer->channels; c++, from += maps->channel) {
             if (maps->column == 1 && row + 1 < layer->down.length) {
-                fetch(from + maps->row, across->length);
+                fetch(from + maps->row, layer->across.length);
             }
-            for (t = 0; t < s->hop; t++) {
-                float *to = s->row + (size_t)c * s->wide + (size_t)t * s->phase + n * lines;
-                const int64_t first = (t - across->before) * maps->column; /* of q = 0 */
-                int32_t before = across->before - t, after = across->length + before;
-                begin = before > 0 ? (before + across->stride - 1) / across->stride : 0;
-                end = after > 0 ? at_most((after + across->stride - 1) / across->stride, lines) : 0;
-                if (begin < end) {
-                    simd->spread(to + begin, from + first + begin * stride, (size_t)(end - begin), stride);
-                }
-            }
+            spread_line(simd, &layer->across, s->hop, from, maps->column,
+                        s->row + (size_t)c * s->wide + (size_t)n * lines, s->phase, lines);
         }
     }
 }
