@@ -3,6 +3,8 @@
 # make lint   ruff and mypy alone
 PYTHON ?= python3
 BIN := .venv/bin
+# What an installation depends on; it compiles the kernels in C, where it can.
+SOURCES := pyproject.toml constraints.txt hatch_build.py $(wildcard src/exeunt/native/*.[ch])
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint unit wheel clean
@@ -26,11 +28,11 @@ wheel: .venv/.dev
 	$(BIN)/python -m build --wheel --outdir build/wheel
 	$(BIN)/python .ci/try_wheel.py build/wheel
 
-.venv/.demo: .venv/.made pyproject.toml constraints.txt
+.venv/.demo: .venv/.made $(SOURCES)
 	$(INSTALL) --editable '.[demo]'
 	touch $@
 
-.venv/.dev: .venv/.made pyproject.toml constraints.txt
+.venv/.dev: .venv/.made $(SOURCES)
 	$(INSTALL) --editable '.[dev]'
 	touch $@ .venv/.demo
 
@@ -41,4 +43,4 @@ wheel: .venv/.dev
 	touch $@
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist src/exeunt/native/libexeunt.so

@@ -1,15 +1,18 @@
-"""ReX as the library runs it against ReX patch by patch: time and memory, side by side.
+"""ReX as the library runs it, in torch and by its kernels in C, against ReX patch by patch.
 
     python benchmarks/rex_layer.py [--threads 1] [--batches 1,16] [--repeats 40] [--size 112]
 
 The layer is the early one of ReX-MobileNetV2: 32 to 64 channels, patches of 6x6, stride 4. The
-per-patch form unfolds the input and gives every patch's rows and columns to `nn.GRU`. The two take
-turns, so that a busy machine slows both; minimum and median are printed, ratios are of medians.
+per-patch form unfolds the input and gives every patch's rows and columns to `nn.GRU`; the shared
+form is what the library does with torch's operators; the native one, where it was compiled, is what
+EXEUNT_NATIVE chooses. They take turns, so that a busy machine slows all of them; minimum and median
+are printed, ratios are of minima.
 
 Memory is the peak of bytes that are allocated and alive at once, over the input and the parameters.
-It is counted by a dispatch mode that sees every tensor an operator returns and, through a weak
-reference to its storage, when it is freed. What an operator allocates and frees within itself is
-not seen, but both forms are made of small operators, and the allocator's own count agrees.
+It is counted, for the forms in torch, by a dispatch mode that sees every tensor an operator returns
+and, through a weak reference to its storage, when it is freed. What an operator allocates and frees
+within itself is not seen, but both forms are made of small operators, and the allocator's own count
+agrees.
 """
 
 from __future__ import annotations
@@ -28,9 +31,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from exeunt.native import in_use, native, using
 from exeunt.ops.rex import ReX2d
 
-FASTER, SMALLER = 2.5, 0.5  # the bars: inference at batch 1, memory of training
+# the bars: inference at batch 1, shared and native, and memory of training
+FASTER, NATIVE_FASTER, SMALLER = 2.5, 10, 0.5
 
 
 def per_patch(layer: ReX2d, x: Tensor) -> Tensor:
@@ -103,6 +108,12 @@ def train(form: Callable[[Tensor], Tensor], x: Tensor) -> None:
     form(x).sum().backward()
 
 
+def in_torch(layer: ReX2d, x: Tensor) -> Tensor:
+    with using("0"):
+        out: Tensor = layer(x)
+    return out
+
+
 def timed(calls: Sequence[Callable[[], None]], repeats: int) -> list[tuple[float, float]]:
     """(minimum, median) milliseconds of every call; they take turns, after one round unmeasured."""
     times_ms: list[list[float]] = [[] for _ in calls]
@@ -125,33 +136,50 @@ def compare(size: int, batches: list[int], repeats: int) -> list[str]:
     """Measures every batch; prints as it goes and returns the verdicts on the bars."""
     torch.manual_seed(0)
     layer = ReX2d(32, 16, 8, 6, 4)
-    forms: list[Callable[[Tensor], Tensor]] = [lambda x: per_patch(layer, x), layer]
+    forms: dict[str, Callable[[Tensor], Tensor]] = {
+        "per patch": partial(per_patch, layer),
+        "shared": partial(in_torch, layer),
+    }
+    trained = dict(forms)
+    if native() is not None:
+        forms["native"] = layer
     verdicts = []
     macs = layer.macs(size, size)
     print(f"ReX 32 -> 64, 6x6, stride 4, on {size}x{size}; {torch.get_num_threads()} thread(s)")
     print(f"MACs per image: {macs.per_patch:,} patch by patch, {macs.shared:,} shared")
-    print(f"{'':20}{'per patch':>20}{'shared':>20}{'faster':>9}{'per patch':>11}{'shared':>9}")
-    print(f"{'':20}{'min / median ms':>20}{'min / median ms':>20}{'':9}{'MiB':>11}{'MiB':>9}")
+    print(f"native kernels: {in_use()}")
+    print(f"{'':37}{'min / median ms':>16}{'faster':>9}{'MiB':>9}")
     for batch in batches:
         x = torch.randn(batch, 32, size, size, requires_grad=True)
         given = [x, *layer.parameters()]
-        torch.testing.assert_close(forms[1](x), forms[0](x), rtol=0, atol=1e-5)
-        for name, pass_over in (("forward", infer), ("forward+backward", train)):
-            calls = [partial(pass_over, form, x) for form in forms]
-            times_ms = timed(calls, max(3, repeats // batch))
+        for form in forms.values():
+            with torch.no_grad():
+                torch.testing.assert_close(form(x), forms["per patch"](x), rtol=0, atol=1e-5)
+        for task, pass_over in (("forward", infer), ("forward+backward", train)):
+            ways = forms if pass_over is infer else trained
+            calls = {name: partial(pass_over, form, x) for name, form in ways.items()}
+            times_ms = timed(list(calls.values()), max(3, repeats // batch))
             for tensor in given:
                 tensor.grad = None
-            bytes_ = [peak_bytes(call, given) for call in calls]
-            faster, share = times_ms[0][1] / times_ms[1][1], bytes_[1] / bytes_[0]
-            columns = "".join(f"{low:11.1f} /{middle:7.1f}" for low, middle in times_ms)
-            print(
-                f"batch {batch:<3}{name:>17}" + columns + f"{faster:8.2f}x"
-                f"{bytes_[0] / 2**20:11.1f}{bytes_[1] / 2**20:9.1f}"
-            )
+            faster, bytes_ = {}, {}
+            for (name, call), (low, middle) in zip(calls.items(), times_ms, strict=True):
+                faster[name] = times_ms[0][0] / low
+                memory = ""
+                if name in trained:
+                    bytes_[name] = peak_bytes(call, given)
+                    memory = f"{bytes_[name] / 2**20:9.1f}"
+                times = f"{low:8.2f} /{middle:6.1f}"
+                print(f"batch {batch:<3}{task:>17}{name:>11}{times}{faster[name]:8.2f}x{memory}")
             if pass_over is infer and batch == 1:
-                met = "met" if faster >= FASTER else "NOT met"
-                verdicts.append(f"forward at batch 1: {faster:.2f}x faster, bar {FASTER}x {met}")
+                bars = {"shared": FASTER, "native": NATIVE_FASTER}
+                verdicts += [
+                    f"forward at batch 1, {name}: {faster[name]:.2f}x faster, bar {bar}x "
+                    + ("met" if faster[name] >= bar else "NOT met")
+                    for name, bar in bars.items()
+                    if name in faster
+                ]
             if pass_over is train:
+                share = bytes_["shared"] / bytes_["per patch"]
                 met = "met" if share <= SMALLER else "NOT met"
                 verdicts.append(
                     f"training at batch {batch}: {share:.2f} of the memory, bar {SMALLER} {met}"

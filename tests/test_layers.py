@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
     ("files", "device", "mode"),
+    ("native",),
     ("ops",),
     ("net",),
     ("chain", "contract", "collaboration"),

@@ -1,0 +1,68 @@
+/* ReX in float32 on a processor, many sequences at a time.
+ *
+ * The weights are taken as they lie in torch's modules; nothing is kept between calls.
+ */
+#ifndef EXEUNT_REX_H
+#define EXEUNT_REX_H
+
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define EXEUNT_API __attribute__((visibility("default")))
+#else
+#define EXEUNT_API
+#endif
+
+enum rex_kind { REX_GRU, REX_LSTM, REX_RNN, REX_FASTGRNN };
+
+/* One direction of a recurrent module. Gates of g * hidden rows: r z n, i f g o, one, one. */
+typedef struct rex_cell {
+    const float *input_weights;  /* gate, input */
+    const float *hidden_weights; /* gate, unit */
+    const float *input_biases;   /* gate; of a FastGRNN z and c, a unit each */
+    const float *hidden_biases;  /* gate; of a FastGRNN the shares of c with 1 - z and without */
+} rex_cell;
+
+/* One axis of the sliding patch. Patches overlap, touch, or leave lines out. */
+typedef struct rex_axis {
+    int32_t length;  /* lines of the map */
+    int32_t before;  /* lines of zeros before it */
+    int32_t size;    /* lines of a patch */
+    int32_t stride;
+    int32_t patches;
+    int32_t repeat;  /* copies of the last patch after it */
+} rex_axis;
+
+typedef struct rex_layer {
+    rex_cell first;
+    rex_cell second[2];           /* forward, backward */
+    const float *linear_weights;  /* 4 * hidden2, summary and unit */
+    const float *linear_biases;
+    rex_axis down, across;
+    int32_t kind;
+    int32_t channels, hidden1, hidden2;
+    int32_t use_rows, use_global, use_columns;
+} rex_layer;
+
+/* A batch and what becomes of it. Strides count floats. */
+typedef struct rex_maps {
+    const float *in;
+    int64_t image, channel, row, column; /* strides of the input */
+    float *out;                          /* N C H W, contiguous, all patches */
+    int32_t images;
+    int32_t first, last;                 /* rows of patches to compute, without the last */
+} rex_maps;
+
+/* Instruction sets, plainest first. */
+enum simd { SIMD_SCALAR, SIMD_128, SIMD_AVX2, SIMD_AVX512, SIMD_COUNT };
+
+/* Whether this build and this processor have an instruction set. */
+EXEUNT_API int exeunt_has(int simd);
+
+/* The hash of the sources that this was compiled from. */
+EXEUNT_API const char *exeunt_sources(void);
+
+/* Returns 0, or 1 when there is no memory for a few rows. */
+EXEUNT_API int exeunt_rex(const rex_layer *layer, const rex_maps *maps, int simd);
+
+#endif
