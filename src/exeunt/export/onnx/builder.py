@@ -48,7 +48,7 @@ class Builder:
     ) -> list[str]:
         """Adds a node with `count` outputs and returns their names."""
         names = [self._fresh(kind) if to is None else to for _ in range(count)]
-        self.nodes.append(helper.make_node(kind, inputs, names, **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, names, name=names[0], **attributes))
         return names
 
     def floats(self, value: Tensor | NDArray[Any] | float) -> str:

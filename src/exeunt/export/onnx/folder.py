@@ -20,6 +20,7 @@ from exeunt import runner
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import BATCH, OPSET
+from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.stages import StageModel, write_stages
 from exeunt.graph import Graph
 from exeunt.policies import Policy
@@ -78,7 +79,7 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
         manifest = _manifest(model, stages)
         text = json.dumps(manifest, indent=2) + "\n"
         (place / runner.MANIFEST).write_text(text, encoding="utf-8")
-        shutil.copy(runner.__file__, place / RUN)
+        (place / RUN).write_text(runner_script(), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         place.rename(folder)
