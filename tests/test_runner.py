@@ -348,3 +348,15 @@ def test_the_copy_takes_a_policy_and_refuses_what_is_none(folder: Path, tmp_path
     wrong = run("--policy", "never")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "'never' is none of full" in wrong.stderr
+
+
+def test_stages_may_share_their_threads(folder: Path, tmp_path: Path) -> None:
+    """In a process of their own: onnxruntime opens no other sessions there afterwards."""
+    code = (
+        "import sys, numpy as np; from exeunt.runner import StagedModel\n"
+        "x = np.random.default_rng(0).normal(size=(4, 3, 32, 32))\n"
+        "both = [StagedModel(sys.argv[1], 2, share=share).forward(x) for share in (0, 1)]\n"
+        "assert np.abs(both[0] - both[1]).max() < 1e-5\n"
+        "assert StagedModel(sys.argv[1], 2, share=True).num_exits == 6\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

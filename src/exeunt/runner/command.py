@@ -33,7 +33,7 @@ def main(folder: Path, words: Sequence[str]) -> int:
     parser.add_argument("--engine", choices=[*ENGINES], default="onnxruntime")
     asked = parser.parse_args(words)
     try:
-        model = StagedModel(folder, asked.threads, asked.policy, share=True, engine=asked.engine)
+        model = StagedModel(folder, asked.threads, asked.policy, engine=asked.engine)
     except RunnerError as error:
         print(error, file=sys.stderr)
         return 2

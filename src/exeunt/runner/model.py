@@ -62,9 +62,9 @@ class StagedModel:
         folder: what `exeunt export --target onnx` wrote.
         threads: that a stage runs on; 0 for as many as there are cores.
         policy: spec of another policy than the stored one.
-        share: one pool of threads for all stages. It is for programs with no other use for
-            onnxruntime, which then opens no session with threads of its own in this process.
-            Otherwise each stage has its threads, and those of the others sleep.
+        share: one pool of threads for all stages, instead of threads of its own for each, which
+            sleep while others run. There are fewer, but onnxruntime lets them spin, and opens no
+            session with threads of its own in this process from then on.
         engine: one of `ENGINES`, onnxruntime or openvino.
 
     Raises:
