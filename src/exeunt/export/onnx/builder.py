@@ -14,7 +14,7 @@ from torch import Tensor
 from exeunt.graph.operators import Shape
 
 OPSET = 18
-"""The oldest that resizes and pads along named axes, which leaves the batch free."""
+"""The oldest that pads along named axes, which leaves the batch free."""
 
 _IR = 8  # the file format that goes with it
 BATCH = "batch"
