@@ -77,7 +77,7 @@ def main() -> None:
     print("batch 32, for each image, so many at once:")
     models = {count: opened(at_once=count) for count in (1, 4, 8, 32)}
     tasks = {count: lambda model=model: model.predict(x) for count, model in models.items()}
-    for count, ms in in_turn(tasks, 20).items():
+    for count, ms in in_turn(tasks, 40).items():
         print(f"  {ms / 32:.2f} {count}")
 
     print("engines, for each image:")

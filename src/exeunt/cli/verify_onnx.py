@@ -11,7 +11,7 @@ import torch
 from exeunt.cli.exported import open_folder
 from exeunt.cli.options import Split
 from exeunt.cli.recording import open_labelled, pick
-from exeunt.cli.render import percent, show_facts, warn
+from exeunt.cli.render import percent, short_spec, show_facts, warn
 from exeunt.cli.trained import TrainedModel
 from exeunt.data import eval_loader
 from exeunt.errors import ExeuntError
@@ -104,7 +104,8 @@ def show_verified(folder: Path, facts: dict[str, Any]) -> None:
         ("verified", f"{folder} ({facts['dtype']}) beside PyTorch"),
         ("images", f"{facts['images']}, at {facts['exits']} exits each"),
         ("scores", f"at most {facts['largest_difference']:.2g} apart"),
-        ("same exit and class", f"{percent(facts['same'])} of the images, {facts['policy']}"),
+        ("same exit and class", f"{percent(facts['same'])} of the images"),
+        ("policy", short_spec(facts["policy"])),
     ]
     if facts["ties"]:
         lines.append(("  on the edge", ", ".join(facts["ties"])))
