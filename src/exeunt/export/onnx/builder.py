@@ -14,7 +14,7 @@ from torch import Tensor
 from exeunt.graph.operators import Shape
 
 OPSET = 18
-"""The oldest that resizes and pads along named axes, which leaves the batch free."""
+"""The oldest that pads along named axes, which leaves the batch free."""
 
 _IR = 8  # the file format that goes with it
 BATCH = "batch"
@@ -23,12 +23,16 @@ BATCH = "batch"
 class Builder:
     """Collects the nodes of one ONNX graph.
 
+    Args:
+        prefix: of the names that are made up here.
+
     Attributes:
         nodes: in the order in which they run.
         constants: by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self._path = ""
@@ -48,7 +52,7 @@ class Builder:
     ) -> list[str]:
         """Adds a node with `count` outputs and returns their names."""
         names = [self._fresh(kind) if to is None else to for _ in range(count)]
-        self.nodes.append(helper.make_node(kind, inputs, names, **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, names, name=names[0], **attributes))
         return names
 
     def floats(self, value: Tensor | NDArray[Any] | float) -> str:
@@ -104,12 +108,12 @@ class Builder:
 
     def _fresh(self, kind: str) -> str:
         self._count += 1
-        return f"{self._path}/{kind.lower()}_{self._count}"
+        return f"{self._prefix}{self._path}/{kind.lower()}_{self._count}"
 
     def _constant(self, array: NDArray[Any]) -> str:
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._known:
-            name = f"constant_{len(self._known)}"
+            name = f"{self._prefix}constant_{len(self._known)}"
             self._known[key] = name
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return self._known[key]
