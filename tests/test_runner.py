@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from exeunt.graph import build_graph
 from exeunt.inference import drive, infer
 from exeunt.models import create_model
 from exeunt.policies import parse_policy
-from exeunt.runner import RunnerError, StagedModel
+from exeunt.runner import Preparation, RunnerError, StagedModel
 
 SPECS = (
     "full",
@@ -159,11 +160,12 @@ def pictures() -> list[Image.Image]:
     ],
     ids=["square", "wide", "grey"],
 )
-def test_pixels_are_those_of_the_transform(folder: Path, transform: Transform) -> None:
-    model = StagedModel(folder)
-    model._transform = transform.to_dict()
+def test_pixels_are_those_of_the_transform(transform: Transform) -> None:
+    prepare = Preparation(transform.to_dict())
     for image in pictures():
-        assert np.array_equal(model.transform(image), transform(image).numpy())
+        found = prepare.transform(image)
+        assert found.shape == prepare.image_shape
+        assert np.array_equal(found, transform(image).numpy())
 
 
 def test_files_are_read_as_by_load_image(folder: Path, tmp_path: Path) -> None:
@@ -312,3 +314,49 @@ def test_the_copy_in_the_folder_stands_alone(folder: Path, tmp_path: Path) -> No
     assert answer["class"] == model.class_names[taken.class_index[0]]
     assert answer["exit"] == taken.exit_index[0] + 1
     assert answer["probability"] == pytest.approx(float(taken.probabilities.max()), abs=1e-6)
+
+
+def test_the_copy_is_all_of_the_runner(folder: Path) -> None:
+    """Every name that the package has is in the one file, and means the same there."""
+    said = subprocess.run(
+        [sys.executable, "-c", "import run; print(*sorted(dir(run)))"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
+    )
+    assert set(runner.__all__) <= set(said.stdout.split())
+    defined = [
+        node.name
+        for file in Path(runner.__file__).parent.glob("*.py")
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    ]
+    assert set(defined) <= set(said.stdout.split())
+    assert len(defined) == len(set(defined)), "modules that are joined share a name"
+
+
+def test_the_copy_takes_a_policy_and_refuses_what_is_none(folder: Path, tmp_path: Path) -> None:
+    pictures()[0].save(tmp_path / "x.png")
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, str(folder / "run.py"), *options, str(tmp_path / "x.png")]
+        return subprocess.run(words, capture_output=True, text=True)
+
+    assert json.loads(run("--policy", "full", "--threads", "1").stdout)["exit"] == 6
+    assert json.loads(run("--policy", "confidence:0").stdout)["exit"] == 1
+    wrong = run("--policy", "never")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "'never' is none of full" in wrong.stderr
+
+
+def test_stages_may_share_their_threads(folder: Path, tmp_path: Path) -> None:
+    """In a process of their own: onnxruntime opens no other sessions there afterwards."""
+    code = (
+        "import sys, numpy as np; from exeunt.runner import StagedModel\n"
+        "x = np.random.default_rng(0).normal(size=(4, 3, 32, 32))\n"
+        "both = [StagedModel(sys.argv[1], 2, share=share).forward(x) for share in (0, 1)]\n"
+        "assert np.abs(both[0] - both[1]).max() < 1e-5\n"
+        "assert StagedModel(sys.argv[1], 2, share=True).num_exits == 6\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

@@ -51,7 +51,8 @@ def test_the_manifest_says_what_it_is(folder: Path) -> None:
     assert manifest["class_names"] == ["dots", "noise", "waves"]
     assert manifest["image"] == {"name": "image", "shape": [3, 32, 32]}
     assert manifest["metrics"]["test"]["exits"][1] == {"accuracy": 0.375}
-    assert set(manifest["versions"]) == {"exeunt", "onnx", "torch", "python"}
+    assert manifest["weights"]["data"]["licence"] == "made by the tests"
+    assert set(manifest["versions"]) == {"exeunt", "onnx", "onnxruntime", "torch", "python"}
     files = {stage["file"] for stage in manifest["stages"]} | {"manifest.json", "run.py"}
     assert files == {path.name for path in folder.iterdir()}
     macs = [stage["macs"] for stage in manifest["stages"]]
@@ -83,11 +84,78 @@ def test_values_leave_early_too(
 
 
 def test_what_is_for_c_is_refused(weights: Path, tmp_path: Path, exeunt: Any) -> None:
-    for options in (("--dtype", "int8"), ("--name", "x"), ("--budget-kib", "9")):
+    for options in (("--name", "x"), ("--ranges", "minmax"), ("--budget-kib", "9")):
         done = exeunt("export", weights, "--target", "onnx", *options, "--out", tmp_path / "x")
         assert done.status == 2
         assert f"{options[0]}" in done.err
         assert "is for --target c" in done.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_is_for_onnx_is_refused_elsewhere(weights: Path, tmp_path: Path, exeunt: Any) -> None:
+    done = exeunt("export", weights, "--quantize-rex", "--out", tmp_path / "x")
+    assert done.status == 2
+    assert "--quantize-rex is for --target onnx" in done.err
+    done = exeunt("export", weights, "--target", "onnx", "--quantize-rex", "--out", tmp_path / "x")
+    assert done.status == 2
+    assert "--quantize-rex is for --dtype int8" in done.err
+    assert not (tmp_path / "x").exists()
+
+
+INT8 = ("--target", "onnx", "--dtype", "int8", "--calibration")
+
+
+@pytest.fixture(scope="module")
+def int8(
+    weights: Path, images: Path, exeunt: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out: Path = tmp_path_factory.mktemp("int8") / "tiny"
+    made = exeunt("export", weights, *INT8, images, "--out", out)
+    assert made.status == 0, made.err
+    assert made.err == ""
+    assert "  in float32  " in made.out
+    assert "stages.0.trunk.rex" in made.out
+    return out
+
+
+def test_int8_says_what_it_loses(int8: Path, folder: Path, weights: Path) -> None:
+    manifest, before = (json.loads((one / "manifest.json").read_text()) for one in (int8, folder))
+    assert (manifest["dtype"], before["dtype"]) == ("int8", "float32")
+    assert manifest["in_float32"] == ["stages.0.trunk.rex"]
+    found = manifest["calibration"]
+    assert found["images"] == 9
+    for key in ("exit_accuracy", "exit_accuracy_float32", "exit_agreement"):
+        assert len(found[key]) == 6
+        assert all(share * 9 == pytest.approx(round(share * 9)) for share in found[key])
+    size, larger = (sum(s["size_bytes"] for s in m["stages"]) for m in (manifest, before))
+    assert size < 0.6 * larger
+
+
+def test_int8_is_run_like_any_other(int8: Path, weights: Path, images: Path, exeunt: Any) -> None:
+    options = ("--json", "--policy", "full")
+    found, expected = (
+        answers(exeunt("predict", model, images, *options)) for model in (int8, weights)
+    )
+    same = sum(a["class"] == b["class"] for a, b in zip(found, expected, strict=True))
+    assert same >= 40  # random weights, and ranges of nine images
+    off = [abs(a["probability"] - b["probability"]) for a, b in zip(found, expected, strict=True)]
+    assert 0 < sum(off) / len(off) < 0.15
+
+
+def test_thresholds_go_along(weights: Path, images: Path, tmp_path: Path, exeunt: Any) -> None:
+    """As many calibration images reach each of them as in float32; a given policy stays."""
+    fixed = ("--policy", "confidence:0.6")
+    for options, wanted in (((), "consistency:1"), (fixed, "confidence:0.6")):
+        out = tmp_path / str(len(options))
+        made = exeunt("export", weights, *INT8, images, *options, "--out", out, "--json")
+        (report,) = answers(made)
+        assert report["policy"] == wanted
+
+
+def test_int8_wants_images(weights: Path, tmp_path: Path, exeunt: Any) -> None:
+    done = exeunt("export", weights, *INT8[:-1], "--out", tmp_path / "x")
+    assert done.status == 2
+    assert "give --calibration DATA" in done.err
     assert not (tmp_path / "x").exists()
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from exeunt.cli.exported import is_exported, open_folder
 from exeunt.cli.trained import TrainedModel
 from exeunt.data import UnreadableImage, load_image
 from exeunt.errors import ExeuntError
 from exeunt.inference import infer
 from exeunt.policies import Policy
-from exeunt.runner import MANIFEST, Prediction, RunnerError, StagedModel
+from exeunt.runner import Prediction, RunnerError, StagedModel
 
 
 class Classifier(Protocol):
@@ -48,14 +48,21 @@ class Classifier(Protocol):
         ...
 
 
-def open_classifier(model: str, policy: str | None) -> Classifier:
+def open_classifier(model: str, policy: str | None, engine: str | None = None) -> Classifier:
     """Opens MODEL with the policy of that spec, or with its own.
+
+    Args:
+        model: weights, or an exported folder.
+        policy: spec.
+        engine: that runs a folder.
 
     Raises:
         ExeuntError: when there is no such model or policy, or it is damaged.
     """
-    if any((Path(model) / file).is_file() for file in (MANIFEST, "stage_1.onnx")):
-        return _Exported(Path(model), policy)
+    if is_exported(model):
+        return _Exported(open_folder(model, policy, engine=engine or "onnxruntime"))
+    if engine is not None:
+        raise ExeuntError(f"--engine {engine} is for exported ONNX folders; {model} is none")
     trained = TrainedModel.load(model)
     return _Torch(trained, trained.policy(policy))
 
@@ -75,13 +82,8 @@ class _Torch:
 
 
 class _Exported:
-    def __init__(self, folder: Path, policy: str | None) -> None:
-        if find_spec("onnxruntime") is None:
-            raise ExeuntError('ONNX files run with onnxruntime: pip install "exeunt[onnx]"')
-        try:
-            self.model = StagedModel(folder, policy=policy)
-        except RunnerError as error:
-            raise ExeuntError(str(error)) from error
+    def __init__(self, model: StagedModel) -> None:
+        self.model = model
         self.class_names = list(self.model.class_names)
         self.exit_macs, self.policy_spec = self.model.exit_macs, self.model.policy.spec
 

@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exeunt.cli.options import BatchSize, Device, Json, Limit, Protocol, Split, Threads, Workers
+from exeunt.cli.options import (
+    AnEngine,
+    BatchSize,
+    Device,
+    Json,
+    Limit,
+    Protocol,
+    Split,
+    Threads,
+    Workers,
+)
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
+    from exeunt.cli.trained import TrainedModel
     from exeunt.evaluate import ExitTable
 
 # Parameters of `evaluate` that say how a table is made, not what is made of it.
-_OF_RECORDING = ("split", "limit", "batch_size", "workers", "device", "threads")
+_OF_RECORDING = ("split", "limit", "batch_size", "workers", "device", "threads", "engine")
 
 
 def evaluate(
@@ -24,8 +35,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="Run folder, weights file or shipped weights (`exeunt list`); or, without DATA, "
-            "a file of `exeunt record`.",
+            help="Run folder, weights file, shipped weights (`exeunt list`) or exported ONNX "
+            "folder; or, without DATA, a file of `exeunt record`.",
         ),
     ],
     data: Annotated[
@@ -75,6 +86,7 @@ def evaluate(
     workers: Workers = 0,
     device: Device = "cpu",
     threads: Threads = None,
+    engine: AnEngine = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +106,7 @@ def evaluate(
     """
     import torch
 
+    from exeunt.cli.exported import open_exits
     from exeunt.cli.measurement import Measurement
     from exeunt.cli.protocols import Question, answer
     from exeunt.cli.render import show_json
@@ -109,7 +122,8 @@ def evaluate(
         _refuse_options(ctx, model)
         run, table = _open(model)
     else:
-        record = _recorder(model, data, limit, batch_size, workers, device)
+        trained = open_exits(model, device, threads, engine)
+        record = _recorder(model, trained, data, limit, batch_size, workers)
         run, table = record(split)
     held_out = None
     if protocol is Protocol.BUDGETED:
@@ -135,18 +149,16 @@ def evaluate(
 
 def _recorder(
     model: str,
+    trained: TrainedModel,
     data: Path,
     limit: int | None,
     batch_size: int,
     workers: int,
-    device: str,
 ) -> Callable[[Split], tuple[dict[str, Any], ExitTable]]:
     """Gives for a split what was run on what, and the logits."""
     from exeunt.cli.recording import open_labelled, pick, record_split
-    from exeunt.cli.trained import TrainedModel
     from exeunt.data import fingerprint
 
-    trained = TrainedModel.load(model, device)
     source = open_labelled(trained, data)
     of_all = fingerprint(source.samples)
 

@@ -13,7 +13,9 @@ from exeunt.cli.options import BatchSize, Dtype, Json, Limit, Threads, Trained, 
 from exeunt.cli.render import show_json
 from exeunt.errors import ExeuntError
 
-_OF_C = ("ranges", "name", "budget_kib")  # parameters that mean nothing elsewhere
+# Parameters that mean nothing to the other target.
+_OF_C = ("ranges", "name", "budget_kib")
+_OF_ONNX = ("quantize_rex",)
 
 
 class Target(StrEnum):
@@ -40,8 +42,7 @@ def export(
         Dtype | None,
         typer.Option(
             show_default=False,
-            help="Numbers that the network runs on; int8 in C by default, float32 in ONNX, which "
-            "has no other yet.",
+            help="Numbers that the network runs on; int8 in C by default, float32 in ONNX.",
         ),
     ] = None,
     calibration: Annotated[
@@ -81,6 +82,13 @@ def export(
         float | None,
         typer.Option(metavar="KIB", show_default=False, help="Refuse an arena that is larger."),
     ] = None,
+    quantize_rex: Annotated[
+        bool,
+        typer.Option(
+            "--quantize-rex",
+            help="ReX in int8 too, in ONNX, where it is slower so; otherwise it stays float32.",
+        ),
+    ] = False,
     limit: Limit = None,
     batch_size: BatchSize = 8,
     workers: Workers = 0,
@@ -107,14 +115,16 @@ def export(
         None if calibration is None else Images(trained, calibration, limit, batch_size, workers)
     )
     if target is Target.ONNX:
-        from exeunt.cli.export_onnx import export_onnx, show_onnx
+        from exeunt.cli.export_onnx import AsOnnx, export_onnx, show_onnx
 
-        _refuse(ctx, dtype)
-        report = export_onnx(model, trained, images, wanted, out)
+        _refuse(ctx, _OF_C, Target.C)
+        as_onnx = AsOnnx((dtype or Dtype.FLOAT32).value, quantize_rex)
+        report = export_onnx(model, trained, images, wanted, as_onnx, out)
         show: Callable[[Path, dict[str, Any]], None] = show_onnx
     else:
         from exeunt.cli.export_c import AsC, export_c, show_c
 
+        _refuse(ctx, _OF_ONNX, Target.ONNX)
         asked = AsC((dtype or Dtype.INT8).value, ranges.value, name, budget_kib)
         report = export_c(model, trained, images, wanted, asked, out)
         show = show_c
@@ -124,15 +134,13 @@ def export(
         show(out, report)
 
 
-def _refuse(ctx: typer.Context, dtype: Dtype | None) -> None:
-    """Refuses what ONNX has no use for.
+def _refuse(ctx: typer.Context, names: tuple[str, ...], target: Target) -> None:
+    """Refuses options that are for another target.
 
     Raises:
-        ExeuntError: naming the option.
+        ExeuntError: naming the first of them.
     """
-    if dtype is Dtype.INT8:
-        raise ExeuntError("--dtype int8 is for --target c; ONNX files are float32")
-    for name in _OF_C:
+    for name in names:
         source = ctx.get_parameter_source(name)
         if source is not None and source.name != "DEFAULT":
-            raise ExeuntError(f"--{name.replace('_', '-')} is for --target c")
+            raise ExeuntError(f"--{name.replace('_', '-')} is for --target {target.value}")

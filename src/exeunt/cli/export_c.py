@@ -7,8 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exeunt.cli.exporting import Images, Wanted, calibration_facts, choose_policy, on_calibration
-from exeunt.cli.render import percent, short_spec, show_facts
+from exeunt.cli.exporting import (
+    Images,
+    Wanted,
+    calibration_facts,
+    choose_policy,
+    float32_facts,
+    on_calibration,
+)
+from exeunt.cli.render import short_spec, show_facts
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -132,9 +139,6 @@ def show_c(out: Path, report: dict[str, Any]) -> None:
     if found:
         facts += calibration_facts(found)
         if report["dtype"] == "int8":
-            facts += [
-                ("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))),
-                ("  same class", ", ".join(map(percent, found["exit_agreement"]))),
-            ]
+            facts += float32_facts(found)
     facts.append(("verify it with", f"exeunt verify {out} --images DATA"))
     show_facts(facts)

@@ -11,6 +11,8 @@ from exeunt.cli.render import percent
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from exeunt.cli.trained import TrainedModel
     from exeunt.evaluate import ExitTable
     from exeunt.graph import Graph
@@ -97,13 +99,18 @@ class Images:
 
     def ranges(self, graph: Graph, method: str) -> dict[str, Range]:
         """How far the tensors of a graph reach on some of the images."""
-        from exeunt.data import eval_loader, take
         from exeunt.quantize import observe_ranges
+
+        return observe_ranges(graph, self.some(), method)
+
+    def some(self) -> list[Tensor]:
+        """Batches (N C H W) of at most 256 of the images, to find ranges on."""
+        from exeunt.data import eval_loader, take
 
         seed = int(self.trained.info.split["seed"])
         some = take(self.samples, min(_RANGE_IMAGES, len(self.samples)), seed)
         loader: Any = eval_loader(some, self.trained.transform, batch_size=self.batch_size)
-        return observe_ranges(graph, [batch.images for batch in loader if len(batch)], method)
+        return [batch.images for batch in loader if len(batch)]
 
 
 def choose_policy(
@@ -139,4 +146,12 @@ def calibration_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("calibration", f"{found['images']} images"),
         ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
         ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
+    ]
+
+
+def float32_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What integers cost, beside `calibration_facts`."""
+    return [
+        ("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))),
+        ("  same class", ", ".join(map(percent, found["exit_agreement"]))),
     ]

@@ -62,6 +62,11 @@ class Dtype(StrEnum):
     INT8 = "int8"
 
 
+class Engine(StrEnum):
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+
 class Protocol(StrEnum):
     POLICIES = "policies"
     ANYTIME = "anytime"
@@ -77,4 +82,8 @@ OnePolicy = Annotated[
         help="When to leave: full, confidence:T, margin:T, entropy:T, consistency:K or "
         "consistency:K,eta=X, or several with + between. By default that of the weights.",
     ),
+]
+AnEngine = Annotated[
+    Engine | None,
+    typer.Option("--engine", show_default=False, help="What runs an ONNX folder [onnxruntime]."),
 ]

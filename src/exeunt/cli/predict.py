@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exeunt.cli.options import BatchSize, Json, OnePolicy, TrainedOrExported
+from exeunt.cli.options import AnEngine, BatchSize, Json, OnePolicy, TrainedOrExported
 from exeunt.cli.render import figure, percent, say_error, show_json
 from exeunt.errors import ExeuntError
 
@@ -30,6 +30,7 @@ def predict(
     policy: OnePolicy = None,
     top: Annotated[int, typer.Option(min=1, help="Classes to name, the likeliest first.")] = 1,
     batch_size: BatchSize = 16,
+    engine: AnEngine = None,
     json: Json = False,
 ) -> None:
     """Classify images, stopping early.
@@ -40,7 +41,7 @@ def predict(
     from exeunt.cli.classifier import open_classifier
     from exeunt.cli.images import find_images
 
-    chosen = open_classifier(model, policy)
+    chosen = open_classifier(model, policy, engine)
     outputs = max(1, len(chosen.class_names))
     if top > outputs:
         raise ExeuntError(f"--top {top}: the network has {outputs} output(s)")

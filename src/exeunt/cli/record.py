@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from exeunt.cli.options import BatchSize, Device, Limit, Split, Threads, Trained, Workers
+from exeunt.cli.options import BatchSize, Device, Limit, Split, Threads, TrainedOrExported, Workers
 
 
 def record(
-    model: Trained,
+    model: TrainedOrExported,
     data: Annotated[
         Path,
         typer.Argument(metavar="DATA", help="Labelled images, laid out as for `exeunt train`."),
@@ -39,14 +39,14 @@ def record(
     """
     import torch
 
+    from exeunt.cli.exported import open_exits
     from exeunt.cli.recording import open_labelled, pick, record_split
     from exeunt.cli.render import figure, millions, percent, show_facts, show_table
-    from exeunt.cli.trained import TrainedModel
     from exeunt.evaluate import exit_rows
 
     if threads is not None:
         torch.set_num_threads(threads)
-    trained = TrainedModel.load(model, device)
+    trained = open_exits(model, device, threads)
     samples = pick(trained, open_labelled(trained, data), split, limit)
     table = record_split(
         trained,

@@ -21,6 +21,7 @@ from exeunt.models.registry import unknown_name
 from exeunt.models.weights import SUFFIX
 from exeunt.net import MultiExitNet
 from exeunt.policies import Policy, parse_policy
+from exeunt.runner import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,11 @@ def weights_path(model: str) -> Path | None:
     """
     if model in list_models():
         return None
+    if (Path(model) / MANIFEST).is_file():
+        raise ExeuntError(
+            f"{model} is an exported folder of ONNX files, without weights; "
+            "give the run folder or the weights that it was made of"
+        )
     shipped = shipped_weights()
     is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX)
     if is_path or model in shipped:

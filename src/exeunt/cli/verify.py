@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exeunt.cli.options import Json, Split
+from exeunt.cli.options import AnEngine, Engine, Json, Split
 from exeunt.cli.render import millions, percent, show_facts, show_json, show_table, warn
 from exeunt.errors import ExeuntError
 
@@ -34,17 +34,54 @@ def verify(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", show_default=False, help="So many images [64; on a device 4]."
+            min=1,
+            metavar="N",
+            show_default=False,
+            help="So many images [64; on a device 4; all for ONNX].",
         ),
     ] = None,
     split: Annotated[Split, typer.Option(help="Of DATA.")] = Split.TEST,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            show_default=False,
+            help="What an ONNX folder was made of; by default what it says itself.",
+        ),
+    ] = None,
+    engine: AnEngine = None,
     json: Json = False,
 ) -> None:
-    """Build an exported network, run it on images, and compare every exit with Python.
+    """Run an exported network on images, and compare every exit with Python.
 
-    On this machine it is built with sanitizers. On a device its RAM is fenced at what it claims:
+    C is built for this machine, with sanitizers. On a device its RAM is fenced at what it claims:
     arena, state and the stack that it was seen to use; what it reaches beyond ends it.
+
+    ONNX files run with their policy beside PyTorch. In float32 scores must be the same within
+    1e-4, and images on the edge of a decision are named; in int8 it is said how often they agree.
     """
+    from exeunt.cli.exported import is_exported
+
+    if is_exported(folder):
+        from exeunt.cli.verify_onnx import show_verified, verify_onnx
+
+        if device is not None:
+            raise ExeuntError(f"--device {device}: {folder} holds ONNX files, which run here")
+        chosen = (engine or Engine.ONNXRUNTIME).value
+        facts = verify_onnx(folder, weights, images, limit, split, chosen)
+        if json:
+            show_json({"kind": "verified", "folder": str(folder), **facts})
+        else:
+            show_verified(folder, facts)
+        return
+    if weights is not None or engine is not None:
+        raise ExeuntError(f"--weights and --engine are for ONNX folders; {folder} is none")
+    _verify_c(folder, images, device, limit, split, json)
+
+
+def _verify_c(
+    folder: Path, images: Path, device: str | None, limit: int | None, split: Split, json: bool
+) -> None:
     from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
 
     bundle = Bundle.load(folder)

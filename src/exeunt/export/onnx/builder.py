@@ -14,7 +14,7 @@ from torch import Tensor
 from exeunt.graph.operators import Shape
 
 OPSET = 18
-"""The oldest that resizes and pads along named axes, which leaves the batch free."""
+"""The oldest that pads along named axes, which leaves the batch free."""
 
 _IR = 8  # the file format that goes with it
 BATCH = "batch"
@@ -48,7 +48,7 @@ class Builder:
     ) -> list[str]:
         """Adds a node with `count` outputs and returns their names."""
         names = [self._fresh(kind) if to is None else to for _ in range(count)]
-        self.nodes.append(helper.make_node(kind, inputs, names, **attributes))
+        self.nodes.append(helper.make_node(kind, inputs, names, name=names[0], **attributes))
         return names
 
     def floats(self, value: Tensor | NDArray[Any] | float) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime
 import torch
 
 import exeunt
@@ -20,6 +21,7 @@ from exeunt import runner
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import BATCH, OPSET
+from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.stages import StageModel, write_stages
 from exeunt.graph import Graph
 from exeunt.policies import Policy
@@ -38,8 +40,12 @@ class OnnxModel:
         class_names: K of them; empty for a net that gives a value.
         policy: that decides who leaves.
         fingerprint: of the weights.
+        weights: what is known of the weights, as it goes into the manifest: the task, how the data
+            were split, and where they come from.
         metrics: per split, what the weights' metadata has: samples, and of each exit its accuracy.
         calibration: what the policy does on the calibration split; empty if it was not run.
+        int8: the stages quantised, see `quantize_stages`; without them they are in float32.
+        kept: names of modules that are in float32 although the rest is not.
     """
 
     model: str
@@ -48,8 +54,16 @@ class OnnxModel:
     class_names: Sequence[str]
     policy: Policy
     fingerprint: str
+    weights: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+    int8: Sequence[StageModel] = ()
+    kept: Sequence[str] = ()
+
+    @property
+    def dtype(self) -> str:
+        """`int8` or `float32`."""
+        return "int8" if self.int8 else "float32"
 
 
 def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
@@ -66,7 +80,7 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
         runner.Policy(model.policy.spec)
     except runner.RunnerError as error:
         raise ExeuntError(str(error)) from error
-    written = write_stages(model.graph, {"fingerprint": model.fingerprint})
+    written = model.int8 or write_stages(model.graph, {"fingerprint": model.fingerprint})
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         place = Path(temporary) / "made"
@@ -78,7 +92,7 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
         manifest = _manifest(model, stages)
         text = json.dumps(manifest, indent=2) + "\n"
         (place / runner.MANIFEST).write_text(text, encoding="utf-8")
-        shutil.copy(runner.__file__, place / RUN)
+        (place / RUN).write_text(runner_script(), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         place.rename(folder)
@@ -108,7 +122,8 @@ def _manifest(model: OnnxModel, stages: list[dict[str, Any]]) -> dict[str, Any]:
     manifest = {
         "format": runner.FORMAT,
         "model": model.model,
-        "dtype": "float32",
+        "dtype": model.dtype,
+        "in_float32": list(model.kept),
         "opset": OPSET,
         "batch": BATCH,
         "image": {"name": graph.image, "shape": list(graph.shapes[graph.image])},
@@ -116,12 +131,14 @@ def _manifest(model: OnnxModel, stages: list[dict[str, Any]]) -> dict[str, Any]:
         "class_names": list(model.class_names),
         "policy": model.policy.spec,
         "stages": stages,
+        "weights": model.weights,
         "metrics": model.metrics,
         "calibration": model.calibration,
         "fingerprint": model.fingerprint,
         "versions": {
             "exeunt": exeunt.__version__,
             "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         },

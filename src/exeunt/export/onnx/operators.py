@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
@@ -176,14 +177,25 @@ def _global_average(place: Place, average: GlobalAverage, to: str) -> None:
 
 
 def _resize(place: Place, resize: Resize, to: str) -> None:
-    build = place.build
-    build.add(
-        *("Resize", place.x, "", "", build.integers(resize.size)),
-        axes=[2, 3],
+    scales = [1.0, 1.0, *map(_scale, place.shape[1:], resize.size)]
+    place.build.add(
+        *("Resize", place.x, "", place.build.floats(np.array(scales))),
         mode="linear",
         coordinate_transformation_mode="align_corners" if resize.align_corners else "half_pixel",
         to=to,
     )
+
+
+def _scale(before: int, after: int) -> float:
+    """The factor that makes so many lines of so many, rounded down.
+
+    Sizes would be simpler, but either fix the batch, or name axes, which onnxruntime 1.31 forgets
+    when it moves a transposition of int8 maps past the operator.
+    """
+    scale = np.float32(after / before)
+    while min(int(float(scale) * before), int(scale * np.float32(before))) < after:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return float(scale)
 
 
 def _mix(place: Place, mix: Mix, to: str) -> None:

@@ -1,0 +1,118 @@
+"""`exeunt verify` of a folder of ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from exeunt.cli.exported import open_folder
+from exeunt.cli.options import Split
+from exeunt.cli.recording import open_labelled, pick
+from exeunt.cli.render import percent, show_facts, warn
+from exeunt.cli.trained import TrainedModel
+from exeunt.data import eval_loader
+from exeunt.errors import ExeuntError
+from exeunt.evaluate import weights_fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from exeunt.data import Sample
+    from exeunt.export.onnx.compare import Comparison
+    from exeunt.runner import StagedModel
+
+_BATCH = 32
+
+
+def verify_onnx(
+    folder: Path, weights: str | None, data: Path, limit: int | None, split: Split, engine: str
+) -> dict[str, Any]:
+    """Runs the folder and what it was made of on the same images.
+
+    Raises:
+        ExeuntError: when scores differ, or these are not the weights that it was made of.
+    """
+    from exeunt.export.onnx.compare import compare_onnx
+
+    model = open_folder(folder, engine=engine)
+    trained = _origin(model, weights)
+    samples = pick(trained, open_labelled(trained, data), split, limit)
+    kept: list[Sample] = []
+    found = compare_onnx(model, trained.net, _batches(trained, samples, kept))
+    return _facts(model, found, kept)
+
+
+def _origin(model: StagedModel, weights: str | None) -> TrainedModel:
+    """The weights that a folder was made of."""
+    name = weights or model.manifest["model"]
+    try:
+        trained = TrainedModel.load(name)
+    except ExeuntError as error:
+        if weights is not None:
+            raise
+        raise ExeuntError(
+            f"{model.folder} was made of {name}, which is not here; give --weights ({error})"
+        ) from error
+    if weights_fingerprint(trained.net) != model.manifest["fingerprint"]:
+        raise ExeuntError(f"{name}: not the weights that {model.folder} was made of")
+    return trained
+
+
+def _batches(
+    trained: TrainedModel, samples: tuple[Sample, ...], kept: list[Sample]
+) -> Iterator[tuple[list[str], Tensor]]:
+    """Names and images; `kept` gets the samples that can be read."""
+    loader: Any = eval_loader(samples, trained.transform, batch_size=_BATCH)
+    for batch in loader:
+        for path in batch.unreadable:
+            warn(f"{path}: not a readable image, left out")
+        if len(batch):
+            mine = [samples[index] for index in batch.indices.tolist()]
+            kept += mine
+            yield [sample.name for sample in mine], batch.images
+    if not kept:
+        raise ExeuntError("none of the images can be read")
+
+
+def _facts(model: StagedModel, found: Comparison, kept: list[Sample]) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "dtype": model.manifest["dtype"],
+        "policy": model.policy.spec,
+        "images": found.images,
+        "exits": model.num_exits,
+        "largest_difference": found.largest_difference,
+        "same": found.same,
+        "exit_agreement": found.exit_agreement,
+        "ties": found.ties,
+    }
+    shares = [float((found.exit_index == k).double().mean()) for k in range(model.num_exits)]
+    macs = sum(share * cost for share, cost in zip(shares, model.exit_macs, strict=True))
+    facts |= {"exit_shares": shares, "mean_macs": macs, "saving": 1 - macs / model.exit_macs[-1]}
+    if model.class_names:
+        targets = torch.tensor([sample.target for sample in kept])
+        facts["exit_accuracy"] = (found.classes == targets).double().mean(1).tolist()
+        facts["accuracy"] = float((found.class_index == targets).double().mean())
+    return facts
+
+
+def show_verified(folder: Path, facts: dict[str, Any]) -> None:
+    """Says what came out, for people."""
+    lines = [
+        ("verified", f"{folder} ({facts['dtype']}) beside PyTorch"),
+        ("images", f"{facts['images']}, at {facts['exits']} exits each"),
+        ("scores", f"at most {facts['largest_difference']:.2g} apart"),
+        ("same exit and class", f"{percent(facts['same'])} of the images, {facts['policy']}"),
+    ]
+    if facts["ties"]:
+        lines.append(("  on the edge", ", ".join(facts["ties"])))
+    if facts["dtype"] != "float32":
+        lines.append(("  same class", ", ".join(map(percent, facts["exit_agreement"]))))
+    if "accuracy" in facts:
+        lines += [
+            ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
+            ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
+        ]
+    show_facts(lines)

@@ -1,0 +1,77 @@
+"""Pictures as the network takes them: the very numbers of the training side's transform."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from exeunt.runner.array import Array
+from exeunt.runner.error import RunnerError
+
+
+class Preparation:
+    """From a file to an array.
+
+    Args:
+        says: the manifest's `transform`.
+
+    Attributes:
+        image_shape: (C, H, W) of what comes out.
+    """
+
+    def __init__(self, says: dict[str, Any]) -> None:
+        self._says = says
+        self.image_shape = ({"RGB": 3, "L": 1}[says["mode"]], *says["image_size"])
+
+    def load(self, path: str | Path) -> Array:
+        """The image in a file (jpeg, png, webp, bmp) as the network takes it: `transform` of it.
+
+        Raises:
+            RunnerError: when it cannot be decoded.
+        """
+        try:
+            with Path(path).open("rb") as file, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                image = Image.open(file, formats=("JPEG", "PNG", "WEBP", "BMP"))
+                image.load()
+        except Exception as error:  # on bad bytes the decoders raise almost anything
+            raise RunnerError(f"{path}: not a readable image ({error})") from error
+        return self.transform(image)
+
+    def transform(self, image: Image.Image) -> Array:
+        """An image of any size and mode as the network takes it, float32 (C, H, W)."""
+        says = self._says
+        image = _converted(_upright(image), says["mode"])
+        height, width = says["image_size"]
+        scale = says["crop_fraction"] * min(image.width / width, image.height / height)
+        w, h = min(scale * width, image.width), min(scale * height, image.height)
+        kind = Image.Resampling[says["interpolation"].upper()]
+        left, top = int((image.width - w) / 2), int((image.height - h) / 2)
+        image = image.resize((width, height), kind, box=(left, top, left + w, top + h))
+        pixels = np.asarray(image).reshape(height, width, -1).astype(np.float32)
+        mean, std = np.array(says["mean"], np.float32), np.array(says["std"], np.float32)
+        return np.ascontiguousarray(((pixels / np.float32(255) - mean) / std).transpose(2, 0, 1))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF says nothing about the orientation
+        return image
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        pixels = np.clip(np.asarray(image, dtype=np.float64) / 257, 0, 255)
+        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)

@@ -1,0 +1,155 @@
+"""Stages in int8: what is in integers, what is not, and how near they come."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from exeunt.export.onnx import OnnxNet, StageModel, open_stages, write_stages
+from exeunt.export.onnx.int8 import quantize_stages, recurrent_modules
+from exeunt.graph import Graph, build_graph
+from exeunt.models import create_model
+from exeunt.net import MultiExitNet
+
+
+def settled(name: str, x: Tensor, **arguments: Any) -> MultiExitNet:
+    """Random weights, norms as the images make them, logits of deviation 1."""
+    torch.manual_seed(0)
+    net = create_model(name, 4, **arguments)
+    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.momentum = 1.0
+    with torch.no_grad():
+        net.train()(x)
+        for stage, logits in zip(net.eval().stages, net(x), strict=True):
+            linear = [m for m in stage.modules() if isinstance(m, nn.Linear)][-1]
+            linear.weight /= logits.std()
+            linear.bias /= logits.std()
+    return net
+
+
+def images(size: int = 32) -> Tensor:
+    return torch.randn(32, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def made(name: str, recurrent: bool = False, **arguments: Any) -> tuple[Graph, list[StageModel]]:
+    x = images()
+    graph = build_graph(settled(name, x, **arguments), 32)
+    return graph, quantize(graph, x, recurrent)
+
+
+def quantize(graph: Graph, x: Tensor, recurrent: bool = False) -> list[StageModel]:
+    batches = [part.numpy() for part in x.split(8)]
+    return quantize_stages(graph, write_stages(graph, {"a": "b"}), batches, recurrent=recurrent)
+
+
+def producers(stage: StageModel) -> dict[str, onnx.NodeProto]:
+    return {name: node for node in stage.model.graph.node for name in node.output}
+
+
+def in_integers(stage: StageModel, kind: str) -> list[bool]:
+    """Of every node of a kind, whether it reads what was rounded."""
+    by = producers(stage)
+    nodes = [node for node in stage.model.graph.node if node.op_type == kind]
+    return [
+        all(by[name].op_type == "DequantizeLinear" for name in node.input[:2] if name in by)
+        and any(name in by and by[name].op_type == "DequantizeLinear" for name in node.input)
+        for node in nodes
+    ]
+
+
+NETS: list[tuple[str, dict[str, Any]]] = [
+    ("rex_mobilenetv2_035", {}),
+    ("densenetbc_cifar", {"depth": 22}),
+    ("ranet_cifar10", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), NETS, ids=lambda value: str(value))
+def test_it_is_near_and_takes_any_batch(name: str, arguments: dict[str, Any]) -> None:
+    x = images()
+    net = settled(name, x, **arguments)
+    graph = build_graph(net, 32)
+    stages = quantize(graph, x)
+    found = OnnxNet(open_stages(graph.image, stages, threads=1), name)
+    with torch.no_grad():
+        expected = torch.stack(net(x))
+        for batch in (1, 5, 32):
+            scores = torch.stack(found(x[:batch]))
+            off = (scores - expected[:, :batch]).square().mean().sqrt()
+            assert 0 < off < 0.35  # of logits whose deviation is 1
+    for stage in stages:
+        onnx.checker.check_model(stage.model, full_check=True)
+        assert [(one.domain, one.version) for one in stage.model.opset_import] == [("", 18)]
+        assert {one.key: one.value for one in stage.model.metadata_props} == {
+            "a": "b",
+            "stage": str(stages.index(stage) + 1),
+        }
+        for value in (*stage.model.graph.input, *stage.model.graph.output):
+            assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+            assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+        assert all(in_integers(stage, "Conv"))
+        assert all(in_integers(stage, "Gemm"))
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_rex_stays_or_goes(recurrent: bool) -> None:
+    graph, stages = made("rex_mobilenetv2_035", recurrent)
+    assert list(recurrent_modules(graph)) == ["stages.0.trunk.rex"]
+    assert set(in_integers(stages[0], "MatMul")) == {recurrent}
+
+
+def test_a_boundary_has_one_scale() -> None:
+    """What a stage rounds its output to is what the next rounds its input to."""
+    _, stages = made("mobilenetv2_035")
+    for stage, after in pairwise(stages):
+        (name,) = stage.gives
+        assert after.inputs == (name,)
+        out = producers(stage)[name]
+        assert out.op_type == "DequantizeLinear"
+        (entry,) = (n for n in after.model.graph.node if name in n.input)
+        assert entry.op_type == "QuantizeLinear"
+        for given, taken in zip(out.input[1:], entry.input[1:], strict=True):
+            assert constant(stage, given) == pytest.approx(constant(after, taken), rel=1e-6)
+
+
+def constant(stage: StageModel, name: str) -> np.ndarray:
+    (found,) = (one for one in stage.model.graph.initializer if one.name == name)
+    return numpy_helper.to_array(found)
+
+
+def test_weights_have_a_scale_for_each_channel() -> None:
+    graph, stages = made("mobilenetv2_035")
+    node = next(n for n in graph.nodes if n.operator.kind == "Conv")
+    conv = next(n for n in stages[0].model.graph.node if n.op_type == "Conv")
+    unpack = producers(stages[0])[conv.input[1]]
+    integers, scale, zero = (constant(stages[0], name) for name in unpack.input)
+    weight = node.constants["weight"].numpy()
+    assert integers.dtype == np.int8
+    assert not zero.any()
+    assert scale.shape == weight.shape[:1]
+    off = np.abs(integers * scale[:, None, None, None] - weight)
+    assert (off <= scale[:, None, None, None] * 0.501).all()
+    assert np.abs(integers).reshape(len(integers), -1).max(1).tolist() == [127] * len(integers)
+
+
+def test_the_same_images_give_the_same_bytes() -> None:
+    first, second = (
+        [one.model.SerializeToString(deterministic=True) for one in made("mobilenetv2_035")[1]]
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_a_network_of_stages_has_a_fingerprint_of_its_own() -> None:
+    graph, stages = made("mobilenetv2_035")
+    chain = open_stages(graph.image, stages, threads=1)
+    one, other = OnnxNet(chain, "one"), OnnxNet(chain, "other")
+    assert (one.num_exits, one.num_classes) == (len(stages), 4)
+    assert not torch.equal(one.state_dict()["identity"], other.state_dict()["identity"])
