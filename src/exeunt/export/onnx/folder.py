@@ -21,6 +21,7 @@ from exeunt import runner
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import BATCH, OPSET
+from exeunt.export.onnx.front import front_of
 from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.stages import StageModel, write_stages
 from exeunt.graph import Graph
@@ -89,6 +90,8 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
             _write_stage(place, number, stage, model.graph)
             for number, stage in enumerate(written, start=1)
         ]
+        if not model.int8:
+            stages[0] |= _write_front(place, model)
         manifest = _manifest(model, stages)
         text = json.dumps(manifest, indent=2) + "\n"
         (place / runner.MANIFEST).write_text(text, encoding="utf-8")
@@ -115,6 +118,23 @@ def _write_stage(place: Path, number: int, stage: StageModel, graph: Graph) -> d
         "passed_on": list(stage.passed_on),
         "macs": graph.exit_macs[number - 1],
     }
+
+
+def _write_front(place: Path, model: OnnxModel) -> dict[str, Any]:
+    """Writes the first stage's other way, if it has one, and says what the manifest says of it."""
+    front = front_of(model.graph, {"fingerprint": model.fingerprint})
+    if front is None:
+        return {}
+    files = {
+        "weights": ("front.safetensors", front.weights),
+        "rest": ("stage_1_rest.onnx", front.rest.model.SerializeToString(deterministic=True)),
+    }
+    said = {}
+    for part, (file, data) in files.items():
+        (place / file).write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+        said[part] = {"file": file, "sha256": digest, "size_bytes": len(data)}
+    return {"front": {**said, "gives": front.gives, **front.says}}
 
 
 def _manifest(model: OnnxModel, stages: list[dict[str, Any]]) -> dict[str, Any]:
