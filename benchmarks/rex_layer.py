@@ -18,12 +18,10 @@ agrees.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,8 +31,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from exeunt.native import in_use, native
-from exeunt.native.library import VARIABLE
+from exeunt.native import in_use, native, using
 from exeunt.ops.rex import ReX2d
 
 # the bars: inference at batch 1, shared and native, and memory of training
@@ -111,21 +108,8 @@ def train(form: Callable[[Tensor], Tensor], x: Tensor) -> None:
     form(x).sum().backward()
 
 
-@contextmanager
-def choosing(simd: str) -> Iterator[None]:
-    """EXEUNT_NATIVE is as given inside the block."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = simd
-    try:
-        yield
-    finally:
-        del os.environ[VARIABLE]
-        if before is not None:
-            os.environ[VARIABLE] = before
-
-
 def in_torch(layer: ReX2d, x: Tensor) -> Tensor:
-    with choosing("0"):
+    with using("0"):
         out: Tensor = layer(x)
     return out
 

@@ -14,7 +14,8 @@ one thread. All forms share the sweeps; they differ in how a sweep is written:
   nothing of the input projection is shared.
 * GRU, patch by patch: the standard operator over every row and every column of every patch.
 
-They take turns, so that a busy machine slows all of them, and the minimum counts.
+Beside them stand torch's operators and exeunt's kernels in C, the two ways of `ReX2d`. All take
+turns, so that a busy machine slows all of them, and the minimum counts.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from exeunt.export.onnx import cells
 from exeunt.export.onnx.builder import Builder
 from exeunt.export.onnx.cells import Weights, matrix
 from exeunt.export.onnx.rex import write_rex
+from exeunt.native import in_use, native, using
 from exeunt.ops.rex import ReX2d, Window
 
 
@@ -256,11 +258,20 @@ def compare(size: int, repeats: int) -> None:
     torch.manual_seed(0)
     layer = ReX2d(32, 16, 8, 6, 4).eval()
     x = torch.randn(1, 32, size, size)
-    expected = layer(x)
-    calls: dict[str, Callable[[], Any]] = {"torch, eager": lambda: layer(x)}
+
+    def eager() -> Tensor:
+        with using("0"):
+            out: Tensor = layer(x)
+        return out
+
+    expected = eager()
+    calls: dict[str, Callable[[], Any]] = {"torch, eager": eager}
+    nodes = {"torch, eager": 0}
+    if native() is not None:
+        name = f"kernels in C, {in_use()}"
+        calls[name], nodes[name] = lambda: layer(x), 0
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    nodes = {"torch, eager": 0}
     for name, form in FORMS.items():
         build = Builder()
         form(build, layer, size)

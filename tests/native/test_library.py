@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exeunt.errors import ExeuntError
-from exeunt.native import SIMD, build, in_use, library, native
+from exeunt.native import SIMD, build, in_use, library, native, using
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 needs_kernels = pytest.mark.skipif(native() is None, reason=f"kernels: {in_use()}")
@@ -97,6 +97,18 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert best is not None
     there = [simd for number, simd in enumerate(SIMD) if best.library.exeunt_has(number)]
     assert best.simd == there[-1]
+
+
+def test_a_choice_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXEUNT_NATIVE", "0")
+    with using("no such thing"), pytest.raises(ExeuntError):
+        native()
+    assert in_use() == "none (EXEUNT_NATIVE=0)"
+    monkeypatch.delenv("EXEUNT_NATIVE")
+    before = in_use()
+    with using("0"):
+        assert native() is None
+    assert in_use() == before
 
 
 def test_no_torch_is_imported() -> None:

@@ -8,6 +8,6 @@ processor has. Without them everything runs in torch or onnxruntime, with the sa
     python -m exeunt.native               compile them again
 """
 
-from exeunt.native.library import SIMD, Native, in_use, native
+from exeunt.native.library import SIMD, Native, in_use, native, using
 
-__all__ = ["SIMD", "Native", "in_use", "native"]
+__all__ = ["SIMD", "Native", "in_use", "native", "using"]

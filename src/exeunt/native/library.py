@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -52,6 +54,19 @@ def in_use() -> str:
     if os.environ.get(VARIABLE) == "0":
         return f"none ({VARIABLE}=0)"
     return f"none ({_loaded() if isinstance(_loaded(), str) else 'no vectors here'})"
+
+
+@contextmanager
+def using(wish: str) -> Iterator[None]:
+    """`EXEUNT_NATIVE` is `wish` inside the block: to compare one way with another."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = wish
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        if before is not None:
+            os.environ[VARIABLE] = before
 
 
 @cache
