@@ -1,9 +1,11 @@
 """What a network's beginning takes by exeunt's kernels and in onnxruntime's standard operators.
 
     python benchmarks/front.py [--model rex_mobilenetv2] [--image-size 224] [--repeats 100]
+    python benchmarks/front.py --folder DIR --images FOLDER
 
-The network has random weights, all its exits, and one thread; every image goes to the last exit.
-Both ways of the exported folder take turns, so that a busy machine slows both; the minimum counts.
+First the time: the network has random weights, all its exits, and one thread; every image goes to
+the last exit. Both ways of the exported folder take turns, so that a busy machine slows both; the
+minimum counts. Or else the answers, of an exported folder on all images in another.
 """
 
 from __future__ import annotations
@@ -66,13 +68,33 @@ def compare(name: str, size: int, repeats: int) -> None:
         print(f"{way:24}" + "".join(columns))
 
 
+def agree(folder: str, images: str) -> None:
+    ours = StagedModel(folder, threads=1)
+    with using("0"):
+        plain = StagedModel(folder, threads=1)
+    files = sorted(file for file in Path(images).rglob("*") if file.is_file())
+    differ, apart = 0, 0.0
+    for at in range(0, len(files), 32):
+        batch = [ours.load(file) for file in files[at : at + 32]]
+        taken, expected = ours.predict(batch), plain.predict(batch)
+        same = taken.exit_index == expected.exit_index
+        differ += int((~same | (taken.class_index != expected.class_index)).sum())
+        apart = max(apart, abs(taken.logits - expected.logits)[same].max(initial=0))
+    print(f"{len(files)} images: {differ} with another exit or class, scores {apart:.1e} apart")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--model", default="rex_mobilenetv2")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--folder", help="what `exeunt export --target onnx` wrote")
+    parser.add_argument("--images", help="a folder of images, at any depth")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    if options.folder:
+        agree(options.folder, options.images)
+        return
     compare(options.model, options.image_size, options.repeats)
 
 
