@@ -43,4 +43,4 @@ wheel: .venv/.dev
 	touch $@
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist src/exeunt/native/libexeunt.so

@@ -34,8 +34,9 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
         }
         UNROLL for (g = 0; g < count; g++) {
             UNROLL for (u = 0; u < units; u++) {
+                float weight = weights[(size_t)g * hidden + (size_t)u];
                 UNROLL for (v = 0; v < vectors; v++) {
-                    sums[(g * units + u) * vectors + v] += weights[(size_t)g * hidden + (size_t)u] * x[v];
+                    sums[(g * units + u) * vectors + v] += weight * x[v];
                 }
             }
         }
@@ -84,14 +85,16 @@ INLINE void NAME(step_lanes)(const cell *rnn, const float *gates, size_t gates_w
     size_t unit = 0, i;
     int v;
     for (; unit + (size_t)units <= rnn->hidden; unit += (size_t)units) {
-        NAME(step_tile)(rnn, gates, gates_wide, state, wide, next, unit, begins, kind, units, vectors);
+        NAME(step_tile)(rnn, gates, gates_wide, state, wide, next, unit, begins, kind, units,
+                        vectors);
     }
     for (; unit < rnn->hidden; unit++) {
         NAME(step_tile)(rnn, gates, gates_wide, state, wide, next, unit, begins, kind, 1, vectors);
     }
     for (i = 0; i < rnn->hidden; i++) {
         UNROLL for (v = 0; v < vectors; v++) {
-            NAME(write)(state + i * wide + v * LANES, NAME(read)(next + (i * 2 + (size_t)v) * LANES));
+            vec after = NAME(read)(next + (i * 2 + (size_t)v) * LANES);
+            NAME(write)(state + i * wide + v * LANES, after);
         }
     }
 }

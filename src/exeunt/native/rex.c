@@ -1,9 +1,9 @@
 /* ReX, one row of its input at a time, with the sequences of a row side by side.
  *
  * A line is a row or column that some patch reads, padding included. A row's columns lie by phase:
- * those whose patch begins there first, then the ones after them, and so on up to the hop from patch
- * to patch. What the t-th step of all patches reads is then contiguous. Small images lie side by
- * side within a phase; between two of them run sequences that belong to nobody.
+ * those first that a patch begins with, then the ones after them, and so on up to the hop from
+ * patch to patch. What the t-th step of all patches reads is then contiguous. Small images lie side
+ * by side within a phase; between two of them run sequences that belong to nobody.
  */
 #include "lines.h"
 
@@ -97,9 +97,10 @@ static void pack(unit *made, const rex_cell *given, int kind, size_t inputs, siz
     for (i = 0; i < gates; i++) { /* the reset gate scales the new state's own bias */
         int apart = kind == REX_GRU && i >= 2 * hidden;
         float scale = scale_of(kind, i, hidden);
-        input_biases[i] = scale * (given->input_biases[i] + (apart ? 0.0f : given->hidden_biases[i]));
+        float recurrent = scale * given->hidden_biases[i];
+        input_biases[i] = scale * given->input_biases[i] + (apart ? 0.0f : recurrent);
         if (apart) {
-            biases[i - 2 * hidden] = scale * given->hidden_biases[i];
+            biases[i - 2 * hidden] = recurrent;
         }
     }
 }

@@ -78,6 +78,7 @@ static const kernels KERNELS[SIMD_COUNT] = {
 
 static int has(int simd)
 {
+    __builtin_cpu_init();
     switch (simd) {
     case SIMD_AVX2:
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -111,7 +112,9 @@ static int has(int simd)
 }
 
 #else
-static const kernels KERNELS[SIMD_COUNT] = {[SIMD_SCALAR] = {spread_scalar, product_scalar, step_scalar}};
+static const kernels KERNELS[SIMD_COUNT] = {
+    [SIMD_SCALAR] = {spread_scalar, product_scalar, step_scalar},
+};
 
 static int has(int simd)
 {
