@@ -16,7 +16,7 @@ LAYERS = (
     ("net",),
     ("chain", "contract", "collaboration"),
     ("models", "policies", "data", "backbone", "graph"),
-    ("inference", "quantize"),
+    ("inference", "quantize", "compiled"),
     ("evaluate",),
     ("calibrate", "profile"),
     ("train", "report", "export"),

@@ -84,6 +84,17 @@ def test_values_leave_early_too(
         assert one == other
 
 
+def test_one_graph_comes_with_a_warning(weights: Path, tmp_path: Path, exeunt: Any) -> None:
+    made = exeunt("export", weights, "--target", "onnx", "--single-file", "--out", tmp_path / "x")
+    assert made.status == 0, made.err
+    assert "net.onnx" in made.out
+    assert "would leave its branches in float32" in made.out
+    assert (tmp_path / "x" / "net.onnx").exists()
+    done = exeunt("export", weights, "--single-file", "--out", tmp_path / "y")
+    assert done.status == 2
+    assert "--single-file is for --target onnx" in done.err
+
+
 def test_what_is_for_c_is_refused(weights: Path, tmp_path: Path, exeunt: Any) -> None:
     for options in (("--name", "x"), ("--ranges", "minmax"), ("--budget-kib", "9")):
         done = exeunt("export", weights, "--target", "onnx", *options, "--out", tmp_path / "x")

@@ -134,3 +134,25 @@ def test_regression_has_a_value(exeunt: Exeunt, regression: Path, images: Path) 
     assert [row["exit"] - 1 for row in got] == expected.exit_index.tolist()
     assert "class" not in got[0]
     assert f"{got[0]['value']:.4g}" in exeunt("predict", regression, files[0]).out
+
+
+def test_compiled_stages_run_one_image_at_a_time(
+    weights: Path, images: Path, exeunt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `torch.compile` makes is a test of `exeunt.compiled`; here it makes what it is given."""
+    seen = []
+
+    def fake(module: torch.nn.Module, **settings: Any) -> torch.nn.Module:
+        module.register_forward_pre_hook(lambda _, state: seen.append(len(state[0])))
+        return module
+
+    files = sorted((images / "dots").glob("*.png"))[:5]
+    plain = exeunt("predict", weights, *files, "--json")
+    monkeypatch.setattr(torch, "compile", fake)
+    done = exeunt("predict", weights, *files, "--json", "--compile")
+    assert done.status == 0, done.err
+    assert set(seen) == {1}
+    for one, other in zip(done.out.splitlines(), plain.out.splitlines(), strict=True):
+        found, expected = json.loads(one), json.loads(other)
+        assert found.pop("probability") == pytest.approx(expected.pop("probability"), abs=1e-5)
+        assert found == expected

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from exeunt.cli.options import Convention, Dtype
+from exeunt.compiled import CompileError
 from exeunt.evaluate import ExitTable, save_table, weights_fingerprint
 from exeunt.models import load_weights, register_model
 from exeunt.models.registry import _BUILDERS
 from exeunt.net import MultiExitNet
 from exeunt.profile import CONVENTIONS, ELEMENT_BYTES
-from exeunt.profile.latency import CompileError
 
 QUICK = ("--convention", "paper", "--dtype", "int8")
 
@@ -94,7 +94,7 @@ def test_latency_and_means_over_a_recording(
     def broken(*_: object, **settings: object) -> None:
         raise CompileError("torch.compile failed: no compiler")
 
-    monkeypatch.setattr("exeunt.profile.latency._compile", broken)
+    monkeypatch.setattr("exeunt.profile.latency.compile_stages", broken)
     options = ("--latency", "--runs", 3, "--exits", recording, "--policy", "confidence:0.9")
     run = exeunt("profile", weights, *QUICK, *options, "--json")
     assert run.err == "exeunt: warning: torch.compile failed: no compiler\n"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from exeunt.chain import Block, chain
 from exeunt.export.c.host import build_host
 from exeunt.graph.streamed import StreamedPlan
+from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct, InvertedResidual, init_conv_net
 from exeunt.ops.exits import make_exit
@@ -227,3 +228,24 @@ def leaving() -> Callable[[Policy, Sequence[Tensor]], list[int]]:
         return at.tolist()
 
     return find
+
+
+@pytest.fixture(scope="session")
+def settled() -> Callable[..., MultiExitNet]:
+    """From a name, images and arguments to a network of four classes that tells them apart."""
+
+    def settle(name: str, x: Tensor, **arguments: Any) -> MultiExitNet:
+        """Random weights, norms as the images make them, logits of deviation 1."""
+        torch.manual_seed(0)
+        net = create_model(name, 4, **arguments)
+        for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.momentum = 1.0
+        with torch.no_grad():
+            net.train()(x)
+            for stage, logits in zip(net.eval().stages, net(x), strict=True):
+                linear = [m for m in stage.modules() if isinstance(m, nn.Linear)][-1]
+                linear.weight /= logits.std()
+                linear.bias /= logits.std()
+        return net
+
+    return settle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -10,38 +11,31 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from torch import Tensor, nn
+from torch import Tensor
 
 from exeunt.export.onnx import OnnxNet, StageModel, open_stages, write_stages
 from exeunt.export.onnx.int8 import quantize_stages, recurrent_modules
 from exeunt.graph import Graph, build_graph
-from exeunt.models import create_model
 from exeunt.net import MultiExitNet
-
-
-def settled(name: str, x: Tensor, **arguments: Any) -> MultiExitNet:
-    """Random weights, norms as the images make them, logits of deviation 1."""
-    torch.manual_seed(0)
-    net = create_model(name, 4, **arguments)
-    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
-        norm.momentum = 1.0
-    with torch.no_grad():
-        net.train()(x)
-        for stage, logits in zip(net.eval().stages, net(x), strict=True):
-            linear = [m for m in stage.modules() if isinstance(m, nn.Linear)][-1]
-            linear.weight /= logits.std()
-            linear.bias /= logits.std()
-    return net
 
 
 def images(size: int = 32) -> Tensor:
     return torch.randn(32, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def made(name: str, recurrent: bool = False, **arguments: Any) -> tuple[Graph, list[StageModel]]:
-    x = images()
-    graph = build_graph(settled(name, x, **arguments), 32)
-    return graph, quantize(graph, x, recurrent)
+Made = Callable[..., tuple[Graph, list[StageModel]]]
+
+
+@pytest.fixture
+def made(settled: Callable[..., MultiExitNet]) -> Made:
+    """From the name of a network to its graph and its stages in int8."""
+
+    def make(name: str, recurrent: bool = False) -> tuple[Graph, list[StageModel]]:
+        x = images()
+        graph = build_graph(settled(name, x), 32)
+        return graph, quantize(graph, x, recurrent)
+
+    return make
 
 
 def quantize(graph: Graph, x: Tensor, recurrent: bool = False) -> list[StageModel]:
@@ -72,7 +66,9 @@ NETS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "arguments"), NETS, ids=lambda value: str(value))
-def test_it_is_near_and_takes_any_batch(name: str, arguments: dict[str, Any]) -> None:
+def test_it_is_near_and_takes_any_batch(
+    name: str, arguments: dict[str, Any], settled: Callable[..., MultiExitNet]
+) -> None:
     x = images()
     net = settled(name, x, **arguments)
     graph = build_graph(net, 32)
@@ -99,13 +95,13 @@ def test_it_is_near_and_takes_any_batch(name: str, arguments: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_rex_stays_or_goes(recurrent: bool) -> None:
+def test_rex_stays_or_goes(recurrent: bool, made: Made) -> None:
     graph, stages = made("rex_mobilenetv2_035", recurrent)
     assert list(recurrent_modules(graph)) == ["stages.0.trunk.rex"]
     assert set(in_integers(stages[0], "MatMul")) == {recurrent}
 
 
-def test_a_boundary_has_one_scale() -> None:
+def test_a_boundary_has_one_scale(made: Made) -> None:
     """What a stage rounds its output to is what the next rounds its input to."""
     _, stages = made("mobilenetv2_035")
     for stage, after in pairwise(stages):
@@ -124,7 +120,7 @@ def constant(stage: StageModel, name: str) -> np.ndarray:
     return numpy_helper.to_array(found)
 
 
-def test_weights_have_a_scale_for_each_channel() -> None:
+def test_weights_have_a_scale_for_each_channel(made: Made) -> None:
     graph, stages = made("mobilenetv2_035")
     node = next(n for n in graph.nodes if n.operator.kind == "Conv")
     conv = next(n for n in stages[0].model.graph.node if n.op_type == "Conv")
@@ -139,7 +135,7 @@ def test_weights_have_a_scale_for_each_channel() -> None:
     assert np.abs(integers).reshape(len(integers), -1).max(1).tolist() == [127] * len(integers)
 
 
-def test_the_same_images_give_the_same_bytes() -> None:
+def test_the_same_images_give_the_same_bytes(made: Made) -> None:
     first, second = (
         [one.model.SerializeToString(deterministic=True) for one in made("mobilenetv2_035")[1]]
         for _ in range(2)
@@ -147,7 +143,7 @@ def test_the_same_images_give_the_same_bytes() -> None:
     assert first == second
 
 
-def test_a_network_of_stages_has_a_fingerprint_of_its_own() -> None:
+def test_a_network_of_stages_has_a_fingerprint_of_its_own(made: Made) -> None:
     graph, stages = made("mobilenetv2_035")
     chain = open_stages(graph.image, stages, threads=1)
     one, other = OnnxNet(chain, "one"), OnnxNet(chain, "other")

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from exeunt.backbone import attach_exits
+from exeunt.compiled import CompileError
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet
-from exeunt.profile import CompileError, Latency, measure_latency
+from exeunt.profile import Latency, measure_latency
 
 PAUSE_MS = 3.0
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from exeunt.cli.exported import is_exported, open_folder
 from exeunt.cli.trained import TrainedModel
+from exeunt.compiled import compile_stages, lay_out
 from exeunt.data import UnreadableImage, load_image
 from exeunt.errors import ExeuntError
 from exeunt.inference import infer
@@ -48,28 +49,37 @@ class Classifier(Protocol):
         ...
 
 
-def open_classifier(model: str, policy: str | None, engine: str | None = None) -> Classifier:
+def open_classifier(
+    model: str, policy: str | None, engine: str | None = None, compiled: bool = False
+) -> Classifier:
     """Opens MODEL with the policy of that spec, or with its own.
 
     Args:
         model: weights, or an exported folder.
         policy: spec.
         engine: that runs a folder.
+        compiled: whether weights run in stages that `torch.compile` made.
 
     Raises:
         ExeuntError: when there is no such model or policy, or it is damaged.
     """
     if is_exported(model):
+        if compiled:
+            raise ExeuntError(f"--compile is for weights; {model} is an exported folder")
         return _Exported(open_folder(model, policy, engine=engine or "onnxruntime"))
     if engine is not None:
         raise ExeuntError(f"--engine {engine} is for exported ONNX folders; {model} is none")
     trained = TrainedModel.load(model)
-    return _Torch(trained, trained.policy(policy))
+    return _Torch(trained, trained.policy(policy), compiled)
 
 
 class _Torch:
-    def __init__(self, trained: TrainedModel, policy: Policy) -> None:
+    def __init__(self, trained: TrainedModel, policy: Policy, compiled: bool) -> None:
         self.trained, self.policy = trained, policy
+        self.net, self.compiled = lay_out(trained.net), compiled
+        if compiled:
+            height, width = trained.transform.image_size
+            self.net = compile_stages(self.net, torch.zeros(1, self.net.in_chans, height, width))
         self.class_names = trained.info.class_names
         self.exit_macs, self.policy_spec = trained.exit_macs, policy.spec
 
@@ -77,8 +87,11 @@ class _Torch:
         return self.trained.transform(load_image(file))
 
     def run(self, images: list[Tensor]) -> tuple[Tensor, Tensor]:
-        taken = infer(self.trained.net, torch.stack(images), self.policy)
-        return taken.logits, taken.exit_index
+        batch = torch.stack(images)
+        parts = torch.split(batch, 1 if self.compiled else len(batch))
+        taken = [infer(self.net, part, self.policy) for part in parts]
+        logits, exits = [one.logits for one in taken], [one.exit_index for one in taken]
+        return torch.cat(logits), torch.cat(exits)
 
 
 class _Exported:

@@ -15,7 +15,7 @@ from exeunt.errors import ExeuntError
 
 # Parameters that mean nothing to the other target.
 _OF_C = ("ranges", "name", "budget_kib")
-_OF_ONNX = ("quantize_rex",)
+_OF_ONNX = ("quantize_rex", "single_file")
 
 
 class Target(StrEnum):
@@ -89,6 +89,14 @@ def export(
             help="ReX in int8 too, in ONNX, where it is slower so; otherwise it stays float32.",
         ),
     ] = False,
+    single_file: Annotated[
+        bool,
+        typer.Option(
+            "--single-file",
+            help="One graph too, net.onnx, whose later stages lie in If: one image at a time, and "
+            "no quantiser reaches into it.",
+        ),
+    ] = False,
     limit: Limit = None,
     batch_size: BatchSize = 8,
     workers: Workers = 0,
@@ -118,7 +126,7 @@ def export(
         from exeunt.cli.export_onnx import AsOnnx, export_onnx, show_onnx
 
         _refuse(ctx, _OF_C, Target.C)
-        as_onnx = AsOnnx((dtype or Dtype.FLOAT32).value, quantize_rex)
+        as_onnx = AsOnnx((dtype or Dtype.FLOAT32).value, quantize_rex, single_file)
         report = export_onnx(model, trained, images, wanted, as_onnx, out)
         show: Callable[[Path, dict[str, Any]], None] = show_onnx
     else:

@@ -30,10 +30,12 @@ class AsOnnx:
     Attributes:
         dtype: `int8` or `float32`.
         quantize_rex: ReX in int8 too.
+        single_file: one graph too.
     """
 
     dtype: str
     quantize_rex: bool
+    single_file: bool
 
     def __post_init__(self) -> None:
         if self.quantize_rex and self.dtype != "int8":
@@ -66,6 +68,7 @@ def export_onnx(
         fingerprint=weights_fingerprint(trained.net),
         weights=_origin(trained),
         metrics=trained.info.metrics,
+        single=asked.single_file,
     )
     if asked.dtype == "int8":
         made = _integers(made, trained, images, wanted, asked.quantize_rex)
@@ -73,6 +76,13 @@ def export_onnx(
         policy, calibration = choose_policy(trained, images, wanted)
         made = replace(made, policy=policy, calibration=calibration)
     return write_onnx(made, out)
+
+
+def _single_facts(single: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if single is None:
+        return []
+    warning = "one image at a time; a quantiser would leave its branches in float32"
+    return [("one graph", f"{single['file']}, {single['size_bytes']} bytes: {warning}")]
 
 
 def _integers(
@@ -120,6 +130,7 @@ def show_onnx(out: Path, manifest: dict[str, Any]) -> None:
     facts = [
         ("written", f"{out} ({manifest['dtype']}, opset {manifest['opset']})"),
         ("stages", f"{len(stages)} files, {size} bytes"),
+        *_single_facts(manifest["single"]),
         ("policy", short_spec(manifest["policy"])),
     ]
     found = manifest["calibration"]

@@ -31,6 +31,14 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Classes to name, the likeliest first.")] = 1,
     batch_size: BatchSize = 16,
     engine: AnEngine = None,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Run weights as torch.compile makes them, one image at a time: it takes a minute "
+            "or more to start.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Classify images, stopping early.
@@ -41,7 +49,7 @@ def predict(
     from exeunt.cli.classifier import open_classifier
     from exeunt.cli.images import find_images
 
-    chosen = open_classifier(model, policy, engine)
+    chosen = open_classifier(model, policy, engine, compile)
     outputs = max(1, len(chosen.class_names))
     if top > outputs:
         raise ExeuntError(f"--top {top}: the network has {outputs} output(s)")

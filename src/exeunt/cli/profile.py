@@ -222,7 +222,8 @@ def _measure(
     runs: int,
 ) -> Latency | None:
     """Milliseconds; None, with a warning, where torch.compile fails."""
-    from exeunt.profile import WARM_UP, CompileError, measure_latency
+    from exeunt.compiled import CompileError
+    from exeunt.profile import WARM_UP, measure_latency
 
     task = bar.add_task(f"latency, {engine}", total=WARM_UP + runs)
     try:

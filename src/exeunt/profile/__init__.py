@@ -1,7 +1,7 @@
 """What a network costs: multiply-adds, bytes by convention, milliseconds, at every exit."""
 
 from exeunt.profile.counts import Counts, OperatorCost
-from exeunt.profile.latency import WARM_UP, CompileError, Engine, Latency, measure_latency
+from exeunt.profile.latency import WARM_UP, Engine, Latency, measure_latency
 from exeunt.profile.memory import ELEMENT_BYTES, Cut, Memory, Peak, Span, spell_bytes
 from exeunt.profile.profile import CONVENTIONS, Profile, Shares, profile
 
@@ -9,7 +9,6 @@ __all__ = [
     "CONVENTIONS",
     "ELEMENT_BYTES",
     "WARM_UP",
-    "CompileError",
     "Counts",
     "Cut",
     "Engine",

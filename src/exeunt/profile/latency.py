@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from exeunt.compiled import compile_stages
 from exeunt.device import usable_device
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet
@@ -25,10 +26,6 @@ WARM_UP = 5
 """Runs that are not measured."""
 
 _CPU_INFO = Path("/proc/cpuinfo")
-
-
-class CompileError(ExeuntError):
-    """Raised when `torch.compile` fails, for instance for lack of a C++ compiler."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +109,9 @@ def measure_latency(
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, net.in_chans, height, width, generator=generator).to(where)
     tell = on_run or (lambda: None)
-    with _threads(threads), _whole_graphs(engine), torch.inference_mode():
+    with _threads(threads), torch.inference_mode():
         if engine == "compiled":
-            _compile(own, image)
+            own = compile_stages(own, image)
         times = []
         for run in range(warm_up + runs):
             taken = _one_run(own, image)
@@ -143,31 +140,6 @@ def _one_run(net: MultiExitNet, image: Tensor) -> list[float]:
         _wait(logits)
         taken.append(perf_counter() - start)
     return taken
-
-
-def _compile(net: MultiExitNet, image: Tensor) -> None:
-    """Compiles the stages of a net, and runs them once.
-
-    Raises:
-        CompileError: when that fails.
-    """
-    for k, stage in enumerate(net.stages):
-        net.stages[k] = torch.compile(stage, dynamic=False)  # type: ignore[assignment]
-    try:
-        _one_run(net, image)
-    except Exception as error:  # whatever a backend makes of a machine without compiler
-        reason = str(error).strip().partition("\n")[0]
-        raise CompileError(f"torch.compile failed: {reason}") from error
-
-
-def _whole_graphs(engine: Engine) -> AbstractContextManager[object]:
-    """Lets `torch.compile` follow recurrent layers; otherwise it breaks its graph at each."""
-    if engine == "eager":
-        return nullcontext()
-    import torch._dynamo
-
-    patched: AbstractContextManager[object] = torch._dynamo.config.patch(allow_rnn=True)
-    return patched
 
 
 def _wait(tensor: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -68,6 +69,8 @@ class StagedModel:
             sleep while others run. There are fewer, but onnxruntime lets them spin, and opens no
             session with threads of its own in this process from then on.
         engine: one of `ENGINES`, onnxruntime or openvino.
+        at_once: images of a batch that go through the stages together; 4 for each thread by
+            default. The maps of more leave the processor's cache, which costs ReX most.
 
     Raises:
         RunnerError: when a file is missing, is not the one that was written, or the manifest does
@@ -81,8 +84,10 @@ class StagedModel:
         policy: str | None = None,
         share: bool = False,
         engine: str = "onnxruntime",
+        at_once: int | None = None,
     ) -> None:
         self.folder = Path(folder)
+        self._at_once = at_once or 4 * (threads or os.cpu_count() or 1)
         if engine not in ENGINES:
             raise RunnerError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
         self.manifest = read_manifest(self.folder / MANIFEST)
@@ -151,7 +156,8 @@ class StagedModel:
 
     def forward(self, images: Sequence[Array] | Array) -> Array:
         """Logits of every exit for a batch, (E, N, K), nobody leaving; as `predict` otherwise."""
-        return self.chain.forward(self._batch(images))
+        parts = [self.chain.forward(part) for part in self._parts(images)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
 
     def predict(self, images: Sequence[Array] | Array) -> Prediction:
         """Classifies a batch; each stage runs on those alone who are still in.
@@ -162,7 +168,16 @@ class StagedModel:
         Raises:
             RunnerError: there are none, or they have another shape.
         """
-        batch = self._batch(images)
+        parts = [self._predict(part) for part in self._parts(images)]
+        if len(parts) == 1:
+            return parts[0]
+        return Prediction(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.exit_index for part in parts]),
+            tuple(map(sum, zip(*(part.rows for part in parts), strict=True))),
+        )
+
+    def _predict(self, batch: Array) -> Prediction:
         state = self.chain.begin(batch)
         waiting = np.arange(len(batch))
         exit_index, rows = np.full(len(batch), self.num_exits - 1), [0] * self.num_exits
@@ -185,12 +200,13 @@ class StagedModel:
             memory = [part[~leave] for part in memory]
         return Prediction(taken, exit_index, tuple(rows))
 
-    def _batch(self, images: Sequence[Array] | Array) -> Array:
+    def _parts(self, images: Sequence[Array] | Array) -> list[Array]:
+        """A batch, checked, in parts that go through together."""
         batch = np.asarray(images, np.float32)
         if len(batch) == 0 or batch.shape[1:] != self.image_shape:
             shape = "x".join(map(str, self.image_shape))
             raise RunnerError(f"images must be an array of Nx{shape}, N >= 1, not {batch.shape}")
-        return batch
+        return [batch[n : n + self._at_once] for n in range(0, len(batch), self._at_once)]
 
 
 def _session(file: Path, data: bytes, engine: str, threads: int, share: bool) -> Session:

@@ -52,7 +52,7 @@ class Policy:
             if (logits.shape[1] == 1) != (part.eta is not None):
                 raise RunnerError(f"policy {self.spec!r} is not for {logits.shape[1]} output(s)")
             mine = memory[len(kept) : len(kept) + 2] if part.k else []
-            says, after = part.observe(exit_index, logits.astype(np.float32), mine)
+            says, after = part.observe(exit_index, logits.astype(np.float32, copy=False), mine)
             leave, kept = leave & says, kept + after
         return leave, kept
 
@@ -83,9 +83,13 @@ class _Part:
         if self.k:
             return self._agree(logits, memory)
         level = np.float32(_at(self.levels, k, self.never))
-        p = softmax(logits / np.float32(_at(self.temperatures, k, 1.0)))
-        if self.name == "confidence":
-            return p.max(1) >= level, []
+        temperature = _at(self.temperatures, k, 1.0)
+        if temperature != 1:
+            logits = logits / np.float32(temperature)
+        if self.name == "confidence":  # the largest of the softmax, whose power is 1
+            powers = np.exp(logits - logits.max(1, keepdims=True))
+            return 1 / powers.sum(1) >= level, []
+        p = softmax(logits)
         if self.name == "margin":
             second, first = np.partition(p, -2, axis=1)[:, -2:].T
             return first - second >= level, []

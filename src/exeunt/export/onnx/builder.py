@@ -23,12 +23,16 @@ BATCH = "batch"
 class Builder:
     """Collects the nodes of one ONNX graph.
 
+    Args:
+        prefix: of the names that are made up here.
+
     Attributes:
         nodes: in the order in which they run.
         constants: by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self._path = ""
@@ -104,12 +108,12 @@ class Builder:
 
     def _fresh(self, kind: str) -> str:
         self._count += 1
-        return f"{self._path}/{kind.lower()}_{self._count}"
+        return f"{self._prefix}{self._path}/{kind.lower()}_{self._count}"
 
     def _constant(self, array: NDArray[Any]) -> str:
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._known:
-            name = f"constant_{len(self._known)}"
+            name = f"{self._prefix}constant_{len(self._known)}"
             self._known[key] = name
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return self._known[key]

@@ -23,11 +23,13 @@ from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import BATCH, OPSET
 from exeunt.export.onnx.front import front_of
 from exeunt.export.onnx.script import runner_script
+from exeunt.export.onnx.single import single_graph
 from exeunt.export.onnx.stages import StageModel, write_stages
 from exeunt.graph import Graph
 from exeunt.policies import Policy
 
 RUN = "run.py"
+SINGLE = "net.onnx"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class OnnxModel:
         calibration: what the policy does on the calibration split; empty if it was not run.
         int8: the stages quantised, see `quantize_stages`; without them they are in float32.
         kept: names of modules that are in float32 although the rest is not.
+        single: whether to add `net.onnx`, all stages in one graph.
     """
 
     model: str
@@ -60,6 +63,7 @@ class OnnxModel:
     calibration: dict[str, Any] = field(default_factory=dict)
     int8: Sequence[StageModel] = ()
     kept: Sequence[str] = ()
+    single: bool = False
 
     @property
     def dtype(self) -> str:
@@ -92,7 +96,8 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
         ]
         if not model.int8:
             stages[0] |= _write_front(place, model)
-        manifest = _manifest(model, stages)
+        single = _write_single(place, written, model) if model.single else None
+        manifest = _manifest(model, stages, single)
         text = json.dumps(manifest, indent=2) + "\n"
         (place / runner.MANIFEST).write_text(text, encoding="utf-8")
         (place / RUN).write_text(runner_script(), encoding="utf-8")
@@ -102,16 +107,29 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def _write_file(place: Path, file: str, made: onnx.ModelProto | bytes) -> dict[str, Any]:
+    """Writes a file and says what it is."""
+    data = made if isinstance(made, bytes) else made.SerializeToString(deterministic=True)
+    (place / file).write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    return {"file": file, "sha256": digest, "size_bytes": len(data)}
+
+
+def _write_single(place: Path, stages: Sequence[StageModel], model: OnnxModel) -> dict[str, Any]:
+    """Writes all stages as one and says what the manifest says of it."""
+    made = single_graph(model.graph, stages, model.policy)
+    return {
+        **_write_file(place, SINGLE, made),
+        "inputs": [one.name for one in made.graph.input],
+        "outputs": [one.name for one in made.graph.output],
+    }
+
+
 def _write_stage(place: Path, number: int, stage: StageModel, graph: Graph) -> dict[str, Any]:
     """Writes a stage's file and says what the manifest says of it."""
-    file = f"stage_{number}.onnx"
-    data = stage.model.SerializeToString(deterministic=True)
-    (place / file).write_bytes(data)
     outputs = (stage.logits, *stage.gives)
     return {
-        "file": file,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "size_bytes": len(data),
+        **_write_file(place, f"stage_{number}.onnx", stage.model),
         "inputs": list(stage.inputs),
         "outputs": [{"name": name, "shape": list(graph.shapes[name])} for name in outputs],
         "logits": stage.logits,
@@ -126,18 +144,15 @@ def _write_front(place: Path, model: OnnxModel) -> dict[str, Any]:
     if front is None:
         return {}
     files = {
-        "weights": ("front.safetensors", front.weights),
-        "rest": ("stage_1_rest.onnx", front.rest.model.SerializeToString(deterministic=True)),
+        "weights": _write_file(place, "front.safetensors", front.weights),
+        "rest": _write_file(place, "stage_1_rest.onnx", front.rest.model),
     }
-    said = {}
-    for part, (file, data) in files.items():
-        (place / file).write_bytes(data)
-        digest = hashlib.sha256(data).hexdigest()
-        said[part] = {"file": file, "sha256": digest, "size_bytes": len(data)}
-    return {"front": {**said, "gives": front.gives, **front.says}}
+    return {"front": {**files, "gives": front.gives, **front.says}}
 
 
-def _manifest(model: OnnxModel, stages: list[dict[str, Any]]) -> dict[str, Any]:
+def _manifest(
+    model: OnnxModel, stages: list[dict[str, Any]], single: dict[str, Any] | None
+) -> dict[str, Any]:
     graph = model.graph
     manifest = {
         "format": runner.FORMAT,
@@ -151,6 +166,7 @@ def _manifest(model: OnnxModel, stages: list[dict[str, Any]]) -> dict[str, Any]:
         "class_names": list(model.class_names),
         "policy": model.policy.spec,
         "stages": stages,
+        "single": single,
         "weights": model.weights,
         "metrics": model.metrics,
         "calibration": model.calibration,
