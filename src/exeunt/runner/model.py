@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from exeunt.runner.array import Array, softmax
 from exeunt.runner.chain import Chain, Stage
 from exeunt.runner.engine import ENGINES, Session
 from exeunt.runner.error import RunnerError
+from exeunt.runner.front import fronted
 from exeunt.runner.manifest import MANIFEST, bytes_of, read_manifest
 from exeunt.runner.picture import Preparation
 from exeunt.runner.policy import Policy
@@ -115,6 +117,7 @@ class StagedModel:
         hashes = {stage["sha256"]: stage["file"] for stage in says}
         image = self.manifest["image"]["name"]
         shapes = {image: [*self.image_shape]}
+        opened = partial(_session, engine=engine, threads=threads, share=share)
         stages = []
         for stage in says:
             file = self.folder / stage["file"]
@@ -123,7 +126,7 @@ class StagedModel:
             if found != stage["sha256"]:
                 other = f"is {hashes[found]}" if found in hashes else "has other contents"
                 raise RunnerError(f"{file}: not the file that was exported; it {other}")
-            session = _session(file, data, engine, threads, share)
+            session = fronted(self.folder, stage, shapes, opened, threads) or opened(file, data)
             outputs = {one["name"]: one["shape"] for one in stage["outputs"]}
             self._compare(file, session.outputs, outputs)
             known = {name: shapes[name] for name in stage["inputs"] if name in shapes}

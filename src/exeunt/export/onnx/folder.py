@@ -21,6 +21,7 @@ from exeunt import runner
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import BATCH, OPSET
+from exeunt.export.onnx.front import front_of
 from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.single import single_graph
 from exeunt.export.onnx.stages import StageModel, write_stages
@@ -93,6 +94,8 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
             _write_stage(place, number, stage, model.graph)
             for number, stage in enumerate(written, start=1)
         ]
+        if not model.int8:
+            stages[0] |= _write_front(place, model)
         single = _write_single(place, written, model) if model.single else None
         manifest = _manifest(model, stages, single)
         text = json.dumps(manifest, indent=2) + "\n"
@@ -104,9 +107,9 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_file(place: Path, file: str, made: onnx.ModelProto) -> dict[str, Any]:
+def _write_file(place: Path, file: str, made: onnx.ModelProto | bytes) -> dict[str, Any]:
     """Writes a file and says what it is."""
-    data = made.SerializeToString(deterministic=True)
+    data = made if isinstance(made, bytes) else made.SerializeToString(deterministic=True)
     (place / file).write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     return {"file": file, "sha256": digest, "size_bytes": len(data)}
@@ -133,6 +136,18 @@ def _write_stage(place: Path, number: int, stage: StageModel, graph: Graph) -> d
         "passed_on": list(stage.passed_on),
         "macs": graph.exit_macs[number - 1],
     }
+
+
+def _write_front(place: Path, model: OnnxModel) -> dict[str, Any]:
+    """Writes the first stage's other way, if it has one, and says what the manifest says of it."""
+    front = front_of(model.graph, {"fingerprint": model.fingerprint})
+    if front is None:
+        return {}
+    files = {
+        "weights": _write_file(place, "front.safetensors", front.weights),
+        "rest": _write_file(place, "stage_1_rest.onnx", front.rest.model),
+    }
+    return {"front": {**files, "gives": front.gives, **front.says}}
 
 
 def _manifest(

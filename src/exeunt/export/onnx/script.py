@@ -8,7 +8,7 @@ from importlib import resources
 _PACKAGE = "exeunt.runner"
 _MODULES = (  # each after those that it imports
     *("error", "array", "policy", "picture", "manifest"),
-    *("engine", "chain", "model", "command"),
+    *("engine", "front", "chain", "model", "command"),
 )
 _END = """if __name__ == "__main__":
     sys.exit(main(Path(__file__).parent, sys.argv[1:]))

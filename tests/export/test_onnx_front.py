@@ -1,0 +1,176 @@
+"""The kernels' way into a network: the same answers as onnxruntime's, or none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from exeunt.data import Transform
+from exeunt.export.onnx import OnnxModel, write_onnx
+from exeunt.export.onnx.front import front_of
+from exeunt.graph import build_graph
+from exeunt.models import create_model
+from exeunt.native import SIMD, in_use, native
+from exeunt.native.front import Front
+from exeunt.net import MultiExitNet
+from exeunt.ops.conv import ConvNormAct
+from exeunt.ops.rex import ReX2d
+from exeunt.policies import parse_policy
+from exeunt.runner import RunnerError, StagedModel
+
+KERNELS = native()
+needs_kernels = pytest.mark.skipif(KERNELS is None, reason=f"kernels: {in_use()}")
+THERE = [name for n, name in enumerate(SIMD) if KERNELS and KERNELS.library.exeunt_has(n)]
+
+Lively = Callable[[MultiExitNet, Tensor], MultiExitNet]
+Chained = Callable[..., MultiExitNet]
+
+
+def exported(net: MultiExitNet, size: tuple[int, int], folder: Path) -> dict[str, Any]:
+    names = [f"class {k}" for k in range(net.num_classes)]
+    policy = parse_policy("confidence:0.6")
+    made = OnnxModel("net", build_graph(net, size), Transform(size), names, policy, "f" * 16)
+    return write_onnx(made, folder)
+
+
+@pytest.fixture(scope="module", params=["paper", "all"])
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lively: Lively
+) -> Path:
+    """A network with images that tell its exits apart; with `all`, one of them right after ReX."""
+    torch.manual_seed(0)
+    net = create_model("rex_mobilenetv2_035", num_classes=5, exits=request.param)
+    place = tmp_path_factory.mktemp(request.param)
+    exported(lively(net, torch.randn(8, 3, 66, 58)), (66, 58), place / "net")
+    return place / "net"
+
+
+@needs_kernels
+@pytest.mark.parametrize("images", [1, 12])
+def test_answers_are_those_of_onnxruntime(
+    folder: Path, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = np.random.default_rng(0).normal(0, 1, (images, 3, 66, 58)).astype(np.float32)
+    ours = StagedModel(folder, threads=1)
+    monkeypatch.setenv("EXEUNT_NATIVE", "0")
+    plain = StagedModel(folder, threads=1)
+    kinds = [type(model.chain.stages[0].session).__name__ for model in (ours, plain)]
+    assert kinds == ["Fronted", "OnnxRuntime"]
+    expected = plain.forward(batch)  # scores of up to 30
+    np.testing.assert_allclose(ours.forward(batch) / 30, expected / 30, rtol=0, atol=1e-4)
+    taken, wanted = ours.predict(batch), plain.predict(batch)
+    assert np.array_equal(taken.exit_index, wanted.exit_index)
+    assert np.array_equal(taken.class_index, wanted.class_index)
+    assert taken.rows == wanted.rows
+
+
+@needs_kernels
+@pytest.mark.parametrize("part", ["weights", "rest"])
+def test_files_that_were_changed_are_refused(
+    folder: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = json.loads((folder / "manifest.json").read_text())["stages"][0]["front"]
+    file = folder / front[part]["file"]
+    kept = file.read_bytes()
+    try:
+        file.write_bytes(kept[:-1] + b"x")
+        with pytest.raises(RunnerError, match=f"{file.name}: not the file that was exported"):
+            StagedModel(folder)
+        file.unlink()
+        with pytest.raises(RunnerError, match=f"{file.name}: cannot be read"):
+            StagedModel(folder)
+        monkeypatch.setenv("EXEUNT_NATIVE", "0")  # who has no kernels needs none of it
+        StagedModel(folder)
+    finally:
+        file.write_bytes(kept)
+
+
+def test_the_script_needs_no_exeunt(folder: Path) -> None:
+    code = (
+        "import sys; sys.modules['exeunt'] = None; sys.path.insert(0, sys.argv[1]); import run\n"
+        "model = run.StagedModel(sys.argv[1], threads=1)\n"
+        "print(type(model.chain.stages[0].session).__name__)"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == "OnnxRuntime\n"
+
+
+def test_other_networks_have_no_front(chained: Chained) -> None:
+    plain = create_model("mobilenetv2_035", num_classes=5)
+    assert front_of(build_graph(plain, (32, 32)), {}) is None
+    silu = chained(
+        3, [(ConvNormAct(3, 8, 3, stride=2, act=nn.SiLU), 8), (ReX2d(8, 4, 2, 4, 2), 16)], ()
+    )
+    assert front_of(build_graph(silu, (32, 32)), {}) is None
+
+
+LAYERS: dict[str, tuple[nn.Conv2d, ReX2d, tuple[int, int]]] = {
+    "lstm": (nn.Conv2d(3, 5, 3, 2, 1), ReX2d(5, 4, 3, 4, 3, cell="lstm"), (31, 44)),
+    "rnn": (nn.Conv2d(1, 5, (2, 5), (3, 1), (0, 2)), ReX2d(5, 4, 3, 2, 3, cell="rnn"), (31, 44)),
+    "fastgrnn": (
+        nn.Conv2d(4, 7, 7, 2, 3, bias=False),
+        ReX2d(7, 4, 3, 6, 4, "replicate_out", "fastgrnn", shared_directions=True, use_global=False),
+        (64, 61),
+    ),
+    "gru": (nn.Conv2d(2, 9, 1, 4), ReX2d(9, 4, 3, (3, 2), (1, 2), 1, use_rows=False), (40, 50)),
+    "global": (
+        nn.Conv2d(3, 4, 3, padding=1),
+        ReX2d(4, 3, 2, 5, 5, use_rows=False, use_cols=False),
+        (20, 21),
+    ),
+}
+
+
+@needs_kernels
+@pytest.mark.parametrize("simd", THERE)
+@pytest.mark.parametrize("act", [None, nn.ReLU, nn.ReLU6])
+@pytest.mark.parametrize("name", LAYERS)
+def test_any_front(
+    name: str,
+    act: type[nn.Module] | None,
+    simd: str,
+    chained: Chained,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    conv, rex, size = LAYERS[name]
+    begin = nn.Sequential(conv, *([] if act is None else [act()]))
+    net = chained(conv.in_channels, [(begin, conv.out_channels), (rex, rex.out_channels)], ())
+    front = front_of(build_graph(net.eval(), size), {})
+    assert front is not None
+    monkeypatch.setenv("EXEUNT_NATIVE", simd)
+    kernels = native()
+    assert kernels is not None
+    x = 2 * torch.randn(3, conv.in_channels, *size)
+    ours = Front(kernels, json.loads(json.dumps(front.says)), front.weights, 1).run(x.numpy())
+    bounds = {None: lambda y: y, nn.ReLU: F.relu, nn.ReLU6: F.relu6}
+    expected = rex(bounds[act](conv(x)))  # with gradients: torch's own operators
+    np.testing.assert_allclose(ours, expected.detach().numpy(), rtol=0, atol=1e-5)
+
+
+@needs_kernels
+def test_sizes_that_do_not_fit_are_refused(chained: Chained) -> None:
+    net = chained(3, [(ConvNormAct(3, 8, 3, stride=2), 8), (ReX2d(8, 4, 2, 4, 2), 16)], ())
+    front = front_of(build_graph(net.eval(), (32, 32)), {})
+    assert front is not None
+    assert KERNELS is not None
+    for part, name, value in (
+        *(("conv", "outputs", 9), ("rex", "hidden1", 5)),
+        *(("rex", "down", [17, 1, 4, 2, 8, 0]), ("conv", "across", [32, 1, 3, 0, 16, 0])),
+    ):
+        says = {**front.says, part: {**front.says[part], name: value}}
+        with pytest.raises(ValueError, match=r"shape|another size|no axis"):
+            Front(KERNELS, says, front.weights)
+    with pytest.raises(ValueError, match="images must be"):
+        Front(KERNELS, front.says, front.weights).run(np.zeros((1, 3, 32, 31), np.float32))
