@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from exeunt.cli.trained import TrainedModel
-from exeunt.compiled import lay_out
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.models import WeightsInfo
@@ -59,9 +58,7 @@ def open_exits(
     if not is_exported(model):
         if engine is not None:
             raise ExeuntError(f"--engine {engine} is for exported ONNX folders; {model} is none")
-        trained = TrainedModel.load(model, device)
-        lay_out(trained.net)
-        return trained
+        return TrainedModel.load(model, device)
     if device != "cpu":
         raise ExeuntError(
             f"--device {device}: {model} is an exported folder, which runs on the cpu"

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from exeunt.cli.options import Split
 from exeunt.cli.render import warn
 from exeunt.cli.trained import TrainedModel
+from exeunt.compiled import lay_out
 from exeunt.data import Batch, Sample, Source, SplitSpec, make_splits, open_source, take
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, record_samples, record_to
@@ -80,7 +81,8 @@ def record_split(
     out: Path | None = None,
     resume: bool = False,
 ) -> ExitTable:
-    """Runs all exits on the samples, with a bar on a terminal, and names unreadable files.
+    """Runs all exits on the samples, with a bar on a terminal, and names unreadable files. The net
+    is laid out as it runs fastest.
 
     Args:
         trained: the model.
@@ -96,6 +98,7 @@ def record_split(
         ExeuntError: as `record_to`.
         OSError: as `record_to`.
     """
+    lay_out(trained.net)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"{split.value} images", total=len(samples))
