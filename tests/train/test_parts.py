@@ -144,6 +144,15 @@ def test_resuming_another_run_is_refused(
     assert json.loads((tmp_path / "run.json").read_text()) == RECORD
 
 
+def test_a_run_of_a_version_with_fewer_settings_goes_on(tmp_path: Path) -> None:
+    Run(tmp_path).open(RECORD, resume=False)
+    more = {**RECORD, "config": {**RECORD["config"], "quantize_aware": False}}
+    Run(tmp_path).open(more, resume=True)
+    more["config"]["quantize_aware"] = True
+    with pytest.raises(ExeuntError, match="quantize_aware=False, not True"):
+        Run(tmp_path).open(more, resume=True)
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ExeuntError, match="not empty and is no run"):

@@ -13,6 +13,7 @@ import torch
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
+from exeunt.train.config import TrainConfig
 
 
 def versions() -> dict[str, str]:
@@ -67,12 +68,13 @@ class Run:
     def _refuse_other(self, record: dict[str, Any]) -> None:
         try:
             before = json.loads(self._record.read_text(encoding="utf-8"))
+            before["config"] = TrainConfig.defaults() | before["config"]  # of versions since
             pairs = [
                 (f"{part}.{key}", before[part].get(key), value)
                 for part in ("config", "data")
                 for key, value in record[part].items()
             ]
-        except (json.JSONDecodeError, KeyError, AttributeError) as error:
+        except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
             raise ExeuntError(f"{self._record}: not a run's record ({error})") from error
         for key, old, new in pairs:
             if old != new:
