@@ -56,7 +56,7 @@ def test_c_says_what_python_says(folder: Path, images: Path, exeunt: Any) -> Non
 def test_the_device_says_it_in_the_memory_that_is_claimed(
     folder: Path, images: Path, exeunt: Any
 ) -> None:
-    options = ("--device", "cortex-m4", "--limit", "2", "--json")
+    options = ("--device", "cortex-m4", "--limit", "2", "--operators", "--json")
     done = exeunt("verify", folder, "--images", images, *options)
     assert done.status == 0, done.err
     found = last_json(done)
@@ -65,6 +65,9 @@ def test_the_device_says_it_in_the_memory_that_is_claimed(
     assert 0 <= memory["total_bytes"] - parts < 32
     assert found["same_bits"]
     assert found["exit_instructions"] == sorted(found["exit_instructions"])
+    assert sum(row["macs"] for row in found["operators"]) == found["exit_macs"][-1]
+    counted = sum(row["instructions"] for row in found["operators"])
+    assert counted == pytest.approx(found["exit_instructions"][-1], rel=0.03)
 
 
 @EMULATED
@@ -78,7 +81,7 @@ def test_with_less_memory_it_does_not_run(folder: Path, images: Path, tmp_path: 
     run = device.run_device(folder, "tiny_net", raw, 1)
     board, place = device.BOARDS["cortex-m4"], tmp_path / "build"
     place.mkdir()
-    sources = device._gather(folder, "tiny_net", place)
+    sources = device._gather(folder, "tiny_net", place, "main.c")
     stack = (run.stack_bytes - 64) // 8 * 8
     total = -(-(stack + run.data_bytes) // 32) * 32
     device._build(board, sources, place / "small.elf", stack, total)

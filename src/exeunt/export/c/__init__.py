@@ -3,7 +3,7 @@
 from exeunt.export.c.budget import check_budget
 from exeunt.export.c.bundle import Bundle
 from exeunt.export.c.compare import Comparison, compare
-from exeunt.export.c.device import BOARDS, DeviceRun, run_device
+from exeunt.export.c.device import BOARDS, DeviceRun, count_instructions, run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
 from exeunt.export.c.host import Answer, build_host, run_host
@@ -25,6 +25,7 @@ __all__ = [
     "build_host",
     "check_budget",
     "compare",
+    "count_instructions",
     "run_device",
     "run_host",
     "write_c",

@@ -16,6 +16,7 @@ from exeunt.export.c.host import Answer, run_tool
 COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
 PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 START = files("exeunt") / "runtime" / "cortex_m"
+PROGRAMS = ("main.c", "operators.c")
 
 FLAGS = (
     "-mthumb", "-std=gnu99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections",
@@ -88,15 +89,10 @@ def run_device(
         ExeuntError: for another device, missing tools, or a program that fails, as it does when it
             reaches beyond its RAM.
     """
-    if device not in BOARDS:
-        raise ExeuntError(f"unknown device {device!r}; one of {', '.join(BOARDS)}")
-    for tool in (COMPILER, EMULATOR, SIZE):
-        if shutil.which(tool) is None:
-            raise ExeuntError(f"{tool} is missing; on Debian: apt-get install {PACKAGES}")
-    board = BOARDS[device]
+    board = _board(device)
     with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
         place = Path(temporary)
-        sources = _gather(folder, name, place)
+        sources = _gather(folder, name, place, "main.c")
         program = place / "program.elf"
         _build(board, sources, program, ROOMY_STACK_BYTES, ROOMY_RAM_BYTES)
         *_, stack_bytes = _run(board, program, images, 1)
@@ -117,12 +113,50 @@ def run_device(
     )
 
 
-def _gather(folder: Path, name: str, place: Path) -> list[str]:
-    """Copies what is compiled: the folder's sources but its programs, and the start-up code."""
+def count_instructions(
+    folder: Path, name: str, image: Path, nodes: int, device: str = "cortex-m4"
+) -> list[int]:
+    """Instructions of each of a model's nodes for one image, and last those that take it in.
+
+    Args:
+        folder: an exported one.
+        name: its prefix.
+        image: a raw one.
+        nodes: that are written.
+        device: one of `BOARDS`.
+
+    Raises:
+        ExeuntError: for another device, missing tools, or a program that fails.
+    """
+    board = _board(device)
+    with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
+        place = Path(temporary)
+        program = place / "program.elf"
+        sources = [f"-DNODES={nodes}", *_gather(folder, name, place, "operators.c")]
+        _build(board, sources, program, ROOMY_STACK_BYTES, ROOMY_RAM_BYTES)
+        lines = _emulate(board, program, image, 1).splitlines()
+    return [int(line.split()[1]) * INSTRUCTIONS_PER_TICK for line in lines]
+
+
+def _board(device: str) -> Board:
+    if device not in BOARDS:
+        raise ExeuntError(f"unknown device {device!r}; one of {', '.join(BOARDS)}")
+    for tool in (COMPILER, EMULATOR, SIZE):
+        if shutil.which(tool) is None:
+            raise ExeuntError(f"{tool} is missing; on Debian: apt-get install {PACKAGES}")
+    return BOARDS[device]
+
+
+def _gather(folder: Path, name: str, place: Path, program: str) -> list[str]:
+    """Copies what is compiled: the folder's sources but its programs, and the start-up code with
+    one of its own.
+    """
     for path in folder.glob("*.[ch]"):
         if path.name not in ("main.c", "self_test.c"):
             shutil.copy(path, place)
     for item in START.iterdir():
+        if item.name in PROGRAMS and item.name != program:
+            continue
         text = item.read_text()
         text = text.replace("@prefix@", name).replace("@PREFIX@", name.upper())
         (place / item.name).write_text(text)
@@ -160,11 +194,10 @@ def _sizes(program: Path) -> dict[str, int]:
     }
 
 
-def _run(
-    board: Board, program: Path, images: Path, count: int
-) -> tuple[tuple[Answer, ...], tuple[int, ...], int]:
+def _emulate(board: Board, program: Path, images: Path, count: int) -> str:
+    """What the program prints, given a file and a number."""
     words = ",".join(f"arg={word}" for word in ("program", str(images), str(count)))
-    printed = run_tool(
+    return run_tool(
         [
             EMULATOR, "-machine", board.machine, "-icount", "shift=0", "-display", "none",
             "-monitor", "none", "-serial", "null", "-chardev", "stdio,id=host",
@@ -172,8 +205,13 @@ def _run(
             f"enable=on,target=native,chardev=host,{words}",
         ]
     )  # fmt: skip
+
+
+def _run(
+    board: Board, program: Path, images: Path, count: int
+) -> tuple[tuple[Answer, ...], tuple[int, ...], int]:
     answers, instructions, stack_bytes = [], [], 0
-    for line in printed.splitlines():
+    for line in _emulate(board, program, images, count).splitlines():
         kind, *words_ = line.split()
         if kind == "exit":
             answers.append(Answer.read([*words_[:4], *map(_score, words_[5:])]))

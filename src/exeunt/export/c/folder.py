@@ -23,6 +23,7 @@ from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.report import FILE, FORMAT, WEIGHTS
 from exeunt.export.c.source import CSource
 from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
+from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
 
 RUNTIME = files("exeunt") / "runtime"
@@ -98,6 +99,7 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         "class_names": list(model.class_names),
         "transform": model.transform.to_dict(),
         "exit_macs": list(graph.exit_macs),
+        "nodes": [_told(node, graph) for node in written(model.plan)],
         "memory": _memory(model.plan),
         "flash": {"constants_bytes": source.constant_bytes},
         "kernels": names,
@@ -117,6 +119,12 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
             shutil.rmtree(folder)
         shutil.copytree(temporary, folder)
     return report
+
+
+def _told(node: Node, graph: Graph) -> dict[str, Any]:
+    shapes = [graph.shapes[name] for name in node.inputs]
+    macs = node.operator.macs(shapes, graph.shapes[node.output])
+    return {"module": node.module, "operator": node.operator.kind, "macs": macs}
 
 
 def _memory(plan: StreamedPlan) -> dict[str, int]:

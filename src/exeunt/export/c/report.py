@@ -9,7 +9,7 @@ from typing import Any
 
 from exeunt.errors import ExeuntError
 
-FORMAT = 1
+FORMAT = 2
 FILE = "report.json"
 WEIGHTS = Path("python") / "weights.safetensors"
 
@@ -29,6 +29,7 @@ class ExportReport:
         integer_policy: what int8 compares, the fields of `IntegerPolicy`; empty for float32.
         ranges: lower and upper end of every tensor that int8 covers; empty for float32.
         exit_macs: cumulative multiply-adds of each exit.
+        nodes: what is carried out, in the order of the tables in C: `module`, `operator`, `macs`.
         memory: `arena_bytes`, of which `row_window_bytes` hold rows of the image, and
             `bound_bytes`, the least that the order of rows needs at one moment.
         flash: `constants_bytes`, of weights, biases and tables.
@@ -49,6 +50,7 @@ class ExportReport:
     integer_policy: dict[str, Any]
     ranges: dict[str, tuple[float, float]]
     exit_macs: tuple[int, ...]
+    nodes: tuple[dict[str, Any], ...]
     memory: dict[str, int]
     flash: dict[str, int]
     kernels: tuple[str, ...]
@@ -67,7 +69,7 @@ class ExportReport:
         try:
             values = json.loads(path.read_text())
             form = values.pop("format")
-            for name in ("image_shape", "class_names", "exit_macs", "kernels"):
+            for name in ("image_shape", "class_names", "exit_macs", "nodes", "kernels"):
                 values[name] = tuple(values[name])
             report = cls(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

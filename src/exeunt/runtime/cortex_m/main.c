@@ -15,23 +15,6 @@ static union {
 } arena;
 static exn_state state;
 
-static void print_number(int64_t number)
-{
-    char text[24];
-    char *at = text + sizeof text - 1;
-    uint64_t left = number < 0 ? (uint64_t)-number : (uint64_t)number;
-    *at = 0;
-    do {
-        *--at = (char)('0' + left % 10);
-        left /= 10;
-    } while (left > 0);
-    if (number < 0) {
-        *--at = '-';
-    }
-    *--at = ' ';
-    host_print(at);
-}
-
 /* Integers as they are, floats as their bits. */
 static void print_score(@prefix@_score score)
 {
@@ -40,7 +23,7 @@ static void print_score(@prefix@_score score)
         uint32_t word;
     } both;
     if (sizeof score < sizeof both.word) {
-        print_number((int64_t)score);
+        host_print_number((int64_t)score);
         return;
     }
     both.score = score;
@@ -54,11 +37,11 @@ static void print_answer(int64_t image, uint64_t ticks)
     const @prefix@_score *scores = result->scores;
     unsigned k;
     host_print("exit");
-    print_number(image);
-    print_number(result->exit_index);
-    print_number(result->class_index);
-    print_number(result->leave);
-    print_number((int64_t)ticks);
+    host_print_number(image);
+    host_print_number(result->exit_index);
+    host_print_number(result->class_index);
+    host_print_number(result->leave);
+    host_print_number((int64_t)ticks);
     for (k = 0; k < @PREFIX@_CLASSES; k++) {
         print_score(scores[k]);
     }
@@ -101,14 +84,8 @@ int main(void)
     if (!host_words(words, sizeof words)) {
         return 3;
     }
-    for (path = words; *path != 0 && *path != ' '; path++) {
-    }
-    path += *path == ' ';
-    for (end = path; *end != 0 && *end != ' '; end++) {
-    }
-    if (*end != 0) {
-        *end++ = 0;
-    }
+    path = host_next_word(words);
+    end = host_next_word(path);
     for (; *end >= '0' && *end <= '9'; end++) {
         count = 10 * count + (*end - '0');
     }
@@ -120,7 +97,7 @@ int main(void)
         status = classify(file, image);
     }
     host_print("stack");
-    print_number(device_stack_bytes());
+    host_print_number(device_stack_bytes());
     host_print("\n");
     return status;
 }

@@ -66,6 +66,34 @@ static inline int host_words(char *text, size_t size)
     return host(HOST_WORDS, arguments) == 0;
 }
 
+static inline void host_print_number(int64_t number)
+{
+    char text[24];
+    char *at = text + sizeof text - 1;
+    uint64_t left = number < 0 ? (uint64_t)-number : (uint64_t)number;
+    *at = 0;
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (number < 0) {
+        *--at = '-';
+    }
+    *--at = ' ';
+    host_print(at);
+}
+
+/* Ends a word; gives what comes after it and the space behind it. */
+static inline char *host_next_word(char *word)
+{
+    for (; *word != 0 && *word != ' '; word++) {
+    }
+    if (*word == ' ') {
+        *word++ = 0;
+    }
+    return word;
+}
+
 static inline void host_exit(int status)
 {
     const intptr_t arguments[2] = {0x20026 /* the application ends */, status};

@@ -1,0 +1,137 @@
+"""`exeunt verify` of a folder of C."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from exeunt.cli.options import Split
+from exeunt.cli.render import percent, show_facts, warn
+from exeunt.cli.verify_device import device_facts, operator_facts, ram_and_flash, show_instructions
+from exeunt.data import SplitSpec, make_splits, open_source, take
+from exeunt.data.decode import UnreadableImage
+from exeunt.errors import ExeuntError
+from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
+
+if TYPE_CHECKING:
+    from exeunt.data import Sample
+    from exeunt.export.c import Comparison
+
+_BATCH = 8
+
+
+def verify_c(
+    folder: Path,
+    images: Path,
+    device: str | None,
+    limit: int | None,
+    split: Split,
+    operators: bool = False,
+) -> dict[str, Any]:
+    """Builds and runs the folder, here or on a device, and holds every exit against Python.
+
+    Raises:
+        ExeuntError: at the first difference, or for whatever cannot be built, read or run.
+    """
+    bundle = Bundle.load(folder)
+    samples = _pick(bundle, images, split, limit or (4 if device else 64))
+    with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
+        raw, tensors, kept = _prepare(bundle, samples, Path(temporary))
+        run = None
+        if device is None:
+            program = Path(temporary) / bundle.report.name
+            build_host(folder, program)
+            answers: Any = run_host(program, raw)
+        else:
+            run = run_device(folder, bundle.report.name, raw, len(kept), device)
+            answers = run.answers
+        names = [sample.name for sample in kept]
+        found = compare(
+            answers, _scores(bundle, tensors), names, integers=bundle.report.dtype == "int8"
+        )
+        facts = _facts(bundle, found, kept)
+        if run is not None and device is not None:
+            facts |= device_facts(bundle, run, found)
+            if operators:
+                facts["operators"] = operator_facts(bundle, raw, device)
+    return facts
+
+
+def show_verified(folder: Path, device: str | None, facts: dict[str, Any]) -> None:
+    """Prints what `verify_c` found."""
+    where = f"{device} (emulated)" if device else "this machine, with sanitizers"
+    same = "all the same, to the bit" if facts["same_bits"] else "within 1e-4 of the largest"
+    show_facts(
+        [
+            ("verified", f"{folder} on {where}"),
+            ("images", f"{facts['images']}, at {facts['exits']} exits each"),
+            ("scores", f"{same} as Python's ({facts['dtype']})"),
+            ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
+            ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
+            *(ram_and_flash(facts) if device else []),
+        ]
+    )
+    if device:
+        show_instructions(facts)
+
+
+def _pick(bundle: Bundle, images: Path, split: Split, limit: int) -> tuple[Sample, ...]:
+    source = open_source(images)
+    if tuple(bundle.info.class_names) != source.class_names:
+        raise ExeuntError(f"{images}: the classes are not those of {bundle.folder}")
+    spec = SplitSpec(**bundle.info.split)
+    samples = source.samples
+    if split is not Split.ALL:
+        samples = make_splits(source, spec)[split.value]
+    return take(samples, limit, spec.seed)
+
+
+def _prepare(
+    bundle: Bundle, samples: tuple[Sample, ...], place: Path
+) -> tuple[Path, torch.Tensor, list[Sample]]:
+    """The images as the device gets them, one file of bytes, and as Python takes them."""
+    transform = bundle.transform
+    raw, tensors, kept = place / "images.bin", [], []
+    height, width = transform.image_size
+    with raw.open("wb") as file:
+        for sample in samples:
+            try:
+                image = transform.pixels(sample.place.load())
+            except UnreadableImage as error:
+                warn(f"{error}, left out")
+                continue
+            pixels = np.asarray(image).reshape(height, width, -1)
+            file.write(pixels.tobytes())
+            tensors.append(transform.normalise_pixels(pixels))
+            kept.append(sample)
+    if not kept:
+        raise ExeuntError("none of the images can be read")
+    return raw, torch.stack(tensors), kept
+
+
+def _scores(bundle: Bundle, tensors: torch.Tensor) -> list[torch.Tensor]:
+    with torch.inference_mode():
+        parts = [bundle.scores(batch) for batch in torch.split(tensors, _BATCH)]
+    return [torch.cat(exits) for exits in zip(*parts, strict=True)]
+
+
+def _facts(bundle: Bundle, found: Comparison, kept: list[Sample]) -> dict[str, Any]:
+    targets = torch.tensor([sample.target for sample in kept])
+    exit_macs = torch.tensor(bundle.report.exit_macs, dtype=torch.float64)
+    macs = float(exit_macs[found.exit_index].mean())
+    return {
+        "dtype": bundle.report.dtype,
+        "images": found.images,
+        "exits": found.exits,
+        "same_bits": found.same_bits,
+        "exit_accuracy": (found.classes == targets).double().mean(1).tolist(),
+        "accuracy": float((found.class_index == targets).double().mean()),
+        "exit_macs": list(bundle.report.exit_macs),
+        "exit_shares": [float((found.exit_index == k).double().mean()) for k in range(found.exits)],
+        "mean_macs": macs,
+        "saving": 1 - macs / float(exit_macs[-1]),
+    }

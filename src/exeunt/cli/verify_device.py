@@ -1,0 +1,91 @@
+"""What `exeunt verify --device` tells of memory and instructions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from exeunt.cli.render import millions, percent, show_table
+from exeunt.export.c import count_instructions
+
+if TYPE_CHECKING:
+    from exeunt.export.c import Bundle, Comparison, DeviceRun
+
+
+def device_facts(bundle: Bundle, run: DeviceRun, found: Comparison) -> dict[str, Any]:
+    """RAM, flash and instructions."""
+    per_exit = [run.instructions[k :: found.exits] for k in range(found.exits)]
+    means = [sum(counts) / len(counts) for counts in per_exit]
+    taken = [run.instructions[n * found.exits + int(k)] for n, k in enumerate(found.exit_index)]
+    memory = bundle.report.memory
+    return {
+        "memory": {
+            "arena_bytes": memory["arena_bytes"] - memory["row_window_bytes"],
+            "row_window_bytes": memory["row_window_bytes"],
+            "state_bytes": run.data_bytes - memory["arena_bytes"],
+            "stack_bytes": run.stack_bytes,
+            "total_bytes": run.total_bytes,
+        },
+        "flash": {"code_bytes": run.code_bytes, "weights_bytes": run.weights_bytes},
+        "exit_instructions": means,
+        "mean_instructions": sum(taken) / len(taken),
+        "instructions_per_mac": means[-1] / bundle.report.exit_macs[-1],
+    }
+
+
+def operator_facts(bundle: Bundle, image: Path, device: str) -> list[dict[str, Any]]:
+    """Multiply-adds and instructions of every kind of operator, for the first image, all exits."""
+    nodes = bundle.report.nodes
+    counts = count_instructions(bundle.folder, bundle.report.name, image, len(nodes), device)
+    total = {"macs": 0, "instructions": 0, "count": 0}
+    found: dict[str, dict[str, int]] = defaultdict(total.copy)
+    for node, instructions in zip(nodes, counts, strict=False):
+        of = found[node["operator"]]
+        of["macs"] += node["macs"]
+        of["instructions"] += instructions
+        of["count"] += 1
+    found["the image"] |= {"instructions": counts[-1], "count": 1}
+    ordered = sorted(found.items(), key=lambda item: -item[1]["instructions"])
+    return [{"operator": kind, **of} for kind, of in ordered]
+
+
+def ram_and_flash(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lines that tell them."""
+    parts = {name.removesuffix("_bytes"): size for name, size in facts["memory"].items()}
+    total = parts.pop("total")
+    said = " + ".join(f"{name.replace('_', ' ')} {size}" for name, size in parts.items())
+    flash = facts["flash"]
+    return [
+        ("RAM", f"{total} bytes ({total / 1024:.1f} KiB), fenced: {said}"),
+        ("flash", f"code {flash['code_bytes']} bytes, constants {flash['weights_bytes']}"),
+    ]
+
+
+def show_instructions(facts: dict[str, Any]) -> None:
+    """Prints them by exit and, where they were counted, by operator."""
+    typer.echo("")
+    rows = []
+    for k, count in enumerate(facts["exit_instructions"]):
+        macs = facts["exit_macs"][k]
+        rows.append((str(k + 1), millions(macs), millions(count), f"{count / macs:.2f}"))
+    show_table(("exit", "MACs", "instructions", "per MAC"), rows, "rrrr")
+    mean = facts["mean_instructions"]
+    typer.echo(f"with the policy {millions(mean)} instructions an image; no cycles are known")
+    if "operators" not in facts:
+        return
+    typer.echo("")
+    whole = sum(row["instructions"] for row in facts["operators"])
+    by_kind = [
+        (
+            f"{row['operator']} ({row['count']})",
+            millions(row["macs"]),
+            millions(row["instructions"]),
+            percent(row["instructions"] / whole),
+            f"{row['instructions'] / row['macs']:.2f}" if row["macs"] else "",
+        )
+        for row in facts["operators"]
+    ]
+    show_table(("operator", "MACs", "instructions", "share", "per MAC"), by_kind, "lrrrr")
