@@ -66,7 +66,7 @@ static inline int host_words(char *text, size_t size)
     return host(HOST_WORDS, arguments) == 0;
 }
 
-static inline void host_print_number(int64_t number)
+__attribute__((noinline, unused)) static void host_print_number(int64_t number)
 {
     char text[24];
     char *at = text + sizeof text - 1;
