@@ -20,6 +20,7 @@ LAYERS = (
     ("evaluate",),
     ("calibrate", "profile"),
     ("train", "report", "export"),
+    ("bench",),
     ("cli",),
     ("__main__", "__init__"),
 )

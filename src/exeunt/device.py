@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import torch
 
 from exeunt.errors import ExeuntError
+
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def usable_device(name: str) -> torch.device:
@@ -20,3 +25,15 @@ def usable_device(name: str) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise ExeuntError(f"device {name!r} cannot be used: {reason}") from error
     return device
+
+
+def processor_name(device: torch.device) -> str:
+    """What a device calls itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if _CPU_INFO.exists():
+        for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

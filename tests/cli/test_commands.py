@@ -111,5 +111,5 @@ def test_every_command_is_there() -> None:
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert commands == {
         *("list", "info", "train", "eval", "record", "calibrate", "report", "predict"),
-        *("profile", "export", "verify", "demo", "vww"),
+        *("profile", "export", "verify", "bench", "demo", "vww"),
     }

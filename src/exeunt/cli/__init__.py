@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import exeunt
+from exeunt.cli.bench import bench
 from exeunt.cli.calibrate import calibrate
 from exeunt.cli.demo import demo
 from exeunt.cli.evaluate import evaluate
@@ -93,6 +94,7 @@ app.command("eval")(evaluate)
 app.command("calibrate")(calibrate)
 app.command("predict")(predict)
 app.command("profile")(profile)
+app.command("bench")(bench)
 app.command("demo")(demo)
 app.command("report")(report)
 app.command("export")(export)

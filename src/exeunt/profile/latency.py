@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor
 
 from exeunt.compiled import compile_stages
-from exeunt.device import usable_device
+from exeunt.device import processor_name, usable_device
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet
 
@@ -24,8 +22,6 @@ Engine = Literal["eager", "compiled"]
 
 WARM_UP = 5
 """Runs that are not measured."""
-
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -122,7 +118,7 @@ def measure_latency(
     return Latency(
         engine,
         device,
-        _processor(where),
+        processor_name(where),
         threads,
         runs,
         *(tuple(values.tolist()) for values in (median, low, high)),
@@ -155,15 +151,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _processor(device: torch.device) -> str:
-    """What a device calls itself."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if _CPU_INFO.exists():
-        for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()

@@ -108,7 +108,12 @@ def _weights(conv: Node, layer: ReX2d) -> bytes:
         arrays |= _cell("forward", layer.rnn2) | _cell("backward", layer.rnn2, reverse)
     if layer.use_global:
         arrays |= {"linear.weight": layer.linear.weight, "linear.bias": layer.linear.bias}
-    return save({name: array.detach().float().clone() for name, array in arrays.items()})
+    return save(
+        {
+            name: array.detach().float().clone(memory_format=torch.contiguous_format)
+            for name, array in arrays.items()
+        }
+    )
 
 
 def _cell(name: str, module: nn.Module, way: str = "") -> dict[str, Tensor]:

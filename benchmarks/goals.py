@@ -1,0 +1,193 @@
+"""The speed that was aimed at, as ratios within one run, and by how much each is met or missed.
+
+    python benchmarks/goals.py [--image-size 224] [--runs 100] [--profile]
+
+One thread, batch 1; everything takes turns, so that a busy machine slows all of it, and the least
+time counts. Networks have 1000 classes and random weights; images leave where the calibration
+images of rex_mobilenetv2_075.imagenette leave it, by the policy it ships with, which loses at most
+half a point there. `--profile` adds what operators take in onnxruntime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import onnxruntime
+import torch
+from rex_layer import in_torch, per_patch, timed
+
+from exeunt.bench import ENGINES, Opened, Timing, measure
+from exeunt.bench.check import open_checked
+from exeunt.cli.benchmarked import Asked, Candidate, candidate
+from exeunt.export.onnx import OnnxModel, write_onnx
+from exeunt.export.onnx.builder import Builder
+from exeunt.export.onnx.int8 import recurrent_modules
+from exeunt.export.onnx.rex import write_rex
+from exeunt.native import in_use, native, using
+from exeunt.ops.rex import ReX2d
+from exeunt.policies import Full
+from exeunt.runner.engine import OnnxRuntime
+
+TRAINED = "rex_mobilenetv2_075.imagenette"
+NETS = ("mobilenetv2", "rex_mobilenetv2")
+
+
+def layer(repeats: int) -> list[str]:
+    """ReX alone, 32 to 64 channels, 6x6, stride 4, on 112x112."""
+    torch.manual_seed(0)
+    rex, x = ReX2d(32, 16, 8, 6, 4).eval(), torch.randn(1, 32, 112, 112)
+    shapes = {"x": (32, 112, 112), "y": (64, 28, 28)}
+    build = Builder()
+    write_rex(build, rex, "x", shapes["x"], "y")
+    session = OnnxRuntime(build.model("rex", ("x",), ("y",), shapes, {}).SerializeToString(), 1)
+    forms: dict[str, Callable[[], object]] = {
+        "per patch, torch": partial(per_patch, rex, x),
+        "shared, torch": partial(in_torch, rex, x),
+        "standard operators, onnxruntime": partial(session.run, {"x": x.numpy()}),
+    }
+    if native() is not None:
+        forms[f"kernels, {in_use()}"] = partial(rex, x)
+    with torch.no_grad():
+        times = timed([partial(_run, form) for form in forms.values()], repeats)
+    base = times[0][0]
+    print(f"\n{'ReX 32 to 64 on 112x112':44}{'min / median ms':>18}{'faster':>10}")
+    faster = {}
+    for name, (low, median) in zip(forms, times, strict=True):
+        faster[name] = base / low
+        print(f"{name:44}{low:9.2f} /{median:7.2f}{faster[name]:9.1f}x")
+    goals = {"standard operators, onnxruntime": 4, f"kernels, {in_use()}": 10}
+    return [
+        _verdict(f"ReX by {name}: times as fast as per patch", faster[name], goal, least=True)
+        for name, goal in goals.items()
+        if name in faster
+    ]
+
+
+def _run(form: Callable[[], object]) -> None:
+    form()
+
+
+def networks(size: int, runs: int, place: Path) -> tuple[list[str], dict[str, Timing]]:
+    """Both networks, with their exits and the last one alone, in onnxruntime and in C."""
+    asked = Asked((size, size), 1, None, None, TRAINED, None)
+    found: dict[str, tuple[Candidate, Opened]] = {}
+    for net in NETS:
+        for single in (True, False):
+            one = candidate(net, asked, single)
+            name = f"{net}, {'last exit alone' if single else 'six exits'}"
+            for engine in ("onnxruntime", "c"):
+                for dtype in ("float32", "int8"):
+                    where = place / f"{len(found)}"
+                    where.mkdir()
+                    opened = open_checked(ENGINES[engine], one.subject, dtype, 1, where)
+                    found[f"{name}: {engine}, {dtype}"] = one, opened
+            if net.startswith("rex") and native() is not None:
+                where = place / f"{len(found)}"
+                where.mkdir()
+                with using("0"):
+                    opened = open_checked(ENGINES["onnxruntime"], one.subject, "float32", 1, where)
+                found[f"{name}: onnxruntime, float32, no kernels"] = one, opened
+    shares = [one.shares.shares if one.shares else (1.0,) for one, _ in found.values()]
+    exits = [one.subject.net.num_exits for one, _ in found.values()]
+    pairs = [(opened, count) for (_, opened), count in zip(found.values(), exits, strict=True)]
+    timings = measure(pairs, [[0]] * len(pairs), runs=runs, batch_runs=1)
+    base = timings[0].low_ms[-1]
+    print(f"\n{f'{size}x{size}, 1000 classes':62}{'last exit':>10}{'mean ms':>9}{'of first':>10}")
+    cost: dict[str, tuple[float, float]] = {}
+    for name, timing, mine in zip(found, timings, shares, strict=True):
+        last, mean = timing.low_ms[-1], timing.mean_ms(mine)
+        cost[name] = last, mean
+        print(f"{name:62}{last:10.2f}{mean:9.2f}{mean / base:10.2f}")
+    verdicts = []
+    for kernels in ("", ", no kernels"):
+        rex = "rex_mobilenetv2, {}: onnxruntime, float32" + kernels
+        if rex.format("six exits") not in cost:
+            continue
+        full, _ = cost[rex.format("last exit alone")]
+        through, mean = cost[rex.format("six exits")]
+        name = f"rex_mobilenetv2{kernels}, of plain mobilenetv2 in onnxruntime"
+        verdicts += [
+            _verdict(f"{name}: full depth, last exit alone", full / base, 0.95),
+            _verdict(f"{name}: full depth, all exits on the way", through / base, 0.95),
+            _verdict(f"{name}: with exits", mean / base, 0.65),
+        ]
+    for net in NETS:
+        for dtype in ("float32", "int8"):
+            mine, theirs = (
+                cost[f"{net}, last exit alone: {engine}, {dtype}"][0]
+                for engine in ("c", "onnxruntime")
+            )
+            verdicts.append(
+                _verdict(f"{net}, {dtype}: generated C, of onnxruntime", mine / theirs, 3)
+            )
+    return verdicts, dict(zip(found, timings, strict=True))
+
+
+def _verdict(what: str, found: float, goal: float, least: bool = False) -> str:
+    met = found >= goal if least else found <= goal
+    sign = "at least" if least else "at most"
+    by = abs(found / goal - 1)
+    return f"{what}: {found:.2f}, goal {sign} {goal}: {'met' if met else 'MISSED'} by {by:.0%}"
+
+
+def operators(size: int, runs: int) -> None:
+    """What kinds of operators take in onnxruntime, by its own profiler."""
+    asked = Asked((size, size), 1, None, None, TRAINED, None)
+    for net in NETS:
+        subject = candidate(net, asked, single=True).subject
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place, "net")
+            made = OnnxModel(
+                net, subject.graph, subject.transform, subject.class_names, Full(), "measured"
+            )
+            write_onnx(made, folder)
+            rex = tuple(recurrent_modules(subject.graph))
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads, options.enable_profiling = 1, True
+            options.profile_file_prefix = str(Path(place, "profile"))
+            file = str(folder / "stage_1.onnx")
+            session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
+            image = {session.get_inputs()[0].name: subject.inputs[:1].numpy()}
+            for _ in range(runs):
+                session.run(None, image)
+            events = json.loads(Path(session.end_profiling()).read_text())
+        spent: dict[str, float] = defaultdict(float)
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
+                inside = event["name"].startswith(rex)
+                kind = "ReX" if inside else event["args"]["op_name"]
+                spent[kind] += event["dur"] / 1e3 / runs
+        total = sum(spent.values())
+        parts = sorted(spent.items(), key=lambda part: -part[1])[:8]
+        said = ", ".join(f"{kind} {ms:.2f} ({ms / total:.0%})" for kind, ms in parts)
+        print(f"{net}, milliseconds by operator, profiler on, mean: {said}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    start = time.time()
+    verdicts = layer(options.runs)
+    with tempfile.TemporaryDirectory() as place:
+        more, _ = networks(options.image_size, options.runs, Path(place))
+    print()
+    for verdict in verdicts + more:
+        print(verdict)
+    if options.profile:
+        operators(options.image_size, options.runs)
+    print(f"{time.time() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

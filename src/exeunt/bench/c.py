@@ -1,0 +1,110 @@
+"""Generated C, compiled for this machine as a library."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+
+from exeunt.bench.engine import Array, OneByOne, RefusedError
+from exeunt.bench.subject import Subject
+from exeunt.errors import ExeuntError
+from exeunt.policies import Full
+
+FLAGS = ("-O3",)
+"""Of the compiler, besides the strict ones: those of the folder's own Makefile."""
+
+NAME = "net"
+
+_SHIM = """\
+#include "net.h"
+
+static union {
+    uint32_t align;
+    uint8_t bytes[NET_ARENA_BYTES];
+} arena;
+static exn_state state;
+static const uint8_t *next_row;
+
+/* Pushes rows until an exit answers: its scores, or NULL after an error. */
+static const void *answer(int status)
+{
+    while (status == EXN_ROW) {
+        status = net_push_row(&state, next_row);
+        next_row += NET_WIDTH * NET_CHANNELS;
+    }
+    return status == EXN_EXIT ? net_result(&state)->scores : NULL;
+}
+
+const void *measured_start(const uint8_t *image)
+{
+    next_row = image;
+    return answer(net_init(&state, arena.bytes));
+}
+
+const void *measured_step(void)
+{
+    return answer(net_step(&state));
+}
+"""
+
+
+class _Library(OneByOne):
+    """One image at a time; the first stage takes its bytes and normalises them."""
+
+    def __init__(self, file: Path, subject: Subject, scales: list[float], score: np.dtype) -> None:
+        library = ctypes.CDLL(str(file))
+        self._start, self._step = library.measured_start, library.measured_step
+        self._start.argtypes = [ctypes.c_void_p]
+        self._start.restype = self._step.restype = ctypes.c_void_p
+        self._pixels = np.ascontiguousarray(subject.pixels)
+        self._image = self._pixels[0]
+        self._scales, self._score = scales, score
+        self._bytes = len(subject.class_names) * score.itemsize
+
+    def take(self, picture: int) -> None:
+        self._image = self._pixels[picture]
+
+    def step(self, k: int) -> Array:
+        found = self._step() if k else self._start(self._image.ctypes.data)
+        if found is None:
+            raise ExeuntError(f"the generated C gives no answer at exit {k + 1}")
+        scores = np.frombuffer(ctypes.string_at(found, self._bytes), self._score)
+        return scores[None].astype(np.float32) * np.float32(self._scales[k])
+
+
+class GeneratedC:
+    """What `exeunt export --target c` writes."""
+
+    name = "c"
+    packages: tuple[str, ...] = ()
+    install = "a C compiler"
+    dtypes: tuple[str, ...] = ("float32", "int8")
+
+    def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Library:
+        from exeunt.export.c import CModel, Float32, Int8, Numbers, build_host, write_c
+        from exeunt.graph import plan_stream
+        from exeunt.quantize import IntegerPolicy, QuantizedNet
+
+        if threads != 1:
+            raise RefusedError(f"it runs on one thread, not on {threads}")
+        numbers: Numbers
+        if dtype == "int8":
+            scales = [subject.quantized.logit_scale(k) for k in range(subject.net.num_exits)]
+            numbers = Int8(subject.quantized, IntegerPolicy.of(Full(), scales))
+        else:
+            numbers = Float32(Full())
+        plan = plan_stream(subject.graph, numbers.element_bytes)
+        names = subject.class_names
+        write_c(CModel(NAME, subject.name, numbers, plan, subject.transform, names, {}), folder)
+        (folder / "main.c").write_text(_SHIM)
+        try:
+            build_host(folder, folder / "net.so", (*FLAGS, "-shared", "-fPIC"))
+        except ExeuntError as error:
+            raise RefusedError(str(error)) from error
+        score = np.dtype(np.float32 if dtype == "float32" else np.int16)
+        opened = _Library(folder / "net.so", subject, numbers.score_scales(subject.graph), score)
+        if dtype == "int8":
+            opened.exits = QuantizedNet(subject.quantized)
+        return opened

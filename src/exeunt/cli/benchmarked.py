@@ -1,0 +1,206 @@
+"""The networks that `exeunt bench` measures, from their names, and what they get right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from exeunt.bench import Opened, Subject, enliven, noise, plain
+from exeunt.bench.score import Score
+from exeunt.calibrate import match_policy
+from exeunt.cli.exporting import Images
+from exeunt.cli.options import Split
+from exeunt.cli.recording import pick, record_split
+from exeunt.cli.trained import TrainedModel, weights_path
+from exeunt.data import Transform, open_source
+from exeunt.errors import ExeuntError
+from exeunt.models import WeightsInfo, create_model, read_info, usual_image_size
+from exeunt.policies import Full, Policy, parse_policy
+from exeunt.profile import Shares
+
+if TYPE_CHECKING:
+    from exeunt.evaluate import ExitTable
+
+_RANGES = 8  # images without meaning, on which int8 finds ranges
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network to be measured, and what is known of its weights.
+
+    Attributes:
+        subject: the network.
+        trained: its weights; None for random ones.
+        policy: by which images leave; None where there is none.
+        images: to find ranges and thresholds on; None without data.
+        shares: where images leave, as the weights' metadata have it; None where nobody knows.
+    """
+
+    subject: Subject
+    trained: TrainedModel | None
+    policy: Policy | None
+    images: Images | None
+    shares: Shares | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What holds for all networks.
+
+    Attributes:
+        image_size: (H, W); None for each network's own.
+        batch_size: pictures of each.
+        data: labelled images; None to measure time alone.
+        policy: spec of another policy than the stored ones.
+        shares_from: weights whose shares networks without weights take.
+        limit: how many images of the test split, at most.
+    """
+
+    image_size: tuple[int, int] | None
+    batch_size: int
+    data: Path | None
+    policy: str | None
+    shares_from: str | None
+    limit: int | None
+
+
+def candidate(model: str, asked: Asked, single: bool) -> Candidate:
+    """Opens MODEL.
+
+    Args:
+        model: as the command line has it.
+        asked: what holds for all.
+        single: its last exit alone.
+
+    Raises:
+        ExeuntError: it is not there, or what is asked for does not fit it.
+    """
+    if weights_path(model) is None:
+        return _random(model, asked, single)
+    trained = TrainedModel.load(model)
+    transform, info = trained.transform, trained.info
+    if asked.image_size not in (None, transform.image_size):
+        if asked.data is not None:
+            own = "x".join(map(str, transform.image_size))
+            raise ExeuntError(f"{model} is for images of {own}; with --data leave out --image-size")
+        assert asked.image_size is not None
+        transform = replace(transform, image_size=asked.image_size)
+    policy: Policy = trained.policy(asked.policy)
+    shares = _stored(info, policy) if asked.data is None else None
+    if single:
+        trained = _single(trained)
+        policy, shares = Full(), _ALONE
+    images = None
+    if asked.data is not None:
+        images = Images(trained, asked.data, None, 32, 0)
+        ranges = images.some()
+    else:
+        ranges = _noise(transform)
+    subject = Subject(
+        _name(model, single),
+        trained.net,
+        transform,
+        noise(asked.batch_size, transform),
+        ranges,
+        tuple(info.class_names),
+    )
+    return Candidate(subject, trained, policy, images, shares)
+
+
+_ALONE = Shares("full", 0, (1.0,))
+
+
+def _name(model: str, single: bool) -> str:
+    name = Path(model).name if "/" in model else model
+    return f"{name}, last exit alone" if single else name
+
+
+def _random(model: str, asked: Asked, single: bool) -> Candidate:
+    """A network with random weights, alive; its images leave as another's, if that is given."""
+    size = asked.image_size or (usual_image_size(model),) * 2
+    transform = Transform(size)
+    torch.manual_seed(0)
+    ranges = _noise(transform)
+    net = enliven(create_model(model), ranges[0])
+    shares, policy = None, None
+    if single:
+        net, shares = plain(net), _ALONE
+    elif asked.shares_from is not None:
+        path = weights_path(asked.shares_from)
+        if path is None:
+            raise ExeuntError(f"--shares-from {asked.shares_from}: an architecture has no policy")
+        info = read_info(path)
+        policy = parse_policy(info.policy)
+        shares = _stored(info, policy)
+        if shares is None or len(shares.shares) != net.num_exits:
+            raise ExeuntError(
+                f"--shares-from {asked.shares_from}: says nothing of the {net.num_exits} exits of "
+                f"{model}; `exeunt calibrate` stores where images leave"
+            )
+    names = tuple(f"class {k}" for k in range(net.num_classes))
+    pixels = noise(asked.batch_size, transform)
+    subject = Subject(_name(model, single), net, transform, pixels, ranges, names)
+    return Candidate(subject, None, policy, None, shares)
+
+
+def _noise(transform: Transform) -> list[torch.Tensor]:
+    pictures = noise(_RANGES, transform)
+    return [torch.stack([transform.normalise_pixels(one) for one in pictures])]
+
+
+def _stored(info: WeightsInfo, policy: Policy) -> Shares | None:
+    """Where calibration images leave by the stored policy, if that is the one wanted."""
+    found = info.metrics.get("calibration", {})
+    says = found.get("policy", {})
+    if says.get("spec") != policy.spec:
+        return None
+    shares = says["exit_shares"]
+    total = sum(shares)  # they are stored rounded
+    return Shares(policy.spec, found["samples"], tuple(share / total for share in shares))
+
+
+def _single(trained: TrainedModel) -> TrainedModel:
+    net = plain(trained.net)
+    macs = tuple(info.macs for info in net.exit_info(trained.transform.image_size))
+    return replace(trained, net=net, exit_macs=macs)
+
+
+class Scores:
+    """What candidates get right on the test split; each is recorded once.
+
+    Args:
+        asked: where the images are.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._known: dict[tuple[str, str], Score] = {}
+
+    def of(self, one: Candidate, opened: Opened, engine: str, dtype: str) -> Score | None:
+        """Of a candidate in an engine; None without weights or data.
+
+        In int8 thresholds are moved to where as many calibration images reach them as in float32,
+        as `exeunt export` does.
+        """
+        if one.trained is None or one.images is None or one.policy is None:
+            return None
+        kind = f"{engine}, {dtype}" if opened.exits is not None else "float32"
+        key = one.subject.name, kind
+        if key not in self._known:
+            trained, policy = one.trained, one.policy
+            if opened.exits is not None:
+                before = one.images.record(trained)
+                trained = replace(trained, net=opened.exits)
+                if one.subject.net.num_exits > 1:
+                    policy = match_policy(policy, before, one.images.record(trained))
+            self._known[key] = Score.of(self._test(trained), policy)
+        return self._known[key]
+
+    def _test(self, trained: TrainedModel) -> ExitTable:
+        assert self._asked.data is not None
+        source: Any = open_source(self._asked.data)
+        samples = pick(trained, source, Split.TEST, self._asked.limit)
+        return record_split(trained, samples, Split.TEST, batch_size=32, workers=0)
