@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from exeunt.export.onnx.stages import StageModel, write_stages
+from exeunt.export.onnx.stages import StageModel, stage_models
 from exeunt.graph import Graph, Node
 from exeunt.graph.operators import Conv, Whole
 from exeunt.native.conv import LIMITS
@@ -73,7 +73,7 @@ def front_of(graph: Graph, facts: dict[str, str]) -> Front | None:
         },
     }
     stages = replace(graph.stages[0], nodes=graph.stages[0].nodes[2:]), *graph.stages[1:]
-    rest = write_stages(replace(graph, image=rex.output, stages=stages), facts)[0]
+    rest = next(stage_models(replace(graph, image=rex.output, stages=stages), facts))
     return Front(says, _weights(conv, layer), rex.output, rest)
 
 
