@@ -30,11 +30,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from exeunt.bench import enliven
 from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import build_host, run_tool
 from exeunt.graph import Graph, build_graph, plan_stream
 from exeunt.models import create_model, list_models
-from exeunt.net import MultiExitNet
 from exeunt.profile.planned import layerwise_memory
 from exeunt.quantize import QuantizedGraph, observe_ranges, quantize, run_quantized
 from exeunt.quantize.operators import Weighted
@@ -93,7 +93,7 @@ def main(nets: list[str]) -> None:
 def compare(name: str, pixels: int, classes: int, state_bytes: int) -> None:
     torch.manual_seed(0)
     net = create_model(name, num_classes=classes, exits="last")
-    settle(net, pixels)
+    enliven(net, images(IMAGES, pixels))
     graph = build_graph(net, pixels)
     quantized = quantize(graph, observe_ranges(graph, [images(IMAGES, pixels)], "minmax"))
     padded, turned = (write_tflite(quantized, mirrored=mirrored) for mirrored in (False, True))
@@ -203,15 +203,6 @@ def images(count: int, pixels: int) -> Tensor:
     """Patches of random colours that run into each other."""
     colours = torch.rand(count, 3, PATCHES, PATCHES)
     return 4 * F.interpolate(colours, (pixels, pixels), mode="bicubic").clamp(0, 1) - 2
-
-
-def settle(net: MultiExitNet, pixels: int) -> None:
-    """Gives random weights batch-norm statistics under which numbers neither die nor explode."""
-    for norm in (m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)):
-        norm.momentum = 1.0
-    with torch.no_grad():
-        net.train()(images(IMAGES, pixels))
-    net.eval()
 
 
 def measure_state() -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from exeunt.bench import enliven
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Int8, compare, run_device, write_c
 from exeunt.graph import build_graph, plan_stream
@@ -39,7 +40,7 @@ def main(nets: list[str]) -> None:
 def measure(name: str, pixels: int, classes: int) -> None:
     torch.manual_seed(0)
     net = create_model(name, num_classes=classes)
-    settle(net, pixels)
+    enliven(net, torch.randn(4, 3, pixels, pixels))
     graph = build_graph(net, pixels)
     transform = Transform((pixels, pixels))
     image = np.random.default_rng(0).integers(0, 256, (pixels, pixels, 3), dtype=np.uint8)
@@ -63,15 +64,6 @@ def measure(name: str, pixels: int, classes: int) -> None:
         f"{run.total_bytes / 1024:7.1f}{run.code_bytes:8}{run.weights_bytes:11}{macs / 1e6:9.1f}"
         f"{run.instructions[-1] / 1e6:10.1f}{run.instructions[-1] / macs:9.2f}"
     )
-
-
-def settle(net: torch.nn.Module, pixels: int) -> None:
-    """Gives random weights batch-norm statistics under which numbers neither die nor explode."""
-    for norm in (m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)):
-        norm.momentum = 1.0
-    with torch.no_grad():
-        net.train()(torch.randn(4, 3, pixels, pixels))
-    net.eval()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -44,7 +45,7 @@ class Opened(Protocol):
         ...
 
 
-class OneByOne:
+class OneByOne(ABC):
     """How engines run a batch that take one image at a time."""
 
     exits: Any = None
@@ -52,12 +53,13 @@ class OneByOne:
     def start(self) -> None:
         self.take(0)
 
+    @abstractmethod
     def take(self, picture: int) -> None:
         """Takes up the picture of that number."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, k: int) -> Array:
-        raise NotImplementedError
+        """As `Opened` has it."""
 
     def batch(self, leaving: Sequence[int]) -> None:
         for picture, last in enumerate(leaving):
