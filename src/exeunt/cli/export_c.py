@@ -13,10 +13,10 @@ from exeunt.cli.exporting import (
     calibration_facts,
     choose_policy,
     float32_facts,
+    needed_for_int8,
     on_calibration,
 )
 from exeunt.cli.render import short_spec, show_facts
-from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
     from exeunt.cli.trained import TrainedModel
@@ -55,10 +55,8 @@ def export_c(
     from exeunt.graph import build_graph, plan_stream
 
     integers = asked.dtype == "int8"
-    if integers and images is None:
-        raise ExeuntError(
-            "int8 finds its ranges on images: give --calibration DATA, or --dtype float32"
-        )
+    if integers:
+        images = needed_for_int8(images)
     graph = build_graph(trained.net, trained.transform.image_size)
     plan = plan_stream(graph, 1 if integers else 4)
     if asked.budget_kib is not None:

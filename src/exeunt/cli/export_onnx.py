@@ -13,6 +13,7 @@ from exeunt.cli.exporting import (
     calibration_facts,
     choose_policy,
     float32_facts,
+    needed_for_int8,
     on_calibration,
 )
 from exeunt.cli.render import short_spec, show_facts
@@ -96,10 +97,7 @@ def _integers(
     from exeunt.export.onnx import OnnxNet, open_stages, write_stages
     from exeunt.export.onnx.int8 import quantize_stages, recurrent_modules
 
-    if images is None:
-        raise ExeuntError(
-            "int8 finds its ranges on images: give --calibration DATA, or --dtype float32"
-        )
+    images = needed_for_int8(images)
     stages = write_stages(made.graph, {"fingerprint": made.fingerprint})
     batches = [batch.numpy() for batch in images.some()]
     quantized = quantize_stages(made.graph, stages, batches, recurrent=quantize_rex)

@@ -103,13 +103,23 @@ class Images:
 
     def some(self) -> list[Tensor]:
         """Batches (N C H W) of at most 256 of the images, to find ranges on."""
-        from exeunt.data import eval_loader, take
-        from exeunt.quantize import RANGE_IMAGES
+        from exeunt.quantize import range_images
 
         seed = int(self.trained.info.split["seed"])
-        some = take(self.samples, min(RANGE_IMAGES, len(self.samples)), seed)
-        loader: Any = eval_loader(some, self.trained.transform, batch_size=self.batch_size)
-        return [batch.images for batch in loader if len(batch)]
+        return range_images(self.samples, self.trained.transform, seed, self.batch_size)
+
+
+def needed_for_int8(images: Images | None) -> Images:
+    """The images.
+
+    Raises:
+        ExeuntError: when there are none.
+    """
+    if images is None:
+        raise ExeuntError(
+            "int8 finds its ranges on images: give --calibration DATA, or --dtype float32"
+        )
+    return images
 
 
 def choose_policy(

@@ -5,11 +5,10 @@ from exeunt.quantize.graph import QuantizedGraph, run_quantized
 from exeunt.quantize.net import QuantizedNet
 from exeunt.quantize.policy import IntegerPolicy
 from exeunt.quantize.quantize import quantize
-from exeunt.quantize.ranges import RANGE_IMAGES, Range, observe_ranges
+from exeunt.quantize.ranges import Range, observe_ranges, range_images
 from exeunt.quantize.scale import Factor, Scale
 
 __all__ = [
-    "RANGE_IMAGES",
     "Factor",
     "IntegerPolicy",
     "QuantizationAware",
@@ -19,5 +18,6 @@ __all__ = [
     "Scale",
     "observe_ranges",
     "quantize",
+    "range_images",
     "run_quantized",
 ]

@@ -20,12 +20,9 @@ from torch.func import functional_call
 from exeunt.errors import ExeuntError
 from exeunt.graph import CapturedNet, Graph, Node
 from exeunt.graph.operators import (
-    Affine,
     Concat,
-    Conv,
     Flatten,
     GridPool,
-    Linear,
     Pad,
     Pool,
     Resize,
@@ -37,12 +34,11 @@ from exeunt.quantize.quantize import quantize
 from exeunt.quantize.ranges import Range, observe_ranges
 from exeunt.quantize.rex import STATE_ONE
 from exeunt.quantize.scale import Scale
-from exeunt.quantize.scales import WEIGHT_MOST, reach, weight_step
+from exeunt.quantize.scales import WEIGHT_MOST, WEIGHTED, reach, weight_step
 
 _MOVES = (Concat, Flatten, Pad, Slice)
 _MEANS = (GridPool, Pool, Resize)
 _UPWARDS = 2.0**-12
-_WEIGHTED = {Conv: ("weight", "bias"), Linear: ("weight", "bias"), Affine: ("scale", "shift")}
 
 
 class QuantizationAware(nn.Module):
@@ -145,7 +141,7 @@ def rounded_weights(
 
 
 def _rounded_constants(node: Node, taken: Scale) -> Mapping[str, Tensor]:
-    names = _WEIGHTED.get(type(node.operator))
+    names = WEIGHTED.get(type(node.operator))
     if names is None:
         return node.constants
     weight, bias = node.constants[names[0]], node.constants.get(names[1])

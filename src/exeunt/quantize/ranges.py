@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from exeunt.data import Sample, Transform, eval_loader, take
 from exeunt.errors import ExeuntError
 from exeunt.graph.graph import Graph
 
@@ -19,6 +21,17 @@ RANGE_IMAGES = 256
 _BINS = {"mse": 2048, "percentile": 65536}
 _STEPS = 255
 _CLIPS = 80
+
+
+def range_images(
+    samples: Sequence[Sample], transform: Transform, seed: int, batch_size: int
+) -> list[Tensor]:
+    """Batches (N, C, H, W) of those of the samples, at most `RANGE_IMAGES`, that ranges are found
+    on; images that cannot be read are left out.
+    """
+    some = take(samples, min(RANGE_IMAGES, len(samples)), seed)
+    loader: Iterable[Any] = eval_loader(some, transform, batch_size=batch_size)
+    return [batch.images for batch in loader if len(batch)]
 
 
 @dataclass(frozen=True)

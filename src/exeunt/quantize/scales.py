@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Affine, GlobalAverage
+from exeunt.graph.operators import Affine, Conv, GlobalAverage, Linear
 from exeunt.quantize.ranges import Range
 from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, SPARE_BITS, SUM_BITS, Scale
 from exeunt.quantize.ties import tied
@@ -19,6 +19,9 @@ from exeunt.quantize.ties import tied
 WEIGHT_MOST = 127
 _SUM_MOST = 0.98 * 2 ** (SUM_BITS - SPARE_BITS)  # rounding may add to it
 _ROUNDS = 3
+
+WEIGHTED = {Conv: ("weight", "bias"), Linear: ("weight", "bias"), Affine: ("scale", "shift")}
+"""Operators that sum products: names of their factors and of what is added."""
 
 
 def choose_scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
@@ -35,10 +38,15 @@ def choose_scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]
     for group in groups.values():
         low, high = min(ranges[n].low for n in group), max(ranges[n].high for n in group)
         scales |= dict.fromkeys(group, Scale.over(low, high))
-    for node in [*graph.nodes] * _ROUNDS:
-        least, scale = 1.01 * sum_step(node, graph, scales) / LARGEST_FACTOR, scales[node.output]
-        if least > scale.scale:
-            scales |= dict.fromkeys(groups[leaders[node.output]], replace(scale, scale=least))
+    for _ in range(_ROUNDS):
+        before = scales
+        for node in graph.nodes:
+            least = 1.01 * sum_step(node, graph, scales) / LARGEST_FACTOR
+            if least > scales[node.output].scale:
+                coarser = replace(scales[node.output], scale=least)
+                scales = scales | dict.fromkeys(groups[leaders[node.output]], coarser)
+        if scales is before:
+            break
     for stage in graph.stages:
         found = ranges[stage.logits]
         fine = Scale.symmetric(max(-found.low, found.high), INT16)
@@ -53,10 +61,10 @@ def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
     taken = scales[node.inputs[0]]
     if isinstance(node.operator, GlobalAverage):
         return taken.scale / math.prod(graph.shapes[node.inputs[0]][1:])
-    weight = node.constants.get("scale" if isinstance(node.operator, Affine) else "weight")
-    if weight is None or not weight.numel():
+    names = WEIGHTED.get(type(node.operator))
+    if names is None:
         return 0.0
-    bias = node.constants.get("shift" if isinstance(node.operator, Affine) else "bias")
+    weight, bias = node.constants[names[0]], node.constants.get(names[1])
     rows = weight.reshape(len(weight), -1).double()
     offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
     step = weight_step(rows, offset / taken.scale, reach(taken.zero))

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import copy
 
-from torch import Tensor
-
-from exeunt.data import eval_loader, take
 from exeunt.graph import build_graph
 from exeunt.net import MultiExitNet
 from exeunt.quantize import (
-    RANGE_IMAGES,
     QuantizationAware,
     QuantizedNet,
     observe_ranges,
     quantize,
+    range_images,
 )
 from exeunt.train.plan import Plan
 
@@ -38,10 +35,9 @@ class Aware:
         self.processes = plan.setting.processes
         self.size = plan.transform.image_size
         self.net = QuantizationAware(net, self.size)
-        calibration = plan.splits.calibration
-        some = take(calibration, min(RANGE_IMAGES, len(calibration)), plan.spec.seed)
-        loader = eval_loader(some, plan.transform, batch_size=plan.config.batch_size)
-        self.images: list[Tensor] = [batch.images for batch in loader if len(batch)]
+        self.images = range_images(
+            plan.splits.calibration, plan.transform, plan.spec.seed, plan.config.batch_size
+        )
 
     def as_it_is_now(self) -> QuantizationAware:
         """The net that learns, with scales for its present weights.

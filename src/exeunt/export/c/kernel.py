@@ -11,11 +11,11 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Node
-from exeunt.graph.operators import Conv, GridPool
+from exeunt.graph.operators import Conv, GridPool, Pool
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import is_whole
 from exeunt.ops.rex import ReX2d, Window
-from exeunt.quantize.operators import IntegerConv
+from exeunt.quantize.operators import IntegerConv, IntegerPool
 
 MAX_KERNEL, MAX_DEPTHWISE_KERNEL = 15, 7
 MAX_HIDDEN, MAX_PATCH = 32, 32
@@ -105,13 +105,18 @@ def window_fields(conv: Conv | IntegerConv, weight: Tensor, where: str) -> dict[
         )
     if conv.groups != 1 and (conv.groups, 1) != weight.shape[:2]:
         raise ExeuntError(f"{where}: no kernel for {conv.groups} groups; 1, or as many as channels")
+    return window_of(conv)
+
+
+def window_of(window: Conv | IntegerConv | Pool | IntegerPool) -> dict[str, int]:
+    """Fields of `exn_window`, for what may be any size."""
     return {
-        "height": height,
-        "width": width,
-        "stride_y": conv.stride[0],
-        "stride_x": conv.stride[1],
-        "top": conv.padding[0],
-        "left": conv.padding[1],
+        "height": window.kernel[0],
+        "width": window.kernel[1],
+        "stride_y": window.stride[0],
+        "stride_x": window.stride[1],
+        "top": window.padding[0],
+        "left": window.padding[1],
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from exeunt.errors import ExeuntError
-from exeunt.export.c.kernel import Kernel, grid_fields
+from exeunt.export.c.kernel import Kernel, grid_fields, window_of
 from exeunt.export.c.moves import MOVES, moving
 from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.graph import Graph, Node
@@ -36,14 +36,7 @@ def _pool(node: Node, pool: Pool, graph: Graph, source: CSource, number: int) ->
             f"{MAX_POOL}"
         )
     fields = {
-        "window": {
-            "height": pool.kernel[0],
-            "width": pool.kernel[1],
-            "stride_y": pool.stride[0],
-            "stride_x": pool.stride[1],
-            "top": pool.padding[0],
-            "left": pool.padding[1],
-        },
+        "window": window_of(pool),
         "average": int(pool.of == "average"),
         "count_padding": int(pool.count_padding),
     }

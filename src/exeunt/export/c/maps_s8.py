@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exeunt.export.c.kernel import Kernel, grid_fields
+from exeunt.export.c.kernel import Kernel, grid_fields, window_of
 from exeunt.export.c.moves import moving
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
@@ -26,14 +26,7 @@ _ROWS, _COLUMNS = 1, 2  # axes of (C, H, W)
 
 def _pool(node: Node, operator: IntegerPool, graph: Graph, source: CSource, number: int) -> Kernel:
     fields = {
-        "window": {
-            "height": operator.kernel[0],
-            "width": operator.kernel[1],
-            "stride_y": operator.stride[0],
-            "stride_x": operator.stride[1],
-            "top": operator.padding[0],
-            "left": operator.padding[1],
-        },
+        "window": window_of(operator),
         "average": int(operator.of == "average"),
         "count_padding": int(operator.count_padding),
         "zero": operator.zero,
