@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exeunt.data import Transform
-from exeunt.export.onnx import OnnxModel, write_onnx
+from exeunt.export.onnx import OnnxModel, write_onnx, write_stages
 from exeunt.export.onnx.front import front_of
-from exeunt.graph import build_graph
+from exeunt.export.onnx.int8 import kept_modules, quantize_stages
+from exeunt.graph import Graph, build_graph
 from exeunt.models import create_model
 from exeunt.native import SIMD, in_use, native
 from exeunt.native.front import Front
@@ -36,23 +37,35 @@ Lively = Callable[[MultiExitNet, Tensor], MultiExitNet]
 Chained = Callable[..., MultiExitNet]
 
 
-def exported(net: MultiExitNet, size: tuple[int, int], folder: Path) -> dict[str, Any]:
-    names = [f"class {k}" for k in range(net.num_classes)]
-    policy = parse_policy("confidence:0.6")
-    made = OnnxModel("net", build_graph(net, size), Transform(size), names, policy, "f" * 16)
-    return write_onnx(made, folder)
+SIZE = (66, 58)
 
 
 @pytest.fixture(scope="module", params=["paper", "all"])
-def folder(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lively: Lively
-) -> Path:
+def graph(request: pytest.FixtureRequest, lively: Lively) -> Graph:
     """A network with images that tell its exits apart; with `all`, one of them right after ReX."""
     torch.manual_seed(0)
     net = create_model("rex_mobilenetv2_035", num_classes=5, exits=request.param)
-    place = tmp_path_factory.mktemp(request.param)
-    exported(lively(net, torch.randn(8, 3, 66, 58)), (66, 58), place / "net")
-    return place / "net"
+    return build_graph(lively(net, torch.randn(8, 3, *SIZE)), SIZE)
+
+
+def exported(graph: Graph, folder: Path, **more: Any) -> Path:
+    names = [f"class {k}" for k in range(5)]
+    policy = parse_policy("confidence:0.6")
+    write_onnx(OnnxModel("net", graph, Transform(SIZE), names, policy, "f" * 16, **more), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(graph, tmp_path_factory.mktemp("float32") / "net")
+
+
+@pytest.fixture(scope="module")
+def int8(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    images = [torch.randn(8, 3, *SIZE).numpy()]
+    stages = quantize_stages(graph, write_stages(graph, {}), images)
+    place = tmp_path_factory.mktemp("int8") / "net"
+    return exported(graph, place, int8=stages, kept=kept_modules(graph))
 
 
 @needs_kernels
@@ -60,18 +73,48 @@ def folder(
 def test_answers_are_those_of_onnxruntime(
     folder: Path, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = np.random.default_rng(0).normal(0, 1, (images, 3, 66, 58)).astype(np.float32)
+    batch = np.random.default_rng(0).normal(0, 1, (images, 3, *SIZE)).astype(np.float32)
     ours = StagedModel(folder, threads=1)
-    monkeypatch.setenv("EXEUNT_NATIVE", "0")
-    plain = StagedModel(folder, threads=1)
-    kinds = [type(model.chain.stages[0].session).__name__ for model in (ours, plain)]
-    assert kinds == ["Fronted", "OnnxRuntime"]
+    plain = without_kernels(folder, monkeypatch)
+    assert kind(ours) == "Fronted"
     expected = plain.forward(batch)  # scores of up to 30
     np.testing.assert_allclose(ours.forward(batch) / 30, expected / 30, rtol=0, atol=1e-4)
     taken, wanted = ours.predict(batch), plain.predict(batch)
     assert np.array_equal(taken.exit_index, wanted.exit_index)
     assert np.array_equal(taken.class_index, wanted.class_index)
     assert taken.rows == wanted.rows
+
+
+def without_kernels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StagedModel:
+    monkeypatch.setenv("EXEUNT_NATIVE", "0")
+    plain = StagedModel(folder, threads=1)
+    assert kind(plain) == "OnnxRuntime"
+    return plain
+
+
+def kind(model: StagedModel) -> str:
+    return type(model.chain.stages[0].session).__name__
+
+
+@needs_kernels
+def test_int8_goes_on_from_float32(
+    folder: Path, int8: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number that lies between two steps may be rounded the other way: no more than that."""
+    batch = np.random.default_rng(0).normal(0, 1, (12, 3, *SIZE)).astype(np.float32)
+    ours = StagedModel(int8, threads=1)
+    assert kind(ours) == "Fronted"
+    found, floats = ours.forward(batch), StagedModel(folder, threads=1).forward(batch)
+    expected = without_kernels(int8, monkeypatch).forward(batch)
+    assert np.abs(found - expected).mean() < np.abs(floats - expected).mean() / 20
+
+
+def test_int8_recurrences_leave_no_front(graph: Graph, tmp_path: Path) -> None:
+    images = [torch.randn(8, 3, *SIZE).numpy()]
+    stages = quantize_stages(graph, write_stages(graph, {}), images, recurrent=True)
+    place = exported(graph, tmp_path / "net", int8=stages)
+    assert "front" not in json.loads((place / "manifest.json").read_text())["stages"][0]
+    assert not list(place.glob("*rest*"))
 
 
 @needs_kernels
@@ -108,11 +151,11 @@ def test_the_script_needs_no_exeunt(folder: Path) -> None:
 
 def test_other_networks_have_no_front(chained: Chained) -> None:
     plain = create_model("mobilenetv2_035", num_classes=5)
-    assert front_of(build_graph(plain, (32, 32)), {}) is None
+    assert front_of(build_graph(plain, (32, 32))) is None
     silu = chained(
         3, [(ConvNormAct(3, 8, 3, stride=2, act=nn.SiLU), 8), (ReX2d(8, 4, 2, 4, 2), 16)], ()
     )
-    assert front_of(build_graph(silu, (32, 32)), {}) is None
+    assert front_of(build_graph(silu, (32, 32))) is None
 
 
 LAYERS: dict[str, tuple[nn.Conv2d, ReX2d, tuple[int, int]]] = {
@@ -147,7 +190,7 @@ def test_any_front(
     conv, rex, size = LAYERS[name]
     begin = nn.Sequential(conv, *([] if act is None else [act()]))
     net = chained(conv.in_channels, [(begin, conv.out_channels), (rex, rex.out_channels)], ())
-    front = front_of(build_graph(net.eval(), size), {})
+    front = front_of(build_graph(net.eval(), size))
     assert front is not None
     monkeypatch.setenv("EXEUNT_NATIVE", simd)
     kernels = native()
@@ -162,7 +205,7 @@ def test_any_front(
 @needs_kernels
 def test_sizes_that_do_not_fit_are_refused(chained: Chained) -> None:
     net = chained(3, [(ConvNormAct(3, 8, 3, stride=2), 8), (ReX2d(8, 4, 2, 4, 2), 16)], ())
-    front = front_of(build_graph(net.eval(), (32, 32)), {})
+    front = front_of(build_graph(net.eval(), (32, 32)))
     assert front is not None
     assert KERNELS is not None
     for part, name, value in (

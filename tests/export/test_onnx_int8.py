@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from exeunt.export.onnx import OnnxNet, StageModel, open_stages, write_stages
-from exeunt.export.onnx.int8 import quantize_stages, recurrent_modules
+from exeunt.export.onnx.int8 import kept_modules, quantize_stages
 from exeunt.graph import Graph, build_graph
 from exeunt.net import MultiExitNet
 
@@ -90,15 +90,18 @@ def test_it_is_near_and_takes_any_batch(
         for value in (*stage.model.graph.input, *stage.model.graph.output):
             assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
             assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
-        assert all(in_integers(stage, "Conv"))
+        kept = [not whole for whole in in_integers(stage, "Conv")]
+        assert kept.index(True) == 0 if stage is stages[0] and "rex" in name else not any(kept)
+        assert sum(kept) <= 1
         assert all(in_integers(stage, "Gemm"))
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_rex_stays_or_goes(recurrent: bool, made: Made) -> None:
     graph, stages = made("rex_mobilenetv2_035", recurrent)
-    assert list(recurrent_modules(graph)) == ["stages.0.trunk.rex"]
+    assert kept_modules(graph) == ["stages.0.trunk.stem.conv", "stages.0.trunk.rex"]
     assert set(in_integers(stages[0], "MatMul")) == {recurrent}
+    assert [all(in_integers(stage, "Conv")) for stage in stages] == [recurrent] + 5 * [True]
 
 
 def test_a_boundary_has_one_scale(made: Made) -> None:

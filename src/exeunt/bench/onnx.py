@@ -50,7 +50,7 @@ class Onnx:
 
     def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Staged:
         from exeunt.export.onnx import OnnxModel, OnnxNet, open_stages, write_onnx, write_stages
-        from exeunt.export.onnx.int8 import quantize_stages, recurrent_modules
+        from exeunt.export.onnx.int8 import kept_modules, quantize_stages
 
         graph, int8, exits = subject.graph, [], None
         if dtype == "int8":
@@ -65,7 +65,7 @@ class Onnx:
             Full(),
             "measured",
             int8=int8,
-            kept=list(recurrent_modules(graph)) if int8 else (),
+            kept=kept_modules(graph) if int8 else (),
         )
         write_onnx(made, folder)
         return _Staged(StagedModel(folder, threads, engine=self.name), subject, exits)

@@ -95,7 +95,7 @@ def _integers(
 ) -> OnnxModel:
     """Quantises, chooses a policy for what comes out, and says what it does."""
     from exeunt.export.onnx import OnnxNet, open_stages, write_stages
-    from exeunt.export.onnx.int8 import quantize_stages, recurrent_modules
+    from exeunt.export.onnx.int8 import kept_modules, quantize_stages
 
     images = needed_for_int8(images)
     stages = write_stages(made.graph, {"fingerprint": made.fingerprint})
@@ -110,7 +110,7 @@ def _integers(
         policy=policy,
         calibration=on_calibration(table, policy, before),
         int8=quantized,
-        kept=[] if quantize_rex else list(recurrent_modules(made.graph)),
+        kept=[] if quantize_rex else kept_modules(made.graph),
     )
 
 

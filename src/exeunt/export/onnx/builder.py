@@ -92,8 +92,8 @@ class Builder:
         graph = helper.make_graph(
             self.nodes,
             name,
-            [_value(n, shapes[n]) for n in inputs],
-            [_value(n, shapes[n]) for n in outputs],
+            [value_of(n, shapes[n]) for n in inputs],
+            [value_of(n, shapes[n]) for n in outputs],
             list(self.constants.values()),
         )
         model = helper.make_model(
@@ -119,5 +119,6 @@ class Builder:
         return self._known[key]
 
 
-def _value(name: str, shape: Shape) -> onnx.ValueInfoProto:
+def value_of(name: str, shape: Shape) -> onnx.ValueInfoProto:
+    """A float32 tensor of so many images, (N, *shape)."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *shape])

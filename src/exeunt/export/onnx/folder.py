@@ -21,7 +21,7 @@ from exeunt import runner
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import BATCH, OPSET
-from exeunt.export.onnx.front import front_of
+from exeunt.export.onnx.front import front_of, rest_of
 from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.single import single_graph
 from exeunt.export.onnx.stages import StageModel, write_stages
@@ -94,8 +94,7 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
             _write_stage(place, number, stage, model.graph)
             for number, stage in enumerate(written, start=1)
         ]
-        if not model.int8:
-            stages[0] |= _write_front(place, model)
+        stages[0] |= _write_front(place, written[0], model)
         single = _write_single(place, written, model) if model.single else None
         manifest = _manifest(model, stages, single)
         text = json.dumps(manifest, indent=2) + "\n"
@@ -138,16 +137,17 @@ def _write_stage(place: Path, number: int, stage: StageModel, graph: Graph) -> d
     }
 
 
-def _write_front(place: Path, model: OnnxModel) -> dict[str, Any]:
+def _write_front(place: Path, stage: StageModel, model: OnnxModel) -> dict[str, Any]:
     """Writes the first stage's other way, if it has one, and says what the manifest says of it."""
-    front = front_of(model.graph, {"fingerprint": model.fingerprint})
-    if front is None:
+    front = front_of(model.graph)
+    if front is None or (model.int8 and not set(front.nodes) <= set(model.kept)):
         return {}
+    gives, rest = rest_of(stage, front)
     files = {
         "weights": _write_file(place, "front.safetensors", front.weights),
-        "rest": _write_file(place, "stage_1_rest.onnx", front.rest.model),
+        "rest": _write_file(place, "stage_1_rest.onnx", rest),
     }
-    return {"front": {**files, "gives": front.gives, **front.says}}
+    return {"front": {**files, "gives": gives, **front.says}}
 
 
 def _manifest(

@@ -1,21 +1,25 @@
 """A second way into a network that begins with a convolution and ReX: by exeunt's kernels.
 
 The folder then holds, beside the first stage, its weights up to ReX and what comes after ReX. Where
-exeunt is installed with its kernels, the runner takes these; elsewhere they are left alone.
+exeunt is installed with its kernels, the runner takes these; elsewhere they are left alone. The
+kernels compute in float32, so in an int8 network the convolution and ReX stay in float32 too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+import onnx
 import torch
+from onnx.utils import Extractor
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from exeunt.export.onnx.stages import StageModel, stage_models
+from exeunt.export.onnx.builder import value_of
+from exeunt.export.onnx.stages import StageModel
 from exeunt.graph import Graph, Node
-from exeunt.graph.operators import Conv, Whole
+from exeunt.graph.operators import Conv, Shape, Whole
 from exeunt.native.conv import LIMITS
 from exeunt.native.front import CELL
 from exeunt.ops.recurrence import FastGRNN
@@ -27,25 +31,20 @@ class Front:
     """The first two nodes of a network, apart.
 
     Attributes:
+        nodes: what they are called.
         says: what `exeunt.native.front.Front` is told of them.
         weights: theirs, safetensors.
-        gives: name of the tensor that ReX gives.
-        rest: the first stage without them.
+        shape: (C, H, W) of what they give.
     """
 
+    nodes: tuple[str, str]
     says: dict[str, Any]
     weights: bytes
-    gives: str
-    rest: StageModel
+    shape: Shape
 
 
-def front_of(graph: Graph, facts: dict[str, str]) -> Front | None:
-    """What the network begins with, or None if that is not for the kernels.
-
-    Args:
-        graph: of the net.
-        facts: for the metadata of the rest.
-    """
+def front_of(graph: Graph) -> Front | None:
+    """What the network begins with, or None if that is not for the kernels."""
     found = _first_two(graph)
     if found is None:
         return None
@@ -72,9 +71,30 @@ def front_of(graph: Graph, facts: dict[str, str]) -> Front | None:
             "across": _axis(columns, maps[2]),
         },
     }
-    stages = replace(graph.stages[0], nodes=graph.stages[0].nodes[2:]), *graph.stages[1:]
-    rest = next(stage_models(replace(graph, image=rex.output, stages=stages), facts))
-    return Front(says, _weights(conv, layer), rex.output, rest)
+    nodes = conv.output, rex.output
+    return Front(nodes, says, _weights(conv, layer), graph.shapes[rex.output])
+
+
+def rest_of(stage: StageModel, front: Front) -> tuple[str, onnx.ModelProto]:
+    """The first stage from where its front ends, and the name of what it reads there.
+
+    Args:
+        stage: in float32, or quantised but for the nodes of the front.
+        front: of the same network.
+    """
+    (last,) = (node for node in stage.model.graph.node if node.name == front.nodes[1])
+    (gives,) = last.output
+    whole = onnx.ModelProto()
+    whole.CopyFrom(stage.model)
+    whole.graph.value_info.append(value_of(gives, front.shape))
+    outputs = [one.name for one in whole.graph.output if one.name != gives]
+    rest = Extractor(whole).extract_model([gives], outputs)
+    rest.graph.name = whole.graph.name
+    rest.producer_name = whole.producer_name
+    del rest.graph.value_info[:]
+    rest.metadata_props.extend(whole.metadata_props)
+    onnx.checker.check_model(rest, full_check=True)
+    return gives, rest
 
 
 def _first_two(graph: Graph) -> tuple[tuple[Node, Conv], tuple[Node, ReX2d]] | None:

@@ -28,6 +28,7 @@ import onnx
 from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
+from exeunt.export.onnx.front import front_of
 from exeunt.export.onnx.net import open_stages
 from exeunt.export.onnx.stages import StageModel
 from exeunt.graph import Graph, Whole
@@ -57,15 +58,24 @@ def quantize_stages(
         graph: that the stages were written from.
         stages: in float32.
         images: batches (N, C, H, W) to find ranges on; one of them is run at a time.
-        recurrent: quantise ReX and ReNet too, which is slower and loses more; otherwise they stay
-            in float32.
+        recurrent: quantise `kept_modules` too, which is slower and loses more; otherwise they
+            stay in float32.
     """
-    kept = () if recurrent else tuple(recurrent_modules(graph))
+    kept = () if recurrent else tuple(kept_modules(graph))
     chain = open_stages(graph.image, stages)
     return [
         replace(stage, model=_quantized(stage.model, _Feeds(chain, k, images), kept))
         for k, stage in enumerate(stages)
     ]
+
+
+def kept_modules(graph: Graph) -> list[str]:
+    """What stays in float32: `recurrent_modules`, and a convolution before ReX that runs by the
+    same kernels.
+    """
+    front = front_of(graph)
+    nodes = [] if front is None else list(front.nodes)
+    return list(dict.fromkeys([*nodes, *recurrent_modules(graph)]))
 
 
 def recurrent_modules(graph: Graph) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx
@@ -33,15 +32,9 @@ class StageModel:
     passed_on: tuple[str, ...]
 
 
-def write_stages(graph: Graph, facts: dict[str, str]) -> list[StageModel]:
-    """All that `stage_models` makes."""
-    return list(stage_models(graph, facts))
-
-
 @torch.no_grad()
-def stage_models(graph: Graph, facts: dict[str, str]) -> Iterator[StageModel]:
-    """Makes the stages one by one, as they are asked for, in standard operators, the batch free,
-    shapes otherwise those of `graph`.
+def write_stages(graph: Graph, facts: dict[str, str]) -> list[StageModel]:
+    """Writes every stage in standard operators, the batch free, shapes otherwise those of `graph`.
 
     What no later stage reads is no output, and what a stage merely passes on is not in its model.
 
@@ -53,7 +46,7 @@ def stage_models(graph: Graph, facts: dict[str, str]) -> Iterator[StageModel]:
         ExeuntError: for an operator without an ONNX form here, naming its module.
     """
     read = [{name for node in stage.nodes for name in node.inputs} for stage in graph.stages]
-    held = [graph.image]
+    held, stages = [graph.image], []
     for k, stage in enumerate(graph.stages):
         later = set().union(*read[k + 1 :])
         made = [node.output for node in stage.nodes]
@@ -72,6 +65,14 @@ def stage_models(graph: Graph, facts: dict[str, str]) -> Iterator[StageModel]:
             dict(graph.shapes),
             {**facts, "stage": str(k + 1)},
         )
-        untouched = tuple(name for name in passed_on if name not in made)
-        yield StageModel(model, inputs, stage.logits, gives, untouched)
+        stages.append(
+            StageModel(
+                model,
+                inputs,
+                stage.logits,
+                gives,
+                tuple(name for name in passed_on if name not in made),
+            )
+        )
         held = [name for name in (*held, *made) if name in later]
+    return stages
