@@ -19,7 +19,7 @@ from exeunt.errors import ExeuntError
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 
-THOSE = ("torch", "onnxruntime", "openvino", "executorch", "ncnn", "c")
+THOSE = ("torch", "onnxruntime", "openvino", "litert", "executorch", "ncnn", "c")
 
 
 def engine_of(name: str) -> Engine:
@@ -40,12 +40,12 @@ def test_scores_are_those_of_pytorch(name: str, mobilenet: Subject, tmp_path: Pa
             np.testing.assert_allclose(opened.step(k), logits.numpy(), rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino", "executorch", "c"])
+@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino", "litert", "executorch", "c"])
 def test_rex_too(name: str, rex: Subject, tmp_path: Path) -> None:
     open_checked(engine_of(name), rex, "float32", 1, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "c"])
+@pytest.mark.parametrize("name", ["onnxruntime", "litert", "c"])
 def test_integers_are_those_of_the_network_that_is_recorded(
     name: str, mobilenet: Subject, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from exeunt.bench.c import GeneratedC
 from exeunt.bench.eager import Compiled, Torch
 from exeunt.bench.engine import Engine, Opened, RefusedError, missing
 from exeunt.bench.executorch import ExecuTorch
+from exeunt.bench.litert import LiteRT
 from exeunt.bench.machine import describe_machine
 from exeunt.bench.measure import WARM_UP, Timing, measure
 from exeunt.bench.ncnn import Ncnn
@@ -21,6 +22,7 @@ ENGINES: dict[str, Engine] = {
         Compiled(),
         ONNXRUNTIME,
         OPENVINO,
+        LiteRT(),
         ExecuTorch(),
         Ncnn(),
         GeneratedC(),

@@ -46,9 +46,9 @@ def bench(
         str,
         typer.Option(
             metavar="A,B,...",
-            help="torch, compile, onnxruntime, openvino, executorch, ncnn, c.",
+            help="torch, compile, onnxruntime, openvino, litert, executorch, ncnn, c.",
         ),
-    ] = "torch,onnxruntime,openvino,executorch,ncnn,c",
+    ] = "torch,onnxruntime,openvino,litert,executorch,ncnn,c",
     data: Annotated[
         Path | None,
         typer.Option(
