@@ -58,10 +58,29 @@ def test_verify_finds_the_same(folder: Path, images: Path, exeunt: Any) -> None:
     assert (found["images"], found["exits"], found["dtype"]) == (60, 6, "float32")
     assert found["same"] == 1 - len(found["ties"]) / 60
     assert 0 < found["largest_difference"] < 1e-4
+    assert found["single_same"] is None
     assert sum(found["exit_shares"]) == pytest.approx(1)
     shown = exeunt("verify", folder, "--images", images)
     assert "beside PyTorch" in shown.out
     assert "same exit and class" in shown.out
+
+
+def test_verify_runs_one_graph_too(
+    weights: Path, images: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    place = tmp_path / "x"
+    options = ("--target", "onnx", "--single-file", "--policy", "confidence:0.3")
+    assert exeunt("export", weights, *options, "--out", place).status == 0
+    (found,) = lines(exeunt("verify", place, "--images", images, "--json", "--split", "all"))
+    assert 1 - len(found["ties"]) / 60 <= found["single_same"] <= 1
+    assert "by one graph" in exeunt("verify", place, "--images", images).out
+    whole = (place / "net.onnx").read_bytes()
+    (place / "net.onnx").write_bytes(whole[:-1] + b"x")
+    done = exeunt("verify", place, "--images", images)
+    assert (done.status, "net.onnx: not the file that was exported" in done.err) == (2, True)
+    (place / "net.onnx").unlink()
+    done = exeunt("verify", place, "--images", images)
+    assert (done.status, "net.onnx: cannot be read" in done.err) == (2, True)
 
 
 def test_verify_of_int8_says_how_often_it_agrees(

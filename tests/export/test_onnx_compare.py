@@ -16,8 +16,11 @@ from exeunt.policies import Confidence
 from exeunt.runner import Policy, Prediction
 
 
-def compared(change: Any, dtype: str = "float32", leaving: Any = None) -> Any:
-    """Holds a folder against a net whose scores it has, but for a change (E N K)."""
+def compared(change: Any, dtype: str = "float32", leaving: Any = None, alone: Any = None) -> Any:
+    """Holds a folder against a net whose scores it has, but for a change (E N K).
+
+    With `alone`, one graph too, by which images leave there with the scores changed by so much.
+    """
     torch.manual_seed(0)
     net = create_model("mobilenetv2_035", 3, exits=[2]).eval()
     x = torch.randn(4, 3, 32, 32)
@@ -31,7 +34,12 @@ def compared(change: Any, dtype: str = "float32", leaving: Any = None) -> Any:
         forward=lambda images: told,
         predict=lambda images: Prediction(told[left, range(4)], left, (4, 2)),
     )
-    return compare_onnx(folder, net, [(["a", "b", "c", "d"], x)])
+    single: Any = None
+    if alone is not None:
+        exits, off = alone
+        answers = iter([(scores[k, n] + off[n], k) for n, k in enumerate(exits)])
+        single = SimpleNamespace(run=lambda image: next(answers))
+    return compare_onnx(folder, net, [(["a", "b", "c", "d"], x)], single)
 
 
 def unchanged(off: np.ndarray) -> np.ndarray:
@@ -64,3 +72,17 @@ def test_scores_that_differ_are_refused_in_float32() -> None:
 def test_what_is_no_number_is_refused() -> None:
     with pytest.raises(ExeuntError, match="a: a score of exit 1 is nan off"):
         compared(lambda off: off + np.nan)
+
+
+def test_one_graph_is_held_to_the_same() -> None:
+    exact = np.zeros(4, np.float32)
+    assert compared(unchanged).single_same is None
+    assert compared(unchanged, alone=([0, 1, 1, 0], exact), leaving=[0, 1, 1, 0]).single_same == 1
+    assert (
+        compared(unchanged, alone=([0, 0, 1, 0], exact), leaving=[0, 1, 1, 0]).single_same == 0.75
+    )
+    off = np.array([0, 0, 3e-4, 0], np.float32)
+    with pytest.raises(ExeuntError, match=r"c by one graph: a score of exit 2 is 0\.0003 off"):
+        compared(unchanged, alone=([0, 1, 1, 0], off), leaving=[0, 1, 1, 0])
+    found = compared(unchanged, "int8", leaving=[0, 1, 1, 0], alone=([0, 1, 1, 0], off))
+    assert found.single_same == 1

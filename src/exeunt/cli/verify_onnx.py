@@ -16,6 +16,7 @@ from exeunt.cli.trained import TrainedModel
 from exeunt.data import eval_loader
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import weights_fingerprint
+from exeunt.runner import RunnerError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,15 +34,21 @@ def verify_onnx(
     """Runs the folder and what it was made of on the same images.
 
     Raises:
-        ExeuntError: when scores differ, or these are not the weights that it was made of.
+        ExeuntError: when scores differ, a file is missing or was changed, or these are not the
+            weights that it was made of.
     """
     from exeunt.export.onnx.compare import compare_onnx
+    from exeunt.export.onnx.single_run import SingleGraph
 
     model = open_folder(folder, engine=engine)
+    try:
+        single = SingleGraph(model) if model.manifest["single"] else None
+    except RunnerError as error:
+        raise ExeuntError(str(error)) from error
     trained = _origin(model, weights)
     samples = pick(trained, open_labelled(trained, data), split, limit)
     kept: list[Sample] = []
-    found = compare_onnx(model, trained.net, _batches(trained, samples, kept))
+    found = compare_onnx(model, trained.net, _batches(trained, samples, kept), single)
     return _facts(model, found, kept)
 
 
@@ -87,6 +94,7 @@ def _facts(model: StagedModel, found: Comparison, kept: list[Sample]) -> dict[st
         "same": found.same,
         "exit_agreement": found.exit_agreement,
         "ties": found.ties,
+        "single_same": found.single_same,
     }
     shares = [float((found.exit_index == k).double().mean()) for k in range(model.num_exits)]
     macs = sum(share * cost for share, cost in zip(shares, model.exit_macs, strict=True))
@@ -107,6 +115,8 @@ def show_verified(folder: Path, facts: dict[str, Any]) -> None:
         ("same exit and class", f"{percent(facts['same'])} of the images"),
         ("policy", short_spec(facts["policy"])),
     ]
+    if facts["single_same"] is not None:
+        lines.insert(-1, ("  by one graph", f"{percent(facts['single_same'])} of the images"))
     if facts["ties"]:
         lines.append(("  on the edge", ", ".join(facts["ties"])))
     if facts["dtype"] != "float32":

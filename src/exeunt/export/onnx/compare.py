@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
+from exeunt.export.onnx.single_run import SingleGraph
 from exeunt.inference import infer
 from exeunt.net import MultiExitNet
 from exeunt.policies import parse_policy
@@ -31,6 +32,8 @@ class Comparison:
         classes: of every exit of the folder (E N).
         exit_index: where each image left (N).
         class_index: and with which class (N).
+        single_same: share of images that leave there with that class by `net.onnx` too; None where
+            there is none.
     """
 
     images: int
@@ -41,12 +44,14 @@ class Comparison:
     classes: Tensor
     exit_index: Tensor
     class_index: Tensor
+    single_same: float | None
 
 
 def compare_onnx(
     model: StagedModel,
     net: MultiExitNet,
     batches: Iterable[tuple[list[str], Tensor]],
+    single: SingleGraph | None = None,
 ) -> Comparison:
     """Runs the folder, all exits and with its policy, and the network with the same policy.
 
@@ -57,6 +62,7 @@ def compare_onnx(
         model: the folder.
         net: what it was made of, in evaluation mode.
         batches: names and images (N, C, H, W), at least one.
+        single: `net.onnx` of the folder, held to the same.
 
     Raises:
         ExeuntError: at the first score that is too far off, naming image and exit.
@@ -64,6 +70,7 @@ def compare_onnx(
     exact = model.manifest["dtype"] == "float32"
     policy = parse_policy(model.policy.spec)
     parts, ties, largest = [], [], 0.0
+    by_single: list[bool] = []
     for names, images in batches:
         with torch.inference_mode():
             expected = torch.stack(net(images))
@@ -79,6 +86,11 @@ def compare_onnx(
             ties += [
                 name for name, is_same in zip(names, same.tolist(), strict=True) if not is_same
             ]
+        if single is not None:
+            exits, chosen, apart = _alone(single, images, expected)
+            if exact:
+                _check(apart, expected, [f"{name} by one graph" for name in names])
+            by_single += ((exits == left) & (chosen == taken)).tolist()
         classes = scores.argmax(2)
         parts.append((classes, classes == expected.argmax(2), left, taken, same))
     classes, agree, left, taken, same = (torch.cat(one, -1) for one in zip(*parts, strict=True))
@@ -91,7 +103,19 @@ def compare_onnx(
         classes=classes,
         exit_index=left,
         class_index=taken,
+        single_same=sum(by_single) / len(by_single) if single is not None else None,
     )
+
+
+def _alone(single: SingleGraph, images: Tensor, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Exits (N) and classes (N) by one graph, and how far its scores are off there (E N)."""
+    found = [single.run(image) for image in images.numpy()]
+    logits = torch.stack([torch.from_numpy(logits) for logits, _ in found])
+    exits = torch.tensor([exit_index for _, exit_index in found])
+    there = exits, torch.arange(len(images))
+    off = expected.new_zeros(expected.shape[:2])
+    off[there] = (logits - expected[there]).abs().amax(1)
+    return exits, logits.argmax(1), off
 
 
 def _check(off: Tensor, expected: Tensor, names: list[str]) -> None:
