@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -85,7 +86,7 @@ def test_equal_saving_goes_to_the_better_score() -> None:
     second = torch.tensor([[0.45, 0.55], [0.99, 0.01]]).log()
     last = torch.tensor([[0.9, 0.1], [0.9, 0.1]]).log()
     table = make_table(torch.stack([first, second, last]), torch.zeros(2).long())
-    outcome = choose_policy(table, tolerance=0.5)
+    outcome = choose_policy(table, tolerance=0.5, per_exit=False)
     assert replay(table, Consistency(1)).saving == outcome.saving
     assert replay(table, Consistency(1)).accuracy == 0.5
     assert isinstance(outcome.policy, Confidence)
@@ -104,6 +105,43 @@ def test_nothing_on_a_coarse_grid_saves_more(seed: int, tolerance: float) -> Non
     outcomes = [replay(table, policy) for policy in grid]
     assert chosen.saving >= max(o.saving for o in outcomes if o.accuracy >= floor)
     assert isinstance(chosen.policy, Full | Consistency | Confidence | Entropy)
+
+
+@pytest.mark.parametrize("tolerance", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_thresholds_of_two_exits_save_more(seed: int, tolerance: float) -> None:
+    """Against all pairs of thresholds that tell samples apart."""
+    table = noisy_table(seed)
+    table = replace(table, logits=table.logits[[1, 3, 4]], exit_macs=(10, 17, 30))
+    chosen = choose_policy(table, tolerance=tolerance, criterion=Confidence)
+    one = choose_policy(table, tolerance=tolerance, criterion=Confidence, per_exit=False)
+    sure = table.logits.double().softmax(2).amax(2)
+    right = table.logits.argmax(2) == table.targets
+    floor = right[2].sum() - round(tolerance * 200) - 1e-9
+    least = math.inf
+    for first in [*sure[0].tolist(), 2]:
+        goes = sure[0] >= first
+        order = torch.where(goes, -1.0, sure[1]).argsort(descending=True)
+        staying = order[: int((~goes).sum())]  # those surest of the second exit leave first
+        gained = (right[1, staying].int() - right[2, staying].int()).cumsum(0)
+        so_far = right[0, goes].sum() + right[2, ~goes].sum()
+        enough = [so_far >= floor, *(so_far + gained >= floor)]
+        for leaving in (n for n, is_enough in enumerate(enough) if is_enough):
+            spent = 10 * goes.sum() + 17 * leaving + 30 * (len(staying) - leaving)
+            least = min(least, float(spent) / 200)
+    assert chosen.accuracy >= floor / 200
+    assert chosen.mean_macs <= min(one.mean_macs, 1.02 * least)  # levels are quantiles
+
+
+def test_one_threshold_where_no_sample_may_be_lost() -> None:
+    table = noisy_table(0)
+    thresholds = [
+        choose_policy(table, tolerance=share, criterion=Confidence).policy
+        for share in (0.0049, 0.05)
+    ]
+    for policy, kind in zip(thresholds, (float, tuple), strict=True):
+        assert isinstance(policy, Confidence)
+        assert isinstance(policy.threshold, kind)
 
 
 def test_tolerance_may_be_used_up_whole() -> None:

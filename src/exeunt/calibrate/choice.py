@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 
 from exeunt.calibrate.criteria import Criterion
 from exeunt.calibrate.held_out import refuse_test
+from exeunt.calibrate.optimiser import budget_solver
 from exeunt.calibrate.score import goodness
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, Outcome, replay, sweep
@@ -20,6 +22,8 @@ from exeunt.policies import (
     Threshold,
 )
 
+_HALVINGS = 10
+
 
 def choose_policy(
     table: ExitTable,
@@ -28,6 +32,7 @@ def choose_policy(
     criterion: Criterion | None = None,
     patient: bool = False,
     temperature: PerExit = 1.0,
+    per_exit: bool = True,
 ) -> Outcome:
     """Finds the policy that spends least among those about as good as the last exit.
 
@@ -36,13 +41,18 @@ def choose_policy(
     `tolerance` times the standard deviation of the targets. Ties go to the better score, then to
     the simpler policy; where nothing saves, the answer is `Full()`.
 
+    Many settings are tried that are one for all exits: counts, confidences and entropies. Then
+    exits get thresholds of their own, if these save more: the least budget is sought at which
+    `optimised_policy` is good enough. Where the tolerance is less than one sample, one threshold
+    for all is all that so few samples can tell.
+
     Args:
         table: Recorded on a split that is not the test split.
         tolerance: What may be lost, 0.005 being half a percentage point of accuracy.
-        criterion: Only policies of this kind are tried, at many settings, one for all exits;
-            otherwise counts, confidences and entropies.
-        patient: Thresholds are joined with every `Consistency(k)`.
+        criterion: Only policies of this kind are tried.
+        patient: Thresholds are joined with every `Consistency(k)`, and are one for all exits.
         temperature: Of the softmax, one for all exits, or one for each.
+        per_exit: Whether exits may have thresholds of their own.
 
     Raises:
         ExeuntError: The table is of the test split or has not what the criterion reads, or the
@@ -52,15 +62,44 @@ def choose_policy(
     if not 0 <= tolerance < math.inf:
         raise ExeuntError(f"tolerance must be a finite number >= 0, got {tolerance}")
     full = replay(table, Full())
+    in_samples = tolerance * len(table)
     if table.task == "regression":
         tolerance *= table.targets.double().std(correction=0).item()
     floor = goodness(full) - tolerance
-    good_enough = [
-        outcome
-        for outcome in sweep(table, _candidates(table, criterion, patient, temperature))
-        if goodness(outcome) >= floor or math.isclose(goodness(outcome), floor)
-    ]
-    return max([full, *good_enough], key=lambda outcome: (outcome.saving, goodness(outcome)))
+
+    def good_enough(outcome: Outcome) -> bool:
+        return goodness(outcome) >= floor or math.isclose(goodness(outcome), floor)
+
+    tried = sweep(table, _candidates(table, criterion, patient, temperature))
+    found = max([full, *filter(good_enough, tried)], key=_rank)
+    kind = criterion or Confidence
+    simple = patient or table.task == "regression" or not issubclass(kind, Threshold)
+    if simple or not per_exit or in_samples < 1 or table.num_exits == 1:
+        return found
+    solve = budget_solver(table, kind, temperature)
+    return max([found, *_cheaper(table, solve, good_enough, found.mean_macs)], key=_rank)
+
+
+def _rank(outcome: Outcome) -> tuple[float, float]:
+    return outcome.saving, goodness(outcome)
+
+
+def _cheaper(
+    table: ExitTable,
+    solve: Callable[[float], Policy],
+    good_enough: Callable[[Outcome], bool],
+    budget: float,
+) -> Iterator[Outcome]:
+    """What is good enough for ever less than a budget, by bisection."""
+    least = float(table.exit_macs[0])
+    for _ in range(_HALVINGS):
+        middle = (least + budget) / 2
+        outcome = replay(table, solve(middle))
+        if good_enough(outcome):
+            budget = middle
+            yield outcome
+        else:
+            least = middle
 
 
 def _candidates(

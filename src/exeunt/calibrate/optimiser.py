@@ -72,7 +72,7 @@ def optimised_policy(
         ExeuntError: The table is of the test split or has not what the criterion reads, the costs
             do not fit it, or the budget is less than is possible.
     """
-    return _solver(table, costs, criterion, temperature, patient)(budget)
+    return budget_solver(table, criterion, temperature, costs, patient)(budget)
 
 
 def optimised_policies(
@@ -85,16 +85,17 @@ def optimised_policies(
     patient: bool = False,
 ) -> list[ReadingPolicy]:
     """`optimised_policy` for several budgets, in the order given: the points of a curve."""
-    return list(map(_solver(table, costs, criterion, temperature, patient), budgets))
+    return list(map(budget_solver(table, criterion, temperature, costs, patient), budgets))
 
 
-def _solver(
+def budget_solver(
     table: ExitTable,
-    costs: Sequence[float] | None,
-    criterion: Criterion,
-    temperature: PerExit,
-    patient: bool,
-) -> _Solver:
+    criterion: Criterion = Confidence,
+    temperature: PerExit = 1.0,
+    costs: Sequence[float] | None = None,
+    patient: bool = False,
+) -> Callable[[float], ReadingPolicy]:
+    """`optimised_policy` for a budget that comes later: what all budgets share is done once."""
     refuse_test(table)
     prices = exit_costs(table, costs)
     if not issubclass(criterion, Threshold):
