@@ -47,8 +47,11 @@ def test_paths_exits_and_the_picture(
         assert f"{100 * saved[-1]:.1f} %" in line
         rest = f" ({' > '.join(says[k + 1 :])})" if says[k + 1 :] else ""
         assert line.endswith("  " + " > ".join(says[: k + 1]) + rest)
-    assert f"3 images, {100 * sum(saved) / 3:.1f} % of the MACs saved (consistency:1)" in run.out
-    last = "On 9 test images of shapes: 62.5 % accuracy, 12.5 % of the MACs saved (consistency:1)"
+    assert (
+        f"3 images, {100 * sum(saved) / 3:.1f} % of the MACs saved\npolicy: consistency:1\n"
+        in run.out
+    )
+    last = "On 9 test images of shapes: 62.5 % accuracy, 12.5 % of the MACs saved by consistency:1"
     assert run.out.splitlines()[-1] == last
     with Image.open(out) as picture:
         assert picture.format == "PNG"
@@ -63,7 +66,7 @@ def test_a_policy_and_the_value_of_a_regression(
     file = images / "dots" / "05.png"
     run = exeunt("demo", file, "--model", regression, "--policy", "full", "--out", out)
     assert "exit 6 of 6  0.0 %" in run.out
-    assert "1 image, 0.0 % of the MACs saved (full)" in run.out
+    assert "1 image, 0.0 % of the MACs saved\npolicy: full\n" in run.out
     assert "no figures of their policy on a test split" in run.out
     assert out.is_file()
 

@@ -72,8 +72,10 @@ def demo(
         raise ExeuntError("none of the images can be read")
     _show(shots, trained)
     out.parent.mkdir(parents=True, exist_ok=True)
-    draw_exits(out, shots, trained.exit_macs, _summary(shots, trained, chosen))
-    typer.echo(f"\n{_summary(shots, trained, chosen)}\npicture: {out}\n{_own_split(trained)}")
+    summary = _summary(shots, trained)
+    draw_exits(out, shots, trained.exit_macs, summary)
+    typer.echo(f"\n{summary}\npolicy: {short_spec(chosen.spec)}\npicture: {out}")
+    typer.echo(_own_split(trained))
     if len(shots) < len(named):
         raise typer.Exit(1)
 
@@ -172,15 +174,12 @@ def _path(shot: Shot) -> str:
     return " > ".join(run) + (f" ({' > '.join(skipped)})" if skipped else "")
 
 
-def _summary(shots: Sequence[Shot], trained: TrainedModel, policy: Policy) -> str:
+def _summary(shots: Sequence[Shot], trained: TrainedModel) -> str:
     saved = sum(trained.saving(shot.exit_index) for shot in shots) / len(shots)
     judged = [shot.right for shot in shots if shot.right is not None]
     right = f", {sum(judged)} of {len(judged)} right" if judged else ""
     plural = "s" if len(shots) > 1 else ""
-    return (
-        f"{len(shots)} image{plural}{right}, {percent(saved)} of the MACs saved "
-        f"({short_spec(policy.spec)})"
-    )
+    return f"{len(shots)} image{plural}{right}, {percent(saved)} of the MACs saved"
 
 
 def _own_split(trained: TrainedModel) -> str:
@@ -195,5 +194,5 @@ def _own_split(trained: TrainedModel) -> str:
         score = f"mean absolute error {figure(measured['mae'])}"
     return (
         f"On {info.metrics['test']['samples']} test images of {info.data['name']}: {score}, "
-        f"{percent(measured['saving'])} of the MACs saved ({short_spec(measured['spec'])})"
+        f"{percent(measured['saving'])} of the MACs saved by {short_spec(measured['spec'])}"
     )
