@@ -9,6 +9,12 @@ static inline size_t rounded(size_t lanes)
     return (lanes + WIDEST - 1) / WIDEST * WIDEST;
 }
 
+/* The first place of a block at which a widest vector lies within one line of the cache. */
+static inline float *aligned(float *block)
+{
+    return block + (WIDEST - (uintptr_t)block / sizeof *block % WIDEST) % WIDEST;
+}
+
 static inline void transpose(const float *from, size_t rows, size_t columns, float *to)
 {
     size_t r, c;

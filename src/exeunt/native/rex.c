@@ -330,7 +330,7 @@ int exeunt_rex(const rex_layer *layer, const rex_maps *maps, int simd)
         return 2;
     }
     memset(&s, 0, sizeof s);
-    block = calloc(lay_out(&s, layer, maps->images, NULL), sizeof *block);
+    block = calloc(lay_out(&s, layer, maps->images, NULL) + WIDEST, sizeof *block);
     reads = reads > (size_t)layer->channels ? reads : (size_t)layer->channels;
     s.reads = calloc(reads, sizeof *s.reads);
     if (block == NULL || s.reads == NULL) {
@@ -338,7 +338,7 @@ int exeunt_rex(const rex_layer *layer, const rex_maps *maps, int simd)
         free(s.reads);
         return 1;
     }
-    lay_out(&s, layer, maps->images, block);
+    lay_out(&s, layer, maps->images, aligned(block));
     for (image = 0; image < maps->images; image += s.images) {
         int images = at_most(s.images, maps->images - image);
         int32_t line = maps->first * s.hop_down, patch;
