@@ -48,23 +48,13 @@
 #define MOST(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #include "kernels.h"
 
-/* The rest over a whole number, and 2 to that whole number, are an instruction each. */
-static inline ALWAYS __attribute__((target("avx512f,avx512dq"))) __m512 power_of(__m512 x)
-{
-    __m512 rest = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    __m512 p = 1.87757669e-3f * rest + 8.98933969e-3f;
-    p = p * rest + 5.58263175e-2f;
-    p = p * rest + 0.240153611f;
-    p = p * rest + 0.693153083f;
-    p = p * rest + 0.99999994f;
-    return _mm512_scalef_ps(p, x);
-}
-
 #define LANES 16
 #define SUMS 24
 #define NAME(x) x##_avx512
 #define TARGET __attribute__((target("avx512f,avx512dq")))
-#define POWER(x) power_of((__m512)(x))
+#define REST(x) ((vec)_mm512_reduce_ps((__m512)(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC))
+#define SHIFT(x, y) ((vec)_mm512_scalef_ps((__m512)(x), (__m512)(y)))
+#define RECIPROCAL(x) ((vec)_mm512_rcp14_ps((__m512)(x)))
 #define LEAST(a, b) ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
 #define MOST(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #include "kernels.h"
