@@ -80,7 +80,7 @@ int main(int count, char **names)
     made *= (size_t)((layer.down.patches + layer.down.repeat) *
                      (layer.across.patches + layer.across.repeat));
     maps.out = malloc(made * sizeof *maps.out);
-    failed = exeunt_rex(&layer, &maps, atoi(names[3]));
+    failed = exeunt_rex(&layer, NULL, &maps, atoi(names[3]));
     out = fopen(names[2], "wb");
     if (failed || out == NULL || fwrite(maps.out, sizeof *maps.out, made, out) != made) {
         return 4;

@@ -136,6 +136,16 @@ static TARGET void NAME(spread)(float *to, const float *from, size_t count, int6
     }
 }
 
+/* Keeps every lane of a row between its limits; lanes up to a whole vector are read and written. */
+static TARGET void NAME(bound)(float *row, const float *low, const float *high, size_t lanes)
+{
+    size_t lane;
+    for (lane = 0; lane < lanes; lane += LANES) {
+        vec x = MOST(NAME(read)(low + lane), NAME(read)(row + lane));
+        NAME(write)(row + lane, LEAST(NAME(read)(high + lane), x));
+    }
+}
+
 /* Some outputs of `product` in one or two vectors of lanes; the counts are constants. */
 INLINE void NAME(product_tile)(const affine *map, size_t output, const float *const *in,
                                size_t lane, float *out, size_t wide, int outputs, int vectors)
