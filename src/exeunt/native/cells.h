@@ -55,8 +55,8 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
         NAME(powers)(sums + 2 * tile, tile);
         EACH {
             vec old = begins ? NAME(all)(0.0f) : NAME(read)(state + PLACE(wide));
-            vec z = sums[tile + k], n = sums[2 * tile + k];
-            sums[k] = NAME(over)((1.0f - n) * z + (1.0f + n) * old, (1.0f + n) * (1.0f + z));
+            vec z = sums[tile + k], n = sums[2 * tile + k], more = 1.0f + n;
+            sums[k] = NAME(over)(z - n * z + more * old, more * z + more);
         }
     } else if (kind == REX_LSTM) {
         float *memories = state + hidden * wide;
