@@ -60,8 +60,9 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
         }
     } else if (kind == REX_LSTM) {
         float *memories = state + hidden * wide;
-        NAME(powers)(sums, 2 * tile);
-        NAME(powers)(sums + 2 * tile, 2 * tile);
+        UNROLL for (g = 0; g < 4; g++) {
+            NAME(powers)(sums + g * tile, tile);
+        }
         EACH {
             vec memory = begins ? NAME(all)(0.0f) : NAME(read)(memories + PLACE(wide));
             vec n = sums[2 * tile + k];
@@ -81,7 +82,8 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
             sums[tile + k] = SCALE_TANH * sums[k] + biases[hidden + (size_t)(k / vectors)];
             sums[k] = SCALE_SIGMOID * sums[k] + biases[k / vectors];
         }
-        NAME(powers)(sums, 2 * tile);
+        NAME(powers)(sums, tile);
+        NAME(powers)(sums + tile, tile);
         EACH {
             vec old = begins ? NAME(all)(0.0f) : NAME(read)(state + PLACE(wide));
             vec z = sums[k], n = sums[tile + k];
