@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from exeunt.native.rex import Axis
+from exeunt.native.axis import Axis
 
 LIMITS = {None: (-float("inf"), float("inf")), "relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
 """What activations that only bound their input keep it between, by name."""

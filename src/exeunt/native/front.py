@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
+from exeunt.native.axis import Axis
 from exeunt.native.conv import LIMITS, Conv
 from exeunt.native.library import Native
-from exeunt.native.rex import KINDS, Axis, Cell, Layer, run_rex
+from exeunt.native.rex import KINDS, Cell, Layer, run_rex
 
 Floats = NDArray[np.float32]
 

@@ -71,8 +71,8 @@ EXEUNT_API int exeunt_has(int simd);
 /* The hash of the sources that this was compiled from. */
 EXEUNT_API const char *exeunt_sources(void);
 
-/* The input is ReX's, or that of the convolution before it if that is not NULL. Returns 0, or 1 when
- * there is no memory for a few rows.
+/* The input is ReX's, or that of the convolution before it if `conv` is not NULL. Returns 0, or 1
+ * when there is no memory for a few rows.
  */
 EXEUNT_API int exeunt_rex(const rex_layer *layer, const conv_layer *conv, const rex_maps *maps,
                           int simd);

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from exeunt.native.axis import Axis
+from exeunt.native.conv import Conv
 from exeunt.native.library import Native
-
-if TYPE_CHECKING:
-    from exeunt.native.conv import Conv
 
 KINDS = ("gru", "lstm", "rnn", "fastgrnn")
 """Names of recurrent cells, by their number in C."""
@@ -27,12 +26,6 @@ class Cell(ctypes.Structure):
     """One direction of a recurrent module: addresses of float32 tensors as torch has them."""
 
     _fields_ = _fields(_FLOATS, "input_weights", "hidden_weights", "input_biases", "hidden_biases")
-
-
-class Axis(ctypes.Structure):
-    """One axis of the sliding patch."""
-
-    _fields_ = _fields(_LINES, "length", "before", "size", "stride", "patches", "repeat")
 
 
 class Layer(ctypes.Structure):

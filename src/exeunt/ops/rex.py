@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
-from exeunt.native.rex import Axis
+from exeunt.native.axis import Axis
 from exeunt.ops.native_rex import kernels_for, run_native
 from exeunt.ops.recurrence import CELLS, CellWeights
 from exeunt.ops.sizes import require_map, require_positive
