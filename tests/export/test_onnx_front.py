@@ -203,6 +203,19 @@ def test_any_front(
 
 
 @needs_kernels
+@pytest.mark.parametrize("images", [1, 3])
+def test_threads_change_nothing(images: int, chained: Chained) -> None:
+    torch.manual_seed(0)
+    net = chained(3, [(ConvNormAct(3, 8, 3, stride=2), 8), (ReX2d(8, 6, 4, 5, 3), 32)], ())
+    front = front_of(build_graph(net.eval(), (400, 380)), {})
+    assert front is not None
+    assert KERNELS is not None
+    x = np.random.default_rng(0).normal(0, 1, (images, 3, 400, 380)).astype(np.float32)
+    one, four = (Front(KERNELS, front.says, front.weights, threads).run(x) for threads in (1, 4))
+    assert np.array_equal(one, four)
+
+
+@needs_kernels
 def test_sizes_that_do_not_fit_are_refused(chained: Chained) -> None:
     net = chained(3, [(ConvNormAct(3, 8, 3, stride=2), 8), (ReX2d(8, 4, 2, 4, 2), 16)], ())
     front = front_of(build_graph(net.eval(), (32, 32)))

@@ -1,4 +1,4 @@
-/* Runs the ReX kernel on what a file holds: `harness IN OUT SIMD`.
+/* Runs the ReX kernel, or a convolution and ReX, on what a file holds: `harness IN OUT SIMD`.
  *
  * Every array has memory of its own size, so that sanitizers see a step beside it.
  */
@@ -47,8 +47,10 @@ static void drop(const rex_cell *used)
 int main(int count, char **names)
 {
     rex_layer layer;
+    conv_layer conv;
     rex_maps maps;
-    int32_t numbers[7];
+    const rex_axis *down = &layer.down, *across = &layer.across; /* of what is given */
+    int32_t numbers[5], channels, convolves;
     size_t made;
     FILE *out;
     int failed;
@@ -57,7 +59,7 @@ int main(int count, char **names)
     }
     get(&layer.down, sizeof layer.down, 1);
     get(&layer.across, sizeof layer.across, 1);
-    get(numbers, sizeof *numbers, 7);
+    get(numbers, sizeof *numbers, 5);
     layer.kind = numbers[0];
     layer.channels = numbers[1];
     layer.hidden1 = numbers[2];
@@ -69,18 +71,33 @@ int main(int count, char **names)
     layer.second[1] = cell();
     layer.linear_weights = array();
     layer.linear_biases = array();
+    channels = layer.channels;
+    get(&convolves, sizeof convolves, 1);
+    if (convolves) {
+        get(&conv.down, sizeof conv.down, 1);
+        get(&conv.across, sizeof conv.across, 1);
+        get(&conv.channels, sizeof conv.channels, 1);
+        conv.outputs = channels;
+        conv.low = 0;
+        conv.high = 6;
+        conv.weights = array();
+        conv.biases = array();
+        down = &conv.down;
+        across = &conv.across;
+        channels = conv.channels;
+    }
     maps.in = array();
     maps.column = 1;
-    maps.row = layer.across.length;
-    maps.channel = maps.row * layer.down.length;
-    maps.image = maps.channel * layer.channels;
+    maps.row = across->length;
+    maps.channel = maps.row * down->length;
+    maps.image = maps.channel * channels;
     maps.first = 0;
     maps.last = layer.down.patches;
     made = (size_t)(maps.images * layer.hidden2 * 8);
     made *= (size_t)((layer.down.patches + layer.down.repeat) *
                      (layer.across.patches + layer.across.repeat));
     maps.out = malloc(made * sizeof *maps.out);
-    failed = exeunt_rex(&layer, &maps, atoi(names[3]));
+    failed = exeunt_rex(&layer, convolves ? &conv : NULL, &maps, atoi(names[3]));
     out = fopen(names[2], "wb");
     if (failed || out == NULL || fwrite(maps.out, sizeof *maps.out, made, out) != made) {
         return 4;
@@ -92,6 +109,10 @@ int main(int count, char **names)
     drop(&layer.second[1]);
     free((void *)(uintptr_t)layer.linear_weights);
     free((void *)(uintptr_t)layer.linear_biases);
+    if (convolves) {
+        free((void *)(uintptr_t)conv.weights);
+        free((void *)(uintptr_t)conv.biases);
+    }
     free((void *)(uintptr_t)maps.in);
     free(maps.out);
     return 0;

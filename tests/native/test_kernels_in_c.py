@@ -67,18 +67,37 @@ def axis(rex: ReX2d, x: Tensor, which: int) -> bytes:
     return struct.pack("=6i", length, *numbers)
 
 
-def asked(rex: ReX2d, x: Tensor) -> bytes:
-    sizes = KINDS.index(rex.cell), rex.in_channels, rex.hidden1, rex.hidden2, len(x), 0, 0
+def asked(rex: ReX2d, x: Tensor, conv: nn.Conv2d | None) -> bytes:
+    read = x if conv is None else conv(x)
+    sizes = KINDS.index(rex.cell), rex.in_channels, rex.hidden1, rex.hidden2, len(x)
     cells = cell(rex.rnn1, ""), cell(rex.rnn2, ""), cell(rex.rnn2, "_reverse")
     linear = array(rex.linear.weight), array(rex.linear.bias)
-    parts = axis(rex, x, 0), axis(rex, x, 1), struct.pack("=7i", *sizes), *cells, *linear, array(x)
-    return b"".join(parts)
+    layer = axis(rex, read, 0), axis(rex, read, 1), struct.pack("=5i", *sizes), *cells, *linear
+    return b"".join((*layer, before(conv, x, read), array(x)))
+
+
+def before(conv: nn.Conv2d | None, x: Tensor, out: Tensor) -> bytes:
+    """A convolution whose outputs are kept between 0 and 6, or none."""
+    if conv is None:
+        return struct.pack("=i", 0)
+    axes = [
+        (x.shape[2 + a], conv.padding[a], conv.kernel_size[a], conv.stride[a], out.shape[2 + a], 0)
+        for a in (0, 1)
+    ]
+    said = struct.pack("=14i", 1, *axes[0], *axes[1], conv.in_channels)
+    assert conv.bias is not None
+    return said + array(conv.weight) + array(conv.bias)
 
 
 def answer(
-    program: list[str], rex: ReX2d, x: Tensor, simd: int, folder: Path
+    program: list[str],
+    rex: ReX2d,
+    x: Tensor,
+    simd: int,
+    folder: Path,
+    conv: nn.Conv2d | None = None,
 ) -> NDArray[np.float32]:
-    (folder / "in").write_bytes(asked(rex, x))
+    (folder / "in").write_bytes(asked(rex, x, conv))
     names = [str(folder / "in"), str(folder / "out"), str(simd)]
     subprocess.run([*program, *names], check=True)
     return np.fromfile(folder / "out", np.float32)
@@ -114,6 +133,23 @@ def test_under_sanitizers(
         pytest.skip(f"{simd} is not here")
     rex, x, expected = case(kind, geometry)
     ours = answer([str(sanitized)], rex, x, number, tmp_path)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize("simd", SIMD)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_convolution_under_sanitizers(
+    sanitized: Path, tmp_path: Path, geometry: str, simd: str
+) -> None:
+    kernels, number = native(), SIMD.index(simd)
+    if kernels is None or not kernels.library.exeunt_has(number):
+        pytest.skip(f"{simd} is not here")
+    rex, maps, _ = case("gru", geometry)
+    conv = nn.Conv2d(2, 3, 3, stride=(2, 1), padding=1)
+    x = torch.randn(len(maps), 2, 2 * maps.shape[2], maps.shape[3])
+    ours = answer([str(sanitized)], rex, x, number, tmp_path, conv)
+    expected = rex(conv(x).clamp(0, 6)).detach().numpy().ravel()
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 

@@ -14,9 +14,12 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
     const int count = kind == REX_GRU ? 3 : kind == REX_LSTM ? 4 : 1;
     const size_t hidden = rnn->hidden;
     const float *weights = rnn->weights + unit, *biases = rnn->biases + unit;
+    const int tile = units * vectors; /* sums of a gate */
     vec sums[SUMS];
     size_t i;
-    int g, u, v;
+    int g, u, v, k;
+#define EACH UNROLL for (k = 0; k < tile; k++)
+#define PLACE(wide) ((unit + (size_t)(k / vectors)) * (wide) + (size_t)(k % vectors) * LANES)
     UNROLL for (g = 0; g < count; g++) {
         UNROLL for (u = 0; u < units; u++) {
             UNROLL for (v = 0; v < vectors; v++) {
@@ -41,40 +44,56 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
             }
         }
     }
-    UNROLL for (u = 0; u < units; u++) {
-        UNROLL for (v = 0; v < vectors; v++) {
-            const vec *gate = sums + u * vectors + v;
-            const int apart = units * vectors; /* of two gates of a unit */
-            float *place = state + (unit + (size_t)u) * wide + v * LANES;
-            vec old = begins ? NAME(all)(0.0f) : NAME(read)(place), after;
-            if (kind == REX_GRU) {
-                const float *fresh = gates + (2 * hidden + unit + (size_t)u) * gates_wide;
-                vec reset = 1.0f / (1.0f + NAME(power)(gate[0]));
-                vec z = NAME(power)(gate[apart]);
-                vec n = NAME(power)(NAME(read)(fresh + v * LANES) + reset * gate[2 * apart]);
-                after = ((1.0f - n) * z + (1.0f + n) * old) / ((1.0f + n) * (1.0f + z));
-            } else if (kind == REX_LSTM) {
-                float *kept = place + hidden * wide;
-                vec memory = begins ? NAME(all)(0.0f) : NAME(read)(kept);
-                vec i_ = NAME(power)(gate[0]), f = NAME(power)(gate[apart]);
-                vec n = NAME(power)(gate[2 * apart]), o = NAME(power)(gate[3 * apart]), m;
-                memory = memory / (1.0f + f) + (1.0f - n) / ((1.0f + i_) * (1.0f + n));
-                NAME(write)(kept, memory);
-                m = NAME(power)(SCALE_TANH * memory);
-                after = (1.0f - m) / ((1.0f + o) * (1.0f + m));
-            } else if (kind == REX_RNN) {
-                vec n = NAME(power)(gate[0]);
-                after = (1.0f - n) / (1.0f + n);
-            } else {
-                vec z = NAME(power)(SCALE_SIGMOID * gate[0] + biases[u]);
-                vec n = NAME(power)(SCALE_TANH * gate[0] + biases[hidden + (size_t)u]);
-                const float *shares = rnn->biases + 2 * hidden;
-                vec share = (shares[0] * z) / (1.0f + z) + shares[1];
-                after = old / (1.0f + z) + share * ((1.0f - n) / (1.0f + n));
-            }
-            NAME(write)(next + ((unit + (size_t)u) * 2 + (size_t)v) * LANES, after);
+    if (kind == REX_GRU) {
+        const float *fresh = gates + 2 * hidden * gates_wide;
+        NAME(powers)(sums, tile);
+        EACH {
+            vec reset = NAME(over)(NAME(all)(1.0f), 1.0f + sums[k]);
+            sums[2 * tile + k] = NAME(read)(fresh + PLACE(gates_wide)) + reset * sums[2 * tile + k];
+        }
+        NAME(powers)(sums + tile, tile);
+        NAME(powers)(sums + 2 * tile, tile);
+        EACH {
+            vec old = begins ? NAME(all)(0.0f) : NAME(read)(state + PLACE(wide));
+            vec z = sums[tile + k], n = sums[2 * tile + k], more = 1.0f + n;
+            sums[k] = NAME(over)(z - n * z + more * old, more * z + more);
+        }
+    } else if (kind == REX_LSTM) {
+        float *memories = state + hidden * wide;
+        UNROLL for (g = 0; g < 4; g++) {
+            NAME(powers)(sums + g * tile, tile);
+        }
+        EACH {
+            vec memory = begins ? NAME(all)(0.0f) : NAME(read)(memories + PLACE(wide));
+            vec n = sums[2 * tile + k];
+            memory = NAME(over)(memory, 1.0f + sums[tile + k]) +
+                     NAME(over)(1.0f - n, (1.0f + sums[k]) * (1.0f + n));
+            NAME(write)(memories + PLACE(wide), memory);
+            sums[k] = SCALE_TANH * memory;
+        }
+        NAME(powers)(sums, tile);
+        EACH sums[k] = NAME(over)(1.0f - sums[k], (1.0f + sums[3 * tile + k]) * (1.0f + sums[k]));
+    } else if (kind == REX_RNN) {
+        NAME(powers)(sums, tile);
+        EACH sums[k] = NAME(over)(1.0f - sums[k], 1.0f + sums[k]);
+    } else {
+        const float *shares = rnn->biases + 2 * hidden;
+        EACH {
+            sums[tile + k] = SCALE_TANH * sums[k] + biases[hidden + (size_t)(k / vectors)];
+            sums[k] = SCALE_SIGMOID * sums[k] + biases[k / vectors];
+        }
+        NAME(powers)(sums, tile);
+        NAME(powers)(sums + tile, tile);
+        EACH {
+            vec old = begins ? NAME(all)(0.0f) : NAME(read)(state + PLACE(wide));
+            vec z = sums[k], n = sums[tile + k];
+            vec share = NAME(over)(shares[0] * z, 1.0f + z) + shares[1];
+            sums[k] = NAME(over)(old, 1.0f + z) + share * NAME(over)(1.0f - n, 1.0f + n);
         }
     }
+    EACH NAME(write)(next + PLACE(2 * LANES), sums[k]);
+#undef PLACE
+#undef EACH
 }
 
 INLINE void NAME(step_lanes)(const cell *rnn, const float *gates, size_t gates_wide, float *state,

@@ -1,104 +1,102 @@
-/* A convolution, one row of its output at a time, with the pixels of a row side by side.
+/* A convolution, one row of its output at a time, in the lanes that ReX wants.
  *
- * The rows under a window lie by phase, as in `rex.c`; every tap is then a row of lanes, and the
- * convolution is a product of the weights with them.
+ * Place q of a phase of its input is what one tap reads for place q of a phase of ReX's. Every tap
+ * is then a row of lanes, and the convolution is a product of the weights with them. Rows that the
+ * next window reads too stay where they are.
  */
 #include "conv.h"
 #include "lines.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-typedef struct scratch {
-    affine map;
-    const float **taps; /* channel, row, column of the window */
-    float *rows;        /* channel, row of the window, lane */
-    float *made;        /* output, lane */
-    size_t phase, wide; /* lanes of a phase, and of a row */
-} scratch;
-
-static void point_at_taps(const scratch *s, const conv_layer *layer)
+size_t conv_taps(const conv_layer *layer)
 {
-    int32_t stride = layer->across.stride, size = layer->across.size, row, x;
-    for (row = 0; row < layer->channels * layer->down.size; row++) {
-        for (x = 0; x < size; x++) {
-            size_t lane = (size_t)(x % stride) * s->phase + (size_t)(x / stride);
-            s->taps[row * size + x] = s->rows + (size_t)row * s->wide + lane;
+    return (size_t)layer->channels * (size_t)layer->down.size * (size_t)layer->across.size;
+}
+
+void conv_lay_out(conv_rows *s, const conv_layer *layer, const rex_axis *across,
+                  const kernels *simd, int images, float *block, size_t *used)
+{
+    const rex_axis *own = &layer->across;
+    size_t rows = (size_t)(layer->channels * layer->down.size);
+    size_t outputs = (size_t)layer->outputs, taps = conv_taps(layer);
+    float *weights = take(block, used, taps * outputs);
+    int n;
+    s->layer = layer;
+    s->map = (affine){weights, layer->biases, taps, outputs};
+    s->across = *own;
+    s->across.before = across->before * own->stride + own->before;
+    s->across.stride = across->stride * own->stride;
+    s->columns = (s->hop - 1) * own->stride + own->size;
+    s->wide = rounded((size_t)s->columns * s->phase + WIDEST);
+    s->rows = take(block, used, rows * s->wide);
+    s->low = take(block, used, (size_t)s->hop * s->phase);
+    s->high = take(block, used, (size_t)s->hop * s->phase);
+    if (block == NULL) {
+        return;
+    }
+    transpose(layer->weights, outputs, taps, weights);
+    for (n = 0; n < images; n++) { /* the same number for every column */
+        size_t place = (size_t)n * s->lines;
+        spread_line(simd, across, s->hop, &layer->low, 0, s->low + place, s->phase, s->lines);
+        spread_line(simd, across, s->hop, &layer->high, 0, s->high + place, s->phase, s->lines);
+    }
+}
+
+static float *row_of(const conv_rows *s, int32_t channel, int32_t line)
+{
+    int32_t rows = s->layer->down.size;
+    return s->rows + (size_t)(channel * rows + line % rows) * s->wide;
+}
+
+static void take_line(const conv_rows *s, const rex_maps *maps, const kernels *simd,
+                      int32_t image, int images, int32_t line)
+{
+    const rex_axis *down = &s->layer->down;
+    int32_t y = line - down->before, c, n;
+    for (c = 0; c < s->layer->channels; c++) {
+        float *to = row_of(s, c, line);
+        if (y < 0 || y >= down->length) {
+            memset(to, 0, s->wide * sizeof *to);
+            continue;
+        }
+        for (n = 0; n < images; n++) {
+            const float *from =
+                maps->in + (image + n) * maps->image + c * maps->channel + y * maps->row;
+            spread_line(simd, &s->across, s->columns, from, maps->column,
+                        to + (size_t)n * s->lines, s->phase, s->lines);
         }
     }
 }
 
-/* Takes the rows under output row i of an image. */
-static void take_rows(const scratch *s, const conv_layer *layer, const kernels *simd,
-                      const float *image, int32_t i)
+/* For the t-th column of ReX's hop. */
+static void point_at_taps(conv_rows *s, int32_t line, int32_t t)
 {
-    const rex_axis *down = &layer->down, *across = &layer->across;
-    int32_t hop = across->stride < across->size ? across->stride : across->size, c, k;
-    for (c = 0; c < layer->channels; c++) {
+    const rex_axis *down = &s->layer->down, *across = &s->layer->across;
+    const float **tap = s->taps;
+    int32_t c, k, x;
+    for (c = 0; c < s->layer->channels; c++) {
         for (k = 0; k < down->size; k++) {
-            float *to = s->rows + (size_t)(c * down->size + k) * s->wide;
-            int32_t y = i * down->stride - down->before + k;
-            if (y < 0 || y >= down->length) {
-                memset(to, 0, s->wide * sizeof *to);
-            } else {
-                const float *from = image + ((size_t)c * (size_t)down->length + (size_t)y) *
-                                                (size_t)across->length;
-                spread_line(simd, across, hop, from, 1, to, s->phase, s->phase);
+            for (x = 0; x < across->size; x++) {
+                *tap++ = row_of(s, c, line + k) + (size_t)(t * across->stride + x) * s->phase;
             }
         }
     }
 }
 
-static void put_row(const scratch *s, const conv_layer *layer, float *out, int32_t i)
+void conv_row(conv_rows *s, const rex_maps *maps, const kernels *simd, int32_t image, int images,
+              int32_t row, float *to, size_t wide)
 {
-    size_t width = (size_t)layer->across.patches, plane = (size_t)layer->down.patches * width, x;
-    int32_t o;
-    for (o = 0; o < layer->outputs; o++) {
-        const float *from = s->made + (size_t)o * s->wide;
-        float *to = out + (size_t)o * plane + (size_t)i * width;
-        for (x = 0; x < width; x++) {
-            float value = from[x] < layer->low ? layer->low : from[x];
-            to[x] = value > layer->high ? layer->high : value;
-        }
+    const rex_axis *down = &s->layer->down;
+    int32_t line = row * down->stride, t, o;
+    for (s->line = line > s->line ? line : s->line; s->line < line + down->size; s->line++) {
+        take_line(s, maps, simd, image, images, s->line);
     }
-}
-
-int exeunt_conv(const conv_layer *layer, const float *in, float *out, int32_t images, int simd)
-{
-    const rex_axis *down = &layer->down, *across = &layer->across;
-    const size_t rows = (size_t)(layer->channels * down->size), outputs = (size_t)layer->outputs;
-    const size_t taps = rows * (size_t)across->size;
-    const kernels *loops = kernels_of(simd);
-    scratch s;
-    float *weights;
-    int32_t n, i;
-    if (loops == NULL) {
-        return 2;
+    for (t = 0; t < s->hop; t++) { /* what is written beside a phase, the next one overwrites */
+        point_at_taps(s, line, t);
+        simd->product(&s->map, s->taps, to + (size_t)t * s->phase, wide, s->phase);
     }
-    s.phase = (size_t)(across->patches + (across->size - 1) / across->stride);
-    s.wide = rounded(s.phase * (size_t)across->stride + WIDEST);
-    weights = calloc((rows + outputs) * s.wide + taps * outputs, sizeof *weights);
-    s.taps = calloc(taps, sizeof *s.taps);
-    if (weights == NULL || s.taps == NULL) {
-        free(weights);
-        free(s.taps);
-        return 1;
+    for (o = 0; o < s->layer->outputs; o++, to += wide) {
+        simd->bound(to, s->low, s->high, (size_t)s->hop * s->phase);
     }
-    transpose(layer->weights, outputs, taps, weights);
-    s.map = (affine){weights, layer->biases, taps, outputs};
-    s.rows = weights + taps * outputs;
-    s.made = s.rows + rows * s.wide;
-    point_at_taps(&s, layer);
-    for (n = 0; n < images; n++) {
-        for (i = 0; i < down->patches; i++) {
-            take_rows(&s, layer, loops, in, i);
-            loops->product(&s.map, s.taps, s.made, s.wide, (size_t)across->patches);
-            put_row(&s, layer, out, i);
-        }
-        in += rows / (size_t)down->size * (size_t)down->length * (size_t)across->length;
-        out += outputs * (size_t)down->patches * (size_t)across->patches;
-    }
-    free(weights);
-    free(s.taps);
-    return 0;
 }

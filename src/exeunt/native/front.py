@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from exeunt.native.conv import LIMITS, Conv, run_conv
+from exeunt.native.axis import Axis
+from exeunt.native.conv import LIMITS, Conv
 from exeunt.native.library import Native
-from exeunt.native.rex import KINDS, Axis, Cell, Layer, run_rex
+from exeunt.native.rex import KINDS, Cell, Layer, run_rex
 
 Floats = NDArray[np.float32]
 
@@ -54,17 +55,15 @@ class Front:
 
     def run(self, images: Floats) -> Floats:
         """What becomes of images (N, C, H, W): (N, *output_shape)."""
-        conv, rex = self._conv, self._rex
+        conv = self._conv
         images = np.ascontiguousarray(images, np.float32)
         count, size = len(images), (conv.channels, conv.down.length, conv.across.length)
         if images.shape[1:] != size:
             raise ValueError(f"images must be N x {size}, not {images.shape}")
-        maps = np.empty((count, rex.channels, rex.down.length, rex.across.length), np.float32)
-        run_conv(self._native, conv, count, images.ctypes.data, maps.ctypes.data)
         out = np.empty((count, *self.output_shape), np.float32)
-        strides = tuple(stride // maps.itemsize for stride in maps.strides)
-        given = maps.ctypes.data, strides, out.ctypes.data
-        run_rex(self._native, rex, count, *given, self._threads)
+        strides = tuple(stride // images.itemsize for stride in images.strides)
+        given = images.ctypes.data, strides, out.ctypes.data
+        run_rex(self._native, self._rex, count, *given, self._threads, conv)
         return out
 
     def _convolution(self, says: Mapping[str, Any]) -> Conv:

@@ -11,4 +11,6 @@
 #undef TARGET
 #undef LEAST
 #undef MOST
-#undef POWER
+#undef REST
+#undef SHIFT
+#undef RECIPROCAL

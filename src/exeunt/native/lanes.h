@@ -5,7 +5,9 @@
  *   NAME(x)         what x is called for this instruction set
  *   TARGET          the attribute of functions that use it
  *   LEAST, MOST     of two vectors, lane by lane; the second where one is not a number
- *   POWER(x)        2^x to 3e-7 of itself for x up to 62, if there are instructions for it
+ *   REST, SHIFT     x less the whole number below it; x times 2 to the whole number below y. Both,
+ *                   or neither where there are no instructions for them
+ *   RECIPROCAL(x)   1 / x to 2^-12 of itself, if that is faster than a division
  */
 #define INLINE static inline ALWAYS TARGET
 #define vec NAME(vec)
@@ -70,25 +72,48 @@ INLINE vec NAME(all)(float x)
     return x - (vec){0};
 }
 
-/* 2^x to 3e-7 of itself, x within -62 ... 62 or else taken as the nearer of them: so that what two
- * of them multiply to is a number still.
+/* x becomes 2^x to 3e-7 of itself, of each of some vectors; within -62 ... 62 or else taken as the
+ * nearer of them: so that what two of them multiply to is a number still. All take a step before
+ * any takes the next, which would have to wait for it.
  */
-INLINE vec NAME(power)(vec x)
+INLINE void NAME(powers)(vec *x, int count)
 {
-#ifdef POWER
-    return POWER(LEAST(NAME(all)(62.0f), x));
+#define EACH UNROLL for (k = 0; k < count; k++)
+    vec rest[SUMS], p[SUMS];
+    int k;
+#ifdef REST
+    EACH x[k] = LEAST(NAME(all)(62.0f), x[k]);
+    EACH rest[k] = REST(x[k]);
+    EACH p[k] = 1.87757669e-3f * rest[k] + 8.98933969e-3f;
+    EACH p[k] = p[k] * rest[k] + 5.58263175e-2f;
+    EACH p[k] = p[k] * rest[k] + 0.240153611f;
+    EACH p[k] = p[k] * rest[k] + 0.693153083f;
+    EACH p[k] = p[k] * rest[k] + 0.99999994f;
+    EACH x[k] = SHIFT(p[k], x[k]);
 #else
     const float rounder = 12582912.0f; /* 3 * 2^22: added, only a whole number can stay */
-    vec whole, rest, p;
-    x = MOST(NAME(all)(-62.0f), LEAST(NAME(all)(62.0f), x));
-    whole = x + rounder;
-    rest = x - (whole - rounder);
-    p = 1.32647273e-3f * rest + 9.67151299e-3f;
-    p = p * rest + 5.55073358e-2f;
-    p = p * rest + 2.40222424e-1f;
-    p = p * rest + 6.93147004e-1f;
-    p = p * rest + 1.0f;
-    return NAME(of_bits)(NAME(bits_of)(p) + (NAME(bits_of)(whole) << 23));
+    EACH x[k] = MOST(NAME(all)(-62.0f), LEAST(NAME(all)(62.0f), x[k]));
+    EACH rest[k] = x[k];
+    EACH x[k] = x[k] + rounder;
+    EACH rest[k] = rest[k] - (x[k] - rounder);
+    EACH p[k] = 1.32647273e-3f * rest[k] + 9.67151299e-3f;
+    EACH p[k] = p[k] * rest[k] + 5.55073358e-2f;
+    EACH p[k] = p[k] * rest[k] + 2.40222424e-1f;
+    EACH p[k] = p[k] * rest[k] + 6.93147004e-1f;
+    EACH p[k] = p[k] * rest[k] + 1.0f;
+    EACH x[k] = NAME(of_bits)(NAME(bits_of)(p[k]) + (NAME(bits_of)(x[k]) << 23));
+#endif
+#undef EACH
+}
+
+/* a / b */
+INLINE vec NAME(over)(vec a, vec b)
+{
+#ifdef RECIPROCAL
+    vec about = RECIPROCAL(b), found = a * about;
+    return found + about * (a - b * found);
+#else
+    return a / b;
 #endif
 }
 
@@ -108,6 +133,16 @@ static TARGET void NAME(spread)(float *to, const float *from, size_t count, int6
         for (i = 0; i < count; i++) {
             to[i] = from[(int64_t)i * apart];
         }
+    }
+}
+
+/* Keeps every lane of a row between its limits; lanes up to a whole vector are read and written. */
+static TARGET void NAME(bound)(float *row, const float *low, const float *high, size_t lanes)
+{
+    size_t lane;
+    for (lane = 0; lane < lanes; lane += LANES) {
+        vec x = MOST(NAME(read)(low + lane), NAME(read)(row + lane));
+        NAME(write)(row + lane, LEAST(NAME(read)(high + lane), x));
     }
 }
 

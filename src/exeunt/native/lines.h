@@ -9,6 +9,20 @@ static inline size_t rounded(size_t lanes)
     return (lanes + WIDEST - 1) / WIDEST * WIDEST;
 }
 
+/* The first place of a block at which a widest vector lies within one line of the cache. */
+static inline float *aligned(float *block)
+{
+    return block + (WIDEST - (uintptr_t)block / sizeof *block % WIDEST) % WIDEST;
+}
+
+/* Takes floats of a block; with no block, counts what it would have to hold. */
+static inline float *take(float *block, size_t *used, size_t count)
+{
+    float *place = block == NULL ? NULL : block + *used;
+    *used += rounded(count);
+    return place;
+}
+
 static inline void transpose(const float *from, size_t rows, size_t columns, float *to)
 {
     size_t r, c;

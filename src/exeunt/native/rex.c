@@ -5,6 +5,7 @@
  * patch to patch. What the t-th step of all patches reads is then contiguous. Small images lie side
  * by side within a phase; between two of them run sequences that belong to nobody.
  */
+#include "conv.h"
 #include "lines.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ typedef struct unit {
 typedef struct scratch {
     unit first, second[2];
     affine linear;
+    conv_rows conv;
     const float **reads;   /* of a product */
     float *next;           /* of a step */
     float *row;            /* channel, lane */
@@ -41,14 +43,6 @@ typedef struct scratch {
 static int at_most(int a, int b)
 {
     return a < b ? a : b;
-}
-
-/* Takes floats of a block; with no block, counts what it would have to hold. */
-static float *take(float *block, size_t *used, size_t count)
-{
-    float *place = block == NULL ? NULL : block + *used;
-    *used += rounded(count);
-    return place;
 }
 
 /* What a gate is multiplied by; of a FastGRNN, whose two gates are one product, in the step. */
@@ -106,7 +100,8 @@ static void pack(unit *made, const rex_cell *given, int kind, size_t inputs, siz
 }
 
 /* Lays everything out in a block, or counts its floats. */
-static size_t lay_out(scratch *s, const rex_layer *layer, int images, float *block)
+static size_t lay_out(scratch *s, const rex_layer *layer, const conv_layer *conv, int images,
+                      const kernels *simd, float *block)
 {
     size_t hidden1 = (size_t)layer->hidden1, hidden2 = (size_t)layer->hidden2, used = 0, most;
     size_t inputs = (size_t)(layer->down.size + layer->across.size) * hidden1;
@@ -133,6 +128,12 @@ static size_t lay_out(scratch *s, const rex_layer *layer, int images, float *blo
             transpose(layer->linear_weights, 4 * hidden2, inputs, weights);
         }
     }
+    if (conv != NULL) {
+        s->conv.phase = s->phase;
+        s->conv.lines = (size_t)lines;
+        s->conv.hop = s->hop;
+        conv_lay_out(&s->conv, conv, &layer->across, simd, s->images, block, &used);
+    }
     s->row = take(block, &used, (size_t)layer->channels * s->wide);
     most = s->first.into.outputs;
     if (pairs && s->second[0].into.outputs > most) {
@@ -157,12 +158,16 @@ static int32_t map_line(const rex_axis *axis, int hop, int32_t line)
     return place >= 0 && place < axis->length ? place : -1;
 }
 
-/* Copies a row of every image's every channel to its lanes. Lanes in the padding stay zero. */
+/* Gets a row of every image's every channel in its lanes. Lanes in the padding stay zero. */
 static void take_row(scratch *s, const rex_layer *layer, const rex_maps *maps,
                      const kernels *simd, int32_t image, int images, int32_t row)
 {
     const size_t lines = s->phase / (size_t)s->images;
     int32_t n, c;
+    if (s->conv.layer != NULL) {
+        conv_row(&s->conv, maps, simd, image, images, row, s->row, s->wide);
+        return;
+    }
     for (n = 0; n < images; n++) {
         const float *from = maps->in + (image + n) * maps->image + row * maps->row;
         for (c = 0; c < layer->channels; c++, from += maps->channel) {
@@ -319,7 +324,7 @@ static void make_row(scratch *s, const rex_layer *layer, const rex_maps *maps,
     }
 }
 
-int exeunt_rex(const rex_layer *layer, const rex_maps *maps, int simd)
+int exeunt_rex(const rex_layer *layer, const conv_layer *conv, const rex_maps *maps, int simd)
 {
     const kernels *loops = kernels_of(simd);
     scratch s;
@@ -330,18 +335,20 @@ int exeunt_rex(const rex_layer *layer, const rex_maps *maps, int simd)
         return 2;
     }
     memset(&s, 0, sizeof s);
-    block = calloc(lay_out(&s, layer, maps->images, NULL), sizeof *block);
+    block = calloc(lay_out(&s, layer, conv, maps->images, loops, NULL) + WIDEST, sizeof *block);
     reads = reads > (size_t)layer->channels ? reads : (size_t)layer->channels;
-    s.reads = calloc(reads, sizeof *s.reads);
+    s.reads = calloc(reads + (conv == NULL ? 0 : conv_taps(conv)), sizeof *s.reads);
     if (block == NULL || s.reads == NULL) {
         free(block);
         free(s.reads);
         return 1;
     }
-    lay_out(&s, layer, maps->images, block);
+    s.conv.taps = s.reads + reads;
+    lay_out(&s, layer, conv, maps->images, loops, aligned(block));
     for (image = 0; image < maps->images; image += s.images) {
         int images = at_most(s.images, maps->images - image);
         int32_t line = maps->first * s.hop_down, patch;
+        s.conv.line = 0;
         for (patch = maps->first; patch < maps->last; patch++) {
             for (; line < patch * s.hop_down + layer->down.size; line++) {
                 take_line(&s, layer, maps, loops, image, images, line);

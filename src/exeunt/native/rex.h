@@ -44,6 +44,15 @@ typedef struct rex_layer {
     int32_t use_rows, use_global, use_columns;
 } rex_layer;
 
+/* A convolution that ReX's maps come from: each of their rows is computed when it is read. */
+typedef struct conv_layer {
+    const float *weights;  /* output, channel, row, column */
+    const float *biases;
+    rex_axis down, across; /* windows for patches, `repeat` being 0 */
+    int32_t channels, outputs;
+    float low, high;       /* what the outputs are kept between */
+} conv_layer;
+
 /* A batch and what becomes of it. Strides count floats. */
 typedef struct rex_maps {
     const float *in;
@@ -62,7 +71,10 @@ EXEUNT_API int exeunt_has(int simd);
 /* The hash of the sources that this was compiled from. */
 EXEUNT_API const char *exeunt_sources(void);
 
-/* Returns 0, or 1 when there is no memory for a few rows. */
-EXEUNT_API int exeunt_rex(const rex_layer *layer, const rex_maps *maps, int simd);
+/* The input is ReX's, or that of the convolution before it if `conv` is not NULL. Returns 0, or 1
+ * when there is no memory for a few rows.
+ */
+EXEUNT_API int exeunt_rex(const rex_layer *layer, const conv_layer *conv, const rex_maps *maps,
+                          int simd);
 
 #endif

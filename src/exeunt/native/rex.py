@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
+from exeunt.native.axis import Axis
+from exeunt.native.conv import Conv
 from exeunt.native.library import Native
 
 KINDS = ("gru", "lstm", "rnn", "fastgrnn")
@@ -24,12 +26,6 @@ class Cell(ctypes.Structure):
     """One direction of a recurrent module: addresses of float32 tensors as torch has them."""
 
     _fields_ = _fields(_FLOATS, "input_weights", "hidden_weights", "input_biases", "hidden_biases")
-
-
-class Axis(ctypes.Structure):
-    """One axis of the sliding patch."""
-
-    _fields_ = _fields(_LINES, "length", "before", "size", "stride", "patches", "repeat")
 
 
 class Layer(ctypes.Structure):
@@ -64,6 +60,7 @@ def run_rex(
     strides: tuple[int, ...],
     output_address: int,
     threads: int = 1,
+    conv: Conv | None = None,
 ) -> None:
     """Computes the layer's output for a batch.
 
@@ -71,15 +68,17 @@ def run_rex(
         native: whose kernels to use.
         layer: with addresses that stay valid meanwhile.
         images: N.
-        input_address: of float32 maps (N, C, H, W), any strides.
+        input_address: of float32 maps (N, C, H, W), any strides; with `conv`, of what it reads.
         strides: of these, in numbers.
         output_address: of a contiguous float32 array (N, out_channels, H', W').
         threads: at most so many; images, then rows of patches, are shared out among them.
+        conv: the convolution whose output the layer reads, with addresses that stay valid.
 
     Raises:
         MemoryError: when there is none for a few rows of the input.
     """
     down, across = layer.down, layer.across
+    before = None if conv is None else ctypes.byref(conv)
     numbers = layer.channels * down.length * across.length
     threads = max(1, min(threads, images * numbers // _LEAST))
     made = layer.hidden2 * (2 * layer.use_rows + 4 * layer.use_global + 2 * layer.use_columns)
@@ -92,7 +91,8 @@ def run_rex(
             output_address + 4 * begin * made,
             *(end - begin, first, last),
         )
-        if native.library.exeunt_rex(ctypes.byref(layer), ctypes.byref(maps), native.number):
+        told = ctypes.byref(layer), before, ctypes.byref(maps)
+        if native.library.exeunt_rex(*told, native.number):
             raise MemoryError("no memory for the rows that ReX works on")
 
     bands = max(1, min(threads // images, down.patches))

@@ -48,32 +48,22 @@
 #define MOST(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #include "kernels.h"
 
-/* The rest over a whole number, and 2 to that whole number, are an instruction each. */
-static inline ALWAYS __attribute__((target("avx512f,avx512dq"))) __m512 power_of(__m512 x)
-{
-    __m512 rest = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    __m512 p = 1.87757669e-3f * rest + 8.98933969e-3f;
-    p = p * rest + 5.58263175e-2f;
-    p = p * rest + 0.240153611f;
-    p = p * rest + 0.693153083f;
-    p = p * rest + 0.99999994f;
-    return _mm512_scalef_ps(p, x);
-}
-
 #define LANES 16
 #define SUMS 24
 #define NAME(x) x##_avx512
 #define TARGET __attribute__((target("avx512f,avx512dq")))
-#define POWER(x) power_of((__m512)(x))
+#define REST(x) ((vec)_mm512_reduce_ps((__m512)(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC))
+#define SHIFT(x, y) ((vec)_mm512_scalef_ps((__m512)(x), (__m512)(y)))
+#define RECIPROCAL(x) ((vec)_mm512_rcp14_ps((__m512)(x)))
 #define LEAST(a, b) ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
 #define MOST(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #include "kernels.h"
 
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, product_scalar, step_scalar},
-    [SIMD_128] = {spread_128, product_128, step_128},
-    [SIMD_AVX2] = {spread_avx2, product_avx2, step_avx2},
-    [SIMD_AVX512] = {spread_avx512, product_avx512, step_avx512},
+    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar},
+    [SIMD_128] = {spread_128, bound_128, product_128, step_128},
+    [SIMD_AVX2] = {spread_avx2, bound_avx2, product_avx2, step_avx2},
+    [SIMD_AVX512] = {spread_avx512, bound_avx512, product_avx512, step_avx512},
 };
 
 static int has(int simd)
@@ -101,8 +91,8 @@ static int has(int simd)
 #include "kernels.h"
 
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, product_scalar, step_scalar},
-    [SIMD_128] = {spread_128, product_128, step_128},
+    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar},
+    [SIMD_128] = {spread_128, bound_128, product_128, step_128},
 };
 
 static int has(int simd)
@@ -113,7 +103,7 @@ static int has(int simd)
 
 #else
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, product_scalar, step_scalar},
+    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar},
 };
 
 static int has(int simd)

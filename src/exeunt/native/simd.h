@@ -1,4 +1,4 @@
-/* The two inner loops, for every instruction set. */
+/* The inner loops, for every instruction set. */
 #ifndef EXEUNT_SIMD_H
 #define EXEUNT_SIMD_H
 
@@ -34,9 +34,11 @@ typedef void step_kernel(const cell *rnn, const float *gates, size_t gates_wide,
                          size_t wide, float *next, size_t lanes, int begins);
 
 typedef void spread_kernel(float *to, const float *from, size_t count, int64_t apart);
+typedef void bound_kernel(float *row, const float *low, const float *high, size_t lanes);
 
 typedef struct kernels {
     spread_kernel *spread;
+    bound_kernel *bound;
     product_kernel *product;
     step_kernel *step; /* `next` has place for 2 * WIDEST of each unit */
 } kernels;

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from exeunt.native import Native, native
-from exeunt.native.rex import KINDS, Axis, Cell, Layer, run_rex
+from exeunt.native.axis import Axis
+from exeunt.native.rex import KINDS, Cell, Layer, run_rex
 from exeunt.ops.recurrence import FastGRNN
 
 

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
-from exeunt.native.rex import Axis
+from exeunt.native.axis import Axis
 from exeunt.ops.native_rex import kernels_for, run_native
 from exeunt.ops.recurrence import CELLS, CellWeights
 from exeunt.ops.sizes import require_map, require_positive
@@ -95,13 +95,14 @@ class Window:
                 f"ReX2d: an input of {length} lines with padding {padding!r} holds no patch of "
                 f'{size}; use padding="same" or a patch of at most {length + 2 * before}'
             )
+        end = (out - 1) * stride + size - before
+        kept: range | tuple[int, ...] = range(min(end, length))
+        lead, trail = before, max(end - length, 0)
         if stride > size:  # lines between the patches are never read
             lines = [o * stride + t - before for o in range(out) for t in range(size)]
-        else:
-            lines = list(range(-before, (out - 1) * stride + size - before))
-        kept = tuple(line for line in lines if 0 <= line < length)
-        if kept == tuple(range(len(kept))):
-            kept = range(len(kept))  # type: ignore[assignment]
+            lead, trail = sum(line < 0 for line in lines), sum(line >= length for line in lines)
+            some = tuple(lines[lead : len(lines) - trail])
+            kept = range(len(some)) if some == tuple(range(len(some))) else some
         return cls(
             size=size,
             stride=stride,
@@ -109,8 +110,8 @@ class Window:
             before=before,
             out=out,
             kept=kept,
-            lead=sum(line < 0 for line in lines),
-            trail=sum(line >= length for line in lines),
+            lead=lead,
+            trail=trail,
             repeat=repeat,
         )
 
