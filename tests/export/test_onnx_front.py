@@ -207,7 +207,7 @@ def test_any_front(
 def test_threads_change_nothing(images: int, chained: Chained) -> None:
     torch.manual_seed(0)
     net = chained(3, [(ConvNormAct(3, 8, 3, stride=2), 8), (ReX2d(8, 6, 4, 5, 3), 32)], ())
-    front = front_of(build_graph(net.eval(), (400, 380)), {})
+    front = front_of(build_graph(net.eval(), (400, 380)))
     assert front is not None
     assert KERNELS is not None
     x = np.random.default_rng(0).normal(0, 1, (images, 3, 400, 380)).astype(np.float32)
