@@ -11,14 +11,12 @@ static void pixel(const exn_conv_f32 *conv, const float *const *lines, int32_t c
     int32_t inside = conv->window.width - before - (past > 0 ? past : 0);
     uint32_t line = (uint32_t)(conv->window.width * channels) * outputs;
     uint32_t skipped = (uint32_t)(before * channels) * outputs;
-    uint32_t first, i, k;
+    uint32_t first, k;
     for (first = 0; first < outputs; first += EXN_LANES) {
         uint32_t lanes = exn_lanes_left(first, outputs);
         const float *weights = conv->weights + skipped + first;
         float sums[EXN_LANES];
-        for (i = 0; i < lanes; i++) {
-            sums[i] = conv->biases[first + i];
-        }
+        exn_copy(sums, conv->biases + first, lanes);
         for (k = 0; k < conv->window.height && inside > 0; k++, weights += line) {
             if (lines[k] != NULL) {
                 exn_add_products(sums, lanes, weights, outputs,
@@ -26,9 +24,7 @@ static void pixel(const exn_conv_f32 *conv, const float *const *lines, int32_t c
                                  (uint32_t)(inside * channels));
             }
         }
-        for (i = 0; i < lanes; i++) {
-            out[first + i] = exn_limit(sums[i], conv->low, conv->high);
-        }
+        exn_copy_limited(out + first, sums, lanes, conv->low, conv->high);
     }
 }
 

@@ -52,6 +52,23 @@ static void gather(const exn_conv_s8 *conv, const view *v, int8_t *into)
     }
 }
 
+#ifdef EXN_X86
+/* Widens the pixels that a large window sees, and gives the size then: they lie as their weights
+ * do. Or nothing, where that is too long. */
+static uint32_t widen(const exn_conv_s8 *conv, const view *v, int16_t *wide)
+{
+    uint32_t filled = (v->channels + 7) & ~(uint32_t)7, k, j;
+    uint32_t size = conv->window.height * conv->window.width * filled;
+    for (k = 0; k < conv->window.height && size <= EXN_WIDEST; k++) {
+        for (j = 0; j < conv->window.width; j++, wide += EXN_COPIES * filled) {
+            const int8_t *x = tap(v, k, j);
+            exn_widen(wide, x == NULL ? conv->blank : x, v->channels);
+        }
+    }
+    return size <= EXN_WIDEST ? size : 0;
+}
+#endif
+
 /* Four sums over a large window. */
 static const int16_t *sum_up(int32_t sums[4], const exn_conv_s8 *conv, const int16_t *weights,
                              const view *v)
@@ -73,6 +90,15 @@ static void mix_large(const exn_conv_s8 *conv, const view *v, int8_t *out, uint3
     const int16_t *weights = conv->weights;
     const exn_row *row = to->rows;
     uint32_t o, k;
+#ifdef EXN_X86
+    int16_t wide[EXN_COPIES * EXN_WIDEST];
+    uint32_t size = widen(conv, v, wide);
+    if (size > 0) {
+        exn_mix_wide(conv, wide, size, 0, outputs, out);
+        exn_limit(out, outputs, to);
+        return;
+    }
+#endif
     for (o = 0; o < outputs; o += 4) {
         int32_t sums[4] = {0};
         uint32_t end = outputs - o < 4 ? outputs : o + 4;

@@ -65,6 +65,9 @@ EXN_INLINE int32_t exn_height(const exn_line *line, int32_t at)
 /* Numbers that are widened before many rows are multiplied with them. */
 enum { EXN_WIDEST = 240 };
 
+/* Places that each takes then, and outputs that are found at once, whole blocks of channels. */
+enum { EXN_COPIES = 1, EXN_OUTPUTS = EXN_BLOCK };
+
 EXN_INLINE uint32_t exn_word(const void *bytes)
 {
     uint32_t word;

@@ -23,9 +23,13 @@ void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,
         if (old != NULL) {
             memcpy(old + i, out + i, EXN_LANES);
         }
+#ifdef EXN_X86
+        exn_store_rows(out + i, &row, sums, zero, EXN_LANES);
+#else
         for (k = 0; k < EXN_LANES; k += 4) {
             exn_store_4(out + i + k, &row, sums + k, zero);
         }
+#endif
     }
     if (i < n) {
         const int8_t *w = weights_of(weights, count, i);

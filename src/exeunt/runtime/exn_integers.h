@@ -1,8 +1,8 @@
 /* Integer arithmetic that all int8 kernels share, and the Python reference repeats.
  *
- * What takes most of the time is said three times, with the same numbers: in plain C, in C for
- * compilers that make vectors, and for Cortex-M with the DSP extension. EXN_PLAIN keeps to the
- * first.
+ * What takes most of the time is said four times, with the same numbers: in plain C, in C for
+ * compilers that make vectors, for x86, and for Cortex-M with the DSP extension. EXN_PLAIN keeps to
+ * the first.
  */
 #ifndef EXN_INTEGERS_H
 #define EXN_INTEGERS_H
@@ -15,7 +15,9 @@
 #elif defined(__GNUC__) && defined(__thumb2__) && defined(__ARM_FEATURE_DSP) && \
     defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARMEB__)
 #define EXN_DSP 1
-#elif defined(__SSE2__) || defined(__ARM_NEON)
+#elif defined(__GNUC__) && defined(__SSE2__)
+#define EXN_X86 1
+#elif defined(__ARM_NEON)
 #define EXN_VECTOR 1
 #endif
 

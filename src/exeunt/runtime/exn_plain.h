@@ -1,5 +1,5 @@
-/* What takes most of the time, in C. `exn_dsp.h` has it for Cortex-M, and `exn_vector.h` the loops
- * for large machines: same names, same numbers. */
+/* What takes most of the time, in C. `exn_dsp.h` has it for Cortex-M, `exn_x86.h` and `exn_vector.h`
+ * have the loops for large machines: same names, same numbers. */
 #ifndef EXN_PLAIN_H
 #define EXN_PLAIN_H
 
@@ -44,6 +44,10 @@ EXN_INLINE int32_t exn_height(const exn_line *line, int32_t at)
     return line->start + line->slope * at;
 }
 
+#ifdef EXN_X86
+#include "exn_x86.h"
+#else
+
 /* 8 bits to 16; of every four numbers the third comes second, and zeros make eight of the last.
  * Gives the size then. */
 EXN_INLINE uint32_t exn_widen(int16_t *wide, const int8_t *x, uint32_t n)
@@ -70,6 +74,9 @@ EXN_INLINE uint32_t exn_widen(int16_t *wide, const int8_t *x, uint32_t n)
 
 /* Numbers that are widened before many rows are multiplied with them; here it does not pay. */
 enum { EXN_WIDEST = 8 };
+
+/* Places that each takes then, and outputs that are found at once, whole blocks of channels. */
+enum { EXN_COPIES = 1, EXN_OUTPUTS = EXN_BLOCK };
 
 /* Two rows in one: their sum, and that of the lower bytes. */
 EXN_INLINE void exn_two_rows(uint32_t *both, uint32_t *first, int32_t w, int32_t x)
@@ -147,6 +154,8 @@ EXN_INLINE void exn_filter_lanes(int32_t sums[EXN_LANES], const int8_t *w,
         sums[3] += w[3] * tap[3];
     }
 }
+
+#endif
 
 #endif
 

@@ -28,14 +28,9 @@ static void mix(const exn_conv_f32 *conv, uint32_t outputs, const float *pixel, 
                 uint32_t first, uint32_t lanes, float *out)
 {
     float sums[EXN_LANES];
-    uint32_t i;
-    for (i = 0; i < lanes; i++) {
-        sums[i] = conv->biases[first + i];
-    }
+    exn_copy(sums, conv->biases + first, lanes);
     exn_add_products(sums, lanes, conv->weights + first, outputs, pixel, channels);
-    for (i = 0; i < lanes; i++) {
-        out[i] = exn_limit(sums[i], conv->low, conv->high);
-    }
+    exn_copy_limited(out, sums, lanes, conv->low, conv->high);
 }
 
 static void expand(const pass *p, const float *pixel, uint32_t first, uint32_t lanes, float *out)

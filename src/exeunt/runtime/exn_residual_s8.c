@@ -57,7 +57,7 @@ static int is_inside(const pass *p, int32_t x)
 }
 
 /* Some channels of the fresh pixels of a window that no window before had. */
-typedef int8_t fresh_block[MAX_STRIDE][MAX_STRIDE][EXN_BLOCK];
+typedef int8_t fresh_block[MAX_STRIDE][MAX_STRIDE][EXN_OUTPUTS];
 
 /* Where a pixel of the window lies, or NULL beside the map. */
 static const int8_t *place_of(const pass *p, int32_t row, int32_t x)
@@ -148,8 +148,8 @@ static const int8_t *filter_blocks(const pass *p, int32_t column)
 {
     int8_t *out = p->waiting + (uint32_t)(p->rows * p->held) * p->hidden;
     uint32_t first;
-    for (first = 0; first < p->hidden; first += EXN_BLOCK) {
-        uint32_t n = p->hidden - first < EXN_BLOCK ? p->hidden - first : EXN_BLOCK;
+    for (first = 0; first < p->hidden; first += EXN_OUTPUTS) {
+        uint32_t n = p->hidden - first < EXN_OUTPUTS ? p->hidden - first : EXN_OUTPUTS;
         filter_block(p, column, first, n, out + first);
     }
     return out;
@@ -221,9 +221,9 @@ static void project(const exn_residual_s8 *spec, const int8_t *filtered, const i
         exn_mix_s8(&spec->project, filtered, spec->hidden, 0, channels, out);
         return;
     }
-    for (first = 0; first < channels; first += EXN_BLOCK) {
-        uint32_t n = channels - first < EXN_BLOCK ? channels - first : EXN_BLOCK;
-        int8_t values[EXN_BLOCK];
+    for (first = 0; first < channels; first += EXN_OUTPUTS) {
+        uint32_t n = channels - first < EXN_OUTPUTS ? channels - first : EXN_OUTPUTS;
+        int8_t values[EXN_OUTPUTS];
         exn_mix_s8(&spec->project, filtered, spec->hidden, first, n, values);
         for (i = 0; i < n; i++) {
             out[first + i] = exn_sum(spec->sum, input[first + i], values[i]);

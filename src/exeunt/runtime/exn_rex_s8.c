@@ -41,7 +41,7 @@ static void project_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gat
 {
     const int16_t *weights = cell->input_weights;
     const exn_row *row = cell->input_rows, *end = row + 3u * cell->hidden;
-    EXN_WORDS int16_t wide[MOST_WIDE];
+    EXN_WORDS int16_t wide[EXN_COPIES * MOST_WIDE];
     uint32_t filled = cell->inputs <= MOST_WIDE ? exn_widen(wide, x, cell->inputs) : 0;
     for (; row < end; gates += 4) {
         int32_t sums[4] = {0};

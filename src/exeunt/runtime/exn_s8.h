@@ -193,6 +193,27 @@ EXN_INLINE void exn_store_4(int8_t *out, const exn_row **row, const int32_t sums
     out[3] = (int8_t)exn_int8(exn_scale_next(row, sums[3], zero));
 }
 
+#ifdef EXN_X86
+/* Outputs from `first` on, EXN_ROWS at a time, of `inputs` numbers that are widened. */
+EXN_INLINE void exn_mix_wide(const exn_conv_s8 *conv, const int16_t *x, uint32_t inputs,
+                             uint32_t first, uint32_t outputs, int8_t *out)
+{
+    const int16_t *weights = conv->weights + exn_packed_size(first, inputs);
+    const exn_row *row = conv->requantize.rows + first;
+    int32_t zero = conv->requantize.zero;
+    for (; outputs >= EXN_ROWS; outputs -= EXN_ROWS, out += EXN_ROWS) {
+        int32_t sums[EXN_ROWS] = {0};
+        weights = exn_dot_wide(sums, weights, x, inputs, EXN_ROWS);
+        exn_store_rows(out, &row, sums, zero, EXN_ROWS);
+    }
+    if (outputs > 0) {
+        int32_t sums[EXN_ROWS] = {0};
+        exn_dot_wide(sums, weights, x, inputs, outputs);
+        exn_store_rows(out, &row, sums, zero, outputs);
+    }
+}
+#endif
+
 /* Keeps int8 numbers within the limits of an activation. */
 EXN_INLINE void exn_limit(int8_t *out, uint32_t n, const exn_requantize *to)
 {

@@ -1,8 +1,8 @@
-/* The loops of `exn_plain.h` as compilers turn them into vectors. */
+/* The loops of `exn_plain.h` as compilers turn them into vectors of NEON. */
 #ifndef EXN_VECTOR_H
 #define EXN_VECTOR_H
 
-enum { EXN_WIDEST = 256, EXN_CHUNK = 64 };
+enum { EXN_WIDEST = 256, EXN_COPIES = 1, EXN_CHUNK = 64, EXN_OUTPUTS = 512 };
 
 EXN_INLINE const int16_t *exn_rows_chunk(exn_packed_sums *sums, const int16_t *w, const int16_t *x,
                                          uint32_t n)

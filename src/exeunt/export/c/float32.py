@@ -41,6 +41,7 @@ class Float32(Numbers):
     files = (
         "exn_f32.h",
         "exn_floats.h",
+        "exn_vector_f32.h",
         "exn_exp_f32.h",
         "exn_filter_f32.h",
         "exn_input_f32.c",

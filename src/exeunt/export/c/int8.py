@@ -40,6 +40,7 @@ class Int8(Numbers):
         "exn_integers.h",
         "exn_plain.h",
         "exn_vector.h",
+        "exn_x86.h",
         "exn_dsp.h",
         "exn_input_s8.c",
         "exn_judge_s8.c",
