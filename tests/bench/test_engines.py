@@ -19,7 +19,16 @@ from exeunt.errors import ExeuntError
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 
-THOSE = ("torch", "onnxruntime", "openvino", "litert", "executorch", "ncnn", "c")
+THOSE = (
+    "torch",
+    pytest.param("compile", marks=pytest.mark.slow),
+    "onnxruntime",
+    "openvino",
+    "litert",
+    "executorch",
+    "ncnn",
+    "c",
+)
 
 
 def engine_of(name: str) -> Engine:
@@ -129,6 +138,16 @@ def test_what_an_engine_cannot_do(mobilenet: Subject, tmp_path: Path) -> None:
         open_checked(ENGINES["torch"], mobilenet, "int8", 1, tmp_path)
     with pytest.raises(RefusedError, match="one thread, not on 2"):
         open_checked(ENGINES["c"], mobilenet, "float32", 2, tmp_path)
+
+
+def test_c_for_a_compiler_that_does_not_know_its_machine(
+    mobilenet: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exeunt.bench.c.FLAGS", ("-O3", "-march=of-somebody-else"))
+    open_checked(ENGINES["c"], mobilenet, "float32", 1, tmp_path)
+    monkeypatch.setattr("exeunt.bench.c.PORTABLE", ("-march=of-somebody-else",))
+    with pytest.raises(RefusedError, match="of-somebody-else"):
+        ENGINES["c"].open(mobilenet, "float32", 1, tmp_path / "other")
 
 
 def test_ncnn_has_no_rex(rex: Subject, tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from exeunt.bench.subject import Subject
 from exeunt.errors import ExeuntError
 from exeunt.policies import Full
 
-FLAGS = ("-O3", "-march=native")
+PORTABLE = ("-O3",)
+FLAGS = (*PORTABLE, "-march=native")
 """Of the compiler, besides the strict ones: for this machine, as `make CFLAGS="-O3 -march=native"`
-builds a folder. Scores are the same bits as those of `-O3` alone."""
+builds a folder. Scores are the same bits as those of `-O3` alone, which is what compilers get that
+do not know their machine."""
 
 NAME = "net"
 
@@ -75,6 +77,23 @@ class _Library(OneByOne):
         return scores[None].astype(np.float32) * np.float32(self._scales[k])
 
 
+def _build(folder: Path) -> None:
+    """Compiles the folder as a library.
+
+    Raises:
+        RefusedError: there is no compiler, or it refuses.
+    """
+    from exeunt.export.c import build_host
+
+    for flags in (FLAGS, PORTABLE):
+        try:
+            build_host(folder, folder / "net.so", (*flags, "-shared", "-fPIC"))
+            return
+        except ExeuntError as error:
+            refused = RefusedError(str(error))
+    raise refused
+
+
 class GeneratedC:
     """What `exeunt export --target c` writes."""
 
@@ -84,7 +103,7 @@ class GeneratedC:
     dtypes: tuple[str, ...] = ("float32", "int8")
 
     def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Library:
-        from exeunt.export.c import CModel, Float32, Int8, Numbers, build_host, write_c
+        from exeunt.export.c import CModel, Float32, Int8, Numbers, write_c
         from exeunt.graph import plan_stream
         from exeunt.quantize import IntegerPolicy, QuantizedNet
 
@@ -100,10 +119,7 @@ class GeneratedC:
         names = subject.class_names
         write_c(CModel(NAME, subject.name, numbers, plan, subject.transform, names, {}), folder)
         (folder / "main.c").write_text(_SHIM)
-        try:
-            build_host(folder, folder / "net.so", (*FLAGS, "-shared", "-fPIC"))
-        except ExeuntError as error:
-            raise RefusedError(str(error)) from error
+        _build(folder)
         score = np.dtype(np.float32 if dtype == "float32" else np.int16)
         opened = _Library(folder / "net.so", subject, numbers.score_scales(subject.graph), score)
         if dtype == "int8":
