@@ -4,11 +4,11 @@
     python benchmarks/earlyon_library.py MODEL DATA [--drop 0.005] [--images 200] [--repeats 5]
 
 earlyon gets the trunks of MODEL as its backbone and the exits as its heads, with their weights, and
-chooses a threshold for each exit on the calibration split by its own `calibrate_thresholds`; ours,
-one for all exits, is chosen there by `choose_policy`. Both may lose as much of the last exit's
-accuracy. A third has a threshold of ours for each exit, for what earlyon's spends. Accuracy and
-multiply-adds are those of the test split, by exeunt's count. Milliseconds are means over test
-images, one at a time on one thread: of each image, in each form, the least of all turns.
+chooses a threshold for each exit on the calibration split by its own `calibrate_thresholds`; ours
+are chosen there by `choose_policy`, one for each exit and one for all. All may lose as much of the
+last exit's accuracy. Accuracy and multiply-adds are those of the test split, by exeunt's count.
+Milliseconds are means over test images, one at a time on one thread: of each image, in each form,
+the least of all turns.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from exeunt.calibrate import choose_policy, optimised_policy
+from exeunt.calibrate import choose_policy
 from exeunt.cli.exporting import Images
 from exeunt.cli.options import Split
 from exeunt.cli.recording import open_labelled, pick, record_split
@@ -125,12 +125,11 @@ def main(arguments: list[str] | None = None) -> None:
     batches: Any = loader(trained, held_out.samples)
     calibrate_thresholds(library, batches, target_accuracy_drop=options.drop)
     theirs = Confidence(levels_of(library.config))
-    budget = replay(held_out_table, theirs).mean_macs
-    each = optimised_policy(held_out_table, budget, criterion=Confidence)
+    one = choose_policy(held_out_table, tolerance=options.drop, per_exit=False).policy
     samples = pick(trained, open_labelled(trained, options.data), Split.TEST, None)
     table = record_split(trained, samples, Split.TEST, batch_size=32, workers=0)
     print(f"{options.model}, {len(table)} test images; {options.drop:.1%} may be lost")
-    policies = {"last exit": Full(), "ours": ours, "earlyon's": theirs, "ours, its budget": each}
+    policies = {"last exit": Full(), "ours": ours, "earlyon's": theirs, "ours, one for all": one}
     for name, policy in policies.items():
         show(name, replay(table, policy))
     few = samples[:: max(1, len(samples) // options.images)]
@@ -144,15 +143,15 @@ def main(arguments: list[str] | None = None) -> None:
         "earlyon, its thresholds, hooks": library,
         "earlyon, its thresholds, staged": split.infer,
         "exeunt, its thresholds, torch": lambda x: infer(trained.net, x, theirs),
-        "exeunt, ours for its budget, torch": lambda x: infer(trained.net, x, each),
         "exeunt, our policy, torch": lambda x: infer(trained.net, x, ours),
+        "exeunt, ours for all exits, torch": lambda x: infer(trained.net, x, one),
         "exeunt, no exit taken, torch": lambda x: infer(trained.net, x, Full()),
     }
     with tempfile.TemporaryDirectory() as place:
         graph = build_graph(trained.net, trained.transform.image_size)
         names = trained.info.class_names
         write_onnx(OnnxModel("net", graph, trained.transform, names, ours, "measured"), place)
-        more = {"its thresholds": theirs, "ours for its budget": each, "our policy": ours}
+        more = {"its thresholds": theirs, "our policy": ours, "ours for all exits": one}
         for name, policy in more.items():
             staged = StagedModel(place, threads=1, policy=policy.spec)
             ways[f"exeunt, {name}, onnxruntime"] = partial(predict, staged)
