@@ -5,9 +5,10 @@
 The layer is the early one of ReX-MobileNetV2: 32 to 64 channels, patches of 6x6, stride 4, batch 1,
 one thread. All forms share the sweeps; they differ in how a sweep is written:
 
-* steps: as exported. Inputs are projected once, by a matrix over (N, H, W, C); a step is a strided
-  slice of that map, two products with the state, and the gates. The two directions of the second
+* steps: as exported. Inputs are projected once, by matrices over (N, H, W, C); a step is a strided
+  slice of those maps, two products with the state, and the gates. The two directions of the second
   RNN are one cell of block diagonal matrices.
+* steps, sums in products: the same, what was projected being added by `Gemm`.
 * steps, one product: the same, all three gates from one product with the state.
 * steps, channels first: on (N, C, H, W), the products being 1x1 convolutions, directions apart.
 * GRU over shared sweeps: the standard operator, over sequences that are gathered from the input;
@@ -23,9 +24,9 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnxruntime
@@ -34,36 +35,44 @@ from torch import Tensor, nn
 
 from exeunt.export.onnx import cells
 from exeunt.export.onnx.builder import Builder
-from exeunt.export.onnx.cells import Weights, matrix
+from exeunt.export.onnx.cells import Weights
 from exeunt.export.onnx.rex import write_rex
 from exeunt.native import in_use, native, using
 from exeunt.ops.rex import ReX2d, Window
 
 
-def one_product(build: Builder, projected: str, state: tuple[str, ...], weights: Weights) -> Any:
+def one_product(
+    build: Builder, projected: tuple[str, ...], state: tuple[str, ...], weights: Weights
+) -> Any:
     """`gru_step` with one product for the three gates."""
     if not state:
         return cells.gru_step(build, projected, state, weights)
     h = weights.size
+    into_gates, into_new = projected
     bias = torch.cat([weights.bias.new_zeros(2 * h), weights.bias[0]])
+    product = cells.matrix(build, state[0], weights.recur, bias)
     sizes = build.integers([2 * h, h])
-    product = matrix(build, state[0], weights.recur, bias)
     gates, recurrent = build.split("Split", product, sizes, count=2, axis=-1)
-    into_gates, into_new = build.split("Split", projected, sizes, count=2, axis=-1)
     both = build.add("Sigmoid", build.add("Add", gates, into_gates))
     reset, update = build.split("Split", both, build.integers([h, h]), count=2, axis=-1)
     new = build.add("Tanh", build.add("Add", build.add("Mul", reset, recurrent), into_new))
     return (build.add("Add", new, build.add("Mul", update, build.add("Sub", state[0], new))),)
 
 
-@contextmanager
-def step(replacement: Any) -> Iterator[None]:
-    original = cells.STEPS["gru"]
-    cells.STEPS["gru"] = replacement
-    try:
-        yield
-    finally:
-        cells.STEPS["gru"] = original
+def sums_in_products(
+    build: Builder, projected: tuple[str, ...], state: tuple[str, ...], weights: Weights
+) -> Any:
+    """`gru_step` that has the product add what was projected."""
+    if not state:
+        return cells.gru_step(build, projected, state, weights)
+    h = weights.size
+    into_gates, into_new = projected
+    both = build.add("Gemm", state[0], build.floats(weights.recur[: 2 * h].T), into_gates)
+    recurrent = cells.matrix(build, state[0], weights.recur[2 * h :], weights.bias[0])
+    sizes = build.integers([h, h])
+    reset, update = build.split("Split", build.add("Sigmoid", both), sizes, count=2, axis=-1)
+    new = build.add("Tanh", build.add("Add", build.add("Mul", reset, recurrent), into_new))
+    return (build.add("Add", new, build.add("Mul", update, build.add("Sub", state[0], new))),)
 
 
 class LastForms:
@@ -240,12 +249,18 @@ def steps(build: Builder, layer: ReX2d, size: int) -> None:
 
 
 def steps_one_product(build: Builder, layer: ReX2d, size: int) -> None:
-    with step(one_product):
+    with patch.dict(cells.STEPS, gru=one_product):
+        steps(build, layer, size)
+
+
+def steps_sums_in_products(build: Builder, layer: ReX2d, size: int) -> None:
+    with patch.dict(cells.STEPS, gru=sums_in_products):
         steps(build, layer, size)
 
 
 FORMS: dict[str, Callable[[Builder, ReX2d, int], None]] = {
     "steps (as exported)": steps,
+    "steps, sums in products": steps_sums_in_products,
     "steps, one product": steps_one_product,
     "steps, channels first": channels_first,
     "GRU over shared sweeps": standard_operator,

@@ -163,7 +163,7 @@ def test_what_is_skipped_is_not_run(
     assert exit_index == 5
     assert parts == {f"stage_{k}" for k in range(1, 7)}
     assert ("QLinearConv" in kinds) == (dtype == "int8")
-    assert ("Conv" in kinds) == (dtype == "float32")
+    assert ("QGemm" in kinds) == (dtype == "int8")
 
 
 def test_it_lies_beside_the_stages(images: Tensor, tmp_path: Path, settled: Settled) -> None:

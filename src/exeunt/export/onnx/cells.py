@@ -1,7 +1,7 @@
 """Recurrent cells as standard ONNX operators, one step at a time, channels last.
 
-A step sees maps (N, A, B, G*h) of inputs that were projected before, and states (N, A, B, h): every
-gate is a block of channels, and the recurrent matrix one product over all pixels. Two directions
+A step sees the pixels of inputs that were projected before, (M, *), and states (M, h): every gate
+is a block of channels, and the recurrent matrix one product over all pixels. Two directions
 are one cell of twice the size whose matrices are block diagonal; `h` counts the channels of both.
 """
 
@@ -18,6 +18,7 @@ from exeunt.export.onnx.builder import Builder
 from exeunt.ops.recurrence import CELLS, CellWeights
 
 State = tuple[str, ...]
+Projected = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,33 @@ class Weights:
 
 
 def matrix(build: Builder, x: str, weight: Tensor, bias: Tensor | None = None) -> str:
-    """A matrix (K, C) over the last axis, and a bias (K,)."""
-    product = build.add("MatMul", x, build.floats(weight.T))
-    return product if bias is None else build.add("Add", product, build.floats(bias))
+    """A matrix (K, C) over rows (M, C), and a bias (K,), for which there is one operator."""
+    if bias is None:
+        return build.add("MatMul", x, build.floats(weight.T))
+    return build.add("Gemm", x, build.floats(weight.T), build.floats(bias))
+
+
+def over_map(build: Builder, x: str, weight: Tensor, bias: Tensor, sizes: tuple[int, int]) -> str:
+    """`matrix` over a map (N, A, B, C) of known sizes A and B."""
+    rows = build.add("Reshape", x, build.integers([-1, weight.shape[1]]))
+    made = matrix(build, rows, weight, bias)
+    return build.add("Reshape", made, build.integers([-1, *sizes, len(weight)]))
+
+
+def project(
+    build: Builder, x: str, weights: Weights, cell: str, sizes: tuple[int, int]
+) -> Projected:
+    """What a map (N, A, B, C) of inputs adds to the gates: a map for each of `parts`."""
+    widths = parts(weights, cell)
+    both = (torch.split(one, widths) for one in (weights.project, weights.project_bias))
+    pairs = zip(*both, strict=True)
+    return tuple(over_map(build, x, weight, bias, sizes) for weight, bias in pairs)
+
+
+def parts(weights: Weights, cell: str) -> list[int]:
+    """Channels of the gates that steps read apart: what is a map of its own need not be cut."""
+    gates = len(weights.project) // weights.size
+    return [weights.size * count for count in ((2, 1) if cell == "gru" else (gates,))]
 
 
 def _blocks(build: Builder, x: str, sizes: list[int]) -> list[str]:
@@ -81,14 +106,13 @@ def _blocks(build: Builder, x: str, sizes: list[int]) -> list[str]:
     return build.split("Split", x, build.integers(sizes), count=len(sizes), axis=-1)
 
 
-def gru_step(build: Builder, projected: str, state: State, weights: Weights) -> State:
+def gru_step(build: Builder, projected: Projected, state: State, weights: Weights) -> State:
     """Gates r, z, n; what r scales has a bias of its own."""
     h = weights.size
-    into_gates, into_new = _blocks(build, projected, [2 * h, h])
+    into_gates, into_new = projected
     if state:
         (hidden,) = state
-        both = matrix(build, hidden, weights.recur[: 2 * h])
-        into_gates = build.add("Add", both, into_gates)
+        into_gates = build.add("Add", matrix(build, hidden, weights.recur[: 2 * h]), into_gates)
         recurrent = matrix(build, hidden, weights.recur[2 * h :], weights.bias[0])
     else:
         recurrent = build.floats(weights.bias[0])
@@ -99,11 +123,11 @@ def gru_step(build: Builder, projected: str, state: State, weights: Weights) -> 
     return (build.add("Add", new, build.add("Mul", update, build.add("Sub", state[0], new))),)
 
 
-def lstm_step(build: Builder, projected: str, state: State, weights: Weights) -> State:
+def lstm_step(build: Builder, projected: Projected, state: State, weights: Weights) -> State:
     """Gates i, f, g, o; the state is (h, c)."""
-    gates = projected
+    (gates,) = projected
     if state:
-        gates = build.add("Add", matrix(build, state[0], weights.recur), projected)
+        gates = build.add("Add", matrix(build, state[0], weights.recur), gates)
     take, keep, new, show = _blocks(build, gates, [weights.size] * 4)
     memory = build.add("Mul", build.add("Sigmoid", take), build.add("Tanh", new))
     if state:
@@ -111,19 +135,20 @@ def lstm_step(build: Builder, projected: str, state: State, weights: Weights) ->
     return build.add("Mul", build.add("Sigmoid", show), build.add("Tanh", memory)), memory
 
 
-def rnn_step(build: Builder, projected: str, state: State, weights: Weights) -> State:
+def rnn_step(build: Builder, projected: Projected, state: State, weights: Weights) -> State:
     """One gate, tanh."""
+    (gate,) = projected
     if state:
-        projected = build.add("Add", matrix(build, state[0], weights.recur), projected)
-    return (build.add("Tanh", projected),)
+        gate = build.add("Add", matrix(build, state[0], weights.recur), gate)
+    return (build.add("Tanh", gate),)
 
 
-def fastgrnn_step(build: Builder, projected: str, state: State, weights: Weights) -> State:
+def fastgrnn_step(build: Builder, projected: Projected, state: State, weights: Weights) -> State:
     """`z h + (zeta (1 - z) + nu) c`; gates z and c differ by their biases only."""
     to_update, to_new, zeta, nu = (build.floats(row) for row in weights.bias)
-    shared = projected
+    (shared,) = projected
     if state:
-        shared = build.add("Add", matrix(build, state[0], weights.recur), projected)
+        shared = build.add("Add", matrix(build, state[0], weights.recur), shared)
     update = build.add("Sigmoid", build.add("Add", shared, to_update))
     new = build.add("Tanh", build.add("Add", shared, to_new))
     left = build.add("Sub", build.floats(1.0), update)
@@ -134,7 +159,7 @@ def fastgrnn_step(build: Builder, projected: str, state: State, weights: Weights
     return (build.add("Add", build.add("Mul", update, state[0]), taken),)
 
 
-STEPS: dict[str, Callable[[Builder, str, State, Weights], State]] = {
+STEPS: dict[str, Callable[[Builder, Projected, State, Weights], State]] = {
     "gru": gru_step,
     "lstm": lstm_step,
     "rnn": rnn_step,

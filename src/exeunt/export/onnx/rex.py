@@ -14,7 +14,7 @@ one thread, batch 1, minimum of 150 runs in turn (`python benchmarks/rex_onnx.py
 from __future__ import annotations
 
 from exeunt.export.onnx.builder import Builder
-from exeunt.export.onnx.cells import STEPS, Weights, matrix
+from exeunt.export.onnx.cells import STEPS, Projected, Weights, over_map, parts, project
 from exeunt.graph.operators import Shape
 from exeunt.ops.rex import ReX2d, Window
 
@@ -25,9 +25,9 @@ def write_rex(build: Builder, layer: ReX2d, x: str, shape: Shape, to: str) -> No
     """Adds a ReX layer over a map of `shape` (C, H, W), its output being called `to`."""
     rows, columns = layer.windows(*shape[1:])
     row_ends, column_ends = _line_ends(build, layer, x, shape, rows, columns)
-    parts = []
+    branches = []
     if layer.use_rows:
-        parts.append(_both_ways(build, layer, row_ends, _ROWS, rows))
+        branches.append(_both_ways(build, layer, row_ends, _ROWS, rows, (rows.lines, columns.out)))
     if layer.use_global:
         summaries = [
             _read(build, ends, axis, window, t)
@@ -35,10 +35,13 @@ def write_rex(build: Builder, layer: ReX2d, x: str, shape: Shape, to: str) -> No
             for t in range(window.size)
         ]
         both = build.add("Concat", *summaries, axis=-1)
-        parts.append(matrix(build, both, layer.linear.weight, layer.linear.bias))
+        patches = rows.out, columns.out
+        branches.append(over_map(build, both, layer.linear.weight, layer.linear.bias, patches))
     if layer.use_cols:
-        parts.append(_both_ways(build, layer, column_ends, _COLUMNS, columns))
-    out = build.add("Concat", *parts, axis=-1)
+        branches.append(
+            _both_ways(build, layer, column_ends, _COLUMNS, columns, (rows.out, columns.lines))
+        )
+    out = build.add("Concat", *branches, axis=-1)
     if rows.repeat or columns.repeat:
         pads = build.integers([0, 0, rows.repeat, columns.repeat])
         axes = build.integers([_ROWS, _COLUMNS])
@@ -64,16 +67,19 @@ def _line_ends(
     if any(pads):
         axes = build.integers([_ROWS, _COLUMNS])
         x = build.add("Pad", x, build.integers(pads), "", axes)
-    projected = matrix(build, x, weights.project, weights.project_bias)
+    sizes = rows.lines, columns.lines
+    projected = project(build, x, weights, layer.cell, sizes)
     ends = []
     if layer.use_rows or layer.use_global:
-        ends.append(_sweep(build, layer, weights, projected, _COLUMNS, columns))
+        ends.append(_sweep(build, layer, weights, projected, _COLUMNS, columns, sizes))
     if layer.use_cols or layer.use_global:
-        ends.append(_sweep(build, layer, weights, projected, _ROWS, rows))
+        ends.append(_sweep(build, layer, weights, projected, _ROWS, rows, sizes))
     return ends[0], ends[-1]
 
 
-def _both_ways(build: Builder, layer: ReX2d, ends: str, axis: int, window: Window) -> str:
+def _both_ways(
+    build: Builder, layer: ReX2d, ends: str, axis: int, window: Window, sizes: tuple[int, int]
+) -> str:
     """The second RNN over each patch's summaries, (N, H', W', 2*hidden2).
 
     Backwards is forwards over the map turned round, whose patches come in reverse order.
@@ -81,21 +87,35 @@ def _both_ways(build: Builder, layer: ReX2d, ends: str, axis: int, window: Windo
     weights = Weights.of(layer.rnn2, layer.cell, directions=2)
     turned = build.slice(ends, axis, -1, 0, -1)
     both = build.add("Concat", ends, turned, axis=-1)
-    projected = matrix(build, both, weights.project, weights.project_bias)
-    last = _sweep(build, layer, weights, projected, axis, window)
-    sizes = build.integers([layer.hidden2] * 2)
-    forward, backward = build.split("Split", last, sizes, count=2, axis=-1)
+    projected = project(build, both, weights, layer.cell, sizes)
+    last = _sweep(build, layer, weights, projected, axis, window, sizes)
+    halves = build.integers([layer.hidden2] * 2)
+    forward, backward = build.split("Split", last, halves, count=2, axis=-1)
     return build.add("Concat", forward, build.slice(backward, axis, -1, 0, -1), axis=-1)
 
 
 def _sweep(
-    build: Builder, layer: ReX2d, weights: Weights, projected: str, axis: int, window: Window
+    build: Builder,
+    layer: ReX2d,
+    weights: Weights,
+    projected: Projected,
+    axis: int,
+    window: Window,
+    sizes: tuple[int, int],
 ) -> str:
-    """The last state of a recurrence along `axis`, from the start of every patch."""
+    """The last state of a recurrence along `axis`, from the start of every patch.
+
+    `sizes` are the rows and columns of what was projected.
+    """
     state: tuple[str, ...] = ()
     for t in range(window.size):
-        state = STEPS[layer.cell](build, _read(build, projected, axis, window, t), state, weights)
-    return state[0]
+        read = []
+        for maps, width in zip(projected, parts(weights, layer.cell), strict=True):
+            line = _read(build, maps, axis, window, t)
+            read.append(build.add("Reshape", line, build.integers([-1, width])))
+        state = STEPS[layer.cell](build, tuple(read), state, weights)
+    after = [window.out if n == axis else size for n, size in enumerate(sizes, start=1)]
+    return build.add("Reshape", state[0], build.integers([-1, *after, weights.size]))
 
 
 def _read(build: Builder, maps: str, axis: int, window: Window, t: int) -> str:
