@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import onnxruntime
@@ -37,6 +38,7 @@ from exeunt.runner.engine import OnnxRuntime
 
 TRAINED = "rex_mobilenetv2_075.imagenette"
 NETS = ("mobilenetv2", "rex_mobilenetv2")
+DTYPES = ("float32", "int8")
 
 
 def layer(repeats: int) -> list[str]:
@@ -83,17 +85,17 @@ def networks(size: int, runs: int, place: Path) -> tuple[list[str], dict[str, Ti
             one = candidate(net, asked, single)
             name = f"{net}, {'last exit alone' if single else 'six exits'}"
             for engine in ("onnxruntime", "c"):
-                for dtype in ("float32", "int8"):
+                for dtype in DTYPES:
                     where = place / f"{len(found)}"
                     where.mkdir()
                     opened = open_checked(ENGINES[engine], one.subject, dtype, 1, where)
                     found[f"{name}: {engine}, {dtype}"] = one, opened
-            if net.startswith("rex") and native() is not None:
+            for dtype in DTYPES if net.startswith("rex") and native() is not None else ():
                 where = place / f"{len(found)}"
                 where.mkdir()
                 with using("0"):
-                    opened = open_checked(ENGINES["onnxruntime"], one.subject, "float32", 1, where)
-                found[f"{name}: onnxruntime, float32, no kernels"] = one, opened
+                    opened = open_checked(ENGINES["onnxruntime"], one.subject, dtype, 1, where)
+                found[f"{name}: onnxruntime, {dtype}, no kernels"] = one, opened
     shares = [one.shares.shares if one.shares else (1.0,) for one, _ in found.values()]
     exits = [one.subject.net.num_exits for one, _ in found.values()]
     pairs = [(opened, count) for (_, opened), count in zip(found.values(), exits, strict=True)]
@@ -118,15 +120,12 @@ def networks(size: int, runs: int, place: Path) -> tuple[list[str], dict[str, Ti
             _verdict(f"{name}: full depth, all exits on the way", through / base, 0.95),
             _verdict(f"{name}: with exits", mean / base, 0.65),
         ]
-    for net in NETS:
-        for dtype in ("float32", "int8"):
-            mine, theirs = (
-                cost[f"{net}, last exit alone: {engine}, {dtype}"][0]
-                for engine in ("c", "onnxruntime")
-            )
-            verdicts.append(
-                _verdict(f"{net}, {dtype}: generated C, of onnxruntime", mine / theirs, 3)
-            )
+    for net, dtype, kernels in product(NETS, DTYPES, ("", ", no kernels")):
+        mine = f"{net}, last exit alone: c, {dtype}"
+        theirs = f"{net}, last exit alone: onnxruntime, {dtype}{kernels}"
+        if theirs in cost:
+            name = f"{net}, {dtype}: generated C, of onnxruntime{kernels}"
+            verdicts.append(_verdict(name, cost[mine][0] / cost[theirs][0], 3))
     return verdicts, dict(zip(found, timings, strict=True))
 
 
