@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
+from exeunt.calibrate.budget import exit_costs
 from exeunt.calibrate.criteria import Criterion
 from exeunt.calibrate.held_out import refuse_test
-from exeunt.calibrate.optimiser import budget_solver
+from exeunt.calibrate.levels import FOLDS, best_levels, cross_validated
 from exeunt.calibrate.score import goodness
+from exeunt.calibrate.sureness import cut, rightness, sureness
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, Outcome, replay, sweep
 from exeunt.policies import (
@@ -22,7 +25,7 @@ from exeunt.policies import (
     Threshold,
 )
 
-_HALVINGS = 10
+_HALVINGS = 8
 
 
 def choose_policy(
@@ -42,9 +45,10 @@ def choose_policy(
     the simpler policy; where nothing saves, the answer is `Full()`.
 
     Many settings are tried that are one for all exits: counts, confidences and entropies. Then
-    exits get thresholds of their own, if these save more: the least budget is sought at which
-    `optimised_policy` is good enough. Where the tolerance is less than one sample, one threshold
-    for all is all that so few samples can tell.
+    exits get thresholds of their own, if these save more. These are the best of a budget, and it
+    is the least at which samples stay right by thresholds that other samples chose
+    (cross-validation): so many numbers fit the samples that they are chosen on better than others.
+    Where the tolerance is less than one sample, one threshold is all that so few can tell.
 
     Args:
         table: Recorded on a split that is not the test split.
@@ -73,33 +77,41 @@ def choose_policy(
     tried = sweep(table, _candidates(table, criterion, patient, temperature))
     found = max([full, *filter(good_enough, tried)], key=_rank)
     kind = criterion or Confidence
-    simple = patient or table.task == "regression" or not issubclass(kind, Threshold)
-    if simple or not per_exit or in_samples < 1 or table.num_exits == 1:
+    few = in_samples < 1 or len(table) < FOLDS or table.num_exits == 1
+    if table.task == "regression" or patient or few or not per_exit:
         return found
-    solve = budget_solver(table, kind, temperature)
-    return max([found, *_cheaper(table, solve, good_enough, found.mean_macs)], key=_rank)
+    if not issubclass(kind, Threshold):
+        return found
+    thresholds = _per_exit(table, kind, temperature, floor, found.mean_macs)
+    return max([found, *filter(good_enough, map(partial(replay, table), thresholds))], key=_rank)
 
 
 def _rank(outcome: Outcome) -> tuple[float, float]:
     return outcome.saving, goodness(outcome)
 
 
-def _cheaper(
+def _per_exit(
     table: ExitTable,
-    solve: Callable[[float], Policy],
-    good_enough: Callable[[Outcome], bool],
+    criterion: type[Threshold],
+    temperature: PerExit,
+    floor: float,
     budget: float,
-) -> Iterator[Outcome]:
-    """What is good enough for ever less than a budget, by bisection."""
-    least = float(table.exit_macs[0])
+) -> Iterator[Threshold]:
+    """Thresholds for the least budget at which others are right often enough, found by bisection,
+    if that is below the one given.
+    """
+    sure, right = sureness(table, criterion, temperature), rightness(table)
+    costs = exit_costs(table, None)
+    accuracy = cross_validated(sure, right, costs)
+    least, most = float(costs[0]), budget
     for _ in range(_HALVINGS):
-        middle = (least + budget) / 2
-        outcome = replay(table, solve(middle))
-        if good_enough(outcome):
-            budget = middle
-            yield outcome
+        middle = (least + most) / 2
+        if accuracy(middle) >= floor:
+            most = middle
         else:
             least = middle
+    if most < budget:
+        yield cut(criterion, best_levels(sure, right, costs)(most), temperature)
 
 
 def _candidates(

@@ -12,17 +12,16 @@ from torch import Tensor
 from exeunt.calibrate.budget import (
     ceiling,
     exit_costs,
-    levels_within,
     mean_cost,
     refuse_impossible,
 )
 from exeunt.calibrate.criteria import Criterion
-from exeunt.calibrate.geometric import RATIOS, geometric_levels
 from exeunt.calibrate.grid import ThresholdGrid
 from exeunt.calibrate.held_out import refuse_test
+from exeunt.calibrate.levels import best_levels
 from exeunt.calibrate.quantiles import quantiles
 from exeunt.calibrate.score import goodness
-from exeunt.calibrate.sureness import cut, first_exits, sureness
+from exeunt.calibrate.sureness import cut, rightness, sureness
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, sweep
 from exeunt.policies import (
@@ -33,7 +32,6 @@ from exeunt.policies import (
     PerExit,
     ReadingPolicy,
     Threshold,
-    TopClass,
     Value,
 )
 
@@ -72,7 +70,7 @@ def optimised_policy(
         ExeuntError: The table is of the test split or has not what the criterion reads, the costs
             do not fit it, or the budget is less than is possible.
     """
-    return budget_solver(table, criterion, temperature, costs, patient)(budget)
+    return _solver(table, costs, criterion, temperature, patient)(budget)
 
 
 def optimised_policies(
@@ -85,54 +83,27 @@ def optimised_policies(
     patient: bool = False,
 ) -> list[ReadingPolicy]:
     """`optimised_policy` for several budgets, in the order given: the points of a curve."""
-    return list(map(budget_solver(table, criterion, temperature, costs, patient), budgets))
+    return list(map(_solver(table, costs, criterion, temperature, patient), budgets))
 
 
-def budget_solver(
+def _solver(
     table: ExitTable,
-    criterion: Criterion = Confidence,
-    temperature: PerExit = 1.0,
-    costs: Sequence[float] | None = None,
-    patient: bool = False,
-) -> Callable[[float], ReadingPolicy]:
-    """`optimised_policy` for a budget that comes later: what all budgets share is done once."""
+    costs: Sequence[float] | None,
+    criterion: Criterion,
+    temperature: PerExit,
+    patient: bool,
+) -> _Solver:
     refuse_test(table)
     prices = exit_costs(table, costs)
     if not issubclass(criterion, Threshold):
         if patient:
             raise ExeuntError("consistency is patient as it is; join it with another criterion")
         return _counts(table, prices)
-    sure = sureness(table, criterion, temperature)
-    right = table.targets == torch.stack(
-        [table.read(TopClass(), k) for k in range(table.num_exits)]
-    )
+    sure, right = sureness(table, criterion, temperature), rightness(table)
     if patient:
         return _patient_thresholds(table, sure, right, prices, criterion, temperature)
-    return _thresholds(sure, right, prices, criterion, temperature)
-
-
-def _thresholds(
-    sure: Tensor, right: Tensor, costs: Tensor, criterion: type[Threshold], temperature: PerExit
-) -> _Solver:
-    published = [geometric_levels(sure, ratio) for ratio in RATIOS]
-
-    def solve(budget: float) -> ReadingPolicy:
-        geometric = levels_within(sure, costs, budget)
-        grid = ThresholdGrid(sure, right, costs, geometric)
-        starts = [
-            [levels.index(level) for levels, level in zip(grid.levels, geometric, strict=True)],
-            [0] * len(sure),
-        ]
-        found = [grid.levels_at(grid.climb(start, budget)) for start in starts]
-        found += [
-            levels
-            for levels in published
-            if mean_cost(first_exits(sure, levels), costs) <= ceiling(budget)
-        ]
-        best = max(found, key=lambda levels: grid.merit(first_exits(sure, levels)))
-        return cut(criterion, best, temperature)
-
-    return solve
+    levels = best_levels(sure, right, prices)
+    return lambda budget: cut(criterion, levels(budget), temperature)
 
 
 def _patient_thresholds(

@@ -1,4 +1,4 @@
-"""How sure every exit is of every sample, in one direction for all criteria."""
+"""How sure every exit is of every sample, in one direction for all criteria, and how right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
-from exeunt.policies import Confidence, PerExit, Threshold
+from exeunt.policies import Confidence, PerExit, Threshold, TopClass
 
 
 def sureness(
@@ -38,6 +38,12 @@ def sureness(
         return torch.empty(0, len(table))
     sure = torch.stack(rows)
     return sure if criterion.sign == ">=" else -sure
+
+
+def rightness(table: ExitTable) -> Tensor:
+    """Whether each exit's likeliest class is the sample's (E N)."""
+    classes = [table.read(TopClass(), k) for k in range(table.num_exits)]
+    return table.targets == torch.stack(classes)
 
 
 def first_exits(sure: Tensor, levels: Sequence[float]) -> Tensor:

@@ -1,0 +1,70 @@
+"""The best levels of sureness for a budget, one for each exit, and their worth on other samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from exeunt.calibrate.budget import ceiling, levels_within, mean_cost
+from exeunt.calibrate.geometric import RATIOS, geometric_levels
+from exeunt.calibrate.grid import ThresholdGrid
+from exeunt.calibrate.sureness import first_exits
+
+FOLDS = 5
+
+
+def best_levels(sure: Tensor, right: Tensor, costs: Tensor) -> Callable[[float], list[float]]:
+    """From a budget to the levels (E-1) with the most right answers whose mean cost keeps to it.
+
+    Args:
+        sure: Sureness at every exit but the last (E-1 N).
+        right: Whether each exit is right (E N).
+        costs: Of leaving at each exit (E), cumulative.
+    """
+    published = [geometric_levels(sure, ratio) for ratio in RATIOS]
+
+    def solve(budget: float) -> list[float]:
+        geometric = levels_within(sure, costs, budget)
+        grid = ThresholdGrid(sure, right, costs, geometric)
+        starts = [
+            [levels.index(level) for levels, level in zip(grid.levels, geometric, strict=True)],
+            [0] * len(sure),
+        ]
+        found = [grid.levels_at(grid.climb(start, budget)) for start in starts]
+        found += [
+            levels
+            for levels in published
+            if mean_cost(first_exits(sure, levels), costs) <= ceiling(budget)
+        ]
+        return max(found, key=lambda levels: grid.merit(first_exits(sure, levels)))
+
+    return solve
+
+
+def cross_validated(sure: Tensor, right: Tensor, costs: Tensor) -> Callable[[float], float]:
+    """From a budget to the share of samples that are right by levels which others chose.
+
+    Every fifth sample is judged by the best levels of the other four fifths. On the samples that
+    chose them, levels look better than they are, the more so the more of them there are.
+
+    Args:
+        sure: Sureness at every exit but the last (E-1 N), of five samples or more.
+        right: Whether each exit is right (E N).
+        costs: Of leaving at each exit (E), cumulative.
+    """
+    fold = torch.arange(sure.shape[1]) % FOLDS
+    solvers = [
+        best_levels(sure[:, fold != k].contiguous(), right[:, fold != k], costs)
+        for k in range(FOLDS)
+    ]
+
+    def accuracy(budget: float) -> float:
+        answers = 0
+        for k, solve in enumerate(solvers):
+            exits = first_exits(sure[:, fold == k], solve(budget))
+            answers += int(right[:, fold == k].gather(0, exits[None]).sum())
+        return answers / sure.shape[1]
+
+    return accuracy
