@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from torch import nn
 
+from exeunt.backbone import attach_exits
 from exeunt.compiled import CompileError, compile_stages, lay_out
 from exeunt.evaluate import weights_fingerprint
 from exeunt.inference import infer
 from exeunt.models import create_model
+from exeunt.native import in_use, native
+from exeunt.ops.conv import ConvNormAct
+from exeunt.ops.native_rex import run_native
+from exeunt.ops.rex import ReX2d
 from exeunt.policies import Confidence, Full
 
 
@@ -48,6 +55,20 @@ def test_compiled_stages_stop_where_the_others_do() -> None:
             found, expected = infer(compiled, image, policy), infer(net, image, policy)
             assert found.rows == expected.rows
             assert torch.allclose(found.logits, expected.logits, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(native() is None, reason=f"kernels: {in_use()}")
+def test_rex_keeps_its_kernels() -> None:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(ConvNormAct(3, 8, 3), ReX2d(8, 4, 2, 4, 2))
+    net = attach_exits(backbone, [-1], 4, image_shape=(3, 24, 24)).eval()
+    images = torch.randn(1, 3, 24, 24)
+    compiled = compile_stages(net, images)
+    with torch.inference_mode(), patch("exeunt.ops.rex.run_native", wraps=run_native) as kernels:
+        ((expected,), (logits,)) = net(images), compiled(images)
+    assert kernels.call_count == 2
+    assert torch.allclose(logits, expected, atol=1e-5)
 
 
 def test_a_machine_that_cannot_compile(monkeypatch: pytest.MonkeyPatch) -> None:

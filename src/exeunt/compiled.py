@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
+from exeunt.native import native
 from exeunt.net import MultiExitNet
+from exeunt.ops.rex import ReX2d
 
 
 class CompileError(ExeuntError):
@@ -19,8 +22,9 @@ def compile_stages(net: MultiExitNet, images: Tensor) -> MultiExitNet:
     """A copy of a network whose stages `torch.compile` made, each for itself, so that `infer` still
     stops between them.
 
-    They are compiled for batches of one size; each other size that they meet takes as long again,
-    which is a minute or more with ReX. So run images one by one, or as many at a time as `images`
+    ReX stays as it is where exeunt's kernels run it. Stages are compiled for batches of one size;
+    each other size that they meet takes as long again, which is a minute or more with ReX in
+    torch's operators. So run images one by one, or as many at a time as `images`
     has and with a policy that lets nobody leave.
 
     Args:
@@ -33,6 +37,10 @@ def compile_stages(net: MultiExitNet, images: Tensor) -> MultiExitNet:
     import torch._dynamo
 
     own = copy.deepcopy(net)
+    apart: Any = torch.compiler.disable
+    if native() is not None and images.device.type == "cpu":
+        for module in (module for module in own.modules() if isinstance(module, ReX2d)):
+            module.forward = apart(module.forward)  # type: ignore[method-assign]
     for k, stage in enumerate(own.stages):
         own.stages[k] = torch.compile(stage, dynamic=False)  # type: ignore[assignment]
     # Without this its graphs break at each recurrent layer.
