@@ -1,14 +1,15 @@
 """ReX in standard ONNX operators, its sweeps shared as in `exeunt.ops.rex`.
 
 Equivalent forms were measured: the layer 32 to 64, 6x6, stride 4, on 112x112, onnxruntime 1.31.1,
-one thread, batch 1, minimum of 150 runs in turn (`python benchmarks/rex_onnx.py`), milliseconds:
+one thread, batch 1, minimum of 200 runs in turn (`python benchmarks/rex_onnx.py`), milliseconds:
 
-    steps over strided slices, channels last (this one)   6.4
-    the same, the three gates from one product            7.1
-    the same, channels first, as 1x1 convolutions         8.6
-    the GRU operator over shared sweeps                  12.7
-    the GRU operator, patch by patch                     16.9
-    torch, eager                                          9.9
+    steps over strided slices, channels last (this one)   5.4
+    the same, what was projected added by the products    5.5
+    the same, the three gates from one product            5.6
+    the same, channels first, as 1x1 convolutions         8.0
+    the GRU operator over shared sweeps                  11.3
+    the GRU operator, patch by patch                     14.7
+    torch, eager                                          9.6
 """
 
 from __future__ import annotations
