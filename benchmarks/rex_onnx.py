@@ -43,36 +43,40 @@ from exeunt.ops.rex import ReX2d, Window
 
 def one_product(
     build: Builder, projected: tuple[str, ...], state: tuple[str, ...], weights: Weights
-) -> Any:
+) -> tuple[str, ...]:
     """`gru_step` with one product for the three gates."""
     if not state:
         return cells.gru_step(build, projected, state, weights)
     h = weights.size
-    into_gates, into_new = projected
     bias = torch.cat([weights.bias.new_zeros(2 * h), weights.bias[0]])
     product = cells.matrix(build, state[0], weights.recur, bias)
     sizes = build.integers([2 * h, h])
     gates, recurrent = build.split("Split", product, sizes, count=2, axis=-1)
-    both = build.add("Sigmoid", build.add("Add", gates, into_gates))
-    reset, update = build.split("Split", both, build.integers([h, h]), count=2, axis=-1)
-    new = build.add("Tanh", build.add("Add", build.add("Mul", reset, recurrent), into_new))
-    return (build.add("Add", new, build.add("Mul", update, build.add("Sub", state[0], new))),)
+    gates = build.add("Add", gates, projected[0])
+    return stepped(build, gates, recurrent, projected[1], state[0], h)
 
 
 def sums_in_products(
     build: Builder, projected: tuple[str, ...], state: tuple[str, ...], weights: Weights
-) -> Any:
+) -> tuple[str, ...]:
     """`gru_step` that has the product add what was projected."""
     if not state:
         return cells.gru_step(build, projected, state, weights)
     h = weights.size
-    into_gates, into_new = projected
-    both = build.add("Gemm", state[0], build.floats(weights.recur[: 2 * h].T), into_gates)
+    into_gates = build.floats(weights.recur[: 2 * h].T)
+    gates = build.add("Gemm", state[0], into_gates, projected[0])
     recurrent = cells.matrix(build, state[0], weights.recur[2 * h :], weights.bias[0])
+    return stepped(build, gates, recurrent, projected[1], state[0], h)
+
+
+def stepped(
+    build: Builder, gates: str, recurrent: str, into_new: str, state: str, h: int
+) -> tuple[str, ...]:
+    """The next state, as `gru_step` finds it."""
     sizes = build.integers([h, h])
-    reset, update = build.split("Split", build.add("Sigmoid", both), sizes, count=2, axis=-1)
+    reset, update = build.split("Split", build.add("Sigmoid", gates), sizes, count=2, axis=-1)
     new = build.add("Tanh", build.add("Add", build.add("Mul", reset, recurrent), into_new))
-    return (build.add("Add", new, build.add("Mul", update, build.add("Sub", state[0], new))),)
+    return (build.add("Add", new, build.add("Mul", update, build.add("Sub", state, new))),)
 
 
 class LastForms:
