@@ -22,6 +22,12 @@ class RefusedError(ExeuntError):
     """Raised by an engine that cannot take a network; the message is the reason."""
 
 
+def refusal(error: Exception) -> RefusedError:
+    """Of whatever a converter makes of a network: its kind, and the first line that it says."""
+    said = str(error).strip().partition("\n")[0]
+    return RefusedError(f"{type(error).__name__}: {said}")
+
+
 class Opened(Protocol):
     """A network that is open.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from exeunt.bench.engine import Array, OneByOne, RefusedError
+from exeunt.bench.engine import Array, OneByOne, refusal
 from exeunt.bench.subject import Subject
 
 
@@ -44,8 +44,7 @@ class ExecuTorch:
             try:
                 programs = self._programs(subject, threads)
             except Exception as error:  # whatever its exporter makes of a network
-                said = str(error).strip().partition("\n")[0]
-                raise RefusedError(f"{type(error).__name__}: {said}") from error
+                raise refusal(error) from error
         return _Programs(programs, subject)
 
     def _programs(self, subject: Subject, threads: int) -> list[Any]:

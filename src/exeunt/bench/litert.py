@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exeunt.bench.engine import Array, OneByOne, RefusedError
+from exeunt.bench.engine import Array, OneByOne, refusal
 from exeunt.bench.subject import Subject
 
 _SIGNATURE = "serving_default"
@@ -100,8 +100,7 @@ class LiteRT:
             try:
                 programs = list(_programs(subject, dtype, threads))
             except Exception as error:  # whatever its converter makes of a network
-                said = str(error).strip().partition("\n")[0]
-                raise RefusedError(f"{type(error).__name__}: {said}") from error
+                raise refusal(error) from error
         opened = _Programs(programs, subject.inputs)
         if dtype == "int8":
             opened.exits = _Exits(_Programs(programs, subject.inputs), subject)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
 
 from exeunt.calibrate.budget import exit_costs
 from exeunt.calibrate.criteria import Criterion
@@ -82,8 +81,8 @@ def choose_policy(
         return found
     if not issubclass(kind, Threshold):
         return found
-    thresholds = _per_exit(table, kind, temperature, floor, found.mean_macs)
-    return max([found, *filter(good_enough, map(partial(replay, table), thresholds))], key=_rank)
+    more = _per_exit(table, kind, temperature, floor, found.mean_macs)
+    return max([found, *filter(good_enough, more)], key=_rank)
 
 
 def _rank(outcome: Outcome) -> tuple[float, float]:
@@ -96,9 +95,9 @@ def _per_exit(
     temperature: PerExit,
     floor: float,
     budget: float,
-) -> Iterator[Threshold]:
-    """Thresholds for the least budget at which others are right often enough, found by bisection,
-    if that is below the one given.
+) -> Iterator[Outcome]:
+    """What thresholds do at the least budget at which others are right often enough, found by
+    bisection, if that is below the one given.
     """
     sure, right = sureness(table, criterion, temperature), rightness(table)
     costs = exit_costs(table, None)
@@ -111,7 +110,7 @@ def _per_exit(
         else:
             least = middle
     if most < budget:
-        yield cut(criterion, best_levels(sure, right, costs)(most), temperature)
+        yield replay(table, cut(criterion, best_levels(sure, right, costs)(most), temperature))
 
 
 def _candidates(

@@ -55,16 +55,17 @@ def cross_validated(sure: Tensor, right: Tensor, costs: Tensor) -> Callable[[flo
         costs: Of leaving at each exit (E), cumulative.
     """
     fold = torch.arange(sure.shape[1]) % FOLDS
-    solvers = [
-        best_levels(sure[:, fold != k].contiguous(), right[:, fold != k], costs)
-        for k in range(FOLDS)
-    ]
+    folds = []
+    for k in range(FOLDS):
+        mine, others = fold == k, fold != k
+        solve = best_levels(sure[:, others].contiguous(), right[:, others], costs)
+        folds.append((solve, sure[:, mine], right[:, mine]))
 
     def accuracy(budget: float) -> float:
         answers = 0
-        for k, solve in enumerate(solvers):
-            exits = first_exits(sure[:, fold == k], solve(budget))
-            answers += int(right[:, fold == k].gather(0, exits[None]).sum())
+        for solve, mine, is_right in folds:
+            exits = first_exits(mine, solve(budget))
+            answers += int(is_right.gather(0, exits[None]).sum())
         return answers / sure.shape[1]
 
     return accuracy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import Any
 from exeunt.runner.array import Array
 from exeunt.runner.engine import Session
 from exeunt.runner.error import RunnerError
-from exeunt.runner.manifest import bytes_of
+from exeunt.runner.manifest import exported_bytes
 
 
 class Fronted:
@@ -74,18 +73,16 @@ def fronted(
     if "front" not in stage or kernels is None:
         return None
     says = stage["front"]
-    weights, rest = (folder / says[part]["file"] for part in ("weights", "rest"))
-    data = [bytes_of(file) for file in (weights, rest)]
-    for part, file, found in zip(("weights", "rest"), (weights, rest), data, strict=True):
-        if hashlib.sha256(found).hexdigest() != says[part]["sha256"]:
-            raise RunnerError(f"{file}: not the file that was exported; it has other contents")
+    weights, rest = (exported_bytes(folder, says[part]) for part in ("weights", "rest"))
     try:
-        front = kernels(says, data[0], threads)
+        front = kernels(says, weights, threads)
     except ValueError as error:
-        raise RunnerError(f"{weights}: not what the manifest says ({error})") from error
+        file = folder / says["weights"]["file"]
+        raise RunnerError(f"{file}: not what the manifest says ({error})") from error
     ((image, shape),) = shapes.items()
     outputs = [one["name"] for one in stage["outputs"]]
-    return Fronted(front, image, shape, says["gives"], open_session(rest, data[1]), outputs)
+    session = open_session(folder / says["rest"]["file"], rest)
+    return Fronted(front, image, shape, says["gives"], session, outputs)
 
 
 def _kernels() -> Callable[[dict[str, Any], bytes, int], Any] | None:

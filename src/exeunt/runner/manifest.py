@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,28 @@ def bytes_of(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise RunnerError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def exported_bytes(
+    folder: Path, says: Mapping[str, Any], others: Mapping[str, str] | None = None
+) -> bytes:
+    """A file of the folder, whole, that has to be the one that was written.
+
+    Args:
+        folder: where it lies.
+        says: what the manifest says of it: `file` and `sha256`.
+        others: names of files by their hashes, for which it may have been mistaken.
+
+    Raises:
+        RunnerError: when it cannot be read, or is another.
+    """
+    file = folder / says["file"]
+    data = bytes_of(file)
+    found = hashlib.sha256(data).hexdigest()
+    if found != says["sha256"]:
+        other = f"is {others[found]}" if others and found in others else "has other contents"
+        raise RunnerError(f"{file}: not the file that was exported; it {other}")
+    return data
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from exeunt.runner.chain import Chain, Stage
 from exeunt.runner.engine import ENGINES, Session
 from exeunt.runner.error import RunnerError
 from exeunt.runner.front import fronted
-from exeunt.runner.manifest import MANIFEST, bytes_of, read_manifest
+from exeunt.runner.manifest import MANIFEST, exported_bytes, read_manifest
 from exeunt.runner.picture import Preparation
 from exeunt.runner.policy import Policy
 
@@ -121,11 +120,7 @@ class StagedModel:
         stages = []
         for stage in says:
             file = self.folder / stage["file"]
-            data = bytes_of(file)
-            found = hashlib.sha256(data).hexdigest()
-            if found != stage["sha256"]:
-                other = f"is {hashes[found]}" if found in hashes else "has other contents"
-                raise RunnerError(f"{file}: not the file that was exported; it {other}")
+            data = exported_bytes(self.folder, stage, hashes)
             session = fronted(self.folder, stage, shapes, opened, threads) or opened(file, data)
             outputs = {one["name"]: one["shape"] for one in stage["outputs"]}
             self._compare(file, session.outputs, outputs)

@@ -109,9 +109,10 @@ def _sweep(
     `sizes` are the rows and columns of what was projected.
     """
     state: tuple[str, ...] = ()
+    widths = parts(weights, layer.cell)
     for t in range(window.size):
         read = []
-        for maps, width in zip(projected, parts(weights, layer.cell), strict=True):
+        for maps, width in zip(projected, widths, strict=True):
             line = _read(build, maps, axis, window, t)
             read.append(build.add("Reshape", line, build.integers([-1, width])))
         state = STEPS[layer.cell](build, tuple(read), state, weights)
