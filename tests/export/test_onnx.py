@@ -177,6 +177,8 @@ REX: list[dict[str, Any]] = [
     {"cell": "lstm"},
     {"cell": "rnn"},
     {"cell": "fastgrnn"},
+    {"cell": "mingru"},
+    {"cell": "mingru", "shared_directions": True, "use_rows": False},
     {"cell": "lstm", "shared_directions": True},
     {"shared_directions": True, "use_global": False},
     {"use_rows": False},

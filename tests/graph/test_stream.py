@@ -111,6 +111,7 @@ def test_operators_one_by_one(block: nn.Module) -> None:
         {"patch_size": (3, 5), "stride": (5, 2), "padding": 1},
         {"patch_size": 4, "cell": "lstm"},
         {"patch_size": 5, "stride": 2, "cell": "fastgrnn", "shared_directions": True},
+        {"patch_size": 5, "stride": 2, "cell": "mingru"},
         {"use_rows": False},
         {"use_global": False},
         {"patch_size": 8, "cell": "rnn", "padding": (2, 0)},

@@ -117,7 +117,7 @@ def test_the_gradients_of_a_gru_step_by_hand_are_those_of_autograd(directions: i
 def test_backward_of_every_cell_is_the_numerical_derivative(cell: str) -> None:
     kind = CELLS[cell]
     weights = CellWeights.of(make(cell), DIRECTIONS)
-    gates = weights.weight_hh.shape[1]
+    gates = kind.gates * HIDDEN
     inputs = [
         torch.randn(DIRECTIONS, gates, 3, dtype=torch.double),
         weights.weight_hh.detach(),

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from exeunt.errors import ExeuntError
 from exeunt.native import using
+from exeunt.ops.recurrence import CELLS, MinGRU
 from exeunt.ops.rex import ReX2d
 
 # The oracle: the paper's equations, one patch after the other, with the modules of torch.
@@ -23,6 +24,14 @@ def last_states(rnn: nn.Module, sequence: Tensor) -> list[Tensor]:
         return list((state[0] if isinstance(rnn, nn.LSTM) else state)[:, 0])
     ends = []
     for suffix in ("", "_reverse") if rnn.bidirectional else ("",):
+        if isinstance(rnn, MinGRU):
+            w, bias = (getattr(rnn, f"{name}_l0{suffix}") for name in ("weight_ih", "bias_ih"))
+            h = torch.zeros(rnn.hidden_size)
+            for x in sequence.flip(0) if suffix else sequence:
+                z, c = (w @ x + bias).chunk(2)
+                h = (1 - torch.sigmoid(z)) * h + torch.sigmoid(z) * torch.tanh(c)
+            ends.append(h)
+            continue
         w, u, bias, mix = (
             getattr(rnn, f"{name}_l0{suffix}")
             for name in ("weight_ih", "weight_hh", "bias_ih", "mix")
@@ -146,7 +155,7 @@ def test_agrees_with_the_equations_patch_by_patch(geometry: str) -> None:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn", "fastgrnn"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_agrees_for_every_cell(cell: str, shared: bool) -> None:
     rex = make(3, 4, 2, (4, 3), (3, 2), cell=cell, shared_directions=shared)
     assert_same(rex, torch.randn(2, 3, 7, 6))
@@ -246,7 +255,7 @@ def test_macs_are_what_torch_counts(off: dict[str, bool]) -> None:
         ({"stride": (2, -1)}, ["stride=(2, -1)", "at least 1"]),
         ({"padding": -1}, ["padding=-1", "at least 0"]),
         ({"padding": "valid"}, ["'valid'", '"same"', '"replicate_out"']),
-        ({"cell": "qrnn"}, ["'qrnn'", "gru, lstm, rnn, fastgrnn"]),
+        ({"cell": "qrnn"}, ["'qrnn'", "gru, lstm, rnn, fastgrnn, mingru"]),
         (
             dict.fromkeys(("use_rows", "use_global", "use_cols"), False),
             ["use_rows", "at least one"],

@@ -24,8 +24,7 @@ def along_columns() -> Reads:
 
 def inputs(cell: str, directions: int) -> list[Tensor]:
     """projected, weight_hh, bias: leaves in double precision."""
-    kind = CELLS[cell]
-    width = kind.gates * HIDDEN
+    width = 0 if cell == "mingru" else CELLS[cell].gates * HIDDEN
     bias = {"gru": HIDDEN, "fastgrnn": 2 * HIDDEN + 2}.get(cell, 0)
     shapes = [(24, 8, 7, 2), (directions, width, HIDDEN), (directions, bias, 1)]
     return [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]
@@ -33,7 +32,7 @@ def inputs(cell: str, directions: int) -> list[Tensor]:
 
 def unrolled(projected: Tensor, reads: Reads, cell: str, weight: Tensor, bias: Tensor) -> Tensor:
     """The same recurrence as one plain autograd graph."""
-    width = weight.shape[1]
+    width = CELLS[cell].gates * HIDDEN
     state = None
     for read in reads:
         taken = torch.stack([projected[index][:width] for index in read])

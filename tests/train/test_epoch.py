@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
 
 from exeunt.data import Batch, UnreadableTally
 from exeunt.net import MultiExitNet, Stage
@@ -14,6 +13,7 @@ from exeunt.train import Quiet, Setting, TrainConfig
 from exeunt.train.checkpoint import TrainState
 from exeunt.train.ema import Ema
 from exeunt.train.epoch import train_epoch, train_step
+from exeunt.train.optimiser import Optimisers
 from exeunt.train.regimes import Joint
 
 
@@ -35,9 +35,9 @@ def test_a_step_follows_the_losses_of_modules_too() -> None:
     """The toll's weight has no part in the logits, and moves by lr times its own slope."""
     toll = Toll()
     net = MultiExitNet([Stage(toll, PooledExit(3, 2))], 2)
-    state = TrainState(net, Ema(net, 0.9), SGD(net.parameters(), lr=0.25), [])
+    config = TrainConfig("toll", lr=0.25, momentum=0.0, weight_decay=0.0)
+    state = TrainState(net, Ema(net, 0.9), Optimisers(net, config), [])
     batch = Batch(torch.randn(4, 3, 5, 5), torch.tensor([0, 1, 1, 0]), torch.arange(4), [])
-    config = TrainConfig("toll")
     losses, _ = train_step(state, batch, config, Joint(config, (1,)), net)
     assert toll.weight.item() == pytest.approx(2 - 0.25 * 2 * 2)
     assert losses[0] < 1  # the loss that is shown is the exit's alone
@@ -46,8 +46,8 @@ def test_a_step_follows_the_losses_of_modules_too() -> None:
 def test_the_wait_for_images_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that only loading moves shows an epoch of waiting, one that only steps move none."""
     net = MultiExitNet([Stage(nn.Conv2d(3, 3, 1), PooledExit(3, 2))], 2)
-    state = TrainState(net, Ema(net, 0.9), SGD(net.parameters(), lr=0.1), [])
     config = TrainConfig("none", epochs=1)
+    state = TrainState(net, Ema(net, 0.9), Optimisers(net, config), [])
     now = 0.0
 
     def tick(seconds: float) -> None:

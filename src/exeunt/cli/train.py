@@ -84,10 +84,19 @@ def train(
         option("pooled, mixed, rex, conv, or one for each exit, rex,conv [the architecture's]."),
     ] = None,
     grey: Annotated[bool | None, option("One luma channel.", "--grey/--rgb")] = None,
-    lr: Annotated[float | None, option("Peak learning rate [0.05].")] = None,
+    optimizer: Annotated[str | None, option("sgd or adamw [sgd].")] = None,
+    lr: Annotated[float | None, option("Peak learning rate [0.05; adamw 0.003].")] = None,
     warmup_epochs: Annotated[float | None, option("Of linear warm-up [2].")] = None,
-    momentum: Annotated[float | None, option("Of SGD [0.9].")] = None,
-    weight_decay: Annotated[float | None, option("On weight matrices [1e-4].")] = None,
+    momentum: Annotated[float | None, option("Of SGD, or AdamW's beta1 [0.9].")] = None,
+    beta2: Annotated[float | None, option("Of AdamW [0.99].")] = None,
+    weight_decay: Annotated[float | None, option("On weight matrices [1e-4; adamw 0.05].")] = None,
+    cell_optimizer: Annotated[
+        str | None, option("Of recurrent cells, in ReX for one [as --optimizer].")
+    ] = None,
+    cell_lr: Annotated[float | None, option("Of recurrent cells [as --lr].")] = None,
+    cell_weight_decay: Annotated[
+        float | None, option("On matrices of recurrent cells [as --weight-decay].")
+    ] = None,
     clip_norm: Annotated[float | None, option("Of a step's gradient, 0: no limit [5].")] = None,
     label_smoothing: Annotated[float | None, option("Of the cross-entropy [0.1].")] = None,
     ema_decay: Annotated[float | None, option("Of the averaged weights [0.998].")] = None,

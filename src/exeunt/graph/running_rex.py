@@ -55,19 +55,17 @@ class RunningReX:
         columns, weights = self.columns, self.weights
         line = columns.keep(row[:, None, :, None], _COLUMNS)
         line = F.pad(line, (0, 0, columns.lead, columns.trail))
-        flat = weights.weight_ih @ line.flatten(1)
-        if weights.bias_ih is not None:
-            flat = flat + weights.bias_ih[:, None]
-        projected = flat.view(-1, *line.shape[1:])
+        projected = self.cell.project(line, weights)
         along = [[columns.read(_COLUMNS, t)] for t in range(columns.size)]
         ends = sweep(projected, [along], self.cell, weights.weight_hh, weights.bias)
         self.summaries.append(ends[0])
+        flat = projected.flatten(1)[None]
         zero = projected.new_zeros(1, self.rex.hidden1, columns.lines)
         for patch in range(self.rows.out):
             begins = patch * self.rows.hop
             if begins <= self.line < begins + self.rows.size:
                 state = self.under_way.pop(patch, (zero,) * self.cell.states)
-                state = self.cell.step(flat[None], state, weights.weight_hh, weights.bias)
+                state = self.cell.step(flat, state, weights.weight_hh, weights.bias)
                 self.under_way[patch] = state
         complete, over = divmod(self.line - self.rows.size + 1, self.rows.hop)
         if over == 0 and 0 <= complete < self.rows.out:

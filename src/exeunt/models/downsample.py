@@ -8,7 +8,8 @@ choose their number of channels; pooling keeps those it gets.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import nn
 
@@ -17,13 +18,13 @@ from exeunt.errors import ExeuntError
 from exeunt.ops.lift import LiftDownPool2d
 from exeunt.ops.pooling import GatedPool2d, GFGP2d, MixedPool2d
 from exeunt.ops.renet import ReNet2d
-from exeunt.ops.rex import ReX2d
+from exeunt.ops.rex_block import make_rex
 from exeunt.ops.rnnpool import RNNPool2d
 
 
 def _rex(channels: int, out: int) -> nn.Module:
     """Table 1: 6x6 patches, stride 4, a first hidden size of 16."""
-    return ReX2d(channels, hidden1=16, hidden2=out // 8, patch_size=6, stride=4)
+    return make_rex(channels, out, stride=4)
 
 
 def _rnnpool(channels: int, out: int) -> nn.Module:
@@ -74,17 +75,22 @@ KEEPING: dict[str, Callable[[int], nn.Module]] = {
 """By name, from channels that stay as they are."""
 
 
-def make_downsample(kind: str, channels: int, out: int) -> Block:
+def make_downsample(
+    kind: str, channels: int, out: int, rex_form: str | Mapping[str, Any] = "paper"
+) -> Block:
     """The block named `kind`, for a map of `channels`, with `out` channels if it can choose.
 
     Args:
         kind: a name in `WIDENING` or `KEEPING`.
         channels: C of the input.
         out: channels wanted, a multiple of 8.
+        rex_form: of `"rex"`, see `exeunt.ops.rex_block`.
 
     Raises:
         ExeuntError: when nothing has that name.
     """
+    if kind == "rex":
+        return Block(kind, make_rex(channels, out, 4, rex_form), out)
     if kind in WIDENING:
         return Block(kind, WIDENING[kind](channels, out), out)
     if kind in KEEPING:

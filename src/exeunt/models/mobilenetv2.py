@@ -11,9 +11,10 @@ Table 3 puts other operators in the place of ReX: `mobilenetv2(downsample="lift"
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
+from typing import Any
 
 from torch import nn
 
@@ -48,6 +49,7 @@ def _build(
     exits: str | Sequence[int],
     exit_head: str | Sequence[str],
     dropout: float,
+    rex_form: str | Mapping[str, Any] = "paper",
 ) -> MultiExitNet:
     if not width > 0:
         raise ExeuntError(f"width={width!r}; give a number above 0, such as 0.5 or 1.0")
@@ -66,7 +68,7 @@ def _build(
     places = {}  # of the plain net's blocks, or of what replaced them
     at = 0
     if downsample is not None:
-        blocks.append(make_downsample(downsample, channels, make_divisible(64 * width)))
+        blocks.append(make_downsample(downsample, channels, make_divisible(64 * width), rex_form))
         channels = blocks[0].channels
         at = sum(len(group) for group in counts[:REPLACED_GROUPS])
         early = []
@@ -165,15 +167,17 @@ def rex_mobilenetv2(
     exits: str | Sequence[int] = "paper",
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.2,
+    rex_form: str | Mapping[str, Any] = "paper",
 ) -> MultiExitNet:
     """ReX-MobileNetV2 (ReX paper, Table 1): 6 exits, images of 32 px and more.
 
     One ReX layer (6x6 patches, stride 4, hidden sizes 16 and 8) and 11 blocks. With a width
     multiplier the first hidden size stays 16 and the second follows the 64 output channels.
-    Arguments and errors as `mobilenetv2`; the positions for `exits` are ReX, 0, then the 11 blocks;
-    `"all"` adds an exit behind ReX itself (7).
+    `rex_form` puts more around it, see `exeunt.ops.rex_block`: a name, or what differs from the
+    paper's form. Other arguments and errors as `mobilenetv2`; the positions for `exits` are ReX, 0,
+    then the 11 blocks; `"all"` adds an exit behind ReX itself (7).
     """
-    return _build("rex", (), num_classes, in_chans, width, exits, exit_head, dropout)
+    return _build("rex", (), num_classes, in_chans, width, exits, exit_head, dropout, rex_form)
 
 
 for _tag, _width in WIDTHS.items():

@@ -42,7 +42,9 @@ def run_native(
     kind: str,
     branches: tuple[bool, bool],
 ) -> Tensor | None:
-    """The output of a ReX layer, (N, out_channels, H', W'); None if its weights are not float32.
+    """The output of a ReX layer, (N, out_channels, H', W'); None where kernels do not reach.
+
+    They reach cells in `KINDS` and weights in float32.
 
     Args:
         kernels: to use.
@@ -54,6 +56,8 @@ def run_native(
         kind: of cell.
         branches: whether there are V^R and V^C.
     """
+    if kind not in KINDS:
+        return None
     held: list[Tensor] = []  # whose addresses are given away
 
     def address(weights: Tensor) -> int:

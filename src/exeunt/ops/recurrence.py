@@ -8,14 +8,15 @@ sequences side by side, features first, which keeps every gate a contiguous bloc
     projected  (D, G*h, M)   W_ih x_t + b_ih, and b_hh where a gate merely adds it
     state      tuple of (D, h, M)
 
-The weights live in modules of the standard shapes (`nn.GRU`, `nn.LSTM`, `nn.RNN`) or in `FastGRNN`.
+The weights live in modules of the standard shapes (`nn.GRU`, `nn.LSTM`, `nn.RNN`), in `FastGRNN` or
+in `MinGRU`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,13 @@ def _tanh(x: Tensor) -> Tensor:
     if x.device.type != "cpu" or x.dtype.itemsize < 4:
         return torch.tanh(x)
     return 2 * torch.sigmoid(2 * x) - 1
+
+
+def linear(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear map of the features of (features, ...)."""
+    flat = maps.flatten(1)
+    out = weight @ flat if bias is None else torch.addmm(bias[:, None], weight, flat)
+    return out.view(len(weight), *maps.shape[1:])
 
 
 class FastGRNN(nn.Module):
@@ -59,6 +67,31 @@ class FastGRNN(nn.Module):
                 "mix": torch.tensor([100.0, -100.0]),  # zeta, nu
             }
             for name, value in parameters.items():
+                self.register_parameter(f"{name}_l0{suffix}", nn.Parameter(value))
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}, bidirectional={self.bidirectional}"
+
+
+class MinGRU(nn.Module):
+    """One layer of minGRU cells (Feng et al. 2024), parameters named as `nn.GRU` names them.
+
+    `z = sigmoid(W_z x + b_z)`, `c = tanh(W_c x + b_c)` and `h' = h + z (c - h)`. Gates and
+    candidates depend on the input alone, so there is no weight from state to state: all products
+    of a map are one 1x1 convolution. `weight_ih_l0` is `[W_z, W_c]`, `bias_ih_l0` is `[b_z, b_c]`.
+    Initialised as `nn.GRU` is. The tanh, which the published cell does not have, keeps states
+    between -1 and 1.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, bidirectional: bool = False) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.bidirectional = bidirectional
+        bound = hidden_size**-0.5
+        for suffix in ("", "_reverse") if bidirectional else ("",):
+            for name, shape in (("weight_ih", (input_size,)), ("bias_ih", ())):
+                value = torch.empty(2 * hidden_size, *shape).uniform_(-bound, bound)
                 self.register_parameter(f"{name}_l0{suffix}", nn.Parameter(value))
 
     def extra_repr(self) -> str:
@@ -127,6 +160,30 @@ def fastgrnn_step(projected: Tensor, state: State, weight_hh: Tensor, bias: Tens
     return (update * hidden + (zeta * (1 - update) + nu) * new,)
 
 
+def mingru_step(projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor) -> State:
+    """One step of `MinGRU` on gates that are activated already; weights and bias are empty."""
+    update, new = projected.chunk(2, dim=1)
+    return (torch.lerp(state[0], new, update),)
+
+
+def mingru_backward(
+    projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor, grad_state: State
+) -> Gradients:
+    """Gradients through `mingru_step`, by hand; `projected` is overwritten with its own."""
+    (hidden,), (grad,) = state, grad_state
+    update, new = projected.chunk(2, dim=1)
+    grad_new = grad * update
+    torch.mul(grad, new - hidden, out=update)
+    new.copy_(grad_new)
+    return projected, (grad - grad_new,), torch.zeros_like(weight_hh), torch.zeros_like(bias)
+
+
+def mingru_activate(projected: Tensor, directions: int) -> Tensor:
+    """Update gates and candidates of every pixel, from (D*2h, ...) to the same shape."""
+    update, new = projected.view(directions, 2, -1, *projected.shape[1:]).unbind(1)
+    return torch.stack([torch.sigmoid(update), _tanh(new)], dim=1).flatten(0, 2)
+
+
 @dataclass(frozen=True)
 class Cell:
     """A kind of recurrent cell: its module, one step of it, and its size in gates and states.
@@ -134,17 +191,32 @@ class Cell:
     Attributes:
         module: builds the parameters, `module(input_size, hidden_size, bidirectional=)`.
         step: one time step over all sequences.
-        gates: weight matrices of each kind (3 for a GRU); MACs of a step are
+        gates: weight matrices that read the input (3 for a GRU); MACs of a step are
             `gates * (inputs * hidden + hidden**2)`.
         states: tensors that travel from step to step.
         step_backward: the step's derivative by hand, where there is one.
+        activate: what happens to projected inputs before any step, where gates depend on the input
+            alone: `activate(projected, directions)`, (D*G*h, ...). Such a cell has no weights from
+            state to state, and its steps cost no MACs.
     """
 
-    module: Callable[..., nn.Module]
+    module: Any
     step: Step
     gates: int
     states: int = 1
     step_backward: StepBackward | None = None
+    activate: Callable[[Tensor, int], Tensor] | None = None
+
+    def project(self, maps: Tensor, weights: CellWeights) -> Tensor:
+        """What every step reads, for all pixels at once: (inputs, ...) to (D*G*h, ...)."""
+        projected = linear(maps, weights.weight_ih, weights.bias_ih)
+        if self.activate is None:
+            return projected
+        return self.activate(projected, len(weights.weight_hh))
+
+    def step_macs(self, hidden: int) -> int:
+        """Multiply-adds from state to state of one step."""
+        return 0 if self.activate else self.gates * hidden**2
 
     def backward(
         self, projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor, grad_state: State
@@ -167,7 +239,44 @@ CELLS: dict[str, Cell] = {
     "lstm": Cell(nn.LSTM, lstm_step, gates=4, states=2),
     "rnn": Cell(nn.RNN, rnn_step, gates=1),
     "fastgrnn": Cell(FastGRNN, fastgrnn_step, gates=1),
+    "mingru": Cell(
+        MinGRU, mingru_step, gates=2, step_backward=mingru_backward, activate=mingru_activate
+    ),
 }
+
+
+RECURRENT = (nn.RNNBase, FastGRNN, MinGRU)
+
+
+def recurrent_parameters(net: nn.Module) -> list[nn.Parameter]:
+    """The parameters of all recurrent cells in `net`, those of ReX, RNNPool and ReNet alike."""
+    cells = [module for module in net.modules() if isinstance(module, RECURRENT)]
+    return [parameter for cell in cells for parameter in cell.parameters()]
+
+
+@torch.no_grad()
+def start_recurrent(net: nn.Module) -> None:
+    """Starts all recurrent cells in `net` so that they remember: orthogonal matrices for each gate,
+    biases 0, and 1 for the gate that keeps the state (-1 where the gate lets the new one in).
+
+    `FastGRNN` keeps its own start, and `nn.RNN` has no gates.
+    """
+    for module in net.modules():
+        if not isinstance(module, (nn.RNNBase, MinGRU)):
+            continue
+        gates = next(c.gates for c in CELLS.values() if isinstance(module, c.module))
+        for name, parameter in module.named_parameters():
+            if name.startswith("weight"):
+                for gate in parameter.chunk(gates):
+                    nn.init.orthogonal_(gate)
+            else:
+                nn.init.zeros_(parameter)
+        size = module.hidden_size
+        kept = slice(0, size) if isinstance(module, MinGRU) else slice(size, 2 * size)
+        if not isinstance(module, nn.RNN):  # GRU: r, z, n; LSTM: i, f, g, o
+            for name, parameter in module.named_parameters():
+                if name.startswith("bias_ih"):
+                    parameter[kept] = -1.0 if isinstance(module, MinGRU) else 1.0
 
 
 class CellWeights(NamedTuple):
@@ -176,7 +285,7 @@ class CellWeights(NamedTuple):
     Attributes:
         weight_ih: (D*G*h, inputs), projects the input for all directions in one product.
         bias_ih: (D*G*h,), the biases that are added to it; None where the step adds all of them.
-        weight_hh: (D, G*h, h).
+        weight_hh: (D, G*h, h); (D, 0, h) where states have no weights.
         bias: (D, *, 1), the biases that the step adds, possibly none.
     """
 
@@ -196,6 +305,9 @@ class CellWeights(NamedTuple):
             return [getattr(module, f"{name}_l0{suffix}") for suffix in suffixes]
 
         weight_ih = torch.cat(parts("weight_ih"))
+        if isinstance(module, MinGRU):
+            none = weight_ih.new_empty(directions, 0, module.hidden_size)
+            return cls(weight_ih, torch.cat(parts("bias_ih")), none, none[..., :1])
         weight_hh = torch.stack(parts("weight_hh"))
         if isinstance(module, FastGRNN):
             pairs = zip(parts("bias_ih"), parts("mix"), strict=True)

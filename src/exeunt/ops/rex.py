@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from exeunt.errors import ExeuntError
 from exeunt.native.axis import Axis
 from exeunt.ops.native_rex import kernels_for, run_native
-from exeunt.ops.recurrence import CELLS, CellWeights
+from exeunt.ops.recurrence import CELLS, CellWeights, linear
 from exeunt.ops.sizes import require_map, require_positive
 from exeunt.ops.sweep import Reads, gather, sweep
 
@@ -170,7 +170,7 @@ class ReX2d(nn.Module):
         padding: `"same"` surrounds the map with zeros so that H' = ceil(H / stride);
             `"replicate_out"` pads nothing and repeats the last output row and column up to that
             size, as EdgeML's RNNPool does; integers pad that many zeros on both sides.
-        cell: `"gru"`, `"lstm"`, `"rnn"` or `"fastgrnn"`.
+        cell: `"gru"`, `"lstm"`, `"rnn"`, `"fastgrnn"` or `"mingru"`.
         shared_directions: one set of weights for both ways of the second RNN, as in RNNPool.
         use_rows, use_global, use_cols: leave out V^R, V^G or V^C (the paper's ablation, Table 4).
 
@@ -246,15 +246,18 @@ class ReX2d(nn.Module):
     def macs(self, height: int, width: int) -> ReXMacs:
         """Multiply-adds for one map of `height x width`: real pixels, every step of every sweep."""
         rows, columns = self.windows(height, width)
-        gates = CELLS[self.cell].gates
+        cell = CELLS[self.cell]
         hidden1, hidden2 = self.hidden1, self.hidden2
-        into1, across1 = gates * self.in_channels * hidden1, gates * hidden1**2
-        into2, across2 = 2 * gates * hidden1 * hidden2, 2 * gates * hidden2**2  # both ways
+        into1, across1 = cell.gates * self.in_channels * hidden1, cell.step_macs(hidden1)
+        into2, across2 = (
+            2 * cell.gates * hidden1 * hidden2,
+            2 * cell.step_macs(hidden2),
+        )  # both ways
         patches = rows.out * columns.out
-        linear = self.use_global * patches * (rows.size + columns.size) * hidden1 * 4 * hidden2
+        total = self.use_global * patches * (rows.size + columns.size) * hidden1 * 4 * hidden2
 
-        shared = len(rows.kept) * len(columns.kept) * into1 + linear
-        per_patch = linear
+        shared = len(rows.kept) * len(columns.kept) * into1 + total
+        per_patch = total
         for axis, other, branch in (
             (columns, rows, self.use_rows),  # row summaries: sweeps along the columns
             (rows, columns, self.use_cols),
@@ -324,7 +327,7 @@ class ReX2d(nn.Module):
                     (column_ends, _COLUMNS, columns),
                 )
             ]
-            parts.append(_linear(torch.cat(summaries), self.linear.weight, self.linear.bias))
+            parts.append(linear(torch.cat(summaries), self.linear.weight, self.linear.bias))
         if self.use_cols:
             parts.append(self._both_ways(column_ends, _COLUMNS, columns))
         return torch.cat(parts).permute(3, 0, 1, 2).contiguous()
@@ -338,30 +341,25 @@ class ReX2d(nn.Module):
         weights = CellWeights.of(self.rnn1, directions=1)
         maps = columns.keep(rows.keep(x.permute(1, 2, 3, 0), _ROWS), _COLUMNS)
         maps = F.pad(maps, (0, 0, columns.lead, columns.trail, rows.lead, rows.trail))
-        maps = _linear(maps, weights.weight_ih, weights.bias_ih)
+        cell = CELLS[self.cell]
+        maps = cell.project(maps, weights)
         runs: list[Reads] = []
         if self.use_rows or self.use_global:
             runs.append([[columns.read(_COLUMNS, t)] for t in range(columns.size)])
         if self.use_cols or self.use_global:
             runs.append([[rows.read(_ROWS, t)] for t in range(rows.size)])
-        ends = sweep(maps, runs, CELLS[self.cell], weights.weight_hh, weights.bias)
+        ends = sweep(maps, runs, cell, weights.weight_hh, weights.bias)
         return ends[0], ends[-1]
 
     def _both_ways(self, ends: Tensor, axis: int, window: Window) -> Tensor:
         """Last states of the second RNN over each patch's summaries: (2*hidden2, H', W', N)."""
         weights = CellWeights.of(self.rnn2, directions=2)
-        projected = _linear(ends, weights.weight_ih, weights.bias_ih)
+        cell = CELLS[self.cell]
+        projected = cell.project(ends, weights)
         half, last = projected.shape[0] // 2, window.size - 1
         forward, backward = slice(half), slice(half, None)
         reads = [
             [window.read(axis, t, forward), window.read(axis, last - t, backward)]
             for t in range(window.size)
         ]
-        return sweep(projected, [reads], CELLS[self.cell], weights.weight_hh, weights.bias)[0]
-
-
-def _linear(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A linear map of the features of (features, H, W, N)."""
-    flat = maps.flatten(1)
-    out = weight @ flat if bias is None else torch.addmm(bias[:, None], weight, flat)
-    return out.view(len(weight), *maps.shape[1:])
+        return sweep(projected, [reads], cell, weights.weight_hh, weights.bias)[0]

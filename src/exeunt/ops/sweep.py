@@ -28,10 +28,10 @@ def sweep(
     """Runs D directions side by side from zero states and returns the last hidden states.
 
     Args:
-        projected: projected inputs, (features, H, W, N).
+        projected: projected inputs, (features, H, W, N), as `Cell.project` gives them.
         runs: independent recurrences over it, each T steps of D indices that give (G*h, A, B, N).
         cell: what one step does.
-        weight_hh: (D, G*h, h).
+        weight_hh: (D, G*h, h), or (D, 0, h) where states have no weights.
         bias: (D, *, 1), as the cell's step takes it.
 
     Returns:

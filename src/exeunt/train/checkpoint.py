@@ -1,8 +1,8 @@
 """The training state on disk, so that a killed run goes on where its last epoch ended.
 
-One safetensors file, no pickle: the network, its moving average and the optimiser's momentum as
-tensors, and the history of the run as JSON. Random numbers need no state, since those of an epoch
-derive from the seed and the epoch alone.
+One safetensors file, no pickle: the network, its moving average and what the optimisers remember
+as tensors, and the history of the run as JSON. Random numbers need no state, since those of an
+epoch derive from the seed and the epoch alone.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.optim import SGD
 
 from exeunt.errors import ExeuntError
 from exeunt.models.weights import save_tensors
 from exeunt.net import MultiExitNet
 from exeunt.train.ema import Ema
+from exeunt.train.optimiser import Optimisers
 from exeunt.train.processes import Processes
 
 
@@ -29,7 +29,7 @@ class TrainState:
 
     net: MultiExitNet
     ema: Ema
-    optimizer: SGD
+    optimisers: Optimisers
     history: list[dict[str, Any]]
 
     @property
@@ -46,10 +46,7 @@ class TrainState:
         tensors: dict[str, Tensor] = {}
         for prefix, module in (("net", self.net), ("ema", self.ema.net)):
             tensors |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
-        for name, parameter in self.net.named_parameters():
-            buffer = self.optimizer.state[parameter].get("momentum_buffer")
-            if buffer is not None:
-                tensors[f"momentum.{name}"] = buffer
+        tensors |= {f"optimiser.{name}": t for name, t in self.optimisers.tensors().items()}
         tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
         save_tensors(path, tensors, {"history": json.dumps(self.history)})
 
@@ -68,11 +65,10 @@ class TrainState:
                 )
         except RuntimeError as error:
             raise ExeuntError(f"{path}: not a checkpoint of this run ({error})") from error
-        for name, parameter in self.net.named_parameters():
-            buffer = tensors.get(f"momentum.{name}")
-            if buffer is not None:
-                stored = buffer.to(parameter.device)
-                self.optimizer.state[parameter]["momentum_buffer"] = stored
+        start = "optimiser."
+        self.optimisers.load(
+            {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+        )
         self.history[:] = history
 
 

@@ -13,7 +13,11 @@ from exeunt.train.start import settings_of
 
 Precision = Literal["float32", "bfloat16"]
 Storage = Literal["float32", "float16"]
+OptimizerName = Literal["sgd", "adamw"]
 RegimeName = Literal["joint", "shallow_deep", "exits", "successive", "distilled"]
+
+USUAL_RATES: dict[str, tuple[float, float]] = {"sgd": (0.05, 1e-4), "adamw": (3e-3, 0.05)}
+"""Peak learning rate and weight decay of each optimiser, where a run says nothing else."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,17 @@ class TrainConfig:
         distil_temperature: by which logits are divided there.
         epochs: passes over the train split.
         batch_size: images of a step.
-        lr: peak learning rate, reached after warm-up; then a cosine to zero.
+        optimizer: `"sgd"` (with Nesterov's momentum) or `"adamw"`.
+        lr: peak learning rate, reached after warm-up; then a cosine to zero. 0.05 for SGD and 0.003
+            for AdamW if None.
         warmup_epochs: epochs of linear warm-up; no more than a fifth of all epochs are used.
-        momentum: of SGD (Nesterov).
-        weight_decay: on weight matrices and kernels; norms and biases have none.
+        momentum: of SGD, or the decay of AdamW's first moment.
+        beta2: decay of AdamW's second moment.
+        weight_decay: on weight matrices and kernels; norms and biases have none. 1e-4 for SGD and
+            0.05 for AdamW if None.
+        cell_optimizer: of the recurrent cells in ReX, RNNPool and ReNet; as `optimizer` if None.
+        cell_lr: their peak learning rate; as `lr` if None.
+        cell_weight_decay: on their matrices; as `weight_decay` if None.
         clip_norm: largest norm of the gradient of a step, all parameters together; 0 is no limit.
         label_smoothing: of the cross-entropy.
         ema_decay: of the moving average of the weights, which is what is evaluated and stored.
@@ -80,10 +91,15 @@ class TrainConfig:
     distil_temperature: float = 1.0
     epochs: int = 40
     batch_size: int = 64
-    lr: float = 0.05
+    optimizer: OptimizerName = "sgd"
+    lr: float = None  # type: ignore[assignment] # the optimiser's own, see __post_init__
     warmup_epochs: float = 2.0
     momentum: float = 0.9
-    weight_decay: float = 1e-4
+    beta2: float = 0.99
+    weight_decay: float = None  # type: ignore[assignment]
+    cell_optimizer: OptimizerName | None = None
+    cell_lr: float | None = None
+    cell_weight_decay: float | None = None
     clip_norm: float = 5.0
     label_smoothing: float = 0.1
     ema_decay: float = 0.998
@@ -107,28 +123,33 @@ class TrainConfig:
                 f"model_args: {', '.join(sorted(owned))} cannot be set here; classes and channels "
                 "follow from the data, exits and exit_head are settings of their own"
             )
+        words = {"optimizer": get_args(OptimizerName), "precision": get_args(Precision)}
+        words |= {"storage": get_args(Storage), "regime": get_args(RegimeName)}
+        words["cell_optimizer"] = (None, *words["optimizer"])
+        for name, valid in words.items():
+            if getattr(self, name) not in valid:
+                names = ", ".join(filter(None, valid))
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {names}")
+        for name, usual in zip(("lr", "weight_decay"), USUAL_RATES[self.optimizer], strict=True):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, usual)
         least = {"image_size": 32, "train_size": 32, "epochs": 1, "batch_size": 2, "seed": 0}
         for name, smallest in least.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise ExeuntError(f"{name}={value!r}; give at least {smallest}")
-        for name in ("momentum", "label_smoothing", "ema_decay"):
+        for name in ("momentum", "beta2", "label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more, below 1")
-        for name in ("lr", "distil_temperature"):
-            if not getattr(self, name) > 0:
+        for name in ("lr", "cell_lr", "distil_temperature"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give a number above 0")
         for name in ("distil_share", "colour", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give a share, 0 to 1")
-        for name in ("weight_decay", "warmup_epochs", "clip_norm"):
-            if not getattr(self, name) >= 0:
+        for name in ("weight_decay", "cell_weight_decay", "warmup_epochs", "clip_norm"):
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more")
-        words = {"precision": get_args(Precision), "storage": get_args(Storage)}
-        words["regime"] = get_args(RegimeName)
-        for name, valid in words.items():
-            if getattr(self, name) not in valid:
-                raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {', '.join(valid)}")
         if self.quantize_aware:
             self._refuse_unquantizable()
 
@@ -191,6 +212,8 @@ class TrainConfig:
                 "bool": (bool,),
                 "int": (int,),
                 "float": (int, float),
+                "float | None": (int, float, type(None)),
+                "OptimizerName | None": (str, type(None)),
                 "int | None": (int, type(None)),
                 "str | None": (str, type(None)),
                 "dict[str, Any]": (dict,),

@@ -76,9 +76,9 @@ def train_epoch(
         if shares.min() < 2:  # batch norm needs company
             continue
         step = state.epoch * steps + i
-        rate = config.lr * warmup_cosine(step - first * steps, (end - first) * steps, warmup)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
+        factor = warmup_cosine(step - first * steps, (end - first) * steps, warmup)
+        state.optimisers.scale_rates(factor)
+        rate = config.lr * factor
         batch = batch.to(processes.device)
         recent.append(batch.images)
         weight = len(batch) / shares.mean()
@@ -149,13 +149,13 @@ def train_step(
     with balance(state.net), torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         logits = net(images)
     losses = exit_losses(logits, batch.targets, config.label_smoothing)
-    state.optimizer.zero_grad(set_to_none=True)
+    state.optimisers.zero_grad()
     seen = Pass(images, logits, losses, state.epoch)
     loss = regime.loss(seen) + auxiliary_loss(state.net)
     (loss * weight).backward()  # type: ignore[no-untyped-call]
     if config.clip_norm:
         torch.nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
-    state.optimizer.step()
+    state.optimisers.step()
     scores = torch.stack([_score(out.detach(), batch.targets) for out in logits])
     return losses.detach().cpu().numpy(), scores.cpu().numpy()
 

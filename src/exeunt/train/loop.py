@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from torch.optim import SGD
 
 from exeunt.calibrate import choose_policy
 from exeunt.data import UnreadableTally, dead_workers_named, open_source, train_loader
@@ -20,6 +19,7 @@ from exeunt.train.config import TrainConfig
 from exeunt.train.ema import Ema
 from exeunt.train.epoch import train_epoch
 from exeunt.train.figures import calibration_columns, last_is_best
+from exeunt.train.optimiser import Optimisers
 from exeunt.train.plan import Plan
 from exeunt.train.regimes import REGIMES
 from exeunt.train.run import Run
@@ -133,18 +133,7 @@ def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:
         start_from(net, config.init, plan.source.class_names)
     exit_macs = tuple(info.macs for info in net.exit_info(config.image_size))
     net = net.to(plan.setting.processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    matrices = [p for p in net.parameters() if p.dim() > 1]
-    vectors = [p for p in net.parameters() if p.dim() <= 1]
-    optimizer = SGD(
-        [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=config.lr,
-        momentum=config.momentum,
-        nesterov=config.momentum > 0,
-    )
-    return TrainState(net, Ema(net, config.ema_decay), optimizer, []), exit_macs
+    return TrainState(net, Ema(net, config.ema_decay), Optimisers(net, config), []), exit_macs
 
 
 def _dropout_seed(seed: int, epoch: int, rank: int) -> int:

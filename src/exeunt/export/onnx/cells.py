@@ -28,7 +28,7 @@ class Weights:
     Attributes:
         project: (G*h, inputs), of what is read.
         project_bias: (G*h,).
-        recur: (G*h, h), of the state.
+        recur: (G*h, h), of the state; empty where states have no weights.
         bias: (*, h), what a step adds by itself, one row for each use; without rows for most cells.
         size: h.
     """
@@ -65,7 +65,7 @@ class Weights:
         return cls(
             blocks(project),
             bias_ih.reshape(directions, gates, one).transpose(0, 1).flatten(),
-            blocks(weights.weight_hh),
+            blocks(weights.weight_hh) if weights.weight_hh.numel() else project.new_zeros(0, 0),
             bias.transpose(0, 1).flatten(1),
             directions * one,
         )
@@ -92,13 +92,17 @@ def project(
     widths = parts(weights, cell)
     both = (torch.split(one, widths) for one in (weights.project, weights.project_bias))
     pairs = zip(*both, strict=True)
-    return tuple(over_map(build, x, weight, bias, sizes) for weight, bias in pairs)
+    maps = tuple(over_map(build, x, weight, bias, sizes) for weight, bias in pairs)
+    if cell == "mingru":
+        return build.add("Sigmoid", maps[0]), build.add("Tanh", maps[1])
+    return maps
 
 
 def parts(weights: Weights, cell: str) -> list[int]:
     """Channels of the gates that steps read apart: what is a map of its own need not be cut."""
     gates = len(weights.project) // weights.size
-    return [weights.size * count for count in ((2, 1) if cell == "gru" else (gates,))]
+    counts = {"gru": (2, 1), "mingru": (1, 1)}.get(cell, (gates,))
+    return [weights.size * count for count in counts]
 
 
 def _blocks(build: Builder, x: str, sizes: list[int]) -> list[str]:
@@ -159,10 +163,20 @@ def fastgrnn_step(build: Builder, projected: Projected, state: State, weights: W
     return (build.add("Add", build.add("Mul", update, state[0]), taken),)
 
 
+def mingru_step(build: Builder, projected: Projected, state: State, weights: Weights) -> State:
+    """`h + z (c - h)` with gates and candidates that are activated already."""
+    update, new = projected
+    if not state:
+        return (build.add("Mul", update, new),)
+    apart = build.add("Sub", new, state[0])
+    return (build.add("Add", state[0], build.add("Mul", update, apart)),)
+
+
 STEPS: dict[str, Callable[[Builder, Projected, State, Weights], State]] = {
     "gru": gru_step,
     "lstm": lstm_step,
     "rnn": rnn_step,
     "fastgrnn": fastgrnn_step,
+    "mingru": mingru_step,
 }
 """From projected inputs and a state (none before the first step) to the next state, h first."""

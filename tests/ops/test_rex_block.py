@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from exeunt.errors import ExeuntError
+from exeunt.models import create_model
+from exeunt.ops.recurrence import CELLS, start_recurrent
+from exeunt.ops.rex import ReX2d
+from exeunt.ops.rex_block import ReXBlock, make_rex
+
+
+def test_the_paper_has_nothing_around_rex() -> None:
+    torch.manual_seed(0)
+    ours = make_rex(8, 32, stride=4)
+    torch.manual_seed(0)
+    paper = ReX2d(8, hidden1=16, hidden2=4, patch_size=6, stride=4)
+    assert type(ours) is ReX2d
+    for name, value in paper.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (25, 30)])
+def test_the_parts_are_norm_pooled_path_and_activation(size: tuple[int, int]) -> None:
+    form = {"norm": True, "pooled": True, "act": True, "hidden1": 8, "patch_size": 8}
+    block = make_rex(8, 32, stride=4, form=form).eval()
+    assert isinstance(block, ReXBlock)
+    for module in block.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.running_mean)
+    x = torch.randn(2, 8, *size)
+    _, conv, norm = block.pooled
+    padded = F.pad(x, (0, -size[1] % 4, 0, -size[0] % 4))
+    inside = F.pad(torch.ones(1, 1, *size), (0, -size[1] % 4, 0, -size[0] % 4))
+    average = F.avg_pool2d(padded, 4) / F.avg_pool2d(inside, 4)  # of the pixels that there are
+    expected = (block.norm(block.rex(x)) + norm(conv(average))).clamp(0, 6)
+    torch.testing.assert_close(block(x), expected)
+    assert (block.rex.hidden1, block.rex.patch_size) == (8, (8, 8))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_cells_are_started_to_remember(cell: str) -> None:
+    rex = ReX2d(16, 8, 4, 6, 4, cell=cell)
+    before = {name: value.clone() for name, value in rex.state_dict().items()}
+    start_recurrent(rex)
+    after = rex.state_dict()
+    assert torch.equal(after["linear.weight"], before["linear.weight"])
+    if cell == "fastgrnn":
+        assert all(torch.equal(value, before[name]) for name, value in after.items())
+        return
+    for gate in after["rnn1.weight_ih_l0"].chunk(CELLS[cell].gates):
+        torch.testing.assert_close(gate @ gate.T, torch.eye(8))
+    if cell == "rnn":
+        assert not after["rnn2.bias_ih_l0_reverse"].any()
+        return
+    # From a state of ones and an input of zeros, what is kept is sigmoid(1) of the state, since
+    # candidates are 0: for the LSTM, of its memory.
+    kept = torch.sigmoid(torch.tensor(1.0))
+    if cell == "mingru":
+        update = torch.sigmoid(after["rnn1.bias_ih_l0"][:8])
+        torch.testing.assert_close(1 - update, kept.expand(8))
+    elif cell == "lstm":
+        for name, value in after.items():
+            if "weight" in name and name.startswith("rnn1"):
+                value.zero_()
+        single = nn.LSTM(16, 8)
+        single.load_state_dict(
+            {k.removeprefix("rnn1."): v for k, v in after.items() if "rnn1" in k}
+        )
+        _, (_, memory) = single(torch.zeros(1, 1, 16), (torch.ones(1, 1, 8),) * 2)
+        torch.testing.assert_close(memory, kept.expand(1, 1, 8))
+    else:
+        single_gru = nn.GRU(16, 8)
+        zeros = {k.removeprefix("rnn1."): v for k, v in after.items() if "rnn1" in k}
+        zeros["weight_hh_l0"] = torch.zeros(24, 8)
+        single_gru.load_state_dict(zeros)
+        _, state = single_gru(torch.zeros(1, 1, 16), torch.ones(1, 1, 8))
+        torch.testing.assert_close(state, kept.expand(1, 1, 8))
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("papre", "unknown form of ReX 'papre'; one of paper"),
+        ({"sell": "gru"}, "unknown key 'sell'; one of cell"),
+        ({"norm": 1}, "norm=1; give a bool"),
+    ],
+)
+def test_forms_that_are_not_there(form: Any, message: str) -> None:
+    with pytest.raises(ExeuntError, match=message):
+        make_rex(8, 32, 4, form)
+
+
+def test_a_network_takes_a_form() -> None:
+    form = {"cell": "mingru", "norm": True, "remember": True}
+    net = create_model("rex_mobilenetv2_035", num_classes=4, rex_form=form).eval()
+    plain = create_model("rex_mobilenetv2_035", num_classes=4)
+    names = {name for name in net.state_dict() if ".norm." in name and "rex.norm" in name}
+    assert names
+    assert not any("rex.norm" in name for name in plain.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    assert [out.shape for out in net(images)] == [(2, 4)] * 6
+    assert net.exit_info(64)[0].macs < plain.exit_info(64)[0].macs
