@@ -30,19 +30,18 @@ import torch
 from torch import Tensor, nn
 
 from exeunt.calibrate import choose_policy
-from exeunt.cli.exporting import Images
-from exeunt.cli.options import Split
-from exeunt.cli.recording import open_labelled, pick, record_split
-from exeunt.cli.trained import TrainedModel
 from exeunt.compiled import lay_out
 from exeunt.data import eval_loader
 from exeunt.evaluate import Outcome, replay
+from exeunt.evaluate.splits import open_labelled, pick, record_split
+from exeunt.export.calibration import Images
 from exeunt.export.onnx import OnnxModel, write_onnx
 from exeunt.graph import build_graph
 from exeunt.inference import infer
 from exeunt.native import in_use
 from exeunt.policies import Confidence, Full
 from exeunt.runner import StagedModel
+from exeunt.trained import TrainedModel
 
 
 def wrapped(trained: TrainedModel) -> Any:
@@ -126,8 +125,8 @@ def main(arguments: list[str] | None = None) -> None:
     calibrate_thresholds(library, batches, target_accuracy_drop=options.drop)
     theirs = Confidence(levels_of(library.config))
     one = choose_policy(held_out_table, tolerance=options.drop, per_exit=False).policy
-    samples = pick(trained, open_labelled(trained, options.data), Split.TEST, None)
-    table = record_split(trained, samples, Split.TEST, batch_size=32, workers=0)
+    samples = pick(trained, open_labelled(trained, options.data), "test", None)
+    table = record_split(trained, samples, "test", batch_size=32, workers=0)
     print(f"{options.model}, {len(table)} test images; {options.drop:.1%} may be lost")
     policies = {"last exit": Full(), "ours": ours, "earlyon's": theirs, "ours, one for all": one}
     for name, policy in policies.items():

@@ -25,8 +25,8 @@ import torch
 from rex_layer import in_torch, per_patch, timed
 
 from exeunt.bench import ENGINES, Opened, Timing, measure
+from exeunt.bench.candidates import Asked, Candidate, candidate
 from exeunt.bench.check import open_checked
-from exeunt.cli.benchmarked import Asked, Candidate, candidate
 from exeunt.export.onnx import OnnxModel, write_onnx
 from exeunt.export.onnx.builder import Builder
 from exeunt.export.onnx.int8 import recurrent_modules

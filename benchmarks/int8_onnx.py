@@ -25,11 +25,11 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from exeunt.cli.exporting import Images
-from exeunt.cli.trained import TrainedModel
 from exeunt.data import eval_loader
+from exeunt.export.calibration import Images
 from exeunt.export.onnx import int8, open_stages, write_stages
 from exeunt.graph import build_graph
+from exeunt.trained import TrainedModel
 
 SIGNED = {"activation_type": QuantType.QInt8}
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -14,9 +14,9 @@ import time
 
 import torch
 
-from exeunt.cli.trained import Network
 from exeunt.inference import infer
 from exeunt.policies import Full
+from exeunt.trained import Network
 
 
 def main() -> None:

@@ -13,14 +13,12 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from typer.testing import CliRunner
-
-from exeunt.cli import app
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
 
@@ -40,8 +38,9 @@ def run(command: str) -> str:
     program, *arguments = shlex.split(command, comments=True)
     if program != "exeunt":
         raise ExeuntError(f"only exeunt's own commands are run, not {command!r}")
-    result = CliRunner().invoke(app, arguments)
-    if result.exit_code:
+    asked = [sys.executable, "-m", "exeunt", *arguments]
+    result = subprocess.run(asked, capture_output=True, encoding="utf-8", check=False)
+    if result.returncode:
         raise ExeuntError(f"{command!r} failed: {result.stderr.strip()}")
     return result.stdout
 

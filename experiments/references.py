@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from exeunt.backbone import attach_exits
-from exeunt.cli.render import show_table
 from exeunt.graph import build_graph
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.residual import BasicBlock
 from exeunt.profile.planned import layerwise_memory, streamed_memory
+from exeunt.text import aligned
 
 # Channels and stride of the depthwise-separable blocks of MobileNetV1 at width 0.25
 MOBILENETV1_025 = (
@@ -160,7 +160,8 @@ def main() -> None:
         for k, one in enumerate(found):
             name = (reference.name, macs)[k] if k < 2 else ""
             lines.append((name, one.who, one.size, one.factor))
-    show_table(("network", "planned by", "bytes", "factor"), lines, "llrr")
+    titles = ("network", "planned by", "bytes", "factor")
+    print(*aligned([titles, *lines], "llrr"), sep="\n")
 
 
 if __name__ == "__main__":

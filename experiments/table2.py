@@ -23,13 +23,13 @@ from typing import Any
 
 from published import Printed
 
-from exeunt.cli.render import show_facts, show_table
 from exeunt.graph import Graph, build_graph
 from exeunt.graph.operators import Concat
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.profile import Counts, Cut
 from exeunt.profile.optimised import cuts, paper_memory
+from exeunt.text import aligned
 
 IMAGE_SIZE = 224
 FIGURES = (
@@ -197,12 +197,13 @@ def main() -> None:
         if "msdnet" in row.model:
             size = f"{all_scales_bytes(graph) / 2**20:.3f}MB"
             notes.append((f"{row.name}: all maps that a layer reads, and what it adds", size))
-    show_table(("network", "figure", "paper", "ours", "ratio", "verdict"), lines, "llrrrl")
+    titles = ("network", "figure", "paper", "ours", "ratio", "verdict")
+    print(*aligned([titles, *lines], "llrrrl"), sep="\n")
     for name, printed_ratio in PRINTED_RATIOS.items():
         ratio = f"{peaks[name] / peaks[f'{name} + ReX']:.2f}; the paper says {printed_ratio}"
         notes.append((f"{name}: peak RAM without ReX over that with it", ratio))
     print()
-    show_facts(notes)
+    print(*aligned(notes, "ll"), sep="\n")
 
 
 if __name__ == "__main__":

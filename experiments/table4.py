@@ -21,7 +21,6 @@ from torch import nn
 
 from exeunt.backbone import attach_exits
 from exeunt.chain import taps_by_rule
-from exeunt.cli.render import show_table
 from exeunt.graph import build_graph
 from exeunt.models.mobilenetv2 import GROUPS, REPLACED_GROUPS
 from exeunt.net import MultiExitNet
@@ -29,6 +28,7 @@ from exeunt.ops.conv import ConvNormAct, InvertedResidual
 from exeunt.ops.rex import ReX2d
 from exeunt.profile import Counts
 from exeunt.profile.optimised import paper_memory
+from exeunt.text import aligned
 
 IMAGE_SIZE, CLASSES = 224, 1000
 USUAL = {"hidden1": 16, "hidden2": 8, "patch_size": 6, "stride": 4}
@@ -110,7 +110,7 @@ def main() -> None:
             ]
         )
     titles = ("ReX", "MACs, paper", "shared", "ratio", "by patch", "RAM, paper", "ours", "ratio")
-    show_table((*titles, "verdict on RAM"), lines, "lrrrrrrrl")
+    print(*aligned([(*titles, "verdict on RAM"), *lines], "lrrrrrrrl"), sep="\n")
 
 
 if __name__ == "__main__":

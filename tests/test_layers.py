@@ -10,17 +10,17 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
-    ("files", "device", "mode"),
+    ("files", "device", "mode", "progress", "text"),
     ("native",),
     ("ops",),
     ("net",),
     ("chain", "contract", "collaboration"),
     ("models", "policies", "data", "backbone", "graph"),
-    ("inference", "quantize", "compiled"),
+    ("inference", "quantize", "compiled", "trained"),
     ("evaluate",),
     ("calibrate", "profile"),
     ("train", "report", "export"),
-    ("bench",),
+    ("bench", "verify", "predictor"),
     ("cli",),
     ("__main__", "__init__"),
 )
@@ -56,6 +56,19 @@ def test_imports_go_down(path: Path) -> None:
     for part in imports_of(path) - {here}:
         if part in HEIGHT:  # the others are names, such as __version__
             assert HEIGHT[part] < HEIGHT[here], f"{path}: imports {part}, which is not below {here}"
+
+
+def test_nothing_but_the_entry_point_imports_the_command_line() -> None:
+    root = PACKAGE.parent.parent
+    rooms = ("src", "benchmarks", "experiments", "docs", "examples")
+    files = [path for room in rooms for path in (root / room).rglob("*.py")]
+    assert len(files) > 300
+    users = {
+        str(path.relative_to(root))
+        for path in files
+        if "cli" in imports_of(path) and (PACKAGE / "cli") not in path.parents
+    }
+    assert users == {"src/exeunt/__main__.py"}
 
 
 def test_the_runner_stands_alone() -> None:

@@ -1,4 +1,4 @@
-"""The one exception that means: what the user gave cannot be used, and here is why."""
+"""What is raised for input that cannot be used, and what is warned of when it can."""
 
 from __future__ import annotations
 
@@ -7,4 +7,11 @@ class ExeuntError(ValueError):
     """Raised for input that is wrong; the message names it, its value and what would be valid.
 
     The command line prints the message alone, without a traceback.
+    """
+
+
+class ExeuntWarning(UserWarning):
+    """Warned of where something was left out or is not as it seems, and the work goes on.
+
+    The command line prints the message alone, on stderr.
     """

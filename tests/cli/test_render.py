@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from exeunt.cli.render import aligned, millions, percent, short_spec, show_table
+from exeunt.cli.render import show_table
 from exeunt.policies import parse_policy
+from exeunt.text import aligned, millions, percent, short_spec
 
 
 def test_numbers() -> None:

@@ -4,6 +4,7 @@ An engine opens a network as stages; all pairs take turns, so that a busy machin
 """
 
 from exeunt.bench.c import GeneratedC
+from exeunt.bench.candidates import Asked, Candidate, candidate
 from exeunt.bench.eager import Compiled, Torch
 from exeunt.bench.engine import Engine, Opened, RefusedError, missing
 from exeunt.bench.executorch import ExecuTorch
@@ -13,6 +14,8 @@ from exeunt.bench.measure import WARM_UP, Timing, measure
 from exeunt.bench.ncnn import Ncnn
 from exeunt.bench.onnx import ONNXRUNTIME, OPENVINO
 from exeunt.bench.plain import plain
+from exeunt.bench.row import Row, figure_of, write_timings
+from exeunt.bench.side_by_side import Benchmark, measure_side_by_side
 from exeunt.bench.subject import Subject, appointed, enliven, noise
 
 ENGINES: dict[str, Engine] = {
@@ -33,16 +36,24 @@ ENGINES: dict[str, Engine] = {
 __all__ = [
     "ENGINES",
     "WARM_UP",
+    "Asked",
+    "Benchmark",
+    "Candidate",
     "Engine",
     "Opened",
     "RefusedError",
+    "Row",
     "Subject",
     "Timing",
     "appointed",
+    "candidate",
     "describe_machine",
     "enliven",
+    "figure_of",
     "measure",
+    "measure_side_by_side",
     "missing",
     "noise",
     "plain",
+    "write_timings",
 ]

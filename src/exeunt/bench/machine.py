@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from exeunt.device import processor_name
 from exeunt.native import in_use
 
 
-def describe_machine(threads: int, engines: list[Engine]) -> dict[str, Any]:
+def describe_machine(threads: int, engines: Sequence[Engine]) -> dict[str, Any]:
     """What it is, under stable keys; `load` is the mean number of busy processes of the last
     minute, where the system tells.
     """

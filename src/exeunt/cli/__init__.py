@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -23,12 +24,12 @@ from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
 from exeunt.cli.profile import profile
 from exeunt.cli.record import record
-from exeunt.cli.render import say_error
+from exeunt.cli.render import say_error, warn
 from exeunt.cli.report import report
 from exeunt.cli.train import train
 from exeunt.cli.verify import verify
 from exeunt.cli.vww import vww
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, ExeuntWarning
 
 
 class Commands(TyperGroup):
@@ -42,7 +43,10 @@ class Commands(TyperGroup):
         if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold any bytes
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            result = super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", ExeuntWarning)
+                warnings.showwarning = _show_warning
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except ExeuntError as error:
             say_error(error)
@@ -57,6 +61,19 @@ class Commands(TyperGroup):
             typer.echo("exeunt: interrupted", err=True)
             raise typer.Exit(130) from error
         return result
+
+
+_show_others = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], *where: Any, **rest: Any
+) -> None:
+    """What exeunt warns of is told in one line; other libraries' warnings as ever."""
+    if issubclass(category, ExeuntWarning):
+        warn(str(message))
+    else:
+        _show_others(message, category, *where, **rest)
 
 
 def _show_version(wanted: bool) -> None:

@@ -14,11 +14,11 @@ from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
-    from exeunt.cli.trained import TrainedModel
     from exeunt.data import Sample, Source
     from exeunt.evaluate import ExitTable
     from exeunt.models import WeightsInfo
     from exeunt.policies import Policy
+    from exeunt.trained import TrainedModel
 
 
 class Criterion(StrEnum):
@@ -97,12 +97,12 @@ def calibrate(
     """
     import torch
 
+    from exeunt.calibrate.goal import Goal
     from exeunt.cli.expectation import Expectation
-    from exeunt.cli.goal import Goal
-    from exeunt.cli.recording import open_labelled, pick, record_split
-    from exeunt.cli.trained import TrainedModel
     from exeunt.evaluate import replay
+    from exeunt.evaluate.splits import open_labelled, pick, record_split
     from exeunt.models.weights import save_info
+    from exeunt.trained import TrainedModel
 
     if split is not Split.CALIBRATION:
         raise ExeuntError(
@@ -187,8 +187,8 @@ def _check_held_out(
         ExeuntError: with the way out.
     """
     from exeunt.calibrate.held_out import refuse_tested, refuse_trained
-    from exeunt.cli.recording import pick
     from exeunt.data import fingerprint
+    from exeunt.evaluate.splits import pick
 
     refuse_tested(samples, pick(trained, source, Split.TEST, None))
     if fingerprint(source.samples) == trained.info.data["fingerprint"]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import typer
 
-from exeunt.cli.render import figure, millions, percent, show_facts, show_table
+from exeunt.cli.render import show_facts, show_table
 from exeunt.files import replacing
 from exeunt.profile import Memory, Profile, spell_bytes
+from exeunt.text import figure, millions, percent
 
 LARGEST = 10  # operators that are shown
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exeunt.cli.options import OnePolicy
-from exeunt.cli.render import figure, percent, say_error, short_spec, show_table
+from exeunt.cli.render import say_error, show_table
 from exeunt.errors import ExeuntError
+from exeunt.text import figure, percent, short_spec
 
 if TYPE_CHECKING:
-    from exeunt.cli.trained import TrainedModel
     from exeunt.policies import Policy
     from exeunt.report.exits_figure import Shot
+    from exeunt.trained import TrainedModel
 
 TAG = "everyday"
 MOST_IMAGES = 100
@@ -54,8 +55,8 @@ def demo(
 ) -> None:
     """Watch a network leave early on photographs."""
     from exeunt.cli.images import find_images
-    from exeunt.cli.trained import TrainedModel
     from exeunt.report.exits_figure import draw_exits
+    from exeunt.trained import TrainedModel
 
     if out.suffix.lower() != ".png":
         raise ExeuntError(f"--out {out}: the picture is PNG; give a name that ends in .png")

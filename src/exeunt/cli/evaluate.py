@@ -22,8 +22,9 @@ from exeunt.cli.options import (
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
-    from exeunt.cli.trained import TrainedModel
     from exeunt.evaluate import ExitTable
+    from exeunt.report.measurement import Measurement
+    from exeunt.trained import TrainedModel
 
 # Parameters of `evaluate` that say how a table is made, not what is made of it.
 _OF_RECORDING = ("split", "limit", "batch_size", "workers", "device", "threads", "engine")
@@ -106,11 +107,11 @@ def evaluate(
     """
     import torch
 
-    from exeunt.cli.exported import open_exits
-    from exeunt.cli.measurement import Measurement
-    from exeunt.cli.protocols import Question, answer
     from exeunt.cli.render import show_json
+    from exeunt.export.onnx.opened import open_exits
     from exeunt.policies import parse_policy
+    from exeunt.report.measurement import Measurement
+    from exeunt.report.protocols import Question, answer
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -142,7 +143,7 @@ def evaluate(
         for line in measurement.lines:
             show_json(line)
     else:
-        measurement.show()
+        _show(measurement)
     if csv is not None:
         measurement.write_csv(csv)
 
@@ -156,8 +157,8 @@ def _recorder(
     workers: int,
 ) -> Callable[[Split], tuple[dict[str, Any], ExitTable]]:
     """Gives for a split what was run on what, and the logits."""
-    from exeunt.cli.recording import open_labelled, pick, record_split
     from exeunt.data import fingerprint
+    from exeunt.evaluate.splits import open_labelled, pick, record_split
 
     source = open_labelled(trained, data)
     of_all = fingerprint(source.samples)
@@ -215,3 +216,31 @@ def _refuse_options(ctx: typer.Context, file: str) -> None:
         if source is not None and source.name != "DEFAULT":
             option = "--" + name.replace("_", "-")
             raise ExeuntError(f"{option} needs MODEL and DATA; {file} is recorded already")
+
+
+def _show(measurement: Measurement) -> None:
+    """Prints what was prepared how, and all sections."""
+    from exeunt.cli.render import describe_transform, show_facts, show_table
+
+    run = measurement.run
+    images = f"{run['split']}: {run['samples']} images"
+    if "transform" in run:
+        origin = "that of the weights"
+        if run["data_fingerprint"] != run["trained_on_fingerprint"]:
+            origin = f"the weights were made from other data, {run['trained_on_fingerprint']}"
+        facts = [
+            ("model", run["model"]),
+            ("data", f"{run['data']}, {images}"),
+            ("fingerprint", f"{run['data_fingerprint']} ({origin})"),
+            ("transform", describe_transform(run["transform"])),
+        ]
+    else:
+        facts = [
+            ("recorded", f"{run['data']}, {images}"),
+            ("fingerprint", f"{run['data_fingerprint']}"),
+            ("weights", run["weights_fingerprint"]),
+        ]
+    show_facts(facts)
+    for section in measurement.sections:
+        typer.echo(f"\n{section.title}")
+        show_table(section.columns, section.cells, section.align)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from exeunt.calibrate.risk import Guarantee
-from exeunt.cli.render import figure, millions, percent, short_spec, show_facts
+from exeunt.cli.render import show_facts
 from exeunt.evaluate import ExitTable, Outcome, wilson
+from exeunt.text import figure, millions, percent, short_spec
 
 _Z = 1.959964  # 95 % of a normal distribution lie within so many deviations
 

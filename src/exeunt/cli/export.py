@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from exeunt.cli.options import BatchSize, Dtype, Json, Limit, Threads, Trained, Workers
-from exeunt.cli.render import show_json
+from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
+from exeunt.text import percent, short_spec
 
 # Parameters that mean nothing to the other target.
 _OF_C = ("ranges", "name", "budget_kib")
@@ -113,8 +114,8 @@ def export(
     """
     import torch
 
-    from exeunt.cli.exporting import Images, Wanted
-    from exeunt.cli.trained import TrainedModel
+    from exeunt.export.calibration import Images, Wanted
+    from exeunt.trained import TrainedModel
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -124,19 +125,19 @@ def export(
         None if calibration is None else Images(trained, calibration, limit, batch_size, workers)
     )
     if target is Target.ONNX:
-        from exeunt.cli.export_onnx import AsOnnx, export_onnx, show_onnx
+        from exeunt.export.onnx.export import AsOnnx, export_onnx
 
         _refuse(ctx, _OF_C, Target.C)
         as_onnx = AsOnnx((dtype or Dtype.FLOAT32).value, quantize_rex, single_file)
         report = export_onnx(model, trained, images, wanted, as_onnx, out)
-        show: Callable[[Path, dict[str, Any]], None] = show_onnx
+        show: Callable[[Path, dict[str, Any]], None] = _show_onnx
     else:
-        from exeunt.cli.export_c import AsC, export_c, show_c
+        from exeunt.export.c.export import AsC, export_c
 
         _refuse(ctx, _OF_ONNX, Target.ONNX)
         asked = AsC((dtype or Dtype.INT8).value, ranges.value, name, budget_kib)
         report = export_c(model, trained, images, wanted, asked, out)
-        show = show_c
+        show = _show_c
     if json:
         show_json({"kind": "exported", "folder": str(out), **report})
     else:
@@ -153,3 +154,70 @@ def _refuse(ctx: typer.Context, names: tuple[str, ...], target: Target) -> None:
         source = ctx.get_parameter_source(name)
         if source is not None and source.name != "DEFAULT":
             raise ExeuntError(f"--{name.replace('_', '-')} is for --target {target.value}")
+
+
+def _show_c(out: Path, report: dict[str, Any]) -> None:
+    """Says what was written, for people."""
+    memory = report["memory"]
+    facts = [
+        ("written", f"{out} ({report['dtype']}, names begin with {report['name']}_)"),
+        (
+            "arena",
+            f"{memory['arena_bytes']} bytes ({memory['arena_bytes'] / 1024:.1f} KiB), "
+            f"{memory['row_window_bytes']} of them rows of the image; "
+            f"no order of these rows needs less than {memory['bound_bytes']}",
+        ),
+        ("constants", f"{report['flash']['constants_bytes']} bytes"),
+        ("policy", short_spec(report["policy"])),
+    ]
+    found = report["calibration"]
+    if found:
+        facts += _calibration_facts(found)
+        if report["dtype"] == "int8":
+            facts += _float32_facts(found)
+    facts.append(("verify it with", f"exeunt verify {out} --images DATA"))
+    show_facts(facts)
+
+
+def _show_onnx(out: Path, manifest: dict[str, Any]) -> None:
+    """Says what was written, for people."""
+    stages = manifest["stages"]
+    size = sum(stage["size_bytes"] for stage in stages)
+    facts = [
+        ("written", f"{out} ({manifest['dtype']}, opset {manifest['opset']})"),
+        ("stages", f"{len(stages)} files, {size} bytes"),
+        *_single_facts(manifest["single"]),
+        ("policy", short_spec(manifest["policy"])),
+    ]
+    found = manifest["calibration"]
+    if found:
+        facts += _calibration_facts(found)
+        if manifest["dtype"] == "int8":
+            facts += _float32_facts(found)
+            facts += [("in float32", ", ".join(manifest["in_float32"]) or "nothing")]
+    facts.append(("run it with", f"exeunt predict {out} IMAGE..., or python {out}/run.py IMAGE..."))
+    show_facts(facts)
+
+
+def _single_facts(single: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if single is None:
+        return []
+    warning = "one image at a time; a quantiser would leave its branches in float32"
+    return [("one graph", f"{single['file']}, {single['size_bytes']} bytes: {warning}")]
+
+
+def _calibration_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The same for people, from what `on_calibration` gives."""
+    return [
+        ("calibration", f"{found['images']} images"),
+        ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
+        ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
+    ]
+
+
+def _float32_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What integers cost, beside `calibration_facts`."""
+    return [
+        ("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))),
+        ("  same class", ", ".join(map(percent, found["exit_agreement"]))),
+    ]

@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exeunt.cli.options import ImageSize, Json
-from exeunt.cli.render import (
-    describe_transform,
-    figure,
-    millions,
-    percent,
-    short_spec,
-    show_facts,
-    show_json,
-    show_table,
-)
+from exeunt.cli.render import describe_transform, show_facts, show_json, show_table
 from exeunt.errors import ExeuntError
+from exeunt.text import figure, millions, percent, short_spec
 
 if TYPE_CHECKING:
     from exeunt.models import WeightsInfo
@@ -45,7 +37,7 @@ def info(
 
     With weights also their classes, transform, policy, figures, data and the command behind them.
     """
-    from exeunt.cli.trained import Network
+    from exeunt.trained import Network
 
     network = Network.open(model)
     net, weights, path = network.net, network.info, network.path

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exeunt.cli.options import AnEngine, BatchSize, Json, OnePolicy, TrainedOrExported
-from exeunt.cli.render import figure, percent, say_error, show_json
+from exeunt.cli.render import say_error, show_json
 from exeunt.errors import ExeuntError
+from exeunt.text import figure, percent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from exeunt.cli.classifier import Classifier
+    from exeunt.predictor import Classifier
 
 
 def predict(
@@ -46,8 +47,8 @@ def predict(
     Each image leaves the network at the first exit that the policy accepts. An image that cannot
     be read is named on stderr, the others go on, and the exit status is 1.
     """
-    from exeunt.cli.classifier import open_classifier
     from exeunt.cli.images import find_images
+    from exeunt.predictor import open_classifier
 
     chosen = open_classifier(model, policy, engine, compile)
     outputs = max(1, len(chosen.class_names))

@@ -18,8 +18,8 @@ from exeunt.errors import ExeuntError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from exeunt.cli.trained import Network
     from exeunt.profile import Engine, Latency, Profile, Shares
+    from exeunt.trained import Network
 
 _OF_LATENCY = ("device", "threads", "runs", "compile")
 
@@ -92,10 +92,10 @@ def profile(
     who holds that memory; docs/memory.md explains them. MODEL2 is shown next to MODEL.
     """
     from exeunt.cli.costs import show_comparison, show_profile, title_of, write_costs
-    from exeunt.cli.trained import Network
     from exeunt.device import usable_device
     from exeunt.report.canvas import check_figure, write_figure
     from exeunt.report.memory_figure import memory_figure
+    from exeunt.trained import Network
 
     _refuse_options(ctx, latency, exits)
     if plot is not None:

@@ -39,10 +39,11 @@ def record(
     """
     import torch
 
-    from exeunt.cli.exported import open_exits
-    from exeunt.cli.recording import open_labelled, pick, record_split
-    from exeunt.cli.render import figure, millions, percent, show_facts, show_table
+    from exeunt.cli.render import show_facts, show_table
     from exeunt.evaluate import exit_rows
+    from exeunt.evaluate.splits import open_labelled, pick, record_split
+    from exeunt.export.onnx.opened import open_exits
+    from exeunt.text import figure, millions, percent
 
     if threads is not None:
         torch.set_num_threads(threads)

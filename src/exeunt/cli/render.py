@@ -1,9 +1,8 @@
-"""Tables and numbers: rich on a terminal, plain aligned text through a pipe."""
+"""Tables: rich on a terminal, plain aligned text through a pipe."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_DECIMAL = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+")
+from exeunt.text import aligned
 
 
 def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> None:
@@ -37,18 +36,6 @@ def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], align: str)
     console.print(table)
 
 
-def aligned(rows: Sequence[Sequence[str]], align: str) -> list[str]:
-    """Rows as lines whose columns stand two blanks apart, without blanks at the end."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if letter == "l" else cell.rjust(width)
-            for cell, width, letter in zip(row, widths, align, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-
-
 def show_facts(facts: Sequence[tuple[str, str]]) -> None:
     """Prints named facts, one per line."""
     for line in aligned(facts, "ll"):
@@ -68,26 +55,6 @@ def warn(message: str) -> None:
 def say_error(error: object) -> None:
     """Prints an error to stderr."""
     typer.echo(f"exeunt: error: {error}", err=True)
-
-
-def millions(macs: float) -> str:
-    """`8.93 M`."""
-    return f"{macs / 1e6:.2f} M"
-
-
-def percent(share: float) -> str:
-    """`41.2 %`, from 0.412."""
-    return f"{100 * share:.1f} %"
-
-
-def figure(value: float) -> str:
-    """A value of regression, in four digits."""
-    return f"{value:.4g}"
-
-
-def short_spec(spec: str) -> str:
-    """A policy's spec with its decimals in four digits."""
-    return _DECIMAL.sub(lambda match: figure(float(match[0])), spec)
 
 
 def describe_transform(transform: dict[str, Any]) -> str:

@@ -45,14 +45,14 @@ def report(
     import torch
 
     from exeunt.calibrate import geometric_policies
-    from exeunt.cli.recording import open_labelled, pick, record_split
-    from exeunt.cli.trained import TrainedModel
     from exeunt.data import fingerprint
     from exeunt.evaluate import replay, sweep
+    from exeunt.evaluate.splits import open_labelled, pick, record_split
     from exeunt.report.card import card
     from exeunt.report.document import write_report
     from exeunt.report.gallery import choose, shrink
     from exeunt.report.payload import payload
+    from exeunt.trained import TrainedModel
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise ExeuntError(f"--out {out}: the page is HTML; give a name that ends in .html")

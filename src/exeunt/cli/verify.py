@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from exeunt.cli.options import AnEngine, Engine, Json, Split
-from exeunt.cli.render import show_json
+from exeunt.cli.render import show_facts, show_json, show_table
 from exeunt.errors import ExeuntError
+from exeunt.text import millions, percent, short_spec
 
 
 def verify(
@@ -55,30 +56,110 @@ def verify(
     ONNX files run with their policy beside PyTorch. In float32 scores must be the same within
     1e-4, and images on the edge of a decision are named; in int8 it is said how often they agree.
     """
-    from exeunt.cli.exported import is_exported
+    from exeunt.export.onnx.opened import is_exported
 
     if is_exported(folder):
-        from exeunt.cli import verify_onnx as onnx
+        from exeunt.verify import verify_onnx
 
         if device is not None:
             raise ExeuntError(f"--device {device}: {folder} holds ONNX files, which run here")
         if operators:
             raise ExeuntError(f"--operators is for folders of C; {folder} holds ONNX files")
         chosen = (engine or Engine.ONNXRUNTIME).value
-        facts = onnx.verify_onnx(folder, weights, images, limit, split, chosen)
+        facts = verify_onnx(folder, weights, images, limit, split, chosen)
         if json:
             show_json({"kind": "verified", "folder": str(folder), **facts})
         else:
-            onnx.show_verified(folder, facts)
+            _show_onnx(folder, facts)
         return
     if weights is not None or engine is not None:
         raise ExeuntError(f"--weights and --engine are for ONNX folders; {folder} is none")
     if operators and device is None:
         raise ExeuntError("--operators counts instructions on a device; give --device too")
-    from exeunt.cli.verify_c import show_verified, verify_c
+    from exeunt.verify import verify_c
 
     facts = verify_c(folder, images, device, limit, split, operators)
     if json:
         show_json({"kind": "verified", "folder": str(folder), **facts})
     else:
-        show_verified(folder, device, facts)
+        _show_c(folder, device, facts)
+
+
+def _show_c(folder: Path, device: str | None, facts: dict[str, Any]) -> None:
+    """Prints what `verify_c` found."""
+    where = f"{device} (emulated)" if device else "this machine, with sanitizers"
+    same = "all the same, to the bit" if facts["same_bits"] else "within 1e-4 of the largest"
+    show_facts(
+        [
+            ("verified", f"{folder} on {where}"),
+            ("images", f"{facts['images']}, at {facts['exits']} exits each"),
+            ("scores", f"{same} as Python's ({facts['dtype']})"),
+            ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
+            ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
+            *(_ram_and_flash(facts) if device else []),
+        ]
+    )
+    if device:
+        _show_instructions(facts)
+
+
+def _ram_and_flash(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lines that tell them."""
+    parts = {name.removesuffix("_bytes"): size for name, size in facts["memory"].items()}
+    total = parts.pop("total")
+    said = " + ".join(f"{name.replace('_', ' ')} {size}" for name, size in parts.items())
+    flash = facts["flash"]
+    return [
+        ("RAM", f"{total} bytes ({total / 1024:.1f} KiB), fenced: {said}"),
+        ("flash", f"code {flash['code_bytes']} bytes, constants {flash['weights_bytes']}"),
+    ]
+
+
+def _show_instructions(facts: dict[str, Any]) -> None:
+    """Prints them by exit and, where they were counted, by operator."""
+    typer.echo("")
+    rows = []
+    for k, count in enumerate(facts["exit_instructions"]):
+        macs = facts["exit_macs"][k]
+        rows.append((str(k + 1), millions(macs), millions(count), f"{count / macs:.2f}"))
+    show_table(("exit", "MACs", "instructions", "per MAC"), rows, "rrrr")
+    mean = facts["mean_instructions"]
+    typer.echo(f"with the policy {millions(mean)} instructions an image; no cycles are known")
+    if "operators" not in facts:
+        return
+    typer.echo("")
+    whole = sum(row["instructions"] for row in facts["operators"])
+    by_kind = [
+        (
+            f"{row['operator']} ({row['count']})",
+            millions(row["macs"]),
+            millions(row["instructions"]),
+            percent(row["instructions"] / whole),
+            f"{row['instructions'] / row['macs']:.2f}" if row["macs"] else "",
+        )
+        for row in facts["operators"]
+    ]
+    show_table(("operator", "MACs", "instructions", "share", "per MAC"), by_kind, "lrrrr")
+
+
+def _show_onnx(folder: Path, facts: dict[str, Any]) -> None:
+    """Says what came out, for people."""
+    lines = [
+        ("verified", f"{folder} ({facts['dtype']}) beside PyTorch"),
+        ("images", f"{facts['images']}, at {facts['exits']} exits each"),
+        ("scores", f"at most {facts['largest_difference']:.2g} apart"),
+        ("same exit and class", f"{percent(facts['same'])} of the images"),
+        ("policy", short_spec(facts["policy"])),
+    ]
+    if facts["single_same"] is not None:
+        lines.insert(-1, ("  by one graph", f"{percent(facts['single_same'])} of the images"))
+    if facts["ties"]:
+        lines.append(("  on the edge", ", ".join(facts["ties"])))
+    if facts["dtype"] != "float32":
+        lines.append(("  same class", ", ".join(map(percent, facts["exit_agreement"]))))
+    if "accuracy" in facts:
+        lines += [
+            ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
+            ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
+        ]
+    show_facts(lines)

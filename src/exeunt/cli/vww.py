@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from exeunt.cli.options import Json
-from exeunt.cli.render import percent, show_json, show_table
+from exeunt.cli.render import show_json, show_table
 from exeunt.errors import ExeuntError
+from exeunt.text import percent
 
 
 class Year(StrEnum):

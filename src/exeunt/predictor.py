@@ -8,14 +8,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from exeunt.cli.exported import is_exported, open_folder
-from exeunt.cli.trained import TrainedModel
 from exeunt.compiled import compile_stages, lay_out
 from exeunt.data import UnreadableImage, load_image
 from exeunt.errors import ExeuntError
+from exeunt.export.onnx.opened import is_exported, open_folder
 from exeunt.inference import infer
 from exeunt.policies import Policy
 from exeunt.runner import Prediction, RunnerError, StagedModel
+from exeunt.trained import TrainedModel
 
 
 class Classifier(Protocol):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exeunt.cli.render import millions, percent, short_spec
-from exeunt.cli.sections.scores import score_cells, score_columns, scores_with_interval
-from exeunt.cli.sections.section import Row, Section
 from exeunt.evaluate import ExitTable, Outcome
+from exeunt.report.sections.scores import score_cells, score_columns, scores_with_interval
+from exeunt.report.sections.section import Row, Section
+from exeunt.text import millions, percent, short_spec
 
 
 def policies_section(table: ExitTable, outcomes: Sequence[Outcome], stored: str | None) -> Section:

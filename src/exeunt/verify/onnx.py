@@ -1,22 +1,21 @@
-"""`exeunt verify` of a folder of ONNX files."""
+"""A folder of ONNX files, held against PyTorch on images."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from exeunt.cli.exported import open_folder
-from exeunt.cli.options import Split
-from exeunt.cli.recording import open_labelled, pick
-from exeunt.cli.render import percent, short_spec, show_facts, warn
-from exeunt.cli.trained import TrainedModel
 from exeunt.data import eval_loader
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, ExeuntWarning
 from exeunt.evaluate import weights_fingerprint
+from exeunt.evaluate.splits import open_labelled, pick
+from exeunt.export.onnx.opened import open_folder
 from exeunt.runner import RunnerError
+from exeunt.trained import TrainedModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +28,7 @@ _BATCH = 32
 
 
 def verify_onnx(
-    folder: Path, weights: str | None, data: Path, limit: int | None, split: Split, engine: str
+    folder: Path, weights: str | None, data: Path, limit: int | None, split: str, engine: str
 ) -> dict[str, Any]:
     """Runs the folder and what it was made of on the same images.
 
@@ -75,7 +74,7 @@ def _batches(
     loader: Any = eval_loader(samples, trained.transform, batch_size=_BATCH)
     for batch in loader:
         for path in batch.unreadable:
-            warn(f"{path}: not a readable image, left out")
+            warnings.warn(f"{path}: not a readable image, left out", ExeuntWarning, stacklevel=2)
         if len(batch):
             mine = [samples[index] for index in batch.indices.tolist()]
             kept += mine
@@ -104,26 +103,3 @@ def _facts(model: StagedModel, found: Comparison, kept: list[Sample]) -> dict[st
         facts["exit_accuracy"] = (found.classes == targets).double().mean(1).tolist()
         facts["accuracy"] = float((found.class_index == targets).double().mean())
     return facts
-
-
-def show_verified(folder: Path, facts: dict[str, Any]) -> None:
-    """Says what came out, for people."""
-    lines = [
-        ("verified", f"{folder} ({facts['dtype']}) beside PyTorch"),
-        ("images", f"{facts['images']}, at {facts['exits']} exits each"),
-        ("scores", f"at most {facts['largest_difference']:.2g} apart"),
-        ("same exit and class", f"{percent(facts['same'])} of the images"),
-        ("policy", short_spec(facts["policy"])),
-    ]
-    if facts["single_same"] is not None:
-        lines.insert(-1, ("  by one graph", f"{percent(facts['single_same'])} of the images"))
-    if facts["ties"]:
-        lines.append(("  on the edge", ", ".join(facts["ties"])))
-    if facts["dtype"] != "float32":
-        lines.append(("  same class", ", ".join(map(percent, facts["exit_agreement"]))))
-    if "accuracy" in facts:
-        lines += [
-            ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
-            ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
-        ]
-    show_facts(lines)

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from exeunt.cli.render import figure, percent
-from exeunt.cli.sections.section import Row
 from exeunt.evaluate import ExitTable, score_interval
+from exeunt.report.sections.section import Row
+from exeunt.text import figure, percent
 
 SCORES = ("accuracy", "accuracy_top5", "oracle", "mean_confidence", "mae", "rmse")
 HEADINGS = {"accuracy_top5": "top 5", "mean_confidence": "mean confidence"}

@@ -1,4 +1,4 @@
-"""What `exeunt eval` measured, as tables, JSON Lines or CSV."""
+"""What was measured of a table of exits: sections of rows, as JSON Lines or CSV."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from exeunt.cli.render import describe_transform, show_facts
-from exeunt.cli.sections.section import Row, Section
 from exeunt.files import replacing
+from exeunt.report.sections.section import Row, Section
 
 FIRST = ("kind", "setting", "exit", "stored")
 LAST = ("model", "data", "split", "samples")
@@ -59,27 +58,3 @@ class Measurement:
             writer = csv.DictWriter(file, fieldnames=columns)
             writer.writeheader()
             writer.writerows(rows)
-
-    def show(self) -> None:
-        """Prints what was prepared how, and all sections."""
-        run = self.run
-        images = f"{run['split']}: {run['samples']} images"
-        if "transform" in run:
-            origin = "that of the weights"
-            if run["data_fingerprint"] != run["trained_on_fingerprint"]:
-                origin = f"the weights were made from other data, {run['trained_on_fingerprint']}"
-            facts = [
-                ("model", run["model"]),
-                ("data", f"{run['data']}, {images}"),
-                ("fingerprint", f"{run['data_fingerprint']} ({origin})"),
-                ("transform", describe_transform(run["transform"])),
-            ]
-        else:
-            facts = [
-                ("recorded", f"{run['data']}, {images}"),
-                ("fingerprint", f"{run['data_fingerprint']}"),
-                ("weights", run["weights_fingerprint"]),
-            ]
-        show_facts(facts)
-        for section in self.sections:
-            section.show()

@@ -1,21 +1,20 @@
-"""`exeunt verify` of a folder of C."""
+"""A folder of C, held against Python on images."""
 
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from exeunt.cli.options import Split
-from exeunt.cli.render import percent, show_facts, warn
-from exeunt.cli.verify_device import device_facts, operator_facts, ram_and_flash, show_instructions
 from exeunt.data import SplitSpec, make_splits, open_source, take
 from exeunt.data.decode import UnreadableImage
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, ExeuntWarning
 from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
+from exeunt.verify.device import device_facts, operator_facts
 
 if TYPE_CHECKING:
     from exeunt.data import Sample
@@ -29,7 +28,7 @@ def verify_c(
     images: Path,
     device: str | None,
     limit: int | None,
-    split: Split,
+    split: str,
     operators: bool = False,
 ) -> dict[str, Any]:
     """Builds and runs the folder, here or on a device, and holds every exit against Python.
@@ -61,32 +60,14 @@ def verify_c(
     return facts
 
 
-def show_verified(folder: Path, device: str | None, facts: dict[str, Any]) -> None:
-    """Prints what `verify_c` found."""
-    where = f"{device} (emulated)" if device else "this machine, with sanitizers"
-    same = "all the same, to the bit" if facts["same_bits"] else "within 1e-4 of the largest"
-    show_facts(
-        [
-            ("verified", f"{folder} on {where}"),
-            ("images", f"{facts['images']}, at {facts['exits']} exits each"),
-            ("scores", f"{same} as Python's ({facts['dtype']})"),
-            ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
-            ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
-            *(ram_and_flash(facts) if device else []),
-        ]
-    )
-    if device:
-        show_instructions(facts)
-
-
-def _pick(bundle: Bundle, images: Path, split: Split, limit: int) -> tuple[Sample, ...]:
+def _pick(bundle: Bundle, images: Path, split: str, limit: int) -> tuple[Sample, ...]:
     source = open_source(images)
     if tuple(bundle.info.class_names) != source.class_names:
         raise ExeuntError(f"{images}: the classes are not those of {bundle.folder}")
     spec = SplitSpec(**bundle.info.split)
     samples = source.samples
-    if split is not Split.ALL:
-        samples = make_splits(source, spec)[split.value]
+    if split != "all":
+        samples = make_splits(source, spec)[split]
     return take(samples, limit, spec.seed)
 
 
@@ -102,7 +83,7 @@ def _prepare(
             try:
                 image = transform.pixels(sample.place.load())
             except UnreadableImage as error:
-                warn(f"{error}, left out")
+                warnings.warn(f"{error}, left out", ExeuntWarning, stacklevel=2)
                 continue
             pixels = np.asarray(image).reshape(height, width, -1)
             file.write(pixels.tobytes())

@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import typer
-
-from exeunt.cli.render import show_table
-
 Row = dict[str, Any]
 
 
@@ -30,7 +26,3 @@ class Section:
     columns: Sequence[str]
     cells: Sequence[Sequence[str]]
     align: str
-
-    def show(self) -> None:
-        typer.echo(f"\n{self.title}")
-        show_table(self.columns, self.cells, self.align)

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from exeunt.cli.trained import TrainedModel
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.models import WeightsInfo
 from exeunt.runner import MANIFEST, RunnerError, StagedModel
+from exeunt.trained import TrainedModel
 
 _PACKAGES = {"onnxruntime": "exeunt[onnx]", "openvino": "exeunt[openvino]"}
 

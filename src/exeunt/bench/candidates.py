@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from exeunt.bench import Opened, Subject, enliven, noise, plain
+from exeunt.bench.engine import Opened
+from exeunt.bench.plain import plain
 from exeunt.bench.score import Score
+from exeunt.bench.subject import Subject, enliven, noise
 from exeunt.calibrate import match_policy
-from exeunt.cli.exporting import Images
-from exeunt.cli.options import Split
-from exeunt.cli.recording import pick, record_split
-from exeunt.cli.trained import TrainedModel, weights_path
 from exeunt.data import Transform, open_source
 from exeunt.errors import ExeuntError
+from exeunt.evaluate.splits import pick, record_split
+from exeunt.export.calibration import Images
 from exeunt.models import WeightsInfo, create_model, read_info, usual_image_size
 from exeunt.policies import Full, Policy, parse_policy
 from exeunt.profile import Shares
+from exeunt.trained import TrainedModel, weights_path
 
 if TYPE_CHECKING:
     from exeunt.evaluate import ExitTable
@@ -202,5 +203,5 @@ class Scores:
     def _test(self, trained: TrainedModel) -> ExitTable:
         assert self._asked.data is not None
         source: Any = open_source(self._asked.data)
-        samples = pick(trained, source, Split.TEST, self._asked.limit)
-        return record_split(trained, samples, Split.TEST, batch_size=32, workers=0)
+        samples = pick(trained, source, "test", self._asked.limit)
+        return record_split(trained, samples, "test", batch_size=32, workers=0)

@@ -7,21 +7,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exeunt.cli.exporting import (
+from exeunt.errors import ExeuntError
+from exeunt.export.calibration import (
     Images,
     Wanted,
-    calibration_facts,
     choose_policy,
-    float32_facts,
     needed_for_int8,
     on_calibration,
 )
-from exeunt.cli.render import short_spec, show_facts
-from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
-    from exeunt.cli.trained import TrainedModel
     from exeunt.export.onnx import OnnxModel
+    from exeunt.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,6 @@ def export_onnx(
     return write_onnx(made, out)
 
 
-def _single_facts(single: dict[str, Any] | None) -> list[tuple[str, str]]:
-    if single is None:
-        return []
-    warning = "one image at a time; a quantiser would leave its branches in float32"
-    return [("one graph", f"{single['file']}, {single['size_bytes']} bytes: {warning}")]
-
-
 def _integers(
     made: OnnxModel,
     trained: TrainedModel,
@@ -119,23 +109,3 @@ def _origin(trained: TrainedModel) -> dict[str, Any]:
     elsewhere = ("class_names", "transform", "policy", "metrics", "calibration_hashes")
     facts = asdict(trained.info)
     return {name: value for name, value in facts.items() if name not in elsewhere}
-
-
-def show_onnx(out: Path, manifest: dict[str, Any]) -> None:
-    """Says what was written, for people."""
-    stages = manifest["stages"]
-    size = sum(stage["size_bytes"] for stage in stages)
-    facts = [
-        ("written", f"{out} ({manifest['dtype']}, opset {manifest['opset']})"),
-        ("stages", f"{len(stages)} files, {size} bytes"),
-        *_single_facts(manifest["single"]),
-        ("policy", short_spec(manifest["policy"])),
-    ]
-    found = manifest["calibration"]
-    if found:
-        facts += calibration_facts(found)
-        if manifest["dtype"] == "int8":
-            facts += float32_facts(found)
-            facts += [("in float32", ", ".join(manifest["in_float32"]) or "nothing")]
-    facts.append(("run it with", f"exeunt predict {out} IMAGE..., or python {out}/run.py IMAGE..."))
-    show_facts(facts)

@@ -1,4 +1,4 @@
-"""What `exeunt export` chooses on calibration images, whatever it writes."""
+"""What an export chooses on calibration images, whatever it writes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exeunt.cli.options import Split
-from exeunt.cli.render import percent
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from exeunt.cli.trained import TrainedModel
     from exeunt.evaluate import ExitTable
     from exeunt.graph import Graph
     from exeunt.policies import Policy
     from exeunt.quantize import Range
+    from exeunt.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Wanted:
             before: the same by the net in float32.
         """
         from exeunt.calibrate import match_policy
-        from exeunt.cli.goal import Goal
+        from exeunt.calibrate.goal import Goal
 
         if all(value is None for value in vars(self).values()):
             return match_policy(trained.policy(None), before, table)
@@ -77,20 +75,20 @@ class Images:
         batch_size: int,
         workers: int,
     ) -> None:
-        from exeunt.cli.recording import open_labelled, pick
+        from exeunt.evaluate.splits import open_labelled, pick
 
         self.trained, self.batch_size, self.workers = trained, batch_size, workers
         source = open_labelled(trained, data)
-        self.samples = pick(trained, source, Split.CALIBRATION, limit)
+        self.samples = pick(trained, source, "calibration", limit)
 
     def record(self, trained: TrainedModel) -> ExitTable:
         """All exits of a net on all images."""
-        from exeunt.cli.recording import record_split
+        from exeunt.evaluate.splits import record_split
 
         return record_split(
             trained,
             self.samples,
-            Split.CALIBRATION,
+            "calibration",
             batch_size=self.batch_size,
             workers=self.workers,
         )
@@ -147,20 +145,3 @@ def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[
         "accuracy": outcome.accuracy,
         "saving": outcome.saving,
     }
-
-
-def calibration_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """The same for people, from what `on_calibration` gives."""
-    return [
-        ("calibration", f"{found['images']} images"),
-        ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
-        ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
-    ]
-
-
-def float32_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """What integers cost, beside `calibration_facts`."""
-    return [
-        ("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))),
-        ("  same class", ", ".join(map(percent, found["exit_agreement"]))),
-    ]

@@ -1,22 +1,25 @@
-"""Running all exits of a model over a split of labelled images, as several commands do."""
+"""Running all exits of a trained network over a split of labelled images."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
-from exeunt.cli.options import Split
-from exeunt.cli.render import warn
-from exeunt.cli.trained import TrainedModel
 from exeunt.compiled import lay_out
 from exeunt.data import Batch, Sample, Source, SplitSpec, make_splits, open_source, take
-from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable, record_samples, record_to
+from exeunt.errors import ExeuntError, ExeuntWarning
+from exeunt.evaluate.record import record_samples
+from exeunt.evaluate.record_to import record_to
+from exeunt.evaluate.table import ExitTable
+from exeunt.progress import Bar, OnProgress
+from exeunt.trained import TrainedModel
+
+SPLITS = ("test", "calibration", "train", "all")
+"""Splits of labelled images, cut as in training; `"all"` is every image."""
 
 
 def open_labelled(trained: TrainedModel, data: Path) -> Source:
@@ -53,36 +56,39 @@ def check_same_task(trained: TrainedModel, source: Source, data: Path) -> None:
 
 
 def pick(
-    trained: TrainedModel, source: Source, split: Split, limit: int | None
+    trained: TrainedModel, source: Source, split: str, limit: int | None
 ) -> tuple[Sample, ...]:
     """The samples of a split of `source`, cut with the seed and fractions of the training.
 
     Raises:
-        ExeuntError: when the source has too few images for its splits.
+        ExeuntError: when the source has too few images for its splits, or there is no such split.
     """
+    if split not in SPLITS:
+        raise ExeuntError(f"split={split!r}; one of {', '.join(SPLITS)}")
     spec = SplitSpec(**trained.info.split)
-    if split is Split.ALL:
+    if split == "all":
         samples = source.samples
-    elif split is Split.TEST:  # a limit in training is no reason to test on less
+    elif split == "test":  # a limit in training is no reason to test on less
         samples = make_splits(source, replace(spec, limit=None)).test
     else:
-        samples = make_splits(source, spec)[split.value]
+        samples = make_splits(source, spec)[split]
     return samples if limit is None else take(samples, limit, spec.seed)
 
 
 def record_split(
     trained: TrainedModel,
     samples: tuple[Sample, ...],
-    split: Split,
+    split: str,
     *,
     batch_size: int,
     workers: int,
     dtype: torch.dtype = torch.float32,
     out: Path | None = None,
     resume: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> ExitTable:
-    """Runs all exits on the samples, with a bar on a terminal, and names unreadable files. The net
-    is laid out as it runs fastest.
+    """Runs all exits on the samples, and warns of unreadable files. The net is laid out as it runs
+    fastest.
 
     Args:
         trained: the model.
@@ -93,24 +99,23 @@ def record_split(
         dtype: of the logits.
         out: the file to record into; without it the table stays in memory.
         resume: go on with the recording in `out`.
+        on_progress: called after every batch; a bar on a terminal without it.
 
     Raises:
         ExeuntError: as `record_to`.
         OSError: as `record_to`.
     """
     lay_out(trained.net)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{split.value} images", total=len(samples))
+    with Bar(f"{split} images", len(samples), on_progress) as bar:
 
         def show(batch: Batch) -> None:
             if len(batch):
-                bar.update(task, completed=int(batch.indices[-1]) + 1)
+                bar.advance(int(batch.indices[-1]) + 1 - bar.done)
 
         settings: Any = {
             "exit_macs": trained.exit_macs,
             "task": trained.info.task,
-            "split": split.value,
+            "split": str(split),
             "class_names": trained.info.class_names,
             "dtype": dtype,
             "batch_size": batch_size,
@@ -126,5 +131,6 @@ def record_split(
     recorded = set(table.names)
     for sample in samples:
         if sample.name not in recorded:
-            warn(f"{sample.name}: not a readable image, left out")
+            message = f"{sample.name}: not a readable image, left out"
+            warnings.warn(message, ExeuntWarning, stacklevel=2)
     return table

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from exeunt.cli.render import millions, percent
-from exeunt.cli.sections.scores import score_cells, score_columns, scores_with_interval
-from exeunt.cli.sections.section import Section
 from exeunt.evaluate import ExitTable, exit_rows
+from exeunt.report.sections.scores import score_cells, score_columns, scores_with_interval
+from exeunt.report.sections.section import Section
+from exeunt.text import millions, percent
 
 
 def exits_section(table: ExitTable) -> Section:

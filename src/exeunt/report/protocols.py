@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from exeunt.calibrate import Curve, budgeted_curves
-from exeunt.cli.options import Protocol
-from exeunt.cli.plots import plot_costs, plot_diagnosis
-from exeunt.cli.sections.budgeted import budgeted_section
-from exeunt.cli.sections.diagnosis import diagnosis_sections
-from exeunt.cli.sections.exits import exits_section
-from exeunt.cli.sections.policies import policies_section
-from exeunt.cli.sections.section import Section
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, Outcome, default_policies, replay, sweep
 from exeunt.policies import Full, Policy, parse_policy
+from exeunt.report.plots import plot_costs, plot_diagnosis
+from exeunt.report.sections.budgeted import budgeted_section
+from exeunt.report.sections.diagnosis import diagnosis_sections
+from exeunt.report.sections.exits import exits_section
+from exeunt.report.sections.policies import policies_section
+from exeunt.report.sections.section import Section
+
+PROTOCOLS = ("policies", "anytime", "budgeted")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Question:
     """What is to be measured.
 
     Attributes:
-        protocol: how the exits are used.
+        protocol: how the exits are used, one of `PROTOCOLS`.
         policies: those to try instead of the usual ones.
         diagnose: whether to tell what goes wrong too.
         plot: folder for figures, or None for none.
@@ -33,13 +34,13 @@ class Question:
         ExeuntError: when policies are given that nothing would be done with.
     """
 
-    protocol: Protocol
+    protocol: str
     policies: list[Policy]
     diagnose: bool
     plot: Path | None
 
     def __post_init__(self) -> None:
-        if self.policies and self.protocol is Protocol.ANYTIME and not self.diagnose:
+        if self.policies and self.protocol == "anytime" and not self.diagnose:
             raise ExeuntError(
                 "--policy does not go with --protocol anytime, which asks none; leave out one of "
                 "them, or add --diagnose"
@@ -65,7 +66,7 @@ def answer(
     outcomes: list[Outcome] = []
     curves: list[Curve] = []
     sections = [exits_section(table)]
-    if question.protocol is not Protocol.ANYTIME:
+    if question.protocol != "anytime":
         policies = [*(question.policies or default_policies(table)), *stored]
         outcomes = sweep(table, {policy.spec: policy for policy in policies}.values())
         sections.append(policies_section(table, outcomes, run["stored_policy"]))

@@ -7,21 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exeunt.cli.exporting import (
+from exeunt.export.calibration import (
     Images,
     Wanted,
-    calibration_facts,
     choose_policy,
-    float32_facts,
     needed_for_int8,
     on_calibration,
 )
-from exeunt.cli.render import short_spec, show_facts
 
 if TYPE_CHECKING:
-    from exeunt.cli.trained import TrainedModel
     from exeunt.export.c import Numbers
     from exeunt.graph import Graph
+    from exeunt.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -117,26 +114,3 @@ def _prefix(out: Path) -> str:
     """A prefix of the folder's name, or what is nearest to it."""
     kept = re.sub(r"[^a-z0-9_]+", "_", out.resolve().name.lower()).strip("_")
     return kept if kept[:1].isalpha() else f"net_{kept}".rstrip("_")
-
-
-def show_c(out: Path, report: dict[str, Any]) -> None:
-    """Says what was written, for people."""
-    memory = report["memory"]
-    facts = [
-        ("written", f"{out} ({report['dtype']}, names begin with {report['name']}_)"),
-        (
-            "arena",
-            f"{memory['arena_bytes']} bytes ({memory['arena_bytes'] / 1024:.1f} KiB), "
-            f"{memory['row_window_bytes']} of them rows of the image; "
-            f"no order of these rows needs less than {memory['bound_bytes']}",
-        ),
-        ("constants", f"{report['flash']['constants_bytes']} bytes"),
-        ("policy", short_spec(report["policy"])),
-    ]
-    found = report["calibration"]
-    if found:
-        facts += calibration_facts(found)
-        if report["dtype"] == "int8":
-            facts += float32_facts(found)
-    facts.append(("verify it with", f"exeunt verify {out} --images DATA"))
-    show_facts(facts)

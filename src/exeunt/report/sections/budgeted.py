@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from exeunt.calibrate import Curve, CurvePoint
-from exeunt.cli.render import millions
-from exeunt.cli.sections.policies import outcome_row
-from exeunt.cli.sections.scores import INTERVAL, main_score, shown, shown_interval
-from exeunt.cli.sections.section import Row, Section
 from exeunt.evaluate import ExitTable, Outcome, difference_interval
+from exeunt.report.sections.policies import outcome_row
+from exeunt.report.sections.scores import INTERVAL, main_score, shown, shown_interval
+from exeunt.report.sections.section import Row, Section
+from exeunt.text import millions
 
 STEP = 0.02  # least distance of two lines of the table, as a share of the net's MACs
 

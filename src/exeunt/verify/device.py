@@ -1,4 +1,4 @@
-"""What `exeunt verify --device` tells of memory and instructions."""
+"""What a run on a device tells of memory and instructions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from exeunt.cli.render import millions, percent, show_table
 from exeunt.export.c import count_instructions
 
 if TYPE_CHECKING:
@@ -50,42 +47,3 @@ def operator_facts(bundle: Bundle, image: Path, device: str) -> list[dict[str, A
     found["the image"] |= {"instructions": counts[-1], "count": 1}
     ordered = sorted(found.items(), key=lambda item: -item[1]["instructions"])
     return [{"operator": kind, **of} for kind, of in ordered]
-
-
-def ram_and_flash(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Lines that tell them."""
-    parts = {name.removesuffix("_bytes"): size for name, size in facts["memory"].items()}
-    total = parts.pop("total")
-    said = " + ".join(f"{name.replace('_', ' ')} {size}" for name, size in parts.items())
-    flash = facts["flash"]
-    return [
-        ("RAM", f"{total} bytes ({total / 1024:.1f} KiB), fenced: {said}"),
-        ("flash", f"code {flash['code_bytes']} bytes, constants {flash['weights_bytes']}"),
-    ]
-
-
-def show_instructions(facts: dict[str, Any]) -> None:
-    """Prints them by exit and, where they were counted, by operator."""
-    typer.echo("")
-    rows = []
-    for k, count in enumerate(facts["exit_instructions"]):
-        macs = facts["exit_macs"][k]
-        rows.append((str(k + 1), millions(macs), millions(count), f"{count / macs:.2f}"))
-    show_table(("exit", "MACs", "instructions", "per MAC"), rows, "rrrr")
-    mean = facts["mean_instructions"]
-    typer.echo(f"with the policy {millions(mean)} instructions an image; no cycles are known")
-    if "operators" not in facts:
-        return
-    typer.echo("")
-    whole = sum(row["instructions"] for row in facts["operators"])
-    by_kind = [
-        (
-            f"{row['operator']} ({row['count']})",
-            millions(row["macs"]),
-            millions(row["instructions"]),
-            percent(row["instructions"] / whole),
-            f"{row['instructions'] / row['macs']:.2f}" if row["macs"] else "",
-        )
-        for row in facts["operators"]
-    ]
-    show_table(("operator", "MACs", "instructions", "share", "per MAC"), by_kind, "lrrrr")

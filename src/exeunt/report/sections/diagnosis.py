@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exeunt.cli.render import figure, millions, percent
-from exeunt.cli.sections.policies import exits_heading, shares_cell
-from exeunt.cli.sections.scores import INTERVAL, shown_interval
-from exeunt.cli.sections.section import Row, Section
 from exeunt.evaluate import (
     ExitTable,
     Outcome,
@@ -21,6 +17,10 @@ from exeunt.evaluate import (
     reliability,
     wilson,
 )
+from exeunt.report.sections.policies import exits_heading, shares_cell
+from exeunt.report.sections.scores import INTERVAL, shown_interval
+from exeunt.report.sections.section import Row, Section
+from exeunt.text import figure, millions, percent
 
 MOST = 20  # lines of a table that could be as long as there are classes
 NAMED = 10  # samples at either end
