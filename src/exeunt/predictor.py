@@ -1,7 +1,9 @@
-"""What `exeunt predict` runs: a network with weights, or an exported folder of ONNX files."""
+"""Classifying images with early exit, by weights or by an exported folder of ONNX files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +20,60 @@ from exeunt.runner import Prediction, RunnerError, StagedModel
 from exeunt.trained import TrainedModel
 
 
-class Classifier(Protocol):
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one image, and where the image left.
+
+    Attributes:
+        label: the likeliest class; None for regression.
+        probability: its, 0 to 1; None for regression.
+        value: of regression; None for classification.
+        exit: that the image took, counted from 1.
+        exits: how many there are.
+        macs: multiply-adds up to the exit taken.
+        full_macs: up to the last exit.
+        policy: spec of the policy.
+        top: the likeliest classes with their probabilities, as many as were asked for.
+        file: that the image came from, if it came from one.
+    """
+
+    label: str | None
+    probability: float | None
+    value: float | None
+    exit: int
+    exits: int
+    macs: int
+    full_macs: int
+    policy: str
+    top: tuple[tuple[str, float], ...] = ()
+    file: str | None = None
+
+    @property
+    def saving(self) -> float:
+        """Share of the multiply-adds that were not needed, 0 to 1."""
+        return 1 - self.macs / self.full_macs
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it under stable keys; what the task has not is absent."""
+        says: dict[str, Any] = {"value": self.value}
+        if self.label is not None:
+            says = {"class": self.label, "probability": self.probability}
+            if len(self.top) > 1:
+                says["top"] = [{"class": name, "probability": share} for name, share in self.top]
+        where = {} if self.file is None else {"file": self.file}
+        return {
+            **where,
+            **says,
+            "exit": self.exit,
+            "exits": self.exits,
+            "macs": self.macs,
+            "full_macs": self.full_macs,
+            "saving": self.saving,
+            "policy": self.policy,
+        }
+
+
+class Predictor(Protocol):
     """A network with a policy.
 
     Attributes:
@@ -49,9 +104,9 @@ class Classifier(Protocol):
         ...
 
 
-def open_classifier(
+def open_predictor(
     model: str, policy: str | None, engine: str | None = None, compiled: bool = False
-) -> Classifier:
+) -> Predictor:
     """Opens MODEL with the policy of that spec, or with its own.
 
     Args:
@@ -71,6 +126,42 @@ def open_classifier(
         raise ExeuntError(f"--engine {engine} is for exported ONNX folders; {model} is none")
     trained = TrainedModel.load(model)
     return _Torch(trained, trained.policy(policy), compiled)
+
+
+def answers(
+    predictor: Predictor, images: Sequence[Any], top: int = 1, files: Sequence[Path] = ()
+) -> list[Answer]:
+    """Runs one batch and says of every image what it is and where it left.
+
+    Args:
+        predictor: a network with its policy.
+        images: as `Predictor.load` gives them.
+        top: classes to name, the likeliest first.
+        files: that the images came from.
+
+    Raises:
+        ExeuntError: when there are fewer classes than `top`.
+    """
+    if top > (outputs := max(1, len(predictor.class_names))):
+        raise ExeuntError(f"top={top}: the network has {outputs} output(s)")
+    if not images:
+        return []
+    macs, found = predictor.exit_macs, []
+    all_logits, exits = predictor.run(list(images))
+    for n, (logits, k) in enumerate(zip(all_logits, exits.tolist(), strict=True)):
+        label, probability, value = None, None, None
+        ranked: tuple[tuple[str, float], ...] = ()
+        if predictor.class_names:
+            best = logits.softmax(dim=0).topk(top)
+            names = [predictor.class_names[index] for index in best.indices.tolist()]
+            ranked = tuple(zip(names, best.values.tolist(), strict=True))
+            label, probability = ranked[0]
+        else:
+            value = logits.item()
+        where = (k + 1, len(macs), macs[k], macs[-1], predictor.policy_spec)
+        file = str(files[n]) if files else None
+        found.append(Answer(label, probability, value, *where, ranked, file))
+    return found
 
 
 class _Torch:

@@ -1,18 +1,14 @@
-"""What `exeunt calibrate` is asked for, and the policy that answers it."""
+"""What a policy has to reach, and the policy that does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exeunt.calibrate import (
-    CRITERIA,
-    choose_policy,
-    fit_temperatures,
-    guaranteed_policy,
-    optimised_policy,
-)
-from exeunt.calibrate.criteria import Named
-from exeunt.calibrate.risk import Guarantee
+from exeunt.calibrate.choice import choose_policy
+from exeunt.calibrate.criteria import CRITERIA, Named
+from exeunt.calibrate.optimiser import optimised_policy
+from exeunt.calibrate.risk import Guarantee, guaranteed_policy
+from exeunt.calibrate.temperature import fit_temperatures
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.policies import PerExit, Policy, Threshold, parse_policy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exeunt.cli.options import BatchSize, Device, Json, Split, Threads, Trained, Workers
-from exeunt.cli.render import show_json, warn
+from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
+from exeunt.text import figure, millions, percent, short_spec
 
 if TYPE_CHECKING:
-    from exeunt.data import Sample, Source
-    from exeunt.evaluate import ExitTable
-    from exeunt.models import WeightsInfo
-    from exeunt.policies import Policy
+    from exeunt.calibrate import Calibration
+    from exeunt.calibrate.risk import Guarantee
     from exeunt.trained import TrainedModel
 
 
@@ -97,10 +95,8 @@ def calibrate(
     """
     import torch
 
-    from exeunt.calibrate.goal import Goal
-    from exeunt.cli.expectation import Expectation
-    from exeunt.evaluate import replay
-    from exeunt.evaluate.splits import open_labelled, pick, record_split
+    from exeunt.calibrate import Goal, with_policy
+    from exeunt.calibrate import calibrate as choose
     from exeunt.models.weights import save_info
     from exeunt.trained import TrainedModel
 
@@ -123,39 +119,14 @@ def calibrate(
         torch.set_num_threads(threads)
     trained = TrainedModel.load(model, device)
     target = _target(trained, model, out)
-    source = open_labelled(trained, data)
-    samples = pick(trained, source, Split.CALIBRATION, None)
-    _check_held_out(trained, source, samples, data)
-    table = record_split(
-        trained, samples, Split.CALIBRATION, batch_size=batch_size, workers=workers
-    )
-    chosen, guarantee = goal.reach(table)
-    outcome = replay(table, chosen)
+    found = choose(trained, data, goal, batch_size=batch_size, workers=workers)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_info(trained.path, with_policy(trained.info, chosen, table), target)
-    expectation = Expectation(model, str(data), target, table, outcome, guarantee)
+    save_info(trained.path, with_policy(trained.info, found.policy, found.table), target)
     if json:
-        show_json(expectation.record())
+        where = {"model": model, "data": str(data), "out": str(target)}
+        show_json({"kind": "calibration", **where, **found.to_dict()})
     else:
-        expectation.show()
-
-
-def with_policy(info: WeightsInfo, policy: Policy, table: ExitTable) -> WeightsInfo:
-    """Metadata with another policy, and its figures on the calibration split.
-
-    Figures that another policy reached on other splits are dropped; those of the exits stay.
-    """
-    from exeunt.evaluate import figures_of
-
-    metrics = {name: dict(figures) for name, figures in info.metrics.items()}
-    for figures in metrics.values():
-        if figures.get("policy", {}).get("spec") != policy.spec:
-            figures.pop("policy", None)
-    metrics["calibration"] = figures_of(table, policy)
-    history = [*info.policy_history]
-    if info.policy != policy.spec:
-        history.append(info.policy)
-    return replace(info, policy=policy.spec, policy_history=history, metrics=metrics)
+        _show(found, data, target)
 
 
 def _target(trained: TrainedModel, model: str, out: Path | None) -> Path:
@@ -178,23 +149,43 @@ def _target(trained: TrainedModel, model: str, out: Path | None) -> Path:
     return target
 
 
-def _check_held_out(
-    trained: TrainedModel, source: Source, samples: tuple[Sample, ...], data: Path
-) -> None:
-    """Refuses images that the weights were trained or are tested on, as far as that can be told.
+def _show(found: Calibration, data: Path, path: Path) -> None:
+    """Prints what was chosen, where it is stored, and what it did on the calibration images."""
+    outcome = found.outcome
+    low, high = found.macs_interval
+    facts = [
+        ("policy", f"{outcome.policy} ({short_spec(outcome.policy.spec)})"),
+        ("stored in", str(path)),
+        ("chosen on", f"{data}, {found.table.split}: {len(found.table)} images"),
+        *_scores(found),
+        (
+            "mean MACs",
+            f"{millions(outcome.mean_macs)} ({millions(low)} to {millions(high)}), "
+            f"saving {percent(outcome.saving)}",
+        ),
+        ("exit shares", ", ".join(percent(share) for share in outcome.exit_shares)),
+    ]
+    if found.guarantee is not None:
+        facts.append(("guarantee", _promise(found, found.guarantee)))
+    facts.append(("measure it with", f"exeunt eval {path} {data}"))
+    show_facts(facts)
 
-    Raises:
-        ExeuntError: with the way out.
-    """
-    from exeunt.calibrate.held_out import refuse_tested, refuse_trained
-    from exeunt.data import fingerprint
-    from exeunt.evaluate.splits import pick
 
-    refuse_tested(samples, pick(trained, source, Split.TEST, None))
-    if fingerprint(source.samples) == trained.info.data["fingerprint"]:
-        return
-    if refuse_trained(samples, trained.info.calibration_hashes) == 0:
-        warn(
-            f"{data}: not the images of the training; the figures are worth what these are, "
-            "if the weights were neither trained nor tested on them"
-        )
+def _scores(found: Calibration) -> list[tuple[str, str]]:
+    outcome = found.outcome
+    if outcome.accuracy is None:
+        assert outcome.mae is not None
+        assert outcome.rmse is not None
+        return [("error", f"mae {figure(outcome.mae)}, rmse {figure(outcome.rmse)}")]
+    low, high = found.accuracy_interval
+    return [("accuracy", f"{percent(outcome.accuracy)} ({percent(low)} to {percent(high)}, 95 %)")]
+
+
+def _promise(found: Calibration, guarantee: Guarantee) -> str:
+    lost = f"({guarantee.losses} of {guarantee.samples} images were lost)"
+    if found.outcome.saving == 0:
+        return f"nobody leaves early: nothing eager could be shown to be safe {lost}"
+    return (
+        f"at most {percent(guarantee.max_loss)} of such images are lost by leaving early, "
+        f"with probability {percent(guarantee.probability)} {lost}"
+    )

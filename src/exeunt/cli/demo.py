@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exeunt.cli.options import OnePolicy
-from exeunt.cli.render import say_error, show_table
+from exeunt.cli.render import show_table
 from exeunt.errors import ExeuntError
 from exeunt.text import figure, percent, short_spec
 
 if TYPE_CHECKING:
-    from exeunt.policies import Policy
     from exeunt.report.exits_figure import Shot
     from exeunt.trained import TrainedModel
 
@@ -54,8 +53,9 @@ def demo(
     ),
 ) -> None:
     """Watch a network leave early on photographs."""
-    from exeunt.cli.images import find_images
+    from exeunt.data.named_images import find_images
     from exeunt.report.exits_figure import draw_exits
+    from exeunt.report.shots import shoot
     from exeunt.trained import TrainedModel
 
     if out.suffix.lower() != ".png":
@@ -112,41 +112,6 @@ def samples() -> list[tuple[Path, str | None]]:
             ) from error
         found.append((Path(str(root / folder / name)), expected))
     return found
-
-
-def shoot(
-    trained: TrainedModel, named: Sequence[tuple[Path, str | None]], policy: Policy
-) -> list[Shot]:
-    """Classifies images with early exit; then runs all exits, to show what the later ones say."""
-    import torch
-
-    from exeunt.data import UnreadableImage, load_image
-    from exeunt.inference import infer
-    from exeunt.report.exits_figure import Shot
-
-    class_names = trained.info.class_names
-    shots = []
-    for file, expected in named:
-        try:
-            image = trained.transform.prepare(load_image(file))
-        except UnreadableImage as error:
-            say_error(error)
-            continue
-        x = trained.transform(image).unsqueeze(0)
-        exit_index = int(infer(trained.net, x, policy).exit_index)
-        with torch.inference_mode():
-            logits = torch.cat(trained.net(x))
-        answers: list[str]
-        sureness: list[float] = []
-        if class_names:
-            best = logits.softmax(dim=1).max(dim=1)
-            answers = [class_names[index] for index in best.indices.tolist()]
-            sureness = best.values.tolist()
-        else:
-            answers = [figure(value) for value in logits[:, 0].tolist()]
-        known = expected if expected in class_names else None
-        shots.append(Shot(file.stem, image, tuple(answers), tuple(sureness), exit_index, known))
-    return shots
 
 
 def _show(shots: Sequence[Shot], trained: TrainedModel) -> None:

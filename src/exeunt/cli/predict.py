@@ -15,9 +15,7 @@ from exeunt.errors import ExeuntError
 from exeunt.text import figure, percent
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from exeunt.predictor import Classifier
+    from exeunt.predictor import Answer, Predictor
 
 
 def predict(
@@ -47,10 +45,10 @@ def predict(
     Each image leaves the network at the first exit that the policy accepts. An image that cannot
     be read is named on stderr, the others go on, and the exit status is 1.
     """
-    from exeunt.cli.images import find_images
-    from exeunt.predictor import open_classifier
+    from exeunt.data.named_images import find_images
+    from exeunt.predictor import answers, open_predictor
 
-    chosen = open_classifier(model, policy, engine, compile)
+    chosen = open_predictor(model, policy, engine, compile)
     outputs = max(1, len(chosen.class_names))
     if top > outputs:
         raise ExeuntError(f"--top {top}: the network has {outputs} output(s)")
@@ -61,11 +59,11 @@ def predict(
         chunk = files[start : start + batch_size]
         read = list(_read(chosen, chunk))
         unreadable += len(chunk) - len(read)
-        for answer in answers(chosen, read, top):
+        for answer in answers(chosen, [x for _, x in read], top, [file for file, _ in read]):
             if json:
-                show_json(answer)
+                show_json(answer.to_dict())
             else:
-                typer.echo(describe(answer, width, chosen.class_names))
+                typer.echo(_describe(answer, width, chosen.class_names))
     if unreadable:
         raise typer.Exit(1)
 
@@ -79,7 +77,7 @@ def _expand(names: Iterable[str]) -> Iterator[str]:
             yield name
 
 
-def _read(chosen: Classifier, files: Iterable[Path]) -> Iterator[tuple[Path, Any]]:
+def _read(chosen: Predictor, files: Iterable[Path]) -> Iterator[tuple[Path, Any]]:
     """The readable ones as inputs (C H W); the others are named on stderr."""
     from exeunt.data import UnreadableImage
 
@@ -90,50 +88,13 @@ def _read(chosen: Classifier, files: Iterable[Path]) -> Iterator[tuple[Path, Any
             say_error(error)
 
 
-def answers(chosen: Classifier, read: list[tuple[Path, Any]], top: int) -> Iterator[dict[str, Any]]:
-    """Runs one batch and says, image by image, what it is and where it left.
-
-    Yields:
-        Objects for JSON Lines; exits count from 1, `macs` are what the image cost.
-    """
-    if not read:
-        return
-    all_logits, exits = chosen.run([image for _, image in read])
-    for (file, _), logits, k in zip(read, all_logits, exits.tolist(), strict=True):
-        yield {
-            "file": str(file),
-            **_verdict(logits, chosen.class_names, top),
-            "exit": k + 1,
-            "exits": len(chosen.exit_macs),
-            "macs": chosen.exit_macs[k],
-            "full_macs": chosen.exit_macs[-1],
-            "saving": 1 - chosen.exit_macs[k] / chosen.exit_macs[-1],
-            "policy": chosen.policy_spec,
-        }
-
-
-def _verdict(logits: Tensor, class_names: list[str], top: int) -> dict[str, Any]:
-    """What one row of logits (K) says: the value, or the likeliest classes."""
-    if not class_names:
-        return {"value": logits.item()}
-    values, indices = logits.softmax(dim=0).topk(top)
-    ranked = [
-        {"class": class_names[index], "probability": value}
-        for value, index in zip(values.tolist(), indices.tolist(), strict=True)
-    ]
-    return ranked[0] | ({"top": ranked} if top > 1 else {})
-
-
-def describe(answer: dict[str, Any], file_width: int, class_names: list[str]) -> str:
+def _describe(answer: Answer, file_width: int, class_names: list[str]) -> str:
     """An answer as a line for people, in columns."""
-    if class_names:
+    if answer.value is None:
         width = max(map(len, class_names))
-        ranked = answer.get("top", [answer])
-        verdict = "  ".join(
-            f"{one['class']:<{width}}  {percent(one['probability']):>7}" for one in ranked
-        )
+        verdict = "  ".join(f"{name:<{width}}  {percent(share):>7}" for name, share in answer.top)
     else:
-        verdict = f"{figure(answer['value']):>10}"
-    share = percent(answer["macs"] / answer["full_macs"])
-    left = f"exit {answer['exit']} of {answer['exits']}"
-    return f"{answer['file']:<{file_width}}  {verdict}  {left}  {share:>7} of the MACs"
+        verdict = f"{figure(answer.value):>10}"
+    share = percent(answer.macs / answer.full_macs)
+    left = f"exit {answer.exit} of {answer.exits}"
+    return f"{answer.file:<{file_width}}  {verdict}  {left}  {share:>7} of the MACs"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +14,7 @@ from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from exeunt.profile import Engine, Latency, Profile, Shares
+    from exeunt.profile import Engine, Latency
     from exeunt.trained import Network
 
 _OF_LATENCY = ("device", "threads", "runs", "compile")
@@ -93,6 +89,7 @@ def profile(
     """
     from exeunt.cli.costs import show_comparison, show_profile, title_of, write_costs
     from exeunt.device import usable_device
+    from exeunt.profile import costs_of, shares_of
     from exeunt.report.canvas import check_figure, write_figure
     from exeunt.report.memory_figure import memory_figure
     from exeunt.trained import Network
@@ -103,7 +100,7 @@ def profile(
     if latency:
         usable_device(device)
     network = Network.open(model)
-    shares = None if exits is None else _shares(network, model, exits, policy)
+    shares = None if exits is None else shares_of(network, model, exits, policy)
     networks = [(model, network)]
     if compare is not None:
         networks.append((compare, Network.open(compare)))
@@ -114,11 +111,10 @@ def profile(
     if latency and compile:
         engines.append("compiled")
     found = []
-    with _progress() as bar:
-        for name, one in networks:
-            costs = _profile(bar, name, one, size, conventions, dtypes)
-            times = [_measure(bar, one, size, engine, device, threads, runs) for engine in engines]
-            found.append(replace(costs, latencies=tuple(t for t in times if t is not None)))
+    for name, one in networks:
+        costs = costs_of(name, one.net, size, conventions, dtypes)
+        times = [_measure(one, size, engine, device, threads, runs) for engine in engines]
+        found.append(replace(costs, latencies=tuple(t for t in times if t is not None)))
     if shares is not None:
         found[0] = found[0].with_shares(shares)
     for costs in found:
@@ -151,93 +147,25 @@ def _refuse_options(ctx: typer.Context, latency: bool, exits: Path | None) -> No
             raise ExeuntError(f"--{name} is for {other}; give that too")
 
 
-def _shares(network: Network, model: str, file: Path, spec: str | None) -> Shares:
-    """Where a recording's images leave.
-
-    Raises:
-        ExeuntError: when it is of another network, or there is no policy.
-    """
-    from exeunt.evaluate import load_table, replay, weights_fingerprint
-    from exeunt.policies import parse_policy
-    from exeunt.profile import Shares
-
-    table = load_table(file)
-    if network.info is not None and table.weights_fingerprint != weights_fingerprint(network.net):
-        raise ExeuntError(f"{file} is a recording of other weights than those of {model}")
-    if spec is None:
-        if network.info is None:
-            raise ExeuntError(f"{model} has no weights, so no policy either; give --policy")
-        spec = network.info.policy
-    if table.num_exits != network.net.num_exits:
-        raise ExeuntError(
-            f"{file} has {table.num_exits} exits, {model} has {network.net.num_exits}"
-        )
-    outcome = replay(table, parse_policy(spec))
-    return Shares(spec, len(table), outcome.exit_shares)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on a terminal, which goes away at the end."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield bar
-
-
-def _profile(
-    bar: Progress,
-    name: str,
-    network: Network,
-    size: tuple[int, int],
-    conventions: list[str],
-    dtypes: list[str],
-) -> Profile:
-    from exeunt.profile import profile
-
-    task = bar.add_task(name, total=1 + len(conventions) * len(dtypes))
-    done = -1
-
-    def show(part: str) -> None:
-        nonlocal done
-        done += 1
-        bar.update(task, completed=done, description=f"{name}: {part}")
-
-    found = profile(
-        network.net, size, name=name, conventions=conventions, dtypes=dtypes, on_part=show
-    )
-    bar.remove_task(task)
-    return found
-
-
 def _measure(
-    bar: Progress,
-    network: Network,
-    size: tuple[int, int],
-    engine: Engine,
-    device: str,
-    threads: int,
-    runs: int,
+    network: Network, size: tuple[int, int], engine: Engine, device: str, threads: int, runs: int
 ) -> Latency | None:
     """Milliseconds; None, with a warning, where torch.compile fails."""
     from exeunt.compiled import CompileError
     from exeunt.profile import WARM_UP, measure_latency
+    from exeunt.progress import Bar
 
-    task = bar.add_task(f"latency, {engine}", total=WARM_UP + runs)
-    try:
-        return measure_latency(
-            network.net,
-            size,
-            engine=engine,
-            device=device,
-            threads=threads,
-            runs=runs,
-            on_run=lambda: bar.advance(task),
-        )
-    except CompileError as error:
-        warn(str(error))
-        return None
-    finally:
-        bar.remove_task(task)
+    with Bar(f"latency, {engine}", WARM_UP + runs) as bar:
+        try:
+            return measure_latency(
+                network.net,
+                size,
+                engine=engine,
+                device=device,
+                threads=threads,
+                runs=runs,
+                on_run=bar.advance,
+            )
+        except CompileError as error:
+            warn(str(error))
+            return None

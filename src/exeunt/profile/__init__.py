@@ -3,6 +3,7 @@
 from exeunt.profile.counts import Counts, OperatorCost
 from exeunt.profile.latency import WARM_UP, Engine, Latency, measure_latency
 from exeunt.profile.memory import ELEMENT_BYTES, Cut, Memory, Peak, Span, spell_bytes
+from exeunt.profile.network import costs_of, shares_of
 from exeunt.profile.profile import CONVENTIONS, Profile, Shares, profile
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "Profile",
     "Shares",
     "Span",
+    "costs_of",
     "measure_latency",
     "profile",
+    "shares_of",
     "spell_bytes",
 ]

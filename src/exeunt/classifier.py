@@ -1,0 +1,479 @@
+"""The one object over everything: a trained network, and all that can be done with it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
+from exeunt.data import SplitSpec, Transform, load_image
+from exeunt.errors import ExeuntError
+from exeunt.evaluate import ExitTable
+from exeunt.evaluate.splits import open_labelled, pick, record_split
+from exeunt.models import WeightsInfo, save_weights
+from exeunt.net import MultiExitNet
+from exeunt.policies import Policy, parse_policy
+from exeunt.predictor import Answer, Predictor, TorchPredictor, answers
+from exeunt.profile import CONVENTIONS, Profile, costs_of
+from exeunt.report.measurement import Measurement, measure
+from exeunt.trained import TrainedModel
+from exeunt.versions import versions
+
+if TYPE_CHECKING:
+    from exeunt.bench import Benchmark
+
+ImageLike: TypeAlias = str | Path | Image.Image | NDArray[np.uint8]
+"""A file, a PIL image, or the bytes of one, (H, W, 3) or (H, W)."""
+
+
+class Classifier:
+    """A trained network: predicts, records, calibrates, is measured, exported and saved.
+
+    `exeunt.load` and `exeunt.train` give one. For a network of one's own training, what the weights
+    have to be used with is said here. Nothing changes a classifier: `calibrate` gives another.
+
+    Args:
+        net: with weights; put into evaluation mode.
+        transform: from image to input.
+        class_names: K of them, in the order of the logits; none for regression.
+        policy: when to leave, as an object or a spec.
+        data_name: what the images are called, for the record.
+        data_licence: their terms, for the record.
+
+    Attributes:
+        trained: the network and what is known of it.
+        name: what it is called in reports.
+        calibration: what `calibrate` found, on the classifier that it gave.
+
+    Raises:
+        ExeuntError: when the class names or the transform do not fit the network.
+    """
+
+    def __init__(
+        self,
+        net: MultiExitNet,
+        *,
+        transform: Transform,
+        class_names: Sequence[str] = (),
+        policy: str | Policy = "full",
+        data_name: str = "not stated",
+        data_licence: str = "not stated",
+    ) -> None:
+        outputs = len(class_names) or 1
+        if net.num_classes != outputs:
+            raise ExeuntError(
+                f"{len(class_names)} class names for a network of {net.num_classes} outputs; give "
+                "one for each, in the order of the logits"
+            )
+        if net.in_chans != transform.channels:
+            raise ExeuntError(
+                f"the transform gives {transform.channels} channels, the network takes "
+                f"{net.in_chans}"
+            )
+        spec = policy if isinstance(policy, str) else policy.spec
+        parse_policy(spec)
+        architecture, arguments = net.origin or ("", {})
+        info = WeightsInfo(
+            architecture=architecture,
+            arguments=arguments,
+            task="classification" if class_names else "regression",
+            class_names=[*class_names],
+            transform=transform.to_dict(),
+            policy=spec,
+            metrics={},
+            split=asdict(SplitSpec()),
+            calibration_hashes=[],
+            data={"name": data_name, "fingerprint": "", "licence": data_licence},
+            command="exeunt.Classifier",
+            versions=versions(),
+        )
+        exit_macs = tuple(exit.macs for exit in net.exit_info(transform.image_size))
+        self.trained = TrainedModel(None, net.eval(), info, transform, exit_macs)
+        self.name = architecture or type(net).__name__
+        self.calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, trained: TrainedModel, name: str) -> Classifier:
+        """A classifier over what is known already."""
+        made = cls.__new__(cls)
+        made.trained, made.name, made.calibration = trained, name, None
+        return made
+
+    @property
+    def net(self) -> MultiExitNet:
+        """The network, in evaluation mode."""
+        return self.trained.net
+
+    @property
+    def info(self) -> WeightsInfo:
+        """What is known of the weights: classes, transform, policy, figures, data, command."""
+        return self.trained.info
+
+    @property
+    def transform(self) -> Transform:
+        """From image to input."""
+        return self.trained.transform
+
+    @property
+    def class_names(self) -> list[str]:
+        """K names; none for regression."""
+        return self.trained.info.class_names
+
+    @property
+    def policy(self) -> Policy:
+        """When images leave unless told otherwise."""
+        return self.trained.policy(None)
+
+    @property
+    def exit_macs(self) -> tuple[int, ...]:
+        """Multiply-adds of one image up to each of the E exits."""
+        return self.trained.exit_macs
+
+    def __repr__(self) -> str:
+        what = f"{len(self.class_names)} classes" if self.class_names else "one value"
+        height, width = self.transform.image_size
+        return (
+            f"Classifier({self.name}, {what}, {len(self.exit_macs)} exits, {height} x {width} px, "
+            f"{self.info.policy})"
+        )
+
+    @overload
+    def predict(
+        self,
+        images: ImageLike,
+        *,
+        policy: str | Policy | None = None,
+        top: int = 1,
+        batch_size: int = 16,
+    ) -> Answer: ...
+    @overload
+    def predict(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        policy: str | Policy | None = None,
+        top: int = 1,
+        batch_size: int = 16,
+    ) -> list[Answer]: ...
+    def predict(
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        *,
+        policy: str | Policy | None = None,
+        top: int = 1,
+        batch_size: int = 16,
+    ) -> Answer | list[Answer]:
+        """Classifies one image or several, each of which leaves at the first exit trusted.
+
+        Args:
+            images: one, or a list of them.
+            policy: when to leave; the classifier's own if None.
+            top: classes to name, the likeliest first.
+            batch_size: images that go through the net at once.
+
+        Raises:
+            ExeuntError: when an image cannot be read, or there are fewer classes than `top`.
+        """
+        one = isinstance(images, str | Path | Image.Image | np.ndarray)
+        asked: list[Any] = [images] if one else [*images]  # type: ignore[list-item]
+        predictor = self._predictor(policy)
+        found: list[Answer] = []
+        for start in range(0, len(asked), batch_size):
+            chunk = asked[start : start + batch_size]
+            inputs = [self.transform(_opened(image)) for image in chunk]
+            files = [str(i) if isinstance(i, str | Path) else None for i in chunk]
+            found += [
+                replace(answer, file=file)
+                for answer, file in zip(answers(predictor, inputs, top), files, strict=True)
+            ]
+        return found[0] if one else found
+
+    def record(
+        self,
+        data: str | Path,
+        split: str = "test",
+        *,
+        limit: int | None = None,
+        batch_size: int = 64,
+        workers: int = 0,
+    ) -> ExitTable:
+        """All exits on a split of labelled images, for policies to be tried on.
+
+        Args:
+            data: laid out as for training.
+            split: `"test"`, `"calibration"`, `"train"` or `"all"`, cut as in training.
+            limit: at most so many images, seeded and stratified.
+            batch_size: images that go through the net at once.
+            workers: processes that load images.
+
+        Raises:
+            ExeuntError: when the images are not there, or of other classes.
+        """
+        source = open_labelled(self.trained, Path(data))
+        samples = pick(self.trained, source, split, limit)
+        return record_split(self.trained, samples, split, batch_size=batch_size, workers=workers)
+
+    def calibrate(self, data: str | Path | ExitTable, **goal: Any) -> Classifier:
+        """A classifier with a policy chosen on the calibration split.
+
+        Args:
+            data: a recording of the calibration split, or labelled images.
+            goal: exactly one of `budget_macs`, `budget_fraction`, `max_accuracy_drop` and `policy`,
+                and what goes with it, as `Goal` has it.
+
+        Returns:
+            Another classifier, whose `calibration` has the figures and the guarantee.
+
+        Raises:
+            ExeuntError: when the goal cannot be reached, or the images are not those to choose on.
+        """
+        wanted = Goal(**goal)
+        if isinstance(data, ExitTable):
+            found = calibrate_table(data, wanted)
+        else:
+            found = calibrate(self.trained, Path(data), wanted)
+        info = with_policy(self.info, found.policy, found.table)
+        made = Classifier.of(replace(self.trained, info=info), self.name)
+        made.calibration = found
+        return made
+
+    def evaluate(
+        self,
+        data: str | Path | ExitTable,
+        split: str = "test",
+        *,
+        policies: Sequence[str | Policy] = (),
+        diagnose: bool = False,
+        limit: int | None = None,
+    ) -> Measurement:
+        """Every exit on its own, and what policies make of them, with intervals.
+
+        Args:
+            data: labelled images, or a recording.
+            split: of the images.
+            policies: to try instead of the usual ones.
+            diagnose: tell what goes wrong too.
+            limit: at most so many images.
+
+        Raises:
+            ExeuntError: as `record`.
+        """
+        table = data if isinstance(data, ExitTable) else self.record(data, split, limit=limit)
+        tried = [parse_policy(p) if isinstance(p, str) else p for p in policies]
+        where = "a recording" if isinstance(data, ExitTable) else str(data)
+        return measure(table, self.name, where, self.info.policy, tried, diagnose=diagnose)
+
+    def profile(
+        self,
+        image_size: int | tuple[int, int] | None = None,
+        *,
+        conventions: Sequence[str] = CONVENTIONS,
+        dtypes: Sequence[str] = ("float32", "int8"),
+    ) -> Profile:
+        """Multiply-adds and peak memory of one image at every exit.
+
+        Args:
+            image_size: in pixels; that of the transform if None.
+            conventions: what peak memory means.
+            dtypes: of the numbers in memory.
+
+        Raises:
+            ExeuntError: for an unknown convention or type.
+        """
+        size = image_size or self.transform.image_size
+        size = (size, size) if isinstance(size, int) else size
+        return costs_of(self.name, self.net, size, conventions, dtypes)
+
+    def bench(
+        self,
+        engines: Sequence[str] = ("torch",),
+        data: str | Path | None = None,
+        *,
+        dtypes: Sequence[str] = ("float32",),
+        threads: int = 1,
+        runs: int = 50,
+        limit: int | None = None,
+    ) -> Benchmark:
+        """Milliseconds of one image to every exit, in the engines that people use.
+
+        Args:
+            engines: by name, see `exeunt.bench.ENGINES`.
+            data: labelled images: where they leave, and accuracy, on the test split.
+            dtypes: of the numbers.
+            threads: of the processor.
+            runs: of one image.
+            limit: at most so many images.
+
+        Raises:
+            ExeuntError: when no engine is installed or takes the network.
+        """
+        from exeunt.bench import Asked, engines_named, measure_side_by_side, trained_candidate
+
+        asked = Asked(None, 32, None if data is None else Path(data), None, None, limit)
+        mine = trained_candidate(self.name, self.trained, asked, single=False)
+        named = engines_named(engines)
+        return measure_side_by_side(
+            [mine], named, asked, dtypes=dtypes, threads=threads, runs=runs
+        )
+
+    def export_c(
+        self,
+        out: str | Path,
+        *,
+        calibration: str | Path | None = None,
+        dtype: str = "int8",
+        ranges: str = "mse",
+        name: str | None = None,
+        budget_kib: float | None = None,
+        limit: int | None = None,
+        **goal: Any,
+    ) -> dict[str, Any]:
+        """Writes a folder of C99 that runs in one fixed arena, and returns its report.
+
+        Args:
+            out: the folder.
+            calibration: labelled images; int8 finds its ranges on them, and policies are chosen
+                again.
+            dtype: `"int8"` or `"float32"`.
+            ranges: how int8 covers a tensor, `"mse"`, `"minmax"` or `"percentile"`.
+            name: prefix of all names in C; the folder's by default.
+            budget_kib: largest arena that will do.
+            limit: at most so many calibration images.
+            goal: at most one of `policy`, `budget_fraction` and `max_accuracy_drop`.
+
+        Raises:
+            ExeuntError: when the network cannot be written in C, or the folder is not ours.
+        """
+        from exeunt.export.c.export import AsC, export_c
+
+        with self._in_a_file() as trained:
+            images, wanted = _calibration(trained, calibration, limit, goal)
+            asked = AsC(dtype, ranges, name, budget_kib)
+            return export_c(self.name, trained, images, wanted, asked, Path(out))
+
+    def export_onnx(
+        self,
+        out: str | Path,
+        *,
+        calibration: str | Path | None = None,
+        dtype: str = "float32",
+        quantize_rex: bool = False,
+        single_file: bool = False,
+        limit: int | None = None,
+        **goal: Any,
+    ) -> dict[str, Any]:
+        """Writes a folder with one ONNX file for each stage, and returns its manifest.
+
+        Args:
+            out: the folder.
+            calibration: labelled images, which int8 needs.
+            dtype: `"float32"` or `"int8"`.
+            quantize_rex: ReX in int8 too.
+            single_file: one graph too.
+            limit: at most so many calibration images.
+            goal: at most one of `policy`, `budget_fraction` and `max_accuracy_drop`.
+
+        Raises:
+            ExeuntError: when the network has no such form, or the folder is not ours.
+        """
+        from exeunt.export.onnx.export import AsOnnx, export_onnx
+
+        with self._in_a_file() as trained:
+            images, wanted = _calibration(trained, calibration, limit, goal)
+            asked = AsOnnx(dtype, quantize_rex, single_file)
+            return export_onnx(self.name, trained, images, wanted, asked, Path(out))
+
+    def report(
+        self,
+        data: str | Path,
+        out: str | Path,
+        *,
+        split: str = "test",
+        limit: int | None = None,
+        thumbnails: int = 120,
+    ) -> None:
+        """Writes a page to explore where images leave: one HTML file.
+
+        Raises:
+            ExeuntError: when the data cannot be used.
+            OSError: when the file cannot be written.
+        """
+        from exeunt.report.page import write_page
+
+        write_page(
+            self.trained,
+            Path(data),
+            Path(out),
+            title=self.name,
+            split=split,
+            limit=limit,
+            thumbnails=thumbnails,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Writes a weights file that `exeunt.load` and every command take.
+
+        Raises:
+            ExeuntError: when nothing says how to build the network anew: `create_model` did not
+                make it.
+        """
+        if not self.info.architecture:
+            raise ExeuntError(
+                f"{self.name}: a weights file names the architecture, and `create_model` did not "
+                "make this network; register its builder (`exeunt.register_model`) and create it "
+                "by name"
+            )
+        save_weights(path, self.net.state_dict(), self.info)
+
+    def _predictor(self, policy: str | Policy | None) -> Predictor:
+        chosen = policy if isinstance(policy, Policy) else self.trained.policy(policy)
+        return TorchPredictor(self.trained, chosen)
+
+    @contextmanager
+    def _in_a_file(self) -> Iterator[TrainedModel]:
+        """The same with a weights file, for exports that take one along."""
+        with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
+            path = Path(place) / "best.safetensors"
+            self.save(path)
+            yield replace(self.trained, path=path)
+
+
+def load(model: str | Path, device: str = "cpu") -> Classifier:
+    """A classifier from a run folder, a weights file or a name of weights that ship.
+
+    Raises:
+        ExeuntError: when it is not there, or is damaged.
+    """
+    return Classifier.of(TrainedModel.load(str(model), device), str(model))
+
+
+def _opened(image: ImageLike) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3):
+            raise ExeuntError(
+                f"an array of {image.dtype} and shape {image.shape}; give uint8 (H, W, 3) or (H, W)"
+            )
+        return Image.fromarray(image)
+    return load_image(image)
+
+
+def _calibration(
+    trained: TrainedModel, data: str | Path | None, limit: int | None, goal: dict[str, Any]
+) -> Any:
+    from exeunt.export.calibration import Images, Wanted
+
+    known = {"policy", "budget_fraction", "max_accuracy_drop"}
+    if odd := sorted(goal.keys() - known):
+        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
+    images = None if data is None else Images(trained, Path(data), limit, 8, 0)
+    return images, Wanted(**dict.fromkeys(known) | goal)
