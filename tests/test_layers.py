@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
-    ("files", "device", "mode", "progress", "text"),
+    ("files", "device", "mode", "progress", "text", "versions"),
     ("native",),
     ("ops",),
     ("net",),
@@ -21,6 +21,7 @@ LAYERS = (
     ("calibrate", "profile"),
     ("train", "report", "export"),
     ("bench", "verify", "predictor"),
+    ("classifier",),
     ("cli",),
     ("__main__", "__init__"),
 )

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         optimised_policies,
         optimised_policy,
     )
+    from exeunt.classifier import Classifier, load
     from exeunt.contract import check_model
-    from exeunt.errors import ExeuntError
+    from exeunt.errors import ExeuntError, ExeuntWarning
     from exeunt.evaluate import (
         ExitTable,
         agreement,
@@ -56,15 +57,19 @@ if TYPE_CHECKING:
         check_policy,
         parse_policy,
     )
+    from exeunt.predictor import Answer
 
     __version__: str
 
 __all__ = [
+    "Answer",
+    "Classifier",
     "Confidence",
     "Consistency",
     "Entropy",
     "Every",
     "ExeuntError",
+    "ExeuntWarning",
     "ExitTable",
     "Full",
     "Margin",
@@ -93,6 +98,7 @@ __all__ = [
     "hardest",
     "infer",
     "list_models",
+    "load",
     "load_table",
     "load_weights",
     "optimised_policies",
@@ -116,8 +122,9 @@ _NAMES = {
         *("fit_temperatures", "geometric_policies", "geometric_policy", "guaranteed_policy"),
         *("optimised_policies", "optimised_policy"),
     ),
+    "classifier": ("Classifier", "load"),
     "contract": ("check_model",),
-    "errors": ("ExeuntError",),
+    "errors": ("ExeuntError", "ExeuntWarning"),
     "evaluate": (
         *("ExitTable", "exit_rows", "load_table", "record", "record_to"),
         *("replay", "save_table", "sweep"),
@@ -128,6 +135,7 @@ _NAMES = {
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),
     "ops.rex": ("ReX2d",),
+    "predictor": ("Answer",),
     "policies": (
         *("Confidence", "Consistency", "Entropy", "Every", "Full", "Margin", "Policy"),
         *("check_policy", "parse_policy"),

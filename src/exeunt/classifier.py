@@ -7,31 +7,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import TYPE_CHECKING, Any, overload
 
 from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
-from exeunt.data import SplitSpec, Transform, load_image
+from exeunt.data import ImageLike, SplitSpec, Transform
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, pick, record_split
 from exeunt.models import WeightsInfo, save_weights
 from exeunt.net import MultiExitNet
-from exeunt.policies import Policy, parse_policy
-from exeunt.predictor import Answer, Predictor, TorchPredictor, answers
+from exeunt.policies import Policy, as_policy
+from exeunt.predictor import Answer, TorchPredictor, predict
 from exeunt.profile import CONVENTIONS, Profile, costs_of
-from exeunt.report.measurement import Measurement, measure
+from exeunt.report.measurement import Measurement
+from exeunt.report.protocols import Question, answer
+from exeunt.report.recorder import Recorder, recording
 from exeunt.trained import TrainedModel
 from exeunt.versions import versions
 
 if TYPE_CHECKING:
     from exeunt.bench import Benchmark
-
-ImageLike: TypeAlias = str | Path | Image.Image | NDArray[np.uint8]
-"""A file, a PIL image, or the bytes of one, (H, W, 3) or (H, W)."""
 
 
 class Classifier:
@@ -78,8 +73,6 @@ class Classifier:
                 f"the transform gives {transform.channels} channels, the network takes "
                 f"{net.in_chans}"
             )
-        spec = policy if isinstance(policy, str) else policy.spec
-        parse_policy(spec)
         architecture, arguments = net.origin or ("", {})
         info = WeightsInfo(
             architecture=architecture,
@@ -87,7 +80,7 @@ class Classifier:
             task="classification" if class_names else "regression",
             class_names=[*class_names],
             transform=transform.to_dict(),
-            policy=spec,
+            policy=as_policy(policy).spec,
             metrics={},
             split=asdict(SplitSpec()),
             calibration_hashes=[],
@@ -147,54 +140,33 @@ class Classifier:
 
     @overload
     def predict(
-        self,
-        images: ImageLike,
-        *,
-        policy: str | Policy | None = None,
-        top: int = 1,
-        batch_size: int = 16,
+        self, images: ImageLike, policy: str | Policy | None = None, *, top: int = 1
     ) -> Answer: ...
     @overload
     def predict(
-        self,
-        images: Sequence[ImageLike],
-        *,
-        policy: str | Policy | None = None,
-        top: int = 1,
-        batch_size: int = 16,
+        self, images: list[ImageLike], policy: str | Policy | None = None, *, top: int = 1
     ) -> list[Answer]: ...
     def predict(
         self,
-        images: ImageLike | Sequence[ImageLike],
-        *,
+        images: ImageLike | list[ImageLike],
         policy: str | Policy | None = None,
+        *,
         top: int = 1,
-        batch_size: int = 16,
     ) -> Answer | list[Answer]:
-        """Classifies one image or several, each of which leaves at the first exit trusted.
+        """Classifies one image or a list, each of which leaves at the first exit trusted.
 
         Args:
-            images: one, or a list of them.
+            images: a file, a PIL image, bytes (H, W, 3) or (H, W), or a list of these.
             policy: when to leave; the classifier's own if None.
             top: classes to name, the likeliest first.
-            batch_size: images that go through the net at once.
 
         Raises:
             ExeuntError: when an image cannot be read, or there are fewer classes than `top`.
         """
-        one = isinstance(images, str | Path | Image.Image | np.ndarray)
-        asked: list[Any] = [images] if one else [*images]  # type: ignore[list-item]
-        predictor = self._predictor(policy)
-        found: list[Answer] = []
-        for start in range(0, len(asked), batch_size):
-            chunk = asked[start : start + batch_size]
-            inputs = [self.transform(_opened(image)) for image in chunk]
-            files = [str(i) if isinstance(i, str | Path) else None for i in chunk]
-            found += [
-                replace(answer, file=file)
-                for answer, file in zip(answers(predictor, inputs, top), files, strict=True)
-            ]
-        return found[0] if one else found
+        chosen = self.policy if policy is None else as_policy(policy)
+        predictor = TorchPredictor(self.trained, chosen)
+        found = predict(predictor, images if isinstance(images, list) else [images], top)
+        return found if isinstance(images, list) else found[0]
 
     def record(
         self,
@@ -266,27 +238,27 @@ class Classifier:
         Raises:
             ExeuntError: as `record`.
         """
-        table = data if isinstance(data, ExitTable) else self.record(data, split, limit=limit)
-        tried = [parse_policy(p) if isinstance(p, str) else p for p in policies]
-        where = "a recording" if isinstance(data, ExitTable) else str(data)
-        return measure(table, self.name, where, self.info.policy, tried, diagnose=diagnose)
+        tried = [as_policy(policy) for policy in policies]
+        if isinstance(data, ExitTable):
+            run, table = recording(data, self.name, self.info.policy), data
+        else:
+            run, table = Recorder(self.name, self.trained, Path(data), limit=limit).record(split)
+        question = Question("policies", tried, diagnose, plot=None)
+        return Measurement(run, answer(question, run, table, None))
 
     def profile(
         self,
         image_size: int | tuple[int, int] | None = None,
         *,
-        conventions: Sequence[str] = CONVENTIONS,
+        conventions: Sequence[str] = tuple(CONVENTIONS),
         dtypes: Sequence[str] = ("float32", "int8"),
     ) -> Profile:
-        """Multiply-adds and peak memory of one image at every exit.
+        """Multiply-adds and peak memory of one image at every exit, see `exeunt.profile.profile`.
 
         Args:
             image_size: in pixels; that of the transform if None.
             conventions: what peak memory means.
             dtypes: of the numbers in memory.
-
-        Raises:
-            ExeuntError: for an unknown convention or type.
         """
         size = image_size or self.transform.image_size
         size = (size, size) if isinstance(size, int) else size
@@ -320,9 +292,7 @@ class Classifier:
         asked = Asked(None, 32, None if data is None else Path(data), None, None, limit)
         mine = trained_candidate(self.name, self.trained, asked, single=False)
         named = engines_named(engines)
-        return measure_side_by_side(
-            [mine], named, asked, dtypes=dtypes, threads=threads, runs=runs
-        )
+        return measure_side_by_side([mine], named, asked, dtypes=dtypes, threads=threads, runs=runs)
 
     def export_c(
         self,
@@ -374,12 +344,10 @@ class Classifier:
 
         Args:
             out: the folder.
-            calibration: labelled images, which int8 needs.
+            calibration, limit, goal: as `export_c` has them.
             dtype: `"float32"` or `"int8"`.
             quantize_rex: ReX in int8 too.
             single_file: one graph too.
-            limit: at most so many calibration images.
-            goal: at most one of `policy`, `budget_fraction` and `max_accuracy_drop`.
 
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.
@@ -400,12 +368,7 @@ class Classifier:
         limit: int | None = None,
         thumbnails: int = 120,
     ) -> None:
-        """Writes a page to explore where images leave: one HTML file.
-
-        Raises:
-            ExeuntError: when the data cannot be used.
-            OSError: when the file cannot be written.
-        """
+        """Writes a page to explore where images leave: one HTML file."""
         from exeunt.report.page import write_page
 
         write_page(
@@ -433,10 +396,6 @@ class Classifier:
             )
         save_weights(path, self.net.state_dict(), self.info)
 
-    def _predictor(self, policy: str | Policy | None) -> Predictor:
-        chosen = policy if isinstance(policy, Policy) else self.trained.policy(policy)
-        return TorchPredictor(self.trained, chosen)
-
     @contextmanager
     def _in_a_file(self) -> Iterator[TrainedModel]:
         """The same with a weights file, for exports that take one along."""
@@ -453,18 +412,6 @@ def load(model: str | Path, device: str = "cpu") -> Classifier:
         ExeuntError: when it is not there, or is damaged.
     """
     return Classifier.of(TrainedModel.load(str(model), device), str(model))
-
-
-def _opened(image: ImageLike) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3):
-            raise ExeuntError(
-                f"an array of {image.dtype} and shape {image.shape}; give uint8 (H, W, 3) or (H, W)"
-            )
-        return Image.fromarray(image)
-    return load_image(image)
 
 
 def _calibration(

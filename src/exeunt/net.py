@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,10 @@ class MultiExitNet(nn.Module):
         num_classes: K of every exit.
         in_chans: channels of the image.
 
+    Attributes:
+        origin: name and arguments that `create_model` builds the network anew from; None where
+            nobody knows.
+
     Raises:
         ExeuntError: when there is no stage.
     """
@@ -93,6 +98,7 @@ class MultiExitNet(nn.Module):
             raise ExeuntError("MultiExitNet: got no stage; a net needs at least one")
         self.num_classes = num_classes
         self.in_chans = in_chans
+        self.origin: tuple[str, dict[str, Any]] | None = None
 
     @property
     def num_exits(self) -> int:
@@ -169,3 +175,5 @@ class MultiExitNet(nn.Module):
         for head in heads:
             head.reset_classifier(num_classes)  # type: ignore[operator]
         self.num_classes = num_classes
+        if self.origin is not None:
+            self.origin = self.origin[0], self.origin[1] | {"num_classes": num_classes}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from exeunt.compiled import compile_stages, lay_out
-from exeunt.data import UnreadableImage, load_image
+from exeunt.data import ImageLike, UnreadableImage, load_image, open_image
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.opened import is_exported, open_folder
 from exeunt.inference import infer
@@ -125,7 +125,7 @@ def open_predictor(
     if engine is not None:
         raise ExeuntError(f"--engine {engine} is for exported ONNX folders; {model} is none")
     trained = TrainedModel.load(model)
-    return _Torch(trained, trained.policy(policy), compiled)
+    return TorchPredictor(trained, trained.policy(policy), compiled)
 
 
 def answers(
@@ -164,8 +164,28 @@ def answers(
     return found
 
 
-class _Torch:
-    def __init__(self, trained: TrainedModel, policy: Policy, compiled: bool) -> None:
+def predict(
+    predictor: TorchPredictor, images: Sequence[ImageLike], top: int = 1, batch_size: int = 16
+) -> list[Answer]:
+    """Classifies images of any kind, in batches.
+
+    Raises:
+        ExeuntError: when an image cannot be read, or there are fewer classes than `top`.
+    """
+    found: list[Answer] = []
+    for start in range(0, len(images), batch_size):
+        chunk = images[start : start + batch_size]
+        inputs = [predictor.trained.transform(open_image(image)) for image in chunk]
+        files = [str(image) if isinstance(image, str | Path) else None for image in chunk]
+        for answer, file in zip(answers(predictor, inputs, top), files, strict=True):
+            found.append(replace(answer, file=file))
+    return found
+
+
+class TorchPredictor:
+    """A network with weights and a policy, in this process."""
+
+    def __init__(self, trained: TrainedModel, policy: Policy, compiled: bool = False) -> None:
         self.trained, self.policy = trained, policy
         self.net, self.compiled = lay_out(trained.net), compiled
         if compiled:

@@ -29,14 +29,14 @@ class TrainedModel:
     """A network with weights, in evaluation mode, and what is known of it.
 
     Attributes:
-        path: the weights file.
+        path: the weights file; None where there is none.
         net: the network, on its device.
         info: metadata of the weights.
         transform: from an image to the net's input.
         exit_macs: cumulative multiply-adds of every exit for one image of the transform's size.
     """
 
-    path: Path
+    path: Path | None
     net: MultiExitNet
     info: WeightsInfo
     transform: Transform

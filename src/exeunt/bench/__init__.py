@@ -3,8 +3,10 @@
 An engine opens a network as stages; all pairs take turns, so that a busy machine slows all of them.
 """
 
+from collections.abc import Iterable
+
 from exeunt.bench.c import GeneratedC
-from exeunt.bench.candidates import Asked, Candidate, candidate
+from exeunt.bench.candidates import Asked, Candidate, candidate, trained_candidate
 from exeunt.bench.eager import Compiled, Torch
 from exeunt.bench.engine import Engine, Opened, RefusedError, missing
 from exeunt.bench.executorch import ExecuTorch
@@ -17,6 +19,7 @@ from exeunt.bench.plain import plain
 from exeunt.bench.row import Row, figure_of, write_timings
 from exeunt.bench.side_by_side import Benchmark, measure_side_by_side
 from exeunt.bench.subject import Subject, appointed, enliven, noise
+from exeunt.errors import ExeuntError
 
 ENGINES: dict[str, Engine] = {
     engine.name: engine
@@ -33,6 +36,20 @@ ENGINES: dict[str, Engine] = {
 }
 """By name, in the order of tables."""
 
+
+def engines_named(names: Iterable[str]) -> list[Engine]:
+    """Those that are asked for, in the order in which they are.
+
+    Raises:
+        ExeuntError: for a name that none has.
+    """
+    chosen = list(dict.fromkeys(names))
+    for name in chosen:
+        if name not in ENGINES:
+            raise ExeuntError(f"engine {name!r}: there are {', '.join(ENGINES)}")
+    return [ENGINES[name] for name in chosen]
+
+
 __all__ = [
     "ENGINES",
     "WARM_UP",
@@ -48,6 +65,7 @@ __all__ = [
     "appointed",
     "candidate",
     "describe_machine",
+    "engines_named",
     "enliven",
     "figure_of",
     "measure",
@@ -55,5 +73,6 @@ __all__ = [
     "missing",
     "noise",
     "plain",
+    "trained_candidate",
     "write_timings",
 ]

@@ -81,7 +81,15 @@ def candidate(model: str, asked: Asked, single: bool) -> Candidate:
     """
     if weights_path(model) is None:
         return _random(model, asked, single)
-    trained = TrainedModel.load(model)
+    return trained_candidate(model, TrainedModel.load(model), asked, single)
+
+
+def trained_candidate(model: str, trained: TrainedModel, asked: Asked, single: bool) -> Candidate:
+    """The same of a network that is open; `model` is its name.
+
+    Raises:
+        ExeuntError: what is asked for does not fit it.
+    """
     transform, info = trained.transform, trained.info
     if asked.image_size not in (None, transform.image_size):
         if asked.data is not None:

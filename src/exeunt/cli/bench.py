@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from exeunt.cli.info import parse_size
 from exeunt.cli.options import BatchSize, Dtype, ImageSize, Json, Limit, OnePolicy
 from exeunt.cli.render import show_json
 from exeunt.errors import ExeuntError
-
-if TYPE_CHECKING:
-    from exeunt.bench import Engine
 
 
 def bench(
@@ -84,7 +81,14 @@ def bench(
     engines take turns, so that a busy machine slows all of them. A network without weights gets
     random ones, which take as long.
     """
-    from exeunt.bench import Asked, candidate, figure_of, measure_side_by_side, write_timings
+    from exeunt.bench import (
+        Asked,
+        candidate,
+        engines_named,
+        figure_of,
+        measure_side_by_side,
+        write_timings,
+    )
     from exeunt.cli.timings import show_timings
     from exeunt.report.canvas import check_figure, write_figure
 
@@ -94,7 +98,7 @@ def bench(
             raise ExeuntError("--plot draws accuracy, which needs --data")
     size = parse_size(image_size) if image_size else None
     asked = Asked(size, batch_size, data, policy, shares_from, limit)
-    chosen = _engines(engines)
+    chosen = engines_named(engines.split(","))
     candidates = [candidate(model, asked, single=False) for model in models]
     candidates += [candidate(model, asked, single=True) for model in plain or ()]
     dtypes = [one.value for one in dtype or [Dtype.FLOAT32]]
@@ -114,18 +118,3 @@ def bench(
         write_timings(csv, found.rows)
     if plot is not None:
         write_figure(figure_of(found.rows, found.machine), plot)
-
-
-def _engines(text: str) -> list[Engine]:
-    """Those that are asked for, in the order in which they are.
-
-    Raises:
-        ExeuntError: for a name that none has.
-    """
-    from exeunt.bench import ENGINES
-
-    names = list(dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in ENGINES:
-            raise ExeuntError(f"--engines {name!r}: there are {', '.join(ENGINES)}")
-    return [ENGINES[name] for name in names]

@@ -16,7 +16,6 @@ from exeunt.text import figure, millions, percent, short_spec
 if TYPE_CHECKING:
     from exeunt.calibrate import Calibration
     from exeunt.calibrate.risk import Guarantee
-    from exeunt.trained import TrainedModel
 
 
 class Criterion(StrEnum):
@@ -118,7 +117,8 @@ def calibrate(
     if threads is not None:
         torch.set_num_threads(threads)
     trained = TrainedModel.load(model, device)
-    target = _target(trained, model, out)
+    assert trained.path is not None
+    target = _target(trained.path, model, out)
     found = choose(trained, data, goal, batch_size=batch_size, workers=workers)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_info(trained.path, with_policy(trained.info, found.policy, found.table), target)
@@ -129,7 +129,7 @@ def calibrate(
         _show(found, data, target)
 
 
-def _target(trained: TrainedModel, model: str, out: Path | None) -> Path:
+def _target(path: Path, model: str, out: Path | None) -> Path:
     """The file to write.
 
     Raises:
@@ -137,15 +137,15 @@ def _target(trained: TrainedModel, model: str, out: Path | None) -> Path:
     """
     from exeunt.models import shipped_weights
 
-    shipped = {path.resolve() for path in shipped_weights().values()}
-    target = trained.path if out is None else out
+    shipped = {file.resolve() for file in shipped_weights().values()}
+    target = path if out is None else out
     if target.resolve() in shipped:
         raise ExeuntError(
             f"{model} ships with exeunt and stays as it is; give --out FILE, such as "
-            f"--out {trained.path.name}, for weights with a policy of your own"
+            f"--out {path.name}, for weights with a policy of your own"
         )
     if target.is_dir():
-        raise ExeuntError(f"--out {target} is a folder; give a file, {target / trained.path.name}")
+        raise ExeuntError(f"--out {target} is a folder; give a file, {target / path.name}")
     return target
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,9 +21,7 @@ from exeunt.cli.options import (
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
-    from exeunt.evaluate import ExitTable
     from exeunt.report.measurement import Measurement
-    from exeunt.trained import TrainedModel
 
 # Parameters of `evaluate` that say how a table is made, not what is made of it.
 _OF_RECORDING = ("split", "limit", "batch_size", "workers", "device", "threads", "engine")
@@ -112,26 +109,29 @@ def evaluate(
     from exeunt.policies import parse_policy
     from exeunt.report.measurement import Measurement
     from exeunt.report.protocols import Question, answer
+    from exeunt.report.recorder import Recorder, open_recording
 
     if threads is not None:
         torch.set_num_threads(threads)
     question = Question(protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot)
     if calibration is not None and protocol is not Protocol.BUDGETED:
         raise ExeuntError(f"--calibration is for --protocol budgeted, not for {protocol.value}")
-    record = None
+    recorder = None
     if data is None:
         _refuse_options(ctx, model)
-        run, table = _open(model)
+        run, table = open_recording(model)
     else:
         trained = open_exits(model, device, threads, engine)
-        record = _recorder(model, trained, data, limit, batch_size, workers)
-        run, table = record(split)
+        recorder = Recorder(
+            model, trained, data, limit=limit, batch_size=batch_size, workers=workers
+        )
+        run, table = recorder.record(split)
     held_out = None
     if protocol is Protocol.BUDGETED:
         if calibration is not None:
-            _, held_out = _open(str(calibration))
-        elif record is not None:
-            _, held_out = record(Split.CALIBRATION)
+            _, held_out = open_recording(str(calibration))
+        elif recorder is not None:
+            _, held_out = recorder.record(Split.CALIBRATION)
         else:
             raise ExeuntError(
                 f"{model} holds the {table.split} split; budgeted policies are solved on the "
@@ -146,63 +146,6 @@ def evaluate(
         _show(measurement)
     if csv is not None:
         measurement.write_csv(csv)
-
-
-def _recorder(
-    model: str,
-    trained: TrainedModel,
-    data: Path,
-    limit: int | None,
-    batch_size: int,
-    workers: int,
-) -> Callable[[Split], tuple[dict[str, Any], ExitTable]]:
-    """Gives for a split what was run on what, and the logits."""
-    from exeunt.data import fingerprint
-    from exeunt.evaluate.splits import open_labelled, pick, record_split
-
-    source = open_labelled(trained, data)
-    of_all = fingerprint(source.samples)
-
-    def record(split: Split) -> tuple[dict[str, Any], ExitTable]:
-        samples = pick(trained, source, split, limit)
-        table = record_split(trained, samples, split, batch_size=batch_size, workers=workers)
-        run = {
-            "model": model,
-            "data": str(data),
-            "split": split.value,
-            "samples": len(table),
-            "transform": trained.transform.to_dict(),
-            "data_fingerprint": of_all,
-            "trained_on_fingerprint": trained.info.data["fingerprint"],
-            "weights_fingerprint": table.weights_fingerprint,
-            "stored_policy": trained.policy(None).spec,
-        }
-        return run, table
-
-    return record
-
-
-def _open(file: str) -> tuple[dict[str, Any], ExitTable]:
-    """What was recorded, and the logits. Nothing is known of the images but their split."""
-    from exeunt.evaluate import load_table
-    from exeunt.evaluate.table_file import SUFFIX
-
-    if not file.endswith(SUFFIX):
-        raise ExeuntError(
-            f"{file}: give DATA, labelled images to run it on; only a file of `exeunt record` "
-            f"({SUFFIX}) is evaluated without"
-        )
-    table = load_table(file)
-    run = {
-        "model": file,
-        "data": file,
-        "split": table.split,
-        "samples": len(table),
-        "data_fingerprint": table.data_fingerprint,
-        "weights_fingerprint": table.weights_fingerprint,
-        "stored_policy": None,
-    }
-    return run, table
 
 
 def _refuse_options(ctx: typer.Context, file: str) -> None:

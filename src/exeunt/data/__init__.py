@@ -11,6 +11,7 @@ from exeunt.data.dataset import (
     train_loader,
 )
 from exeunt.data.decode import UnreadableImage, load_image
+from exeunt.data.image_like import ImageLike, open_image
 from exeunt.data.layouts import open_source
 from exeunt.data.place import FilePart, ImageFile, PixelArray, Pixels, Place
 from exeunt.data.source import Sample, Source, Task, content_hash, fingerprint
@@ -25,6 +26,7 @@ __all__ = [
     "FilePart",
     "ImageDataset",
     "ImageFile",
+    "ImageLike",
     "Item",
     "PixelArray",
     "Pixels",
@@ -44,6 +46,7 @@ __all__ = [
     "fingerprint",
     "load_image",
     "make_splits",
+    "open_image",
     "open_source",
     "take",
     "train_loader",

@@ -94,6 +94,7 @@ def build_model(
         raise ExeuntError(unknown_name("model", name, list(_BUILDERS)))
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
+    arguments = dict(kwargs)
     collaborative = kwargs.pop("collaborative", False)
     try:
         net = _BUILDERS[name](in_chans=in_chans, **kwargs)
@@ -101,7 +102,9 @@ def build_model(
         if "unexpected keyword" in str(error):
             raise ExeuntError(f"{name}: {error}") from error
         raise
-    return collaborate(net) if collaborative else net
+    net = collaborate(net) if collaborative else net
+    net.origin = name, {"num_classes": net.num_classes, "in_chans": in_chans} | arguments
+    return net
 
 
 def unknown_name(kind: str, name: str, valid: list[str]) -> str:

@@ -4,7 +4,7 @@ from exeunt.policies.check import check_policy
 from exeunt.policies.conditions import Conditions
 from exeunt.policies.consistency import Consistency
 from exeunt.policies.every import Every
-from exeunt.policies.parse import POLICY_FORMS, parse_policy
+from exeunt.policies.parse import POLICY_FORMS, as_policy, parse_policy
 from exeunt.policies.policy import Full, Memory, Policy, ReadingPolicy
 from exeunt.policies.readings import Nats, ProbabilityGap, Reading, TopClass, TopProbability, Value
 from exeunt.policies.thresholds import Confidence, Entropy, Margin, PerExit, Threshold
@@ -29,6 +29,7 @@ __all__ = [
     "TopClass",
     "TopProbability",
     "Value",
+    "as_policy",
     "check_policy",
     "parse_policy",
 ]

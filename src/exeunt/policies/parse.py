@@ -51,3 +51,12 @@ def _parse_one(text: str) -> ReadingPolicy:
 def _numbers(text: str) -> PerExit:
     numbers = tuple(float(part) for part in text.split("/"))
     return numbers if len(numbers) > 1 else numbers[0]
+
+
+def as_policy(policy: str | Policy) -> Policy:
+    """A policy that is given as an object or as its spec.
+
+    Raises:
+        ExeuntError: as `parse_policy`.
+    """
+    return parse_policy(policy) if isinstance(policy, str) else policy

@@ -26,9 +26,9 @@ from exeunt.models import WeightsInfo
 from exeunt.net import MultiExitNet
 from exeunt.quantize import QuantizedNet
 from exeunt.train.config import TrainConfig
-from exeunt.train.run import versions
 from exeunt.train.setting import Setting
 from exeunt.train.start import licence_of
+from exeunt.versions import versions
 
 T = TypeVar("T")
 

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
 from exeunt.train.config import TrainConfig
-
-
-def versions() -> dict[str, str]:
-    """What a result may depend on, by name."""
-    from importlib.metadata import version
-
-    return {
-        "exeunt": version("exeunt"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
 
 
 class Run:
