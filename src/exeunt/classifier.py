@@ -344,10 +344,12 @@ class Classifier:
 
         Args:
             out: the folder.
-            calibration, limit, goal: as `export_c` has them.
+            calibration: labelled images, which int8 needs.
             dtype: `"float32"` or `"int8"`.
             quantize_rex: ReX in int8 too.
             single_file: one graph too.
+            limit: at most so many calibration images.
+            goal: as `export_c` has it.
 
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.

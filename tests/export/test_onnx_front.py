@@ -166,6 +166,7 @@ LAYERS: dict[str, tuple[nn.Conv2d, ReX2d, tuple[int, int]]] = {
         ReX2d(7, 4, 3, 6, 4, "replicate_out", "fastgrnn", shared_directions=True, use_global=False),
         (64, 61),
     ),
+    "mingru": (nn.Conv2d(3, 5, 3, 2, 1), ReX2d(5, 4, 3, 4, 3, cell="mingru"), (31, 44)),
     "gru": (nn.Conv2d(2, 9, 1, 4), ReX2d(9, 4, 3, (3, 2), (1, 2), 1, use_rows=False), (40, 50)),
     "global": (
         nn.Conv2d(3, 4, 3, padding=1),

@@ -55,7 +55,7 @@ def cell(module: nn.Module, way: str) -> bytes:
     names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
     if isinstance(module, FastGRNN):
         names[3] = "mix"
-    tensors = [getattr(module, f"{name}_l0{way}") for name in names]
+    tensors = [getattr(module, f"{name}_l0{way}", torch.empty(0)) for name in names]
     if isinstance(module, FastGRNN):
         tensors[3] = torch.sigmoid(tensors[3])
     return b"".join(map(array, tensors))

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from exeunt.native import SIMD, in_use, native
 from exeunt.ops import native_rex
+from exeunt.ops.recurrence import CELLS
 from exeunt.ops.rex import ReX2d
 from exeunt.ops.rnnpool import RNNPool2d
 
@@ -65,7 +66,7 @@ PADDINGS = st.one_of(
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(
     simd=st.sampled_from(THERE),
-    cell=st.sampled_from(["gru", "lstm", "rnn", "fastgrnn"]),
+    cell=st.sampled_from([*CELLS]),
     channels=st.integers(1, 20),
     hidden=st.tuples(st.integers(1, 19), st.integers(1, 19)),
     patch=SIZES,
@@ -126,7 +127,7 @@ def test_rnnpool() -> None:
 
 
 @pytest.mark.parametrize("simd", THERE)
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn", "fastgrnn"])
+@pytest.mark.parametrize("cell", [*CELLS])
 def test_extremes(simd: str, cell: str) -> None:
     """Gates that are wide open or shut, where exp alone would overflow."""
     rex = drawn(ReX2d(2, 3, 2, 3, 2, cell=cell))

@@ -11,7 +11,7 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
                             size_t wide, float *next, size_t unit, int begins, int kind, int units,
                             int vectors)
 {
-    const int count = kind == REX_GRU ? 3 : kind == REX_LSTM ? 4 : 1;
+    const int count = kind == REX_GRU ? 3 : kind == REX_LSTM ? 4 : kind == REX_MINGRU ? 2 : 1;
     const size_t hidden = rnn->hidden;
     const float *weights = rnn->weights + unit, *biases = rnn->biases + unit;
     const int tile = units * vectors; /* sums of a gate */
@@ -30,7 +30,7 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
             }
         }
     }
-    for (i = 0; i < hidden && !begins; i++, weights += (size_t)count * hidden) {
+    for (i = 0; i < hidden && !begins && kind != REX_MINGRU; i++, weights += (size_t)count * hidden) {
         vec x[2];
         UNROLL for (v = 0; v < vectors; v++) {
             x[v] = NAME(read)(state + i * wide + v * LANES);
@@ -73,6 +73,12 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
         }
         NAME(powers)(sums, tile);
         EACH sums[k] = NAME(over)(1.0f - sums[k], (1.0f + sums[3 * tile + k]) * (1.0f + sums[k]));
+    } else if (kind == REX_MINGRU) { /* whose gates are activated already */
+        EACH {
+            vec z = sums[k], n = sums[tile + k];
+            vec old = begins ? NAME(all)(0.0f) : NAME(read)(state + PLACE(wide));
+            sums[k] = begins ? z * n : old + z * (n - old);
+        }
     } else if (kind == REX_RNN) {
         NAME(powers)(sums, tile);
         EACH sums[k] = NAME(over)(1.0f - sums[k], 1.0f + sums[k]);
@@ -144,10 +150,29 @@ static TARGET void NAME(step)(const cell *rnn, const float *gates, size_t gates_
     case REX_LSTM:
         NAME(step_kind)(rnn, gates, gates_wide, state, wide, next, lanes, begins, REX_LSTM);
         break;
+    case REX_MINGRU:
+        NAME(step_kind)(rnn, gates, gates_wide, state, wide, next, lanes, begins, REX_MINGRU);
+        break;
     case REX_RNN:
         NAME(step_kind)(rnn, gates, gates_wide, state, wide, next, lanes, begins, REX_RNN);
         break;
     default:
         NAME(step_kind)(rnn, gates, gates_wide, state, wide, next, lanes, begins, REX_FASTGRNN);
+    }
+}
+
+/* Update gates and candidates of a minGRU, `hidden` rows of each, from their scaled sums. Lanes up to
+ * a whole vector are read and written.
+ */
+static TARGET void NAME(activate)(float *gates, size_t wide, size_t lanes, size_t hidden)
+{
+    size_t row, lane;
+    for (row = 0; row < 2 * hidden; row++, gates += wide) {
+        for (lane = 0; lane < lanes; lane += LANES) {
+            vec x = NAME(read)(gates + lane);
+            NAME(powers)(&x, 1);
+            x = NAME(over)(row < hidden ? NAME(all)(1.0f) : 1.0f - x, 1.0f + x);
+            NAME(write)(gates + lane, x);
+        }
     }
 }

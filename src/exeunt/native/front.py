@@ -18,7 +18,8 @@ from exeunt.native.rex import KINDS, Cell, Layer, run_rex
 Floats = NDArray[np.float32]
 
 CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""Arrays of one direction of a cell; in place of the last a FastGRNN has the sigmoid of its mix."""
+"""Arrays of one direction of a cell; in place of the last a FastGRNN has the sigmoid of its mix. Of
+a minGRU the second and the last are empty."""
 
 
 class Front:
@@ -98,9 +99,10 @@ class Front:
         return layer
 
     def _cell(self, name: str, kind: str, inputs: int, hidden: int) -> Cell:
-        gates = hidden * {"gru": 3, "lstm": 4}.get(kind, 1)
-        biases = (2 * hidden, 2) if kind == "fastgrnn" else (gates, gates)
-        shapes = (gates, inputs), (gates, hidden), biases[:1], biases[1:]
+        gates = hidden * {"gru": 3, "lstm": 4, "mingru": 2}.get(kind, 1)
+        recurrent = 0 if kind == "mingru" else gates
+        biases = (2 * hidden, 2) if kind == "fastgrnn" else (gates, recurrent)
+        shapes = (gates, inputs), (recurrent, hidden), biases[:1], biases[1:]
         parts = zip(CELL, shapes, strict=True)
         return Cell(*(self._array(f"{name}.{part}", *shape) for part, shape in parts))
 

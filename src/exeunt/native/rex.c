@@ -48,7 +48,8 @@ static int at_most(int a, int b)
 /* What a gate is multiplied by; of a FastGRNN, whose two gates are one product, in the step. */
 static float scale_of(int kind, size_t gate, size_t hidden)
 {
-    int tanh = kind == REX_RNN || (kind != REX_FASTGRNN && gate / hidden == 2);
+    int tanh = kind == REX_RNN || (kind == REX_MINGRU && gate >= hidden) ||
+               (kind != REX_FASTGRNN && gate / hidden == 2);
     return kind == REX_FASTGRNN ? 1.0f : tanh ? SCALE_TANH : SCALE_SIGMOID;
 }
 
@@ -65,7 +66,8 @@ static void scale_gates(float *weights, size_t rows, int kind, size_t gates, siz
 static void pack(unit *made, const rex_cell *given, int kind, size_t inputs, size_t hidden,
                  float *block, size_t *used)
 {
-    size_t count = kind == REX_GRU ? 3 : kind == REX_LSTM ? 4 : 1, gates = count * hidden, i;
+    size_t count = kind == REX_GRU ? 3 : kind == REX_LSTM ? 4 : kind == REX_MINGRU ? 2 : 1;
+    size_t gates = count * hidden, i;
     float *input_weights = take(block, used, inputs * gates);
     float *hidden_weights = take(block, used, hidden * gates);
     float *input_biases = take(block, used, gates);
@@ -77,8 +79,14 @@ static void pack(unit *made, const rex_cell *given, int kind, size_t inputs, siz
         return;
     }
     transpose(given->input_weights, gates, inputs, input_weights);
-    transpose(given->hidden_weights, gates, hidden, hidden_weights);
     scale_gates(input_weights, inputs, kind, gates, hidden);
+    if (kind == REX_MINGRU) {
+        for (i = 0; i < gates; i++) {
+            input_biases[i] = scale_of(kind, i, hidden) * given->input_biases[i];
+        }
+        return;
+    }
+    transpose(given->hidden_weights, gates, hidden, hidden_weights);
     scale_gates(hidden_weights, hidden, kind, gates, hidden);
     if (kind == REX_FASTGRNN) { /* both in the step; what an input adds starts from zeros */
         for (i = 0; i < hidden; i++) {
@@ -188,6 +196,16 @@ static void read_rows(const float **reads, const float *rows, size_t count, size
     }
 }
 
+/* What `map` makes of some inputs for the steps of a cell. */
+static void project(const kernels *simd, const unit *made, const affine *map,
+                    const float *const *reads, float *gates, size_t wide, size_t lanes)
+{
+    simd->product(map, reads, gates, wide, lanes);
+    if (made->rnn.kind == REX_MINGRU) {
+        simd->activate(gates, wide, lanes, made->rnn.hidden);
+    }
+}
+
 static float *columns_of(const scratch *s, int32_t patch)
 {
     return s->columns + (size_t)(patch % s->under_way) * s->first.states * s->wide;
@@ -221,8 +239,8 @@ static void sweep_row(scratch *s, const rex_layer *layer, const kernels *simd, i
     }
     read_rows(s->reads, state, s->first.rnn.hidden, s->patches_wide);
     for (way = 0; way < 2 && layer->use_rows; way++) {
-        simd->product(&s->second[way].into, s->reads, row_into(s, layer, line, way),
-                      s->patches_wide, s->patches);
+        project(simd, &s->second[way], &s->second[way].into, s->reads,
+                row_into(s, layer, line, way), s->patches_wide, s->patches);
     }
 }
 
@@ -235,10 +253,10 @@ static void take_line(scratch *s, const rex_layer *layer, const rex_maps *maps,
     if (row >= 0) {
         take_row(s, layer, maps, simd, image, images, row);
         read_rows(s->reads, s->row, into->inputs, s->wide);
-        simd->product(into, s->reads, s->gates, s->wide, s->lanes);
+        project(simd, &s->first, into, s->reads, s->gates, s->wide, s->lanes);
     } else { /* beside the map an input adds nothing */
         const affine nothing = {into->weights, into->biases, 0, into->outputs};
-        simd->product(&nothing, s->reads, s->gates, s->wide, s->lanes);
+        project(simd, &s->first, &nothing, s->reads, s->gates, s->wide, s->lanes);
     }
     if (layer->use_rows || layer->use_global) {
         sweep_row(s, layer, simd, line);
@@ -318,7 +336,8 @@ static void make_row(scratch *s, const rex_layer *layer, const rex_maps *maps,
     }
     for (way = 0; way < 2 && layer->use_columns; way++, channel += hidden2) {
         read_rows(s->reads, columns, hidden1, s->wide);
-        simd->product(&s->second[way].into, s->reads, s->gates, s->wide, s->lanes);
+        project(simd, &s->second[way], &s->second[way].into, s->reads, s->gates, s->wide,
+                s->lanes);
         both_ways(s, layer, simd, patch, 0, way);
         put(s, layer, maps, image, images, patch, channel, hidden2);
     }

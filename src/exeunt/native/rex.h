@@ -13,12 +13,12 @@
 #define EXEUNT_API
 #endif
 
-enum rex_kind { REX_GRU, REX_LSTM, REX_RNN, REX_FASTGRNN };
+enum rex_kind { REX_GRU, REX_LSTM, REX_RNN, REX_FASTGRNN, REX_MINGRU };
 
-/* One direction of a recurrent module. Gates of g * hidden rows: r z n, i f g o, one, one. */
+/* One direction of a recurrent module. Gates of g * hidden rows: r z n, i f g o, one, one, z c. */
 typedef struct rex_cell {
     const float *input_weights;  /* gate, input */
-    const float *hidden_weights; /* gate, unit */
+    const float *hidden_weights; /* gate, unit; a minGRU has none, and no biases beside them */
     const float *input_biases;   /* gate; of a FastGRNN z and c, a unit each */
     const float *hidden_biases;  /* gate; of a FastGRNN the shares of c with 1 - z and without */
 } rex_cell;

@@ -11,7 +11,7 @@ from exeunt.native.axis import Axis
 from exeunt.native.conv import Conv
 from exeunt.native.library import Native
 
-KINDS = ("gru", "lstm", "rnn", "fastgrnn")
+KINDS = ("gru", "lstm", "rnn", "fastgrnn", "mingru")
 """Names of recurrent cells, by their number in C."""
 
 _FLOATS, _LINES = ctypes.c_void_p, ctypes.c_int32

@@ -60,10 +60,10 @@
 #include "kernels.h"
 
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar},
-    [SIMD_128] = {spread_128, bound_128, product_128, step_128},
-    [SIMD_AVX2] = {spread_avx2, bound_avx2, product_avx2, step_avx2},
-    [SIMD_AVX512] = {spread_avx512, bound_avx512, product_avx512, step_avx512},
+    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar, activate_scalar},
+    [SIMD_128] = {spread_128, bound_128, product_128, step_128, activate_128},
+    [SIMD_AVX2] = {spread_avx2, bound_avx2, product_avx2, step_avx2, activate_avx2},
+    [SIMD_AVX512] = {spread_avx512, bound_avx512, product_avx512, step_avx512, activate_avx512},
 };
 
 static int has(int simd)
@@ -91,8 +91,8 @@ static int has(int simd)
 #include "kernels.h"
 
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar},
-    [SIMD_128] = {spread_128, bound_128, product_128, step_128},
+    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar, activate_scalar},
+    [SIMD_128] = {spread_128, bound_128, product_128, step_128, activate_128},
 };
 
 static int has(int simd)
@@ -103,7 +103,7 @@ static int has(int simd)
 
 #else
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar},
+    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar, activate_scalar},
 };
 
 static int has(int simd)

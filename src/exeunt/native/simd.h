@@ -33,6 +33,8 @@ typedef void product_kernel(const affine *map, const float *const *in, float *ou
 typedef void step_kernel(const cell *rnn, const float *gates, size_t gates_wide, float *state,
                          size_t wide, float *next, size_t lanes, int begins);
 
+typedef void activate_kernel(float *gates, size_t wide, size_t lanes, size_t hidden);
+
 typedef void spread_kernel(float *to, const float *from, size_t count, int64_t apart);
 typedef void bound_kernel(float *row, const float *low, const float *high, size_t lanes);
 
@@ -41,6 +43,7 @@ typedef struct kernels {
     bound_kernel *bound;
     product_kernel *product;
     step_kernel *step; /* `next` has place for 2 * WIDEST of each unit */
+    activate_kernel *activate; /* of a minGRU, before its steps */
 } kernels;
 
 /* NULL if `simd` is not there. */

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from exeunt.native import Native, native
 from exeunt.native.axis import Axis
+from exeunt.native.front import CELL
 from exeunt.native.rex import KINDS, Cell, Layer, run_rex
-from exeunt.ops.recurrence import FastGRNN
+from exeunt.ops.recurrence import FastGRNN, MinGRU
 
 
 def kernels_for(x: Tensor) -> Native | None:
@@ -42,9 +43,7 @@ def run_native(
     kind: str,
     branches: tuple[bool, bool],
 ) -> Tensor | None:
-    """The output of a ReX layer, (N, out_channels, H', W'); None where kernels do not reach.
-
-    They reach cells in `KINDS` and weights in float32.
+    """The output of a ReX layer, (N, out_channels, H', W'); None if its weights are not float32.
 
     Args:
         kernels: to use.
@@ -56,8 +55,6 @@ def run_native(
         kind: of cell.
         branches: whether there are V^R and V^C.
     """
-    if kind not in KINDS:
-        return None
     held: list[Tensor] = []  # whose addresses are given away
 
     def address(weights: Tensor) -> int:
@@ -65,10 +62,11 @@ def run_native(
         return held[-1].data_ptr()
 
     def cell(module: nn.Module, way: str = "") -> Cell:
-        weights = [getattr(module, f"{name}_l0{way}") for name in _names(module)]
+        weights = {name: getattr(module, f"{name}_l0{way}") for name in _names(module)}
         if isinstance(module, FastGRNN):
-            weights[3] = torch.sigmoid(weights[3])  # of zeta and nu
-        return Cell(*map(address, weights))
+            weights["bias_hh"] = torch.sigmoid(weights.pop("mix"))  # of zeta and nu
+        places = {name: address(one) for name, one in weights.items()}
+        return Cell(*(places.get(name) for name in CELL))
 
     reverse = "_reverse" if getattr(rnn2, "bidirectional", False) else ""
     layer = Layer(cell(rnn1))
@@ -93,5 +91,7 @@ def run_native(
 
 
 def _names(module: nn.Module) -> tuple[str, ...]:
+    if isinstance(module, MinGRU):
+        return "weight_ih", "bias_ih"
     last = "mix" if isinstance(module, FastGRNN) else "bias_hh"
     return "weight_ih", "weight_hh", "bias_ih", last

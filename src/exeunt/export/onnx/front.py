@@ -22,7 +22,7 @@ from exeunt.graph import Graph, Node
 from exeunt.graph.operators import Conv, Shape, Whole
 from exeunt.native.conv import LIMITS
 from exeunt.native.front import CELL
-from exeunt.ops.recurrence import FastGRNN
+from exeunt.ops.recurrence import FastGRNN, MinGRU
 from exeunt.ops.rex import ReX2d, Window
 
 
@@ -140,4 +140,7 @@ def _cell(name: str, module: nn.Module, way: str = "") -> dict[str, Tensor]:
     weights: dict[str, Tensor] = dict(module.named_parameters())
     if isinstance(module, FastGRNN):
         weights[f"bias_hh_l0{way}"] = torch.sigmoid(weights[f"mix_l0{way}"])
+    if isinstance(module, MinGRU):
+        weights[f"weight_hh_l0{way}"] = torch.empty(0, module.hidden_size)
+        weights[f"bias_hh_l0{way}"] = torch.empty(0)
     return {f"{name}.{part}": weights[f"{part}_l0{way}"] for part in CELL}
