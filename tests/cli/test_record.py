@@ -123,12 +123,12 @@ def test_an_unreadable_image_is_named_after_a_resumption_too(
 def test_other_classes_are_refused(
     exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path
 ) -> None:
-    for name in ("dots", "noise"):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / "0.png").symlink_to(images / name / "00.png")
+    for name, other in (("dots", "dots"), ("noise", "snow")):
+        (tmp_path / "data" / other).mkdir(parents=True)
+        (tmp_path / "data" / other / "0.png").symlink_to(images / name / "00.png")
     run = exeunt("record", weights, tmp_path / "data", "--out", tmp_path / "t.exits")
     assert run.status == 2
-    assert "'waves' only in the weights" in run.err
+    assert "the weights do not know: 'snow'; they know" in run.err
     assert not (tmp_path / "t.exits").exists()
 
 

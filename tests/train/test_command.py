@@ -28,6 +28,7 @@ def test_a_run_says_what_it_does(colours: Path, tmp_path: Path) -> None:
     result = exeunt("train", colours, *OPTIONS, "--limit", 30, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
+    assert lines.pop(0) == "3 classes: blue, green, red"
     assert lines[0] == (
         "rex_mobilenetv2_035 at 32 px: 24 images to train on, 6 to calibrate, 24 to test"
     )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -243,9 +244,9 @@ def test_few_unreadable_images_are_named_and_skipped(colours: Path, tmp_path: Pa
     splits.train[0].place.path.write_bytes(b"")
 
     class Listen(Quiet):
-        unreadable: tuple[str, ...] = ()
+        unreadable: Mapping[str, str] = {}
 
-        def finish(self, info: Any, unreadable: tuple[str, ...]) -> None:
+        def finish(self, info: Any, unreadable: Mapping[str, str]) -> None:
             self.unreadable = unreadable
 
     listen = Listen()
@@ -255,7 +256,7 @@ def test_few_unreadable_images_are_named_and_skipped(colours: Path, tmp_path: Pa
         tmp_path / "run",
         setting=Setting(progress=listen),
     )
-    assert listen.unreadable == (splits.train[0].name,)
+    assert listen.unreadable == {splits.train[0].name: "an empty file"}
 
 
 @pytest.mark.parametrize("broken", ["empty", "class"])
@@ -267,7 +268,9 @@ def test_data_that_is_missing(colours: Path, tmp_path: Path, broken: str) -> Non
         copy(colours, data)
         for path in (data / "train" / "red").iterdir():
             path.unlink()
-    with pytest.raises(ExeuntError, match=r"the folder is empty|no images in this class folder"):
+    with pytest.raises(
+        ExeuntError, match=r"the folder is empty|classes that train/ has none of: red"
+    ):
         train(CONFIG, data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

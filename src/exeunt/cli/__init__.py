@@ -23,7 +23,7 @@ from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
 from exeunt.cli.profile import profile
 from exeunt.cli.record import record
-from exeunt.cli.render import say_error
+from exeunt.cli.render import forget_notes, say_error
 from exeunt.cli.report import report
 from exeunt.cli.train import train
 from exeunt.cli.verify import verify
@@ -41,6 +41,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold any bytes
             sys.stdout.reconfigure(errors="backslashreplace")
+        forget_notes()
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,9 +13,9 @@ from exeunt.bench.score import Score
 from exeunt.calibrate import match_policy
 from exeunt.cli.exporting import Images
 from exeunt.cli.options import Split
-from exeunt.cli.recording import pick, record_split
+from exeunt.cli.recording import open_labelled, pick, record_split
 from exeunt.cli.trained import TrainedModel, weights_path
-from exeunt.data import Transform, open_source
+from exeunt.data import MAX_UNREADABLE_FRACTION, Transform
 from exeunt.errors import ExeuntError
 from exeunt.models import WeightsInfo, create_model, read_info, usual_image_size
 from exeunt.policies import Full, Policy, parse_policy
@@ -57,6 +57,7 @@ class Asked:
         policy: spec of another policy than the stored ones.
         shares_from: weights whose shares networks without weights take.
         limit: how many images of the test split, at most.
+        allow_unreadable: share of a split's images that may be unreadable.
     """
 
     image_size: tuple[int, int] | None
@@ -65,6 +66,7 @@ class Asked:
     policy: str | None
     shares_from: str | None
     limit: int | None
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION
 
 
 def candidate(model: str, asked: Asked, single: bool) -> Candidate:
@@ -95,7 +97,7 @@ def candidate(model: str, asked: Asked, single: bool) -> Candidate:
         policy, shares = Full(), _ALONE
     images = None
     if asked.data is not None:
-        images = Images(trained, asked.data, None, 32, 0)
+        images = Images(trained, asked.data, None, 32, 0, asked.allow_unreadable)
         ranges = images.some()
     else:
         ranges = _noise(transform)
@@ -201,6 +203,13 @@ class Scores:
 
     def _test(self, trained: TrainedModel) -> ExitTable:
         assert self._asked.data is not None
-        source: Any = open_source(self._asked.data)
+        source = open_labelled(trained, self._asked.data)
         samples = pick(trained, source, Split.TEST, self._asked.limit)
-        return record_split(trained, samples, Split.TEST, batch_size=32, workers=0)
+        return record_split(
+            trained,
+            samples,
+            Split.TEST,
+            batch_size=32,
+            workers=0,
+            allow_unreadable=self._asked.allow_unreadable,
+        )

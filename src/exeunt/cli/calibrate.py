@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exeunt.cli.options import BatchSize, Device, Json, Split, Threads, Trained, Workers
+from exeunt.cli.options import (
+    AllowUnreadable,
+    BatchSize,
+    Device,
+    Json,
+    Split,
+    Threads,
+    Trained,
+    Workers,
+)
 from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
 
@@ -83,6 +92,7 @@ def calibrate(
         typer.Option(show_default=False, help="Weights file to write; MODEL's own by default."),
     ] = None,
     split: Annotated[Split, typer.Option(hidden=True)] = Split.CALIBRATION,
+    allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
     device: Device = "cpu",
@@ -127,7 +137,12 @@ def calibrate(
     samples = pick(trained, source, Split.CALIBRATION, None)
     _check_held_out(trained, source, samples, data)
     table = record_split(
-        trained, samples, Split.CALIBRATION, batch_size=batch_size, workers=workers
+        trained,
+        samples,
+        Split.CALIBRATION,
+        batch_size=batch_size,
+        workers=workers,
+        allow_unreadable=allow_unreadable,
     )
     chosen, guarantee = goal.reach(table)
     outcome = replay(table, chosen)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exeunt.cli.options import (
+    AllowUnreadable,
     AnEngine,
     BatchSize,
     Device,
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from exeunt.evaluate import ExitTable
 
 # Parameters of `evaluate` that say how a table is made, not what is made of it.
-_OF_RECORDING = ("split", "limit", "batch_size", "workers", "device", "threads", "engine")
+_OF_RECORDING = (
+    *("split", "limit", "allow_unreadable"),
+    *("batch_size", "workers", "device", "threads", "engine"),
+)
 
 
 def evaluate(
@@ -82,6 +86,7 @@ def evaluate(
         ),
     ] = None,
     limit: Limit = None,
+    allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
     device: Device = "cpu",
@@ -123,7 +128,7 @@ def evaluate(
         run, table = _open(model)
     else:
         trained = open_exits(model, device, threads, engine)
-        record = _recorder(model, trained, data, limit, batch_size, workers)
+        record = _recorder(model, trained, data, limit, allow_unreadable, batch_size, workers)
         run, table = record(split)
     held_out = None
     if protocol is Protocol.BUDGETED:
@@ -152,6 +157,7 @@ def _recorder(
     trained: TrainedModel,
     data: Path,
     limit: int | None,
+    allow_unreadable: float,
     batch_size: int,
     workers: int,
 ) -> Callable[[Split], tuple[dict[str, Any], ExitTable]]:
@@ -164,7 +170,14 @@ def _recorder(
 
     def record(split: Split) -> tuple[dict[str, Any], ExitTable]:
         samples = pick(trained, source, split, limit)
-        table = record_split(trained, samples, split, batch_size=batch_size, workers=workers)
+        table = record_split(
+            trained,
+            samples,
+            split,
+            batch_size=batch_size,
+            workers=workers,
+            allow_unreadable=allow_unreadable,
+        )
         run = {
             "model": model,
             "data": str(data),

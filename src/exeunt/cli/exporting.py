@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from exeunt.cli.options import Split
 from exeunt.cli.render import percent
+from exeunt.data import MAX_UNREADABLE_FRACTION
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -76,10 +77,12 @@ class Images:
         limit: int | None,
         batch_size: int,
         workers: int,
+        allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     ) -> None:
         from exeunt.cli.recording import open_labelled, pick
 
         self.trained, self.batch_size, self.workers = trained, batch_size, workers
+        self.allow_unreadable = allow_unreadable
         source = open_labelled(trained, data)
         self.samples = pick(trained, source, Split.CALIBRATION, limit)
 
@@ -93,6 +96,7 @@ class Images:
             Split.CALIBRATION,
             batch_size=self.batch_size,
             workers=self.workers,
+            allow_unreadable=self.allow_unreadable,
         )
 
     def ranges(self, graph: Graph, method: str) -> dict[str, Range]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,45 +12,44 @@ from rich.console import Console
 from rich.progress import Progress
 
 from exeunt.cli.options import Split
-from exeunt.cli.render import warn
+from exeunt.cli.render import note, warn
 from exeunt.cli.trained import TrainedModel
 from exeunt.compiled import lay_out
-from exeunt.data import Batch, Sample, Source, SplitSpec, make_splits, open_source, take
+from exeunt.data import (
+    MAX_UNREADABLE_FRACTION,
+    Batch,
+    Sample,
+    Source,
+    SplitSpec,
+    UnreadableTally,
+    dead_workers_named,
+    make_splits,
+    notes,
+    open_source,
+    take,
+)
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, record_samples, record_to
 
 
 def open_labelled(trained: TrainedModel, data: Path) -> Source:
-    """The images of DATA, if their labels are those that the weights were trained on.
+    """The images of DATA, with targets that count the classes of the weights.
+
+    Of some classes there may be no image. What is left out of DATA is said on stderr.
 
     Raises:
-        ExeuntError: naming the difference, or as `open_source`.
+        ExeuntError: naming the classes that the weights do not know, or as `open_source`.
     """
-    source = open_source(data)
-    check_same_task(trained, source, data)
+    return open_known(data, trained.info.task, trained.info.class_names)
+
+
+def open_known(data: Path, task: str, class_names: Sequence[str]) -> Source:
+    """`open_labelled` for a task and classes, wherever they come from."""
+    source = open_source(data, class_names)
+    if source.task != task:
+        raise ExeuntError(f"{data} is for {source.task}, but the weights were made for {task}")
+    note(source.left_out.note)
     return source
-
-
-def check_same_task(trained: TrainedModel, source: Source, data: Path) -> None:
-    """Refuses images whose labels are not those that the weights were trained on.
-
-    Raises:
-        ExeuntError: naming the difference.
-    """
-    info = trained.info
-    if info.task != source.task:
-        raise ExeuntError(f"{data} is for {source.task}, but the weights were made for {info.task}")
-    if tuple(info.class_names) == source.class_names:
-        return
-    only_data = sorted(set(source.class_names) - set(info.class_names))
-    only_weights = sorted(set(info.class_names) - set(source.class_names))
-    parts = [
-        f"{', '.join(map(repr, names[:8]))}{', ...' if len(names) > 8 else ''} {where}"
-        for names, where in ((only_data, "only in the data"), (only_weights, "only in the weights"))
-        if names
-    ]
-    difference = "; ".join(parts) or "the same names in another order"
-    raise ExeuntError(f"{data}: the classes are not those of the weights: {difference}")
 
 
 def pick(
@@ -78,11 +78,12 @@ def record_split(
     batch_size: int,
     workers: int,
     dtype: torch.dtype = torch.float32,
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     out: Path | None = None,
     resume: bool = False,
 ) -> ExitTable:
-    """Runs all exits on the samples, with a bar on a terminal, and names unreadable files. The net
-    is laid out as it runs fastest.
+    """Runs all exits on the samples, with a bar on a terminal. Says which files cannot be read, and
+    which are there twice. The net is laid out as it runs fastest.
 
     Args:
         trained: the model.
@@ -91,6 +92,7 @@ def record_split(
         batch_size: images that go through the net at once.
         workers: processes that load images.
         dtype: of the logits.
+        allow_unreadable: share of the images that may be.
         out: the file to record into; without it the table stays in memory.
         resume: go on with the recording in `out`.
 
@@ -99,11 +101,18 @@ def record_split(
         OSError: as `record_to`.
     """
     lay_out(trained.net)
+    for line in notes({split.value: samples}, trained.info.class_names):
+        note(line)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    reasons: dict[str, str] = {}
+    with (
+        dead_workers_named(),
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+    ):
         task = bar.add_task(f"{split.value} images", total=len(samples))
 
         def show(batch: Batch) -> None:
+            reasons.update(batch.unreadable)
             if len(batch):
                 bar.update(task, completed=int(batch.indices[-1]) + 1)
 
@@ -118,13 +127,13 @@ def record_split(
             "on_batch": show,
         }
         if out is None:
-            table = record_samples(trained.net, samples, trained.transform, **settings)
+            tally = UnreadableTally(len(samples), allowed=allow_unreadable)
+            table = record_samples(trained.net, samples, trained.transform, **settings, tally=tally)
         else:
-            table = record_to(
-                out, trained.net, samples, trained.transform, **settings, resume=resume
-            )
+            settings |= {"allow_unreadable": allow_unreadable, "resume": resume}
+            table = record_to(out, trained.net, samples, trained.transform, **settings)
     recorded = set(table.names)
     for sample in samples:
         if sample.name not in recorded:
-            warn(f"{sample.name}: not a readable image, left out")
+            warn(f"{sample.name}: {reasons.get(sample.name, 'not a readable image')}, left out")
     return table

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exeunt.cli.options import BatchSize, Device, Limit, Split, Threads, Trained, Workers
+from exeunt.cli.options import (
+    AllowUnreadable,
+    BatchSize,
+    Device,
+    Limit,
+    Split,
+    Threads,
+    Trained,
+    Workers,
+)
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ def report(
         Split, typer.Option(help="Split of DATA, cut as in training; all is every image.")
     ] = Split.TEST,
     limit: Limit = None,
+    allow_unreadable: AllowUnreadable = 0.01,
     thumbnails: Annotated[
         int,
         typer.Option(min=0, max=MOST_THUMBNAILS, metavar="N", help="Images to show in the page."),
@@ -61,15 +71,18 @@ def report(
     trained = TrainedModel.load(model, device)
     source = open_labelled(trained, data)
     samples = pick(trained, source, split, limit)
-    table = record_split(trained, samples, split, batch_size=batch_size, workers=workers)
+    settings: Any = {
+        "batch_size": batch_size,
+        "workers": workers,
+        "allow_unreadable": allow_unreadable,
+    }
+    table = record_split(trained, samples, split, **settings)
     stored = trained.policy(None)
 
     budgets = []
     if table.task == "classification" and table.num_exits > 1:
         held_out = pick(trained, source, Split.CALIBRATION, limit)
-        calibration = record_split(
-            trained, held_out, Split.CALIBRATION, batch_size=batch_size, workers=workers
-        )
+        calibration = record_split(trained, held_out, Split.CALIBRATION, **settings)
         budgets = sweep(calibration, geometric_policies(calibration))
 
     places = {sample.name: sample.place for sample in samples}

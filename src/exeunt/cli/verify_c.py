@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from exeunt.cli.options import Split
+from exeunt.cli.recording import open_known
 from exeunt.cli.render import percent, show_facts, warn
 from exeunt.cli.verify_device import device_facts, operator_facts, ram_and_flash, show_instructions
-from exeunt.data import SplitSpec, make_splits, open_source, take
+from exeunt.data import SplitSpec, make_splits, take
 from exeunt.data.decode import UnreadableImage
 from exeunt.errors import ExeuntError
 from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
@@ -80,9 +81,7 @@ def show_verified(folder: Path, device: str | None, facts: dict[str, Any]) -> No
 
 
 def _pick(bundle: Bundle, images: Path, split: Split, limit: int) -> tuple[Sample, ...]:
-    source = open_source(images)
-    if tuple(bundle.info.class_names) != source.class_names:
-        raise ExeuntError(f"{images}: the classes are not those of {bundle.folder}")
+    source = open_known(images, "classification", bundle.info.class_names)
     spec = SplitSpec(**bundle.info.split)
     samples = source.samples
     if split is not Split.ALL:
