@@ -125,8 +125,8 @@ def test_what_is_left_out_of_a_folder_is_said(
     assert run.status == 0
     assert [Path(row["file"]).name for row in answers(run.out)] == ["a.png"]
     assert run.err == (
-        "exeunt: note: left out: 1 hidden folder (.cache), 1 .heic (b.heic), "
-        "1 dangling link (gone)\n"
+        "exeunt: note: left out: 1 .heic (b.heic), 1 dangling link (gone), "
+        "1 hidden folder (.cache)\n"
     )
 
 

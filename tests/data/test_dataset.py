@@ -22,6 +22,7 @@ from exeunt.data import (
     Sample,
     Transform,
     UnreadableTally,
+    dead_workers_named,
     eval_loader,
     load_image,
     train_loader,
@@ -236,6 +237,31 @@ def test_interrupt_is_quiet(samples):
     assert output.endswith("interrupted\n")
     assert errors == ""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+        ConnectionResetError(104, "Connection reset by peer"),
+        ConnectionRefusedError(111, "Connection refused"),
+        EOFError(),
+    ],
+)
+def test_a_killed_worker_is_called_so_however_torch_meets_it(error):
+    with (
+        pytest.raises(
+            ExeuntError, match=r"was killed \(\S.*memory has run out: give fewer --worker"
+        ),
+        dead_workers_named(),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), BrokenPipeError(), OSError(5)])
+def test_other_errors_are_left_alone(error):
+    with pytest.raises(type(error)), dead_workers_named():
+        raise error
 
 
 @pytest.mark.parametrize(

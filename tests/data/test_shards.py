@@ -262,7 +262,7 @@ def test_other_fields_of_a_sample_are_left_out_and_counted(tmp_path):
         ([("1.png", link())], r"a\.tar/1\.png: a link or a sparse file"),
         (
             [("1.txt", "a"), ("1.heic", PNG)],
-            r"no images .* \.webp\); there are 1 \.txt \(a\.tar/1\.txt\)",
+            r"no images .* \.webp\); there are 1 \.heic \(a\.tar/1\.heic\), 1 \.txt",
         ),
         (
             [("a.1.png", PNG), ("a.2.png", PNG)],

@@ -227,7 +227,7 @@ def test_data_that_is_no_path(data):
         (("a/1.png",), "only one class, 'a'; at least two"),
         (
             ("a/1.txt", "b/2.heic"),
-            r"no images .*; there are 2 empty .* 1 \.txt \(a/1\.txt\), 1 \.heic",
+            r"no images .*; there are 2 empty class .*, 1 \.heic \(b/2\.heic\), 1 \.txt",
         ),
         (("a/1.png", "b/2.heic"), "only one class, 'a'"),
         (("train/a/1.png", "train/b/1.png", "val/a/.1.png"), "val: no images in its class folders"),

@@ -38,7 +38,7 @@ class LeftOut:
         return bool(self.kinds)
 
     def __str__(self) -> str:
-        ranked = sorted(self.kinds.items(), key=lambda entry: -entry[1][0])
+        ranked = sorted(self.kinds.items(), key=lambda entry: (-entry[1][0], entry[0]))
         parts = [_part(kind, count, first) for kind, (count, first) in ranked[:_SHOWN]]
         if rest := ranked[_SHOWN:]:
             parts.append(f"{sum(count for _, (count, _) in rest)} of {len(rest)} other kinds")

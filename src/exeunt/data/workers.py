@@ -25,7 +25,9 @@ def dead_workers_named() -> Iterator[None]:
     except (RuntimeError, ConnectionResetError, ConnectionRefusedError, EOFError) as error:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        said = str(error).partition("\n")[0].rstrip(". ") or "it hung up"
+        said = "as it handed over a batch"
+        if isinstance(error, RuntimeError):
+            said = str(error).partition("\n")[0].rstrip(". ")
         raise ExeuntError(
             f"a process that loads images was killed ({said}). As a rule memory has run out: give "
             "fewer --workers (0 loads without such processes), a smaller --batch-size, or smaller "
