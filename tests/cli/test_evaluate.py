@@ -230,7 +230,7 @@ def test_what_is_left_out_and_what_is_there_twice_is_said(
     assert run.status == 0
     assert run.err.splitlines() == [
         "exeunt: note: left out: 1 .heic (dots/a.heic)",
-        "exeunt: note: the same file twice: 1 under two labels (dots/03.png is waves/wrong.png)",
+        "exeunt: note: identical images: 1 under two labels (dots/03.png is waves/wrong.png)",
     ]
 
 

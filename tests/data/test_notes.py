@@ -32,10 +32,10 @@ def test_twins(samples):
 def test_twins_in_two_splits_and_under_two_labels(samples):
     parts = {"train": pick(samples, "ab"), "test": pick(samples, "cde")}
     assert notes(parts, ("x", "y")) == [
-        "the same file twice: 2 both in train and test (a is c, ...); 1 under two labels (b is e)"
+        "identical images: 2 both in train and test (a is c, ...); 1 under two labels (b is e)"
     ]
     assert notes({"all": pick(samples, "abcde")}, ("x", "y")) == [
-        "the same file twice: 1 under two labels (b is e)"
+        "identical images: 1 under two labels (b is e)"
     ]
     assert notes({"all": pick(samples, "abcde")}, ()) == []
     assert notes({"train": pick(samples, "ab"), "test": pick(samples, "d")}, ("x", "y")) == [

@@ -57,7 +57,7 @@ def test_a_run_says_what_is_odd_about_its_data(colours: Path, tmp_path: Path) ->
         "left out: 1 .heic (train/red/a.heic), 1 empty class folder (train/grey)",
         "test: no images of blue",
     ]
-    assert lines[3].startswith("the same file twice: 1 both in train and test (train/green/copy.")
+    assert lines[3].startswith("identical images: 1 both in train and test (train/green/copy.")
     assert lines[3].endswith("1 under two labels (train/green/copy.png is val/red/0.png)")
 
 

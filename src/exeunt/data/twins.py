@@ -59,7 +59,7 @@ def describe_twins(parts: Mapping[str, Sequence[Sample]], class_names: Sequence[
     said = [_counted(found, f"both in {one} and {two}") for (one, two), found in between.items()]
     if mislabelled:
         said.append(_counted(mislabelled, "under two labels"))
-    return f"the same file twice: {'; '.join(said)}" if said else ""
+    return f"identical images: {'; '.join(said)}" if said else ""
 
 
 def _counted(found: Sequence[Sequence[Sample]], where: str) -> str:
