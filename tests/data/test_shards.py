@@ -236,13 +236,13 @@ def test_other_fields_of_a_sample_are_left_out_and_counted(tmp_path):
         ("0.seg.png", PNG),
         ("0.txt", "a caption"),
     ]
-    members += [("0.meta.json", {"width": 7}), ("x/9.meta.json", "{}"), ("._0.png", b"")]
+    members += [("0.meta.json", bytes(2**20 + 1)), ("x/9.meta.json", "{}"), ("._0.png", b"")]
     source = open_source(shard(tmp_path / "a.tar", *members))
     assert listed(source)["all"] == [("a.tar/0.png", 0), ("a.tar/1.png", 1)]
     assert source.left_out.kinds == {
         ".seg.png": (2, "a.tar/0.seg.png"),
         ".txt": (1, "a.tar/0.txt"),
-        ".meta.json": (1, "a.tar/x/9.meta.json"),
+        ".meta.json": (2, "a.tar/0.meta.json"),
         "hidden file": (1, "a.tar/._0.png"),
     }
 

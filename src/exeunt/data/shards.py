@@ -142,22 +142,28 @@ def _images(root: Path, shard: Path, left_out: LeftOut) -> Iterator[_Image]:
             samples[f"{folder}/{stem}"][field] = member
         for key, fields in samples.items():
             image = _field(shard, key, fields, IMAGE_SUFFIXES)
-            if image is None and any(suffix in fields for suffix in LABEL_SUFFIXES):
+            plain = {suffix: suffix for suffix in LABEL_SUFFIXES if suffix in fields}
+            if image is None and plain:
                 raise ExeuntError(f"{shard}/{key.removeprefix('/')}: a label without an image")
+            labels = plain if plain or not image else _longer_labels(shard, key, fields)
             for field, member in fields.items():
-                if field != image and (image is None or not field.endswith(LABEL_SUFFIXES)):
+                if field != image and field not in labels.values():
                     left_out.add(field, f"{prefix}/{member.name}")
             if image is None:
                 continue
-            labels = {
-                suffix: _content(file, shard, fields[label])
-                for suffix in LABEL_SUFFIXES
-                if (label := _field(shard, key, fields, [suffix]))
-            }
             member = fields[image]
+            contents = {
+                suffix: _content(file, shard, fields[field]) for suffix, field in labels.items()
+            }
             place = FilePart(shard, _offset(shard, member), member.size_bytes)
-            label = read_label(f"{shard}/{member.name}", labels)
+            label = read_label(f"{shard}/{member.name}", contents)
             yield _Image(place, f"{prefix}/{member.name}", label)
+
+
+def _longer_labels(shard: Path, key: str, fields: Mapping[str, Member]) -> dict[str, str]:
+    """By suffix, the label fields of a sample that has none called just so."""
+    found = {suffix: _field(shard, key, fields, [suffix]) for suffix in LABEL_SUFFIXES}
+    return {suffix: field for suffix, field in found.items() if field}
 
 
 def _field(
