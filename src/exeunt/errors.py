@@ -15,3 +15,7 @@ class ExeuntWarning(UserWarning):
 
     The command line prints the message alone, on stderr.
     """
+
+
+class ExeuntNote(ExeuntWarning):
+    """Warned of what need not worry, such as files of a data set that are no images."""

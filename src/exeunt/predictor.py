@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from exeunt.compiled import compile_stages, lay_out
-from exeunt.data import ImageLike, UnreadableImage, load_image, open_image
+from exeunt.data import ImageLike, load_image, open_image
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.opened import is_exported, open_folder
 from exeunt.inference import infer
@@ -212,10 +212,7 @@ class _Exported:
         self.exit_macs, self.policy_spec = self.model.exit_macs, self.model.policy.spec
 
     def load(self, file: Path) -> Any:
-        try:
-            return self.model.load(file)
-        except RunnerError as error:
-            raise UnreadableImage(str(error)) from error
+        return self.model.transform(load_image(file))
 
     def run(self, images: list[Any]) -> tuple[Tensor, Tensor]:
         try:

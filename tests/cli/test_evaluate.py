@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -188,7 +189,49 @@ def test_other_classes_are_refused(
     (tmp_path / "data" / "noise").rename(tmp_path / "data" / "static")
     run = exeunt("eval", weights, tmp_path / "data")
     assert run.status == 2
-    assert "'static' only in the data; 'noise' only in the weights" in run.err
+    assert "the weights do not know: 'static'; they know 'dots', 'noise', 'waves'" in run.err
+
+
+def test_classes_are_those_of_the_weights_by_name_and_need_not_all_be_there(
+    exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path
+) -> None:
+    """The weights count dots, noise, waves; `classes.txt` counts otherwise."""
+    data = tmp_path / "shards"
+    data.mkdir()
+    (data / "classes.txt").write_text("waves\nsnow\nnoise\ndots\n")
+    numbers = {"waves": 0, "noise": 2, "dots": 3}
+    with tarfile.open(data / "0.tar", "w") as tar:
+        for file in sorted(images.glob("*/*.png")):
+            label = tmp_path / "label"
+            label.write_text(str(numbers[file.parent.name]))
+            tar.add(file, f"{file.parent.name}{file.name}")
+            tar.add(label, f"{file.parent.name}{file.stem}.cls")
+    whole = lines(exeunt("eval", weights, images, "--split", "all", "--json").out, "exit")
+    again = lines(exeunt("eval", weights, data, "--split", "all", "--json").out, "exit")
+    assert [row["accuracy"] for row in again] == [row["accuracy"] for row in whole]
+    some = tmp_path / "some"
+    shutil.copytree(images / "waves", some / "waves")
+    run = exeunt("eval", weights, some, "--split", "all", "--diagnose", "--json")
+    assert run.status == 0
+    assert run.err == "exeunt: note: all: no images of dots, noise\n"
+    waves = [sample for sample in open_source(images).samples if sample.target == 2]
+    rows = exit_rows(table_of(weights, waves))
+    assert [row["accuracy"] for row in lines(run.out, "exit")] == [row.accuracy for row in rows]
+
+
+def test_what_is_left_out_and_what_is_there_twice_is_said(
+    exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(images, data)
+    (data / "dots" / "a.heic").touch()
+    (data / "waves" / "wrong.png").symlink_to(data / "dots" / "03.png")
+    run = exeunt("eval", weights, data, "--split", "all", "--json")
+    assert run.status == 0
+    assert run.err.splitlines() == [
+        "exeunt: note: left out: 1 .heic (dots/a.heic)",
+        "exeunt: note: identical images: 1 under two labels (dots/03.png is waves/wrong.png)",
+    ]
 
 
 def test_another_task_is_refused(
@@ -218,13 +261,17 @@ def test_one_unreadable_image_in_a_hundred_is_a_warning(
     (tmp_path / "noise" / "7.png").write_bytes(b"not an image")
     run = exeunt("eval", weights, tmp_path, "--split", "all", "--json")
     assert run.status == 0
-    assert run.err == "exeunt: warning: noise/7.png: not a readable image, left out\n"
+    assert run.err == "exeunt: warning: noise/7.png: a text file, left out\n"
     assert lines(run.out, "run")[0]["samples"] == 119
     (tmp_path / "noise" / "8.png").write_bytes(b"")
     run = exeunt("eval", weights, tmp_path, "--split", "all", "--json")
     assert run.status == 2
     assert "2 of 120 images are unreadable" in run.err
+    assert "noise/7.png (a text file), noise/8.png (an empty file)" in run.err
+    assert "--allow-unreadable 0.017" in run.err
     assert run.out == ""
+    run = exeunt("eval", weights, tmp_path, "--split", "all", "--allow-unreadable", 0.017)
+    assert run.status == 0
 
 
 @pytest.mark.parametrize(

@@ -198,5 +198,5 @@ def test_an_unreadable_image_is_named_and_the_others_go_on(
     (tmp_path / "no.png").write_bytes(b"no")
     done = exeunt("predict", folder, tmp_path / "no.png", images / "dots" / "00.png", "--json")
     assert done.status == 1
-    assert "no.png: not a readable image" in done.err
+    assert "no.png: a text file" in done.err
     assert len(done.out.splitlines()) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,24 @@ def test_the_rest_goes_on_after_an_unreadable_image(
     assert run.status == 1
     assert [row["file"] for row in answers(run.out)] == [str(good)]
     first, second = run.err.splitlines()
-    assert first.startswith(f"exeunt: error: {bad}: not a readable image")
-    assert second.startswith(f"exeunt: error: {gone}: not a readable image")
+    assert first.startswith(f"exeunt: error: {bad}: a damaged or cut off PNG image")
+    assert second.startswith(f"exeunt: error: {gone}: there is no such file")
+
+
+def test_what_is_left_out_of_a_folder_is_said(
+    exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path
+) -> None:
+    shutil.copy(images / "dots" / "00.png", tmp_path / "a.png")
+    (tmp_path / "b.heic").touch()
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "gone").symlink_to("nowhere")
+    run = exeunt("predict", weights, tmp_path, "--json")
+    assert run.status == 0
+    assert [Path(row["file"]).name for row in answers(run.out)] == ["a.png"]
+    assert run.err == (
+        "exeunt: note: left out: 1 .heic (b.heic), 1 dangling link (gone), "
+        "1 hidden folder (.cache)\n"
+    )
 
 
 def test_no_images_are_an_error(exeunt: Exeunt, weights: Path, tmp_path: Path) -> None:

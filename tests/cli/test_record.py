@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from exeunt.data import SplitSpec, fingerprint, make_splits, open_source
+from exeunt.data import SplitSpec, Transform, fingerprint, make_splits, open_source
 from exeunt.evaluate import exit_rows, load_table, weights_fingerprint
 from exeunt.models import load_weights
 
@@ -123,12 +125,12 @@ def test_an_unreadable_image_is_named_after_a_resumption_too(
 def test_other_classes_are_refused(
     exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path
 ) -> None:
-    for name in ("dots", "noise"):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / "0.png").symlink_to(images / name / "00.png")
+    for name, other in (("dots", "dots"), ("noise", "snow")):
+        (tmp_path / "data" / other).mkdir(parents=True)
+        (tmp_path / "data" / other / "0.png").symlink_to(images / name / "00.png")
     run = exeunt("record", weights, tmp_path / "data", "--out", tmp_path / "t.exits")
     assert run.status == 2
-    assert "'waves' only in the weights" in run.err
+    assert "the weights do not know: 'snow'; they know" in run.err
     assert not (tmp_path / "t.exits").exists()
 
 
@@ -173,3 +175,23 @@ def test_a_model_is_evaluated_on_data(exeunt: Exeunt, weights: Path, tmp_path: P
     run = exeunt("eval", tmp_path / "t.exits")
     assert run.status == 2
     assert "t.exits: damaged" in run.err
+
+
+def test_a_killed_loading_process_is_called_so(
+    exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, order = os.getpid(), Transform.__call__
+
+    def die(self: Transform, image: Any) -> Any:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return order(self, image)
+
+    monkeypatch.setattr(Transform, "__call__", die)
+    out = tmp_path / "t.exits"
+    run = exeunt("record", weights, images, "--workers", 1, "--out", out)
+    assert run.status == 2
+    monkeypatch.undo()
+    assert "error: a process that loads images was killed (" in run.err
+    assert "give fewer --workers" in run.err
+    assert exeunt("record", weights, images, "--out", out, "--resume").status == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -174,21 +175,71 @@ def broken(change) -> str:
     ("text", "message"),
     [
         ("{", "not JSON"),
-        ("[1]", "not COCO's instances"),
-        ("{}", "not COCO's instances: 'images' is missing"),
-        (broken(lambda f: f["images"][0].pop("width")), "'width' is missing"),
-        (broken(lambda f: f["annotations"][0].pop("bbox")), "'bbox' is missing"),
-        (broken(lambda f: f["annotations"][0].update(image_id=99)), "annotation of image 99 does"),
-        (broken(lambda f: f["annotations"][0].update(bbox=[1, 2])), r"image 11 .* it: \[1, 2\]"),
-        (broken(lambda f: f["annotations"][0].update(bbox="a")), "annotation of image 11 does not"),
-        (broken(lambda f: f["images"][0].update(width=0)), "annotation of image 11 does not"),
+        ("[" * 10**5, "not JSON"),
+        ("1" * 5000, "not JSON"),
+        ("[1]", r"not COCO's instances: \[1\] is no object"),
+        ("{}", "not COCO's instances: 'images' must be a list, not null"),
+        (broken(lambda f: f.update(annotations={"a": 1})), "'annotations' must be a list, not"),
+        (broken(lambda f: f["images"].insert(1, None)), r"images\[1\]: no object but null"),
+        (broken(lambda f: f["images"][0].pop("width")), r"images\[0\]: 'width' is missing"),
+        (broken(lambda f: f["images"][0].update(width=None)), "width must be a number, not null"),
+        (broken(lambda f: f["images"][0].update(width=0)), r"images\[0\]: an image of 0 x"),
+        (
+            broken(lambda f: f["images"][0].update(width=-3, height=-3)),
+            "an image of -3 x -3 pixels",
+        ),
+        (
+            broken(lambda f: f["images"][0].update(height=1e400)),
+            "an image of 200 x Infinity pixels",
+        ),
+        (
+            broken(lambda f: f["images"][0].update(height=10**400)),
+            "an image of 200 x 10{30,60}\\.\\.\\. pixels",
+        ),
+        (broken(lambda f: f["images"][0].update(id=[1])), r"id must be a whole number, not \[1\]"),
+        (broken(lambda f: f["images"][0].update(id=True)), "id must be a whole number, not true"),
+        (
+            broken(lambda f: f["images"][1].update(id=f["images"][0]["id"])),
+            "the id 11 occurs twice",
+        ),
+        (broken(lambda f: f["images"][0].update(file_name=5)), "file_name must be a text, not 5"),
+        (broken(lambda f: f["categories"][0].update(name=[])), r"name must be a text, not \[\]"),
+        (
+            broken(lambda f: f["categories"][0].update(id=None)),
+            "id must be a whole number, not null",
+        ),
+        (broken(lambda f: f["annotations"].append([])), r"annotations\[\d+\]: no object but \[\]"),
+        (broken(lambda f: f["annotations"][0].pop("bbox")), r"annotations\[0\]: 'bbox' is missing"),
+        (broken(lambda f: f["annotations"][0].update(image_id=99)), "image_id 99 is no image's id"),
+        (broken(lambda f: f["annotations"][0].update(image_id={})), r"whole number, not \{\}"),
+        (
+            broken(lambda f: f["annotations"][0].update(category_id=None)),
+            "category_id must be a who",
+        ),
+        (broken(lambda f: f["annotations"][0].update(bbox="a")), 'bbox must be a list, not "a"'),
+        (broken(lambda f: f["annotations"][0].update(bbox=[1, 2])), r"negative, not \[1, 2\]"),
+        (
+            broken(lambda f: f["annotations"][0].update(bbox=[1, 2, -3, -4])),
+            r"not \[1, 2, -3, -4\]",
+        ),
+        (broken(lambda f: f["annotations"][0].update(bbox=[1, 2, 3, None])), r"\[1, 2, 3, null\]"),
+        (broken(lambda f: f["annotations"][0].update(bbox=[1, 2, math.nan, 4])), "2, NaN, 4"),
+        (broken(lambda f: f["annotations"][0].update(bbox=[1, 2, 3, 10**400])), "1, 2, 3, 1000"),
     ],
 )
 def test_faulty_annotations(tmp_path, text, message):
     path = write(tmp_path) / "annotations" / "instances_train2014.json"
     path.write_text(text)
-    with pytest.raises(ExeuntError, match=rf"instances_train2014\.json: .*{message}"):
+    with pytest.raises(ExeuntError, match=rf"instances_train2014\.json.*{message}"):
         wake_words(tmp_path)
+
+
+def test_masks_of_negative_size(tmp_path):
+    path = write(tmp_path) / "annotations" / "instances_train2014.json"
+    path.write_text(broken(lambda f: f["annotations"][2].update(area=-60)))
+    assert positive(wake_words(tmp_path)) == BOX
+    with pytest.raises(ExeuntError, match=r"annotations\[2\]: area must be at least 0, not -60"):
+        wake_words(tmp_path, measure="mask")
 
 
 def test_missing_images(tmp_path):

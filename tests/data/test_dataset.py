@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from exeunt.data import (
     Sample,
     Transform,
     UnreadableTally,
+    dead_workers_named,
     eval_loader,
     load_image,
     train_loader,
@@ -82,7 +84,7 @@ def test_collate_drops_the_unreadable(samples):
     assert batch.targets.tolist() == [1, 2]
     assert batch.targets.dtype == torch.int64
     assert batch.indices.tolist() == [7, 2]
-    assert batch.unreadable == ["4.png"]
+    assert batch.unreadable == {"4.png": "a text file"}
 
 
 def test_collate_of_nothing_readable_keeps_the_shape(samples):
@@ -104,13 +106,13 @@ def test_batch_moves_as_a_whole(samples):
     (batch,) = eval_loader(samples, TRANSFORM, batch_size=10)
     moved = batch.to("meta")
     assert {t.device.type for t in (moved.images, moved.targets, moved.indices)} == {"meta"}
-    assert moved.unreadable == ["4.png"]
+    assert moved.unreadable == batch.unreadable
 
 
 def test_eval_loader_keeps_order_and_last_batch(samples):
     batches = list(eval_loader(samples, TRANSFORM, batch_size=4))
     assert [batch.indices.tolist() for batch in batches] == [[0, 1, 2, 3], [5, 6, 7], [8, 9]]
-    assert [batch.unreadable for batch in batches] == [[], ["4.png"], []]
+    assert [[*batch.unreadable] for batch in batches] == [[], ["4.png"], []]
 
 
 def test_workers_change_nothing(samples):
@@ -238,6 +240,31 @@ def test_interrupt_is_quiet(samples):
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+        ConnectionResetError(104, "Connection reset by peer"),
+        ConnectionRefusedError(111, "Connection refused"),
+        EOFError(),
+    ],
+)
+def test_a_killed_worker_is_called_so_however_torch_meets_it(error):
+    with (
+        pytest.raises(
+            ExeuntError, match=r"was killed \(\S.*memory has run out: give fewer --worker"
+        ),
+        dead_workers_named(),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), BrokenPipeError(), OSError(5)])
+def test_other_errors_are_left_alone(error):
+    with pytest.raises(type(error)), dead_workers_named():
+        raise error
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
@@ -252,9 +279,9 @@ def test_faulty_loaders(samples, values, message):
         train_loader(augment=AUGMENT, **values)
 
 
-def batch_without(batch, names):
+def batch_without(batch, *names):
     batch = copy.copy(batch)
-    batch.unreadable = names
+    batch.unreadable = dict.fromkeys(names, "an empty file")
     return batch
 
 
@@ -262,19 +289,25 @@ def test_tally(samples):
     (batch,) = eval_loader(samples[:2], TRANSFORM, batch_size=2)
     tally = UnreadableTally(300)
     for _ in range(5):  # the same files, epoch after epoch
-        tally.add(batch_without(batch, ["c", "a", "b"]))
-    assert tally.names == ("a", "b", "c")
-    with pytest.raises(ExeuntError, match=r"4 of 300 .* more than 1%: a, b, c, d$"):
-        tally.add(batch_without(batch, ["d"]))
-    with pytest.raises(ExeuntError, match=r"6 of 300 .*: a, b, c, d, e, \.\.\.$"):
-        tally.add(batch_without(batch, ["e", "f"]))
+        tally.add(batch_without(batch, "c", "a", "b"))
+    assert tally.reasons == dict.fromkeys("abc", "an empty file")
+    with pytest.raises(ExeuntError, match=r"4 of 300 .* more than 1 %: a \(an empty file\), b "):
+        tally.add(batch_without(batch, "d"))
+    with pytest.raises(ExeuntError, match=r"6 of 300 .*, e \(an empty file\), \.\.\.\. Mend or"):
+        tally.add(batch_without(batch, "e", "f"))
 
 
-@pytest.mark.parametrize(("total", "tolerated"), [(50, 0), (99, 0), (100, 1), (200, 2)])
-def test_tally_is_strict(samples, total, tolerated):
+@pytest.mark.parametrize(
+    ("total", "allowed", "tolerated"),
+    [(50, 0.01, 0), (99, 0.01, 0), (100, 0.01, 1), (200, 0.01, 2), (199, 0.02, 3), (9, 0, 0)],
+)
+def test_tally_is_strict_and_names_the_share_that_would_do(samples, total, allowed, tolerated):
     (batch,) = eval_loader(samples[:2], TRANSFORM, batch_size=2)
-    tally = UnreadableTally(total)
+    tally = UnreadableTally(total, allowed=allowed)
     names = [str(i) for i in range(tolerated)]
-    tally.add(batch_without(batch, names))
-    with pytest.raises(ExeuntError, match=f"{tolerated + 1} of {total} images are unreadable"):
-        tally.add(batch_without(batch, ["one more"]))
+    tally.add(batch_without(batch, *names))
+    with pytest.raises(ExeuntError, match=f"{tolerated + 1} of {total} images are") as caught:
+        tally.add(batch_without(batch, "one more"))
+    enough = float(re.search(r"--allow-unreadable (\S+)", str(caught.value))[1])
+    assert enough < (tolerated + 2) / total
+    UnreadableTally(total, tally.reasons, allowed=enough).add(batch)

@@ -90,8 +90,9 @@ def test_what_cannot_be_read(places, tmp_path, damage):
         else:
             content = (tmp_path / name).read_bytes()
             (tmp_path / name).write_bytes(content[:30])
+    reason = "(no such file|cut off)"
     for place, name in zip(places, ("a.png", "many", "raw"), strict=True):
-        with pytest.raises(UnreadableImage, match=f"{name}.*not a readable image"):
+        with pytest.raises(UnreadableImage, match=f"{name}.*{reason}"):
             place.load()
     if damage == "short":
         with pytest.raises(ExeuntError, match=r"raw: ends before byte 126; it is cut off"):
@@ -103,5 +104,5 @@ def test_batches_of_all_kinds(places, tmp_path):
     samples.append(Sample(FilePart(tmp_path / "many", 3, 50), 3, "broken"))
     for workers in (0, 1):
         (batch,) = eval_loader(samples, Transform((4, 5)), batch_size=4, workers=workers)
-        assert batch.unreadable == ["broken"]
+        assert [*batch.unreadable] == ["broken"]
         assert batch.images.unique(dim=0).shape == (1, 3, 4, 5)

@@ -209,7 +209,7 @@ def test_corrupt_member_is_unreadable_and_named(tmp_path):
     source = open_source(shard(tmp_path / "a.tar", *members))
     (batch,) = eval_loader(source.pools["all"], Transform((6, 7)), batch_size=3)
     assert len(batch) == 2
-    assert batch.unreadable == ["a.tar/7.png"]
+    assert batch.unreadable == {"a.tar/7.png": "a damaged or cut off PNG image"}
 
 
 def link() -> tarfile.TarInfo:
@@ -218,17 +218,57 @@ def link() -> tarfile.TarInfo:
     return member
 
 
+def test_a_key_ends_at_the_first_dot(tmp_path):
+    """By WebDataset's rule, "1.5x.png" is the field "5x.png" of the sample "1"."""
+    members = []
+    for i in range(6):
+        dotted = f"{i}.5x" if i % 2 else f"{i}"
+        members += [(f"{dotted}.png", picture(i)), (f"{dotted}.cls", i % 2)]
+    source = open_source(shard(tmp_path / "a.tar", *members))
+    assert listed(source)["all"] == [(f"a.tar/{i}{'.5x' * (i % 2)}.png", i % 2) for i in range(6)]
+    assert not source.left_out
+
+
+def test_other_fields_of_a_sample_are_left_out_and_counted(tmp_path):
+    members = [
+        *samples_of("a", "b"),
+        ("1.seg.png", PNG),
+        ("0.seg.png", PNG),
+        ("0.txt", "a caption"),
+    ]
+    members += [("0.meta.json", bytes(2**20 + 1)), ("x/9.meta.json", "{}"), ("._0.png", b"")]
+    source = open_source(shard(tmp_path / "a.tar", *members))
+    assert listed(source)["all"] == [("a.tar/0.png", 0), ("a.tar/1.png", 1)]
+    assert source.left_out.kinds == {
+        ".seg.png": (2, "a.tar/0.seg.png"),
+        ".txt": (1, "a.tar/0.txt"),
+        ".meta.json": (2, "a.tar/0.meta.json"),
+        "hidden file": (1, "a.tar/._0.png"),
+    }
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [
         ([("1.png", PNG)], r"a\.tar/1\.png: has no label"),
         ([("1.cls", 0)], r"a\.tar/1: a label without an image"),
         ([("x/1.cls", 0), ("1.png", PNG)], r"a\.tar/x/1: a label without an image"),
-        ([("1.png", PNG), ("1.png", PNG)], r"a\.tar/1\.png: a second image .* after 1\.png"),
-        ([("1.png", PNG), ("1.jpg", PNG)], r"a\.tar/1\.jpg: a second image .* after 1\.png"),
+        ([("1.png", PNG), ("1.png", PNG)], r"a\.tar/1\.png: occurs twice"),
+        (
+            [("1.png", PNG), ("1.jpg", PNG)],
+            r"a\.tar/1\.jpg: both this and 1\.png belong to the sample 1: a key ends",
+        ),
         ([("1.cls", 1), ("1.cls", 1)], r"a\.tar/1\.cls: occurs twice"),
         ([("1.png", link())], r"a\.tar/1\.png: a link or a sparse file"),
-        ([("1.txt", "a"), ("a.b.png", PNG)], r"no images in the shards \(\.bmp"),
+        (
+            [("1.txt", "a"), ("1.heic", PNG)],
+            r"no images .* \.webp\); there are 1 \.heic \(a\.tar/1\.heic\), 1 \.txt",
+        ),
+        (
+            [("a.1.png", PNG), ("a.2.png", PNG)],
+            r"a\.2\.png: both this and a\.1\.png .* sample a: a key",
+        ),
+        ([("1.png", PNG), ("1.a.cls", 0), ("1.b.cls", 1)], r"1\.b\.cls: both this and 1\.a\.cls"),
         ([("1.png", PNG), ("1.cls", " ")], r"a\.tar/1\.png: its \.cls must have .* not ''"),
         ([("1.png", PNG), ("1.cls", b"\xff")], r"a\.tar/1\.png: its \.cls cannot be read"),
         ([("1.png", PNG), ("1.cls", bytes(2**20 + 1))], r"1\.cls: 1048577 bytes are no label"),
@@ -242,7 +282,7 @@ def link() -> tarfile.TarInfo:
         ([("1.png", PNG), ("1.json", {"value": "1"})], "its value must be a number, not '1'"),
         ([("1.png", PNG), ("1.json", {"value": float("nan")})], "must be finite, not nan"),
         ([("1.png", PNG), ("1.json", {"value": 10**400})], "must be finite, not 1000"),
-        ([*samples_of("a", "a")], "every label is a; at least two classes"),
+        ([*samples_of("a", "a")], "only one class, 'a'; at least two classes"),
         (
             [*samples_of("a", "3")],
             r"a\.tar/1\.png is a number \(3\), .*0\.png is a name",

@@ -119,7 +119,7 @@ def test_names_do_not_depend_on_where_the_table_is(tmp_path):
     ("text", "message"),
     [
         ("file,label,value\nb.png,2,3\n", "has both a column label .* and a column value"),
-        ("file,label\nb.png,dog\n", "every label is 'dog'; at least two classes are needed"),
+        ("file,label\nb.png,dog\n", "only one class, 'dog'; at least two classes are needed"),
         ("file,label\nb.png, \n", "line 2: 'b.png' has no label"),
         ("file,label\nb.png\n", "line 2: 'b.png' has no label"),
         ("file,label,split\nb.png,dog,val\n", "line 2: the split of 'b.png' must be .*'val'"),

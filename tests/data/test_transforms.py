@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
 
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from exeunt.data import Transform, UnreadableImage, load_image
+from exeunt.data import Transform, load_image
 from exeunt.errors import ExeuntError
 
 RNG = np.random.default_rng(0)
@@ -27,65 +26,6 @@ def picture(width: int, height: int) -> Image.Image:
 def to_bytes(tensor: torch.Tensor) -> np.ndarray:
     """Undo the scaling of a tensor that was not normalised: (H, W, C) in 0..255."""
     return (tensor * 255).round().permute(1, 2, 0).numpy().astype(np.uint8)
-
-
-# The file
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.WEBP", "a.jpg", "a.jpeg"])
-def test_formats(tmp_path, name):
-    image = Image.new("RGB", (9, 7), (200, 30, 60))
-    image.save(tmp_path / name, lossless=True, quality=100, subsampling=0)
-    pixels = np.asarray(load_image(tmp_path / name).convert("RGB")).astype(int)
-    assert pixels.shape == (7, 9, 3)
-    assert np.abs(pixels - (200, 30, 60)).max() <= 2
-
-
-def test_format_is_told_by_content(tmp_path):
-    picture(5, 4).save(tmp_path / "a.jpg", format="PNG")
-    assert load_image(str(tmp_path / "a.jpg")).size == (5, 4)
-
-
-def encoded(kind: str) -> bytes:
-    buffer = io.BytesIO()
-    picture(64, 64).save(buffer, format=kind)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"not an image",
-        encoded("JPEG")[:-500],
-        encoded("PNG")[:-500],
-        encoded("WEBP")[:-500],
-        encoded("BMP")[:-500],
-        encoded("PNG")[:300] + bytes(200) + encoded("PNG")[500:],
-        encoded("GIF"),
-    ],
-    ids=["empty", "text", "jpeg", "png", "webp", "bmp", "corrupt png", "gif"],
-)
-def test_unreadable_files_are_named(tmp_path, data):
-    (tmp_path / "bad.png").write_bytes(data)
-    with pytest.raises(UnreadableImage, match=r"bad\.png: not a readable image"):
-        load_image(tmp_path / "bad.png")
-
-
-def test_missing_file_is_unreadable(tmp_path):
-    with pytest.raises(UnreadableImage, match=r"gone\.png: .*No such file"):
-        load_image(tmp_path / "gone.png")
-
-
-@pytest.mark.parametrize(("height", "readable"), [(10, True), (11, False), (30, False)])
-def test_oversized_files_are_unreadable(tmp_path, monkeypatch, height, readable):
-    picture(10, height).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    if readable:
-        assert load_image(tmp_path / "a.png").size == (10, 10)
-    else:
-        with pytest.raises(UnreadableImage, match=r"a\.png: .*exceeds limit"):
-            load_image(tmp_path / "a.png")
 
 
 # Orientation and modes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def test_a_run_says_what_it_does(colours: Path, tmp_path: Path) -> None:
     result = exeunt("train", colours, *OPTIONS, "--limit", 30, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
+    assert lines.pop(0) == "3 classes: blue, green, red"
     assert lines[0] == (
         "rex_mobilenetv2_035 at 32 px: 24 images to train on, 6 to calibrate, 24 to test"
     )
@@ -38,6 +40,25 @@ def test_a_run_says_what_it_does(colours: Path, tmp_path: Path) -> None:
     assert lines[3].endswith("% of the MACs saved")
     assert lines[4] == f"weights: {tmp_path / 'run' / 'best.safetensors'}"
     assert "\x1b" not in result.output, "no bar and no colours where there is no terminal"
+
+
+def test_a_run_says_what_is_odd_about_its_data(colours: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(colours, data)
+    (data / "train" / "red" / "a.heic").touch()
+    (data / "train" / "grey").mkdir()
+    shutil.rmtree(data / "val" / "blue")
+    shutil.copy(data / "val" / "red" / "0.png", data / "train" / "green" / "copy.png")
+    result = exeunt("train", data, *OPTIONS, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert lines[:3] == [
+        "3 classes: blue, green, red",
+        "left out: 1 .heic (train/red/a.heic), 1 empty class folder (train/grey)",
+        "test: no images of blue",
+    ]
+    assert lines[3].startswith("identical images: 1 both in train and test (train/green/copy.")
+    assert lines[3].endswith("1 under two labels (train/green/copy.png is val/red/0.png)")
 
 
 def test_options_override_the_recipe(colours: Path, tmp_path: Path) -> None:

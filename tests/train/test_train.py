@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -241,13 +242,6 @@ def test_few_unreadable_images_are_named_and_skipped(colours: Path, tmp_path: Pa
             shutil.copy(data / "train" / name / f"{i % 24}.png", data / "train" / name / f"{i}.png")
     splits = make_splits(open_source(data), SplitSpec())
     splits.train[0].place.path.write_bytes(b"")
-
-    class Listen(Quiet):
-        unreadable: tuple[str, ...] = ()
-
-        def finish(self, info: Any, unreadable: tuple[str, ...]) -> None:
-            self.unreadable = unreadable
-
     listen = Listen()
     train(
         dataclasses.replace(CONFIG, epochs=1),
@@ -255,7 +249,36 @@ def test_few_unreadable_images_are_named_and_skipped(colours: Path, tmp_path: Pa
         tmp_path / "run",
         setting=Setting(progress=listen),
     )
-    assert listen.unreadable == (splits.train[0].name,)
+    assert listen.unreadable == {splits.train[0].name: "an empty file"}
+
+
+def test_a_run_that_stopped_at_unreadable_images_goes_on_when_they_are_allowed(
+    colours: Path, tmp_path: Path
+) -> None:
+    data, out = copy(colours, tmp_path / "data"), tmp_path / "run"
+    config = dataclasses.replace(CONFIG, epochs=1)
+    splits = make_splits(open_source(data), SplitSpec())
+    bad = [splits.train[0], splits.calibration[0], splits.test[0]]
+    for sample in bad:
+        sample.place.path.write_bytes(b"")
+    with pytest.raises(ExeuntError, match=r"are unreadable, more than 1 %: .*allow_unreadable"):
+        train(config, data, out)
+    listen = Listen()
+    train(
+        dataclasses.replace(config, allow_unreadable=0.2),
+        data,
+        out,
+        resume=True,
+        setting=Setting(progress=listen),
+    )
+    assert listen.unreadable == dict.fromkeys([sample.name for sample in bad], "an empty file")
+    with pytest.raises(ExeuntError, match=r"allow_unreadable=1\.5; give 0 or more, below 1"):
+        dataclasses.replace(config, allow_unreadable=1.5)
+
+
+class Listen(Quiet):
+    def finish(self, info: Any, unreadable: Mapping[str, str]) -> None:
+        self.unreadable = unreadable
 
 
 @pytest.mark.parametrize("broken", ["empty", "class"])
@@ -267,7 +290,9 @@ def test_data_that_is_missing(colours: Path, tmp_path: Path, broken: str) -> Non
         copy(colours, data)
         for path in (data / "train" / "red").iterdir():
             path.unlink()
-    with pytest.raises(ExeuntError, match=r"the folder is empty|no images in this class folder"):
+    with pytest.raises(
+        ExeuntError, match=r"the folder is empty|classes that train/ has none of: red"
+    ):
         train(CONFIG, data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,9 +13,9 @@ from exeunt.bench.plain import plain
 from exeunt.bench.score import Score
 from exeunt.bench.subject import Subject, enliven, noise
 from exeunt.calibrate import match_policy
-from exeunt.data import Transform, open_source
+from exeunt.data import MAX_UNREADABLE_FRACTION, Transform
 from exeunt.errors import ExeuntError
-from exeunt.evaluate.splits import pick, record_split
+from exeunt.evaluate.splits import open_labelled, pick, record_split
 from exeunt.export.calibration import Images
 from exeunt.models import WeightsInfo, create_model, read_info, usual_image_size
 from exeunt.policies import Full, Policy, parse_policy
@@ -58,6 +58,7 @@ class Asked:
         policy: spec of another policy than the stored ones.
         shares_from: weights whose shares networks without weights take.
         limit: how many images of the test split, at most.
+        allow_unreadable: share of a split's images that may be unreadable.
     """
 
     image_size: tuple[int, int] | None
@@ -66,6 +67,7 @@ class Asked:
     policy: str | None
     shares_from: str | None
     limit: int | None
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION
 
 
 def candidate(model: str, asked: Asked, single: bool) -> Candidate:
@@ -104,7 +106,7 @@ def trained_candidate(model: str, trained: TrainedModel, asked: Asked, single: b
         policy, shares = Full(), _ALONE
     images = None
     if asked.data is not None:
-        images = Images(trained, asked.data, None, 32, 0)
+        images = Images(trained, asked.data, None, 32, 0, asked.allow_unreadable)
         ranges = images.some()
     else:
         ranges = _noise(transform)
@@ -210,6 +212,13 @@ class Scores:
 
     def _test(self, trained: TrainedModel) -> ExitTable:
         assert self._asked.data is not None
-        source: Any = open_source(self._asked.data)
+        source = open_labelled(trained, self._asked.data)
         samples = pick(trained, source, "test", self._asked.limit)
-        return record_split(trained, samples, "test", batch_size=32, workers=0)
+        return record_split(
+            trained,
+            samples,
+            "test",
+            batch_size=32,
+            workers=0,
+            allow_unreadable=self._asked.allow_unreadable,
+        )

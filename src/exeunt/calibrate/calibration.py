@@ -11,7 +11,7 @@ from typing import Any
 from exeunt.calibrate.goal import Goal
 from exeunt.calibrate.held_out import refuse_tested, refuse_trained
 from exeunt.calibrate.risk import Guarantee
-from exeunt.data import Sample, Source, fingerprint
+from exeunt.data import MAX_UNREADABLE_FRACTION, Sample, Source, fingerprint
 from exeunt.errors import ExeuntWarning
 from exeunt.evaluate import ExitTable, Outcome, figures_of, replay, wilson
 from exeunt.evaluate.splits import open_labelled, pick, record_split
@@ -99,6 +99,7 @@ def calibrate(
     *,
     batch_size: int = 64,
     workers: int = 0,
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     on_progress: OnProgress | None = None,
 ) -> Calibration:
     """Runs all exits over the calibration split of DATA and chooses a policy there.
@@ -109,6 +110,7 @@ def calibrate(
         goal: what the policy has to reach.
         batch_size: images that go through the net at once.
         workers: processes that load images.
+        allow_unreadable: share of the images that may be.
         on_progress: called after every batch; a bar on a terminal without it.
 
     Raises:
@@ -124,6 +126,7 @@ def calibrate(
         "calibration",
         batch_size=batch_size,
         workers=workers,
+        allow_unreadable=allow_unreadable,
         on_progress=on_progress,
     )
     return calibrate_table(table, goal)

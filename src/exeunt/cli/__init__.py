@@ -24,12 +24,12 @@ from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
 from exeunt.cli.profile import profile
 from exeunt.cli.record import record
-from exeunt.cli.render import say_error, warn
+from exeunt.cli.render import forget_notes, note, say_error, warn
 from exeunt.cli.report import report
 from exeunt.cli.train import train
 from exeunt.cli.verify import verify
 from exeunt.cli.vww import vww
-from exeunt.errors import ExeuntError, ExeuntWarning
+from exeunt.errors import ExeuntError, ExeuntNote, ExeuntWarning
 
 
 class Commands(TyperGroup):
@@ -42,6 +42,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold any bytes
             sys.stdout.reconfigure(errors="backslashreplace")
+        forget_notes()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("always", ExeuntWarning)
@@ -70,7 +71,9 @@ def _show_warning(
     message: Warning | str, category: type[Warning], *where: Any, **rest: Any
 ) -> None:
     """What exeunt warns of is told in one line; other libraries' warnings as ever."""
-    if issubclass(category, ExeuntWarning):
+    if issubclass(category, ExeuntNote):
+        note(str(message))
+    elif issubclass(category, ExeuntWarning):
         warn(str(message))
     else:
         _show_others(message, category, *where, **rest)

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from exeunt.cli.info import parse_size
-from exeunt.cli.options import BatchSize, Dtype, ImageSize, Json, Limit, OnePolicy
+from exeunt.cli.options import (
+    AllowUnreadable,
+    BatchSize,
+    Dtype,
+    ImageSize,
+    Json,
+    Limit,
+    OnePolicy,
+)
 from exeunt.cli.render import show_json
 from exeunt.errors import ExeuntError
 
@@ -61,6 +69,7 @@ def bench(
     threads: Annotated[int, typer.Option(min=1, help="Of the CPU.")] = 1,
     runs: Annotated[int, typer.Option(min=1, help="Of one image, to measure.")] = 50,
     limit: Limit = None,
+    allow_unreadable: AllowUnreadable = 0.01,
     csv: Annotated[
         Path | None,
         typer.Option(show_default=False, help="Write a row for each exit to this file."),
@@ -97,7 +106,7 @@ def bench(
         if data is None:
             raise ExeuntError("--plot draws accuracy, which needs --data")
     size = parse_size(image_size) if image_size else None
-    asked = Asked(size, batch_size, data, policy, shares_from, limit)
+    asked = Asked(size, batch_size, data, policy, shares_from, limit, allow_unreadable)
     chosen = engines_named(engines.split(","))
     candidates = [candidate(model, asked, single=False) for model in models]
     candidates += [candidate(model, asked, single=True) for model in plain or ()]

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exeunt.cli.options import BatchSize, Device, Json, Split, Threads, Trained, Workers
+from exeunt.cli.options import (
+    AllowUnreadable,
+    BatchSize,
+    Device,
+    Json,
+    Split,
+    Threads,
+    Trained,
+    Workers,
+)
 from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
 from exeunt.text import figure, millions, percent, short_spec
@@ -80,6 +89,7 @@ def calibrate(
         typer.Option(show_default=False, help="Weights file to write; MODEL's own by default."),
     ] = None,
     split: Annotated[Split, typer.Option(hidden=True)] = Split.CALIBRATION,
+    allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
     device: Device = "cpu",
@@ -119,7 +129,14 @@ def calibrate(
     trained = TrainedModel.load(model, device)
     assert trained.path is not None
     target = _target(trained.path, model, out)
-    found = choose(trained, data, goal, batch_size=batch_size, workers=workers)
+    found = choose(
+        trained,
+        data,
+        goal,
+        batch_size=batch_size,
+        workers=workers,
+        allow_unreadable=allow_unreadable,
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     save_info(trained.path, with_policy(trained.info, found.policy, found.table), target)
     if json:

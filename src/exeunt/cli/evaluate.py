@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exeunt.cli.options import (
+    AllowUnreadable,
     AnEngine,
     BatchSize,
     Device,
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from exeunt.report.measurement import Measurement
 
 # Parameters of `evaluate` that say how a table is made, not what is made of it.
-_OF_RECORDING = ("split", "limit", "batch_size", "workers", "device", "threads", "engine")
+_OF_RECORDING = (
+    *("split", "limit", "allow_unreadable"),
+    *("batch_size", "workers", "device", "threads", "engine"),
+)
 
 
 def evaluate(
@@ -80,6 +84,7 @@ def evaluate(
         ),
     ] = None,
     limit: Limit = None,
+    allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
     device: Device = "cpu",
@@ -123,7 +128,13 @@ def evaluate(
     else:
         trained = open_exits(model, device, threads, engine)
         recorder = Recorder(
-            model, trained, data, limit=limit, batch_size=batch_size, workers=workers
+            model,
+            trained,
+            data,
+            limit=limit,
+            allow_unreadable=allow_unreadable,
+            batch_size=batch_size,
+            workers=workers,
         )
         run, table = recorder.record(split)
     held_out = None

@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from exeunt.cli.options import BatchSize, Dtype, Json, Limit, Threads, Trained, Workers
+from exeunt.cli.options import (
+    AllowUnreadable,
+    BatchSize,
+    Dtype,
+    Json,
+    Limit,
+    Threads,
+    Trained,
+    Workers,
+)
 from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
 from exeunt.text import percent, short_spec
@@ -100,6 +109,7 @@ def export(
         ),
     ] = False,
     limit: Limit = None,
+    allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 8,
     workers: Workers = 0,
     threads: Threads = None,
@@ -122,7 +132,9 @@ def export(
     trained = TrainedModel.load(model)
     wanted = Wanted(policy, budget_fraction, max_accuracy_drop)
     images = (
-        None if calibration is None else Images(trained, calibration, limit, batch_size, workers)
+        None
+        if calibration is None
+        else Images(trained, calibration, limit, batch_size, workers, allow_unreadable)
     )
     if target is Target.ONNX:
         from exeunt.export.onnx.export import AsOnnx, export_onnx

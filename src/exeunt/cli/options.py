@@ -43,6 +43,18 @@ Limit = Annotated[
 ]
 
 
+AllowUnreadable = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="SHARE",
+        show_default=False,
+        help="Share of the images that may be unreadable, and are left out [0.01].",
+    ),
+]
+
+
 class Split(StrEnum):
     TEST = "test"
     CALIBRATION = "calibration"

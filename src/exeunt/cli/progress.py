@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from exeunt.data import Splits
+from exeunt.data import SPLIT_NAMES, Source, Splits, described, notes
+from exeunt.data.left_out import listed
 from exeunt.models import WeightsInfo
 from exeunt.train import TrainConfig
 
@@ -57,6 +58,15 @@ class TrainProgress:
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
+    def data(self, source: Source, splits: Splits) -> None:
+        if source.class_names:
+            names = listed(source.class_names)
+            self.console.print(f"{len(source.class_names)} classes: {names}")
+        parts = {name: splits[name] for name in SPLIT_NAMES}
+        for line in (source.left_out.note, *notes(parts, source.class_names)):
+            if line:
+                self.console.print(line)
+
     def start(self, config: TrainConfig, splits: Splits, done: int) -> None:
         self.epochs = config.epochs
         self.kind = "error/deviation" if isinstance(splits.train[0].target, float) else "accuracy"
@@ -92,11 +102,13 @@ class TrainProgress:
             f"calibration {kind} by exit {shown}"
         )
 
-    def finish(self, info: WeightsInfo, unreadable: tuple[str, ...]) -> None:
+    def finish(self, info: WeightsInfo, unreadable: Mapping[str, str]) -> None:
         self.bar.stop()
         if unreadable:
-            names = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
-            self.console.print(f"skipped {len(unreadable)} unreadable images: {names}")
+            plural = "s" if len(unreadable) > 1 else ""
+            self.console.print(
+                f"left out {len(unreadable)} unreadable image{plural}: {described(unreadable)}"
+            )
         kind = "accuracy" if info.task == "classification" else "mae"
         for split, figures in info.metrics.items():
             shown = " ".join(_figure(row[kind], kind) for row in figures["exits"])

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from exeunt.cli.options import BatchSize, Device, Limit, Split, Threads, TrainedOrExported, Workers
+from exeunt.cli.options import (
+    AllowUnreadable,
+    BatchSize,
+    Device,
+    Limit,
+    Split,
+    Threads,
+    TrainedOrExported,
+    Workers,
+)
 
 
 def record(
@@ -24,6 +33,7 @@ def record(
         bool, typer.Option("--float16", help="Round logits to float16: half the file.")
     ] = False,
     limit: Limit = None,
+    allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
     device: Device = "cpu",
@@ -56,6 +66,7 @@ def record(
         batch_size=batch_size,
         workers=workers,
         dtype=torch.float16 if float16 else torch.float32,
+        allow_unreadable=allow_unreadable,
         out=out,
         resume=resume,
     )

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from exeunt.text import aligned
 
+_noted: set[str] = set()
+
 
 def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> None:
     """Prints a table to stdout. What a pipe gets is never cut, whatever its width.
@@ -50,6 +52,18 @@ def show_json(record: dict[str, Any]) -> None:
 def warn(message: str) -> None:
     """Prints a warning to stderr."""
     typer.echo(f"exeunt: warning: {message}", err=True)
+
+
+def note(message: str) -> None:
+    """Prints to stderr what need not worry, unless it is empty or this command has said it."""
+    if message and message not in _noted:
+        _noted.add(message)
+        typer.echo(f"exeunt: note: {message}", err=True)
+
+
+def forget_notes() -> None:
+    """Lets a command say what the one before it said."""
+    _noted.clear()
 
 
 def say_error(error: object) -> None:

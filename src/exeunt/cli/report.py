@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from exeunt.cli.options import BatchSize, Device, Limit, Split, Threads, Trained, Workers
+from exeunt.cli.options import (
+    AllowUnreadable,
+    BatchSize,
+    Device,
+    Limit,
+    Split,
+    Threads,
+    Trained,
+    Workers,
+)
 from exeunt.errors import ExeuntError
 
 MOST_THUMBNAILS = 500
@@ -24,6 +33,7 @@ def report(
         Split, typer.Option(help="Split of DATA, cut as in training; all is every image.")
     ] = Split.TEST,
     limit: Limit = None,
+    allow_unreadable: AllowUnreadable = 0.01,
     thumbnails: Annotated[
         int,
         typer.Option(min=0, max=MOST_THUMBNAILS, metavar="N", help="Images to show in the page."),
@@ -58,5 +68,6 @@ def report(
         thumbnails=thumbnails,
         batch_size=batch_size,
         workers=workers,
+        allow_unreadable=allow_unreadable,
     )
     typer.echo(f"report: {out} ({out.stat().st_size / 1e6:.2f} MB)")

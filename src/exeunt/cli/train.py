@@ -120,6 +120,9 @@ def train(
     test_fraction: Annotated[
         float | None, option("Held out where DATA has no test images [0.15].")
     ] = None,
+    allow_unreadable: Annotated[
+        float | None, option("Share of a split's images that may be unreadable [0.01].")
+    ] = None,
     data_licence: Annotated[str | None, option("Terms of the images, kept with them.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     threads: Annotated[int | None, option("Of the CPU; all by default.")] = None,

@@ -2,17 +2,20 @@
 
 from exeunt.data.augment import Augment
 from exeunt.data.dataset import (
+    MAX_UNREADABLE_FRACTION,
     Batch,
     ImageDataset,
     Item,
     TrainLoader,
     UnreadableTally,
+    described,
     eval_loader,
     train_loader,
 )
 from exeunt.data.decode import UnreadableImage, load_image
 from exeunt.data.image_like import ImageLike, open_image
 from exeunt.data.layouts import open_source
+from exeunt.data.notes import notes
 from exeunt.data.place import FilePart, ImageFile, PixelArray, Pixels, Place
 from exeunt.data.source import Sample, Source, Task, content_hash, fingerprint
 from exeunt.data.splits import SPLIT_NAMES, Splits, SplitSpec, make_splits, take
@@ -20,6 +23,7 @@ from exeunt.data.transforms import Transform
 from exeunt.data.workers import dead_workers_named
 
 __all__ = [
+    "MAX_UNREADABLE_FRACTION",
     "SPLIT_NAMES",
     "Augment",
     "Batch",
@@ -42,10 +46,12 @@ __all__ = [
     "UnreadableTally",
     "content_hash",
     "dead_workers_named",
+    "described",
     "eval_loader",
     "fingerprint",
     "load_image",
     "make_splits",
+    "notes",
     "open_image",
     "open_source",
     "take",

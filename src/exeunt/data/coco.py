@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +22,7 @@ Measure = Literal["box", "mask"]
 
 YEARS = ("2014", "2017")
 PARTS = ("train", "val")
+_MOST_PIXELS = 1 << 40  # of a side or a mask: more is none
 _FIELDS = {"box": "bbox", "mask": "area"}
 
 
@@ -71,7 +73,7 @@ def wake_words(
     for part in PARTS:
         path = _annotations(coco, part, year)
         found = _Annotations.read(path, measure)
-        covered = found.covered(category, area)
+        covered = found.covered(category, area, measure)
         files = found.files(_image_folder(coco, f"{part}{year}"))
         for number, file in files.items():
             if numbers is None:
@@ -108,41 +110,51 @@ class _Annotations:
 
     Attributes:
         path: The file.
-        images: Name, width and height by number.
+        images: File name and area in pixels, by number.
         categories: Numbers by name.
-        annotations: Number of the image, of the category, and its box or area.
+        annotations: Of each its name in messages, and what was found of it.
     """
 
-    def __init__(self, path: Path, found: dict[str, Any]) -> None:
+    def __init__(self, path: Path, found: object) -> None:
         self.path = path
-        self.images = {
-            image["id"]: (image["file_name"], image["width"], image["height"])
-            for image in found["images"]
-        }
-        self.categories = {entry["name"]: entry["id"] for entry in found["categories"]}
-        self.annotations: list[tuple[int, int, Any]] = found["annotations"]
+        if not isinstance(found, dict):
+            raise ExeuntError(f"{path}: not COCO's instances: {_shown(found)} is no object")
+        self.images: dict[int, tuple[str, float]] = {}
+        for where, entry in self._entries(found, "images"):
+            number = self._field(where, entry, "id", int)
+            width, height = (
+                self._field(where, entry, side, int, float) for side in ("width", "height")
+            )
+            sides = f"{_shown(width)} x {_shown(height)}"
+            if not (0 < width <= _MOST_PIXELS and 0 < height <= _MOST_PIXELS):
+                raise ExeuntError(f"{path}, {where}: an image of {sides} pixels")
+            if number in self.images:
+                raise ExeuntError(f"{path}, {where}: the id {number} occurs twice")
+            self.images[number] = self._field(where, entry, "file_name", str), width * height
+        self.categories: dict[str, int] = {}
+        for where, entry in self._entries(found, "categories"):
+            name = self._field(where, entry, "name", str)
+            self.categories[name] = self._field(where, entry, "id", int)
+        self.annotations = list(self._entries(found, "annotations"))
 
     @classmethod
     def read(cls, path: Path, measure: Measure) -> _Annotations:
         """Reads a file, keeping little of it: outlines take up most of the space."""
-        field = _FIELDS[measure]
+        fields = ("id", "image_id", "category_id", _FIELDS[measure])
 
         def slim(entry: dict[str, Any]) -> object:
             if "image_id" in entry:
-                return entry["image_id"], entry["category_id"], entry[field]
+                return {field: entry[field] for field in fields if field in entry}
             return entry if "counts" not in entry else None
 
         try:
             with path.open(encoding="utf-8") as file:
-                return cls(path, json.load(file, object_hook=slim))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+                found = json.load(file, object_hook=slim)
+        except (ValueError, RecursionError) as error:
             raise ExeuntError(f"{path}: not JSON ({error})") from error
-        except KeyError as error:
-            raise ExeuntError(f"{path}: not COCO's instances: {error} is missing") from error
-        except (TypeError, IndexError) as error:
-            raise ExeuntError(f"{path}: not COCO's instances ({error})") from error
+        return cls(path, found)
 
-    def covered(self, category: str, area: float) -> set[int]:
+    def covered(self, category: str, area: float, measure: Measure) -> set[int]:
         """Numbers of the images of which the category covers more than `area`."""
         if category not in self.categories:
             near = difflib.get_close_matches(category, self.categories, 3)
@@ -150,19 +162,54 @@ class _Annotations:
             raise ExeuntError(f"{self.path}: there is no category {category!r}{hint}")
         wanted = self.categories[category]
         found = set()
-        for number, kind, extent in self.annotations:
-            if kind != wanted:
+        for where, entry in self.annotations:
+            if self._field(where, entry, "category_id", int) != wanted:
                 continue
-            try:
-                _, width, height = self.images[number]
-                size = extent[2] * extent[3] if isinstance(extent, list) else extent
-                if size / (width * height) > area:
-                    found.add(number)
-            except (LookupError, TypeError, ZeroDivisionError) as error:
-                raise ExeuntError(
-                    f"{self.path}: an annotation of image {number} does not go with it: {extent}"
-                ) from error
+            number = self._field(where, entry, "image_id", int)
+            if number not in self.images:
+                raise ExeuntError(f"{self.path}, {where}: image_id {number} is no image's id")
+            if self._extent(where, entry, measure) / self.images[number][1] > area:
+                found.add(number)
         return found
+
+    def _extent(self, where: str, entry: dict[str, Any], measure: Measure) -> float:
+        """How many pixels an annotation covers."""
+        field = _FIELDS[measure]
+        if measure == "mask":
+            sides = [self._field(where, entry, field, int, float)]
+        else:
+            box = self._field(where, entry, field, list)
+            sides = box[2:] if len(box) == 4 and all(map(_is_number, box)) else [math.nan]
+        if not all(0 <= side <= _MOST_PIXELS for side in sides):
+            wanted = "at least 0" if measure == "mask" else "[x, y, width, height], none negative"
+            raise ExeuntError(
+                f"{self.path}, {where}: {field} must be {wanted}, not {_shown(entry[field])}"
+            )
+        return float(math.prod(sides))
+
+    def _entries(self, found: dict[str, Any], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The objects of a list, each with its name in messages."""
+        if not isinstance(entries := found.get(kind), list):
+            raise ExeuntError(
+                f"{self.path}: not COCO's instances: {kind!r} must be a list, not {_shown(entries)}"
+            )
+        for i, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                raise ExeuntError(f"{self.path}, {kind}[{i}]: no object but {_shown(entry)}")
+            yield f"{kind}[{i}]", entry
+
+    def _field(self, where: str, entry: dict[str, Any], field: str, *kinds: type) -> Any:
+        """A field of one of these types."""
+        if field not in entry:
+            raise ExeuntError(f"{self.path}, {where}: {field!r} is missing")
+        value = entry[field]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            wanted = {int: "a whole number", str: "a text", list: "a list"}[kinds[0]]
+            wanted = "a number" if float in kinds else wanted
+            raise ExeuntError(
+                f"{self.path}, {where}: {field} must be {wanted}, not {_shown(value)}"
+            )
+        return value
 
     def files(self, folder: Path) -> dict[int, Path]:
         """The image files by number.
@@ -171,13 +218,23 @@ class _Annotations:
             ExeuntError: If any is missing.
         """
         there = {entry.name for entry in folder.iterdir()}  # quicker than asking for each
-        missing = [name for name, _, _ in self.images.values() if name not in there]
+        missing = [name for name, _ in self.images.values() if name not in there]
         if missing:
             raise ExeuntError(
                 f"{folder}: {len(missing)} of the {len(self.images)} images of {self.path} are "
                 f"missing, such as {missing[0]}"
             )
-        return {number: folder / name for number, (name, _, _) in self.images.items()}
+        return {number: folder / name for number, (name, _) in self.images.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    """A value as JSON has it, cut short."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _annotations(coco: Path, part: str, year: str) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,29 +23,30 @@ MAX_UNREADABLE_FRACTION = 0.01
 
 @dataclass(frozen=True)
 class Item:
-    """One image (C, H, W), or None if it is unreadable, and where it came from."""
+    """One image (C, H, W), or None and the reason if it is unreadable, and where it came from."""
 
     image: Tensor | None
     target: int | float
     index: int
     name: str
+    reason: str = ""
 
 
 @dataclass
 class Batch:
-    """N readable images, and the names of the unreadable ones that were left out.
+    """N readable images, and what is known of the unreadable ones that were left out.
 
     Attributes:
         images: float32 (N, C, H, W). N may be less than the batch size, and even 0.
         targets: int64 (N,) for classes, float32 (N,) for values.
         indices: int64 (N,), positions in the list of samples.
-        unreadable: Names of the samples left out.
+        unreadable: By the names of the samples left out, why each cannot be read.
     """
 
     images: Tensor
     targets: Tensor
     indices: Tensor
-    unreadable: list[str]
+    unreadable: dict[str, str]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -107,8 +109,8 @@ class ImageDataset(Dataset[Item]):
         sample = self.samples[index]
         try:
             image = sample.place.load()
-        except UnreadableImage:
-            return Item(None, sample.target, index, sample.name)
+        except UnreadableImage as error:
+            return Item(None, sample.target, index, sample.name, error.reason)
         if isinstance(self.transform, Transform):
             return Item(self.transform(image), sample.target, index, sample.name)
         if epoch is None:
@@ -131,7 +133,7 @@ class ImageDataset(Dataset[Item]):
                 dtype=torch.float32 if floating else torch.int64,
             ),
             torch.tensor([item.index for item in readable], dtype=torch.int64),
-            [item.name for item in items if item.image is None],
+            {item.name: item.reason for item in items if item.image is None},
         )
 
 
@@ -252,40 +254,57 @@ class UnreadableTally:
 
     Args:
         total: Images in the split.
-        known: Names of unreadable images that were met before.
+        known: Unreadable images that were met before: why each is, by its name.
+        allowed: The share of them that may be.
     """
 
-    def __init__(self, total: int, known: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        total: int,
+        known: Mapping[str, str] | None = None,
+        allowed: float = MAX_UNREADABLE_FRACTION,
+    ) -> None:
         self.total = total
-        self._names = set(known)
+        self.allowed = allowed
+        self._reasons = dict(known or {})
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the unreadable images so far, sorted; each counts once over all epochs."""
-        return tuple(sorted(self._names))
+    def reasons(self) -> dict[str, str]:
+        """Why each image met so far is unreadable, by name, sorted; over all epochs, once each."""
+        return dict(sorted(self._reasons.items()))
 
     def add(self, batch: Batch) -> None:
         """Count the unreadable images of `batch`.
 
         Raises:
-            ExeuntError: If more than 1 % of all images are unreadable; it names up to five.
+            ExeuntError: If a larger share of all images than allowed is unreadable; it names up to
+                five, and the share that would do.
         """
         self.include(batch.unreadable)
 
-    def include(self, names: Iterable[str]) -> None:
-        """Count unreadable images by name.
+    def include(self, *found: Mapping[str, str]) -> None:
+        """Count unreadable images, by name, with why each is.
 
         Raises:
             ExeuntError: As `add`.
         """
-        self._names.update(names)
-        if len(self._names) > MAX_UNREADABLE_FRACTION * self.total:
-            shown = ", ".join(self.names[:5])
-            more = ", ..." if len(self._names) > 5 else ""
+        for reasons in found:
+            self._reasons.update(reasons)
+        count = len(self._reasons)
+        if count > self.allowed * self.total:
+            enough = math.ceil(1000 * count / self.total) / 1000
             raise ExeuntError(
-                f"{len(self._names)} of {self.total} images are unreadable, more than "
-                f"{MAX_UNREADABLE_FRACTION:.0%}: {shown}{more}"
+                f"{count} of {self.total} images are unreadable, more than "
+                f"{100 * self.allowed:g} %: {described(self.reasons)}. Mend or remove them, or let "
+                f"them be left out with --allow-unreadable {enough:g} (allow_unreadable in Python "
+                "and recipes)"
             )
+
+
+def described(unreadable: Mapping[str, str], most: int = 5) -> str:
+    """Unreadable images with the reasons, no more than `most` of them."""
+    parts = [f"{name} ({reason})" for name, reason in unreadable.items()]
+    return ", ".join(parts[:most]) + (", ..." if len(parts) > most else "")
 
 
 def _check_sizes(batch_size: int, workers: int) -> None:

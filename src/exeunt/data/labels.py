@@ -89,8 +89,6 @@ def number_classes(root: Path, first: Mapping[str, str]) -> tuple[tuple[str, ...
             f"name ({other!r}); list the classes in {path}"
         )
     names = tuple(map(str, sorted(set(numbers.values())))) if numbers else tuple(sorted(first))
-    if len(names) < 2:
-        raise ExeuntError(f"{root}: every label is {names[0]}; at least two classes are needed")
     return names, {label: names.index(str(numbers.get(label, label))) for label in first}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from exeunt.data.cifar import cifar_version, open_cifar
@@ -16,28 +17,49 @@ from exeunt.data.table import open_table
 from exeunt.errors import ExeuntError
 
 
-def open_source(path: str | Path) -> Source:
+def open_source(path: str | Path, class_names: Sequence[str] = ()) -> Source:
     """List the labelled images at `path`; no image is decoded.
 
     These layouts are understood (`docs/data.md` draws them):
 
     * a folder of class folders (images in folders below a class folder count as its own);
-    * a folder with `train/` and `test/` or `val/`, each a folder of the same class folders. With
-      both present `test/` is the test pool and `val/` is not used. ImageNet's `val/` may be flat
-      if a file with its classes lies beside it, and the folder may be the one of Kaggle;
+    * a folder with `train/` and `test/` or `val/` (other usual names do, `exeunt.data.pools` has
+      them), each a folder of class folders. With both present `test/` is the test pool and `val/`
+      is not used. ImageNet's `val/` may be flat if a file with its classes lies beside it, and the
+      folder may be the one of Kaggle;
     * a folder of the files of CIFAR-10 or CIFAR-100, python or binary version, or the .tar.gz;
     * a folder of MNIST's idx files;
     * a folder of WebDataset's tar shards, or one such file;
     * a CSV file with the columns `file` and `label`, or `file` and `value` for regression; a
       column `split` may say which images are for testing (see `open_table`).
 
-    Image files are jpg, jpeg, png, webp and bmp, in any case. Names that begin with a dot are
-    ignored.
+    Image files are told by their names (`IMAGE_SUFFIXES`), in any case. What is none of the images
+    is counted in the source's `left_out`.
+
+    Args:
+        path: Of the images.
+        class_names: Of a network. Targets then count these, whatever the order of the classes here;
+            of some of them there may be no image. Without them, at least two classes are needed.
 
     Raises:
         ExeuntError: If `path` is none of these, or is one with a fault.
     """
-    path = Path(path)
+    if not isinstance(path, (str, os.PathLike)):
+        raise ExeuntError(
+            f"DATA must be the path of labelled images, not an object of type "
+            f"{type(path).__name__}; write the images to class folders, or list their files in a "
+            "CSV of file,label"
+        )
+    source = _open(Path(path))
+    if class_names and source.task == "classification":
+        return source.numbered_as(class_names)
+    if len(source.class_names) == 1:
+        only = source.class_names[0]
+        raise ExeuntError(f"{path}: only one class, {only!r}; at least two classes are needed")
+    return source
+
+
+def _open(path: Path) -> Source:
     if path.is_dir():
         return _open_directory(path)
     if not path.exists():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from exeunt.data.left_out import LeftOut, listed
 from exeunt.data.place import Place
+from exeunt.errors import ExeuntError
 
 Task = Literal["classification", "regression"]
 
@@ -38,17 +40,45 @@ class Source:
         task: What the targets are.
         class_names: Names of the classes, by target; empty for regression.
         pools: Either `{"all": ...}` or `{"train": ..., "test": ...}`; samples are sorted by name.
+        left_out: What lies among the images but is none of the samples.
     """
 
     root: Path
     task: Task
     class_names: tuple[str, ...]
     pools: Mapping[str, tuple[Sample, ...]]
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
         """Those of all pools, one after the other."""
         return tuple(sample for pool in self.pools.values() for sample in pool)
+
+    def numbered_as(self, class_names: Sequence[str]) -> Source:
+        """The same images for a network with these classes, some of which may have no image.
+
+        Raises:
+            ExeuntError: If a class of an image is none of them, or there are no classes here.
+        """
+        if self.task != "classification":
+            raise ExeuntError(f"{self.root}: has values to be predicted, no classes")
+        numbers = {name: number for number, name in enumerate(class_names)}
+        met = {self.class_names[int(sample.target)] for sample in self.samples}
+        if unknown := [name for name in self.class_names if name in met - numbers.keys()]:
+            raise ExeuntError(
+                f"{self.root}: has images of classes that the weights do not know: "
+                f"{listed(map(repr, unknown))}; they know {listed(map(repr, class_names))}"
+            )
+        if self.class_names == tuple(class_names):
+            return self
+        pools = {
+            pool: tuple(
+                replace(sample, target=numbers[self.class_names[int(sample.target)]])
+                for sample in samples
+            )
+            for pool, samples in self.pools.items()
+        }
+        return replace(self, class_names=tuple(class_names), pools=pools)
 
 
 def fingerprint(samples: Iterable[Sample]) -> str:

@@ -73,20 +73,22 @@ def make_splits(source: Source, spec: SplitSpec) -> Splits:
     of the value stand in for classes.
 
     Raises:
-        ExeuntError: If a class has too few images to be in every split.
+        ExeuntError: If a class has too few images to be in every split. Classes of which a pool has
+            none at all are let be.
     """
     if "all" in source.pools:
         pool = source.pools["all"]
-        _require(source, pool, 3, "train, calibration and test")
+        _require(source, pool, 3, "train, calibration and test", pool)
         test, train = _hold_out(pool, spec.test_fraction, spec.seed, "test", keep=2)
     else:
         train, test = source.pools["train"], source.pools["test"]
+    pools = train, test
     if spec.limit is not None:
         train = take(train, spec.limit, spec.seed, at_least=2)
         test = take(test, spec.limit, spec.seed)
     limited = "" if spec.limit is None else f" with limit {spec.limit}"
-    _require(source, train, 2, f"train and calibration{limited}")
-    _require(source, test, 1, f"test{limited}")
+    _require(source, train, 2, f"train and calibration{limited}", pools[0])
+    _require(source, test, 1, f"test{limited}", pools[1])
     calibration, train = _hold_out(
         train, spec.calibration_fraction, spec.seed, "calibration", keep=1
     )
@@ -160,18 +162,19 @@ def _key(seed: int, purpose: str, sample: Sample) -> bytes:
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def _require(source: Source, samples: Sequence[Sample], need: int, what: str) -> None:
-    """Raise unless every class (for regression: the whole pool) has `need` images."""
-    if source.task == "regression":
-        if len(samples) < need:
-            raise ExeuntError(
-                f"{source.root}: {len(samples)} image(s), but {what} need at least {need}"
-            )
-        return
+def _require(
+    source: Source, samples: Sequence[Sample], need: int, what: str, pool: Sequence[Sample]
+) -> None:
+    """Raise unless `samples` have `need` images, and for classes so many of each in `pool`."""
     counts = Counter(sample.target for sample in samples)
-    for target, name in enumerate(source.class_names):
+    met = {sample.target for sample in pool} if source.task == "classification" else set()
+    for target in sorted(met):
         if counts[target] < need:
             raise ExeuntError(
-                f"{source.root}: class {name!r} has {counts[target]} image(s), "
-                f"but {what} need at least {need} of every class"
+                f"{source.root}: class {source.class_names[int(target)]!r} has {counts[target]} "
+                f"image(s), but {what} need at least {need} of every class"
             )
+    if len(samples) < need:
+        raise ExeuntError(
+            f"{source.root}: {len(samples)} image(s), but {what} need at least {need}"
+        )

@@ -45,7 +45,7 @@ def open_table(path: Path) -> Source:
     if not rows:
         raise ExeuntError(f"{path}: no images are listed below the header")
     root, names = _names(path.parent, [row.file for row in rows])
-    class_names = _class_names(path, rows)
+    class_names = tuple(sorted({row.target for row in rows if isinstance(row.target, str)}))
     targets = {name: target for target, name in enumerate(class_names)}
     pools: dict[str, list[Sample]] = {row.pool: [] for row in rows}
     if missing := {*POOLS} - {*pools} if "all" not in pools else set():
@@ -125,17 +125,6 @@ def _pool(where: str, file: str, text: str | None) -> str:
     if text not in POOLS:
         raise ExeuntError(f"{where}: the split of {file!r} must be train or test, not {text!r}")
     return text
-
-
-def _class_names(path: Path, rows: Sequence[_Row]) -> tuple[str, ...]:
-    """The labels that occur, sorted; none if the targets are values."""
-    names = sorted({row.target for row in rows if isinstance(row.target, str)})
-    if len(names) == 1:
-        raise ExeuntError(
-            f"{path}: every label is {names[0]!r}; at least two classes are needed (for numbers "
-            "to be predicted, the column is called value)"
-        )
-    return tuple(names)
 
 
 def _names(folder: Path, files: Sequence[str]) -> tuple[Path, list[str]]:

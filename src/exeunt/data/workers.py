@@ -15,18 +15,23 @@ from exeunt.errors import ExeuntError
 def dead_workers_named() -> Iterator[None]:
     """Says what happened when a loading process dies; torch raises wherever its parent is then.
 
+    A process that is killed while it hands over a batch shows as a connection that breaks off.
+
     Raises:
-        ExeuntError: instead of torch's RuntimeError.
+        ExeuntError: instead of torch's RuntimeError or the ConnectionError.
     """
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionResetError, ConnectionRefusedError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
-        said = str(error).partition("\n")[0]
+        said = "as it handed over a batch"
+        if isinstance(error, RuntimeError):
+            said = str(error).partition("\n")[0].rstrip(". ")
         raise ExeuntError(
-            f"a process that loads images died ({said}); out of memory is the usual cause, which "
-            "fewer workers or smaller images mend"
+            f"a process that loads images was killed ({said}). As a rule memory has run out: give "
+            "fewer --workers (0 loads without such processes), a smaller --batch-size, or smaller "
+            "images"
         ) from error
 
 

@@ -115,7 +115,7 @@ def record_samples(
         tally: Of the unreadable images; one for these samples by default.
 
     Raises:
-        ExeuntError: More than 1 % of the images are unreadable, or as `record`.
+        ExeuntError: More images are unreadable than the tally lets pass, or as `record`.
     """
     unreadable = tally or UnreadableTally(len(samples))
     return record(

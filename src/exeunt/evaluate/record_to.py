@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from exeunt.data import Batch, Sample, Transform, UnreadableTally, fingerprint
+from exeunt.data import (
+    MAX_UNREADABLE_FRACTION,
+    Batch,
+    Sample,
+    Transform,
+    UnreadableTally,
+    fingerprint,
+)
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.partial import SUFFIX, PartialTable, refuse_another
 from exeunt.evaluate.record import batches, run_exits, weights_fingerprint
@@ -36,6 +43,7 @@ def record_to(
     batch_size: int = 64,
     workers: int = 0,
     on_batch: Callable[[Batch], None] | None = None,
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     resume: bool = False,
 ) -> ExitTable:
     """Records as `record_samples` does, into a file, however large the split.
@@ -57,6 +65,7 @@ def record_to(
         batch_size: Images of a batch.
         workers: Processes that load; 0 loads in this one.
         on_batch: Told of every batch before it is run; its indices point into `samples`.
+        allow_unreadable: Share of the images that may be unreadable, and are left out.
         resume: Go on with a recording that was begun with the same weights, samples and settings.
 
     Returns:
@@ -99,8 +108,12 @@ def record_to(
         path, about, shape=shape, dtype=dtype, batch_size=batch_size, resume=resume
     ) as partial:
         recorded = set(partial.rows()[0].tolist())
-        known = [name for i, name in enumerate(names[: partial.done]) if i not in recorded]
-        tally = UnreadableTally(len(samples), known)
+        known = {
+            name: "not a readable image"
+            for i, name in enumerate(names[: partial.done])
+            if i not in recorded
+        }
+        tally = UnreadableTally(len(samples), known, allow_unreadable)
         run_exits(
             model,
             batches(samples, transform, partial.done, batch_size, workers, tally, on_batch),

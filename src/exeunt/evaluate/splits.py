@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,20 @@ from typing import Any
 import torch
 
 from exeunt.compiled import lay_out
-from exeunt.data import Batch, Sample, Source, SplitSpec, make_splits, open_source, take
-from exeunt.errors import ExeuntError, ExeuntWarning
+from exeunt.data import (
+    MAX_UNREADABLE_FRACTION,
+    Batch,
+    Sample,
+    Source,
+    SplitSpec,
+    UnreadableTally,
+    dead_workers_named,
+    make_splits,
+    notes,
+    open_source,
+    take,
+)
+from exeunt.errors import ExeuntError, ExeuntNote, ExeuntWarning
 from exeunt.evaluate.record import record_samples
 from exeunt.evaluate.record_to import record_to
 from exeunt.evaluate.table import ExitTable
@@ -23,36 +36,24 @@ SPLITS = ("test", "calibration", "train", "all")
 
 
 def open_labelled(trained: TrainedModel, data: Path) -> Source:
-    """The images of DATA, if their labels are those that the weights were trained on.
+    """The images of DATA, with targets that count the classes of the weights.
+
+    Of some classes there may be no image. What is left out of DATA is warned of.
 
     Raises:
-        ExeuntError: naming the difference, or as `open_source`.
+        ExeuntError: naming the classes that the weights do not know, or as `open_source`.
     """
-    source = open_source(data)
-    check_same_task(trained, source, data)
+    return open_known(data, trained.info.task, trained.info.class_names)
+
+
+def open_known(data: Path, task: str, class_names: Sequence[str]) -> Source:
+    """`open_labelled` for a task and classes, wherever they come from."""
+    source = open_source(data, class_names)
+    if source.task != task:
+        raise ExeuntError(f"{data} is for {source.task}, but the weights were made for {task}")
+    if source.left_out.note:
+        warnings.warn(source.left_out.note, ExeuntNote, stacklevel=3)
     return source
-
-
-def check_same_task(trained: TrainedModel, source: Source, data: Path) -> None:
-    """Refuses images whose labels are not those that the weights were trained on.
-
-    Raises:
-        ExeuntError: naming the difference.
-    """
-    info = trained.info
-    if info.task != source.task:
-        raise ExeuntError(f"{data} is for {source.task}, but the weights were made for {info.task}")
-    if tuple(info.class_names) == source.class_names:
-        return
-    only_data = sorted(set(source.class_names) - set(info.class_names))
-    only_weights = sorted(set(info.class_names) - set(source.class_names))
-    parts = [
-        f"{', '.join(map(repr, names[:8]))}{', ...' if len(names) > 8 else ''} {where}"
-        for names, where in ((only_data, "only in the data"), (only_weights, "only in the weights"))
-        if names
-    ]
-    difference = "; ".join(parts) or "the same names in another order"
-    raise ExeuntError(f"{data}: the classes are not those of the weights: {difference}")
 
 
 def pick(
@@ -83,12 +84,13 @@ def record_split(
     batch_size: int,
     workers: int,
     dtype: torch.dtype = torch.float32,
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     out: Path | None = None,
     resume: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ExitTable:
-    """Runs all exits on the samples, and warns of unreadable files. The net is laid out as it runs
-    fastest.
+    """Runs all exits on the samples. Warns of files that cannot be read, and of images that are
+    there twice. The net is laid out as it runs fastest.
 
     Args:
         trained: the model.
@@ -97,6 +99,7 @@ def record_split(
         batch_size: images that go through the net at once.
         workers: processes that load images.
         dtype: of the logits.
+        allow_unreadable: share of the images that may be.
         out: the file to record into; without it the table stays in memory.
         resume: go on with the recording in `out`.
         on_progress: called after every batch; a bar on a terminal without it.
@@ -106,9 +109,16 @@ def record_split(
         OSError: as `record_to`.
     """
     lay_out(trained.net)
-    with Bar(f"{split} images", len(samples), on_progress) as bar:
+    for line in notes({str(split): samples}, trained.info.class_names):
+        warnings.warn(line, ExeuntNote, stacklevel=2)
+    reasons: dict[str, str] = {}
+    with (
+        dead_workers_named(),
+        Bar(f"{split} images", len(samples), on_progress) as bar,
+    ):
 
         def show(batch: Batch) -> None:
+            reasons.update(batch.unreadable)
             if len(batch):
                 bar.advance(int(batch.indices[-1]) + 1 - bar.done)
 
@@ -123,14 +133,14 @@ def record_split(
             "on_batch": show,
         }
         if out is None:
-            table = record_samples(trained.net, samples, trained.transform, **settings)
+            tally = UnreadableTally(len(samples), allowed=allow_unreadable)
+            table = record_samples(trained.net, samples, trained.transform, **settings, tally=tally)
         else:
-            table = record_to(
-                out, trained.net, samples, trained.transform, **settings, resume=resume
-            )
+            settings |= {"allow_unreadable": allow_unreadable, "resume": resume}
+            table = record_to(out, trained.net, samples, trained.transform, **settings)
     recorded = set(table.names)
     for sample in samples:
         if sample.name not in recorded:
-            message = f"{sample.name}: not a readable image, left out"
-            warnings.warn(message, ExeuntWarning, stacklevel=2)
+            reason = reasons.get(sample.name, "not a readable image")
+            warnings.warn(f"{sample.name}: {reason}, left out", ExeuntWarning, stacklevel=2)
     return table

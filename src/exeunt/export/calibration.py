@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exeunt.data import MAX_UNREADABLE_FRACTION
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -74,10 +75,12 @@ class Images:
         limit: int | None,
         batch_size: int,
         workers: int,
+        allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     ) -> None:
         from exeunt.evaluate.splits import open_labelled, pick
 
         self.trained, self.batch_size, self.workers = trained, batch_size, workers
+        self.allow_unreadable = allow_unreadable
         source = open_labelled(trained, data)
         self.samples = pick(trained, source, "calibration", limit)
 
@@ -91,6 +94,7 @@ class Images:
             "calibration",
             batch_size=self.batch_size,
             workers=self.workers,
+            allow_unreadable=self.allow_unreadable,
         )
 
     def ranges(self, graph: Graph, method: str) -> dict[str, Range]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from exeunt.calibrate import geometric_policies
-from exeunt.data import fingerprint
+from exeunt.data import MAX_UNREADABLE_FRACTION, fingerprint
 from exeunt.evaluate import replay, sweep
 from exeunt.evaluate.splits import open_labelled, pick, record_split
 from exeunt.report.card import card
@@ -28,6 +28,7 @@ def write_page(
     thumbnails: int = 120,
     batch_size: int = 64,
     workers: int = 0,
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION,
 ) -> None:
     """Writes one HTML file that needs no network.
 
@@ -43,6 +44,7 @@ def write_page(
         thumbnails: images to show.
         batch_size: images that go through the net at once.
         workers: processes that load images.
+        allow_unreadable: share of the images that may be.
 
     Raises:
         ExeuntError: when the data cannot be used.

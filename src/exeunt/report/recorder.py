@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from exeunt.data import fingerprint
+from exeunt.data import MAX_UNREADABLE_FRACTION, fingerprint
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, load_table
 from exeunt.evaluate.splits import open_labelled, pick, record_split
@@ -21,6 +22,7 @@ class Recorder:
         trained: the network.
         data: laid out as for training.
         limit: at most so many images of a split, seeded and stratified.
+        allow_unreadable: share of the images that may be.
         batch_size: images that go through the net at once.
         workers: processes that load images.
 
@@ -35,11 +37,16 @@ class Recorder:
         data: Path,
         *,
         limit: int | None = None,
+        allow_unreadable: float = MAX_UNREADABLE_FRACTION,
         batch_size: int = 64,
         workers: int = 0,
     ) -> None:
         self.name, self.trained, self.data, self.limit = name, trained, data, limit
-        self.batch_size, self.workers = batch_size, workers
+        self.settings: dict[str, Any] = {
+            "batch_size": batch_size,
+            "workers": workers,
+            "allow_unreadable": allow_unreadable,
+        }
         self.source = open_labelled(trained, data)
         self.fingerprint = fingerprint(self.source.samples)
 
@@ -47,9 +54,7 @@ class Recorder:
         """What was run on what, and the logits."""
         trained = self.trained
         samples = pick(trained, self.source, split, self.limit)
-        table = record_split(
-            trained, samples, split, batch_size=self.batch_size, workers=self.workers
-        )
+        table = record_split(trained, samples, split, **self.settings)
         run = {
             "model": self.name,
             "data": str(self.data),

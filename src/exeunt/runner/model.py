@@ -138,7 +138,7 @@ class StagedModel:
             raise self._lies(f"{file.name} has {found}, not {said}")
 
     def load(self, path: str | Path) -> Array:
-        """The image in a file (jpeg, png, webp, bmp) as the network takes it, (C, H, W).
+        """The image in a file as the network takes it, (C, H, W).
 
         Raises:
             RunnerError: when it cannot be decoded.

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from exeunt.runner.array import Array
 from exeunt.runner.error import RunnerError
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 
 
 class Preparation:
@@ -28,19 +30,24 @@ class Preparation:
         self.image_shape = ({"RGB": 3, "L": 1}[says["mode"]], *says["image_size"])
 
     def load(self, path: str | Path) -> Array:
-        """The image in a file (jpeg, png, webp, bmp) as the network takes it: `transform` of it.
+        """The image in a file, the first if there are several, as the network takes it.
 
         Raises:
             RunnerError: when it cannot be decoded.
         """
+        Image.init()
         try:
             with Path(path).open("rb") as file, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                image = Image.open(file, formats=("JPEG", "PNG", "WEBP", "BMP"))
+                image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
                 image.load()
+        except UnidentifiedImageError as error:  # its words name an object of Python's
+            why = f"none of {', '.join(_FORMATS)}" if Path(path).stat().st_size else "empty"
+            raise RunnerError(f"{path}: not a readable image ({why})") from error
         except Exception as error:  # on bad bytes the decoders raise almost anything
-            raise RunnerError(f"{path}: not a readable image ({error})") from error
+            why = str(getattr(error, "strerror", None) or error)
+            raise RunnerError(f"{path}: not a readable image ({why})") from error
         return self.transform(image)
 
     def transform(self, image: Image.Image) -> Array:

@@ -8,6 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from exeunt.data import MAX_UNREADABLE_FRACTION
 from exeunt.errors import ExeuntError
 from exeunt.train.start import settings_of
 
@@ -72,6 +73,7 @@ class TrainConfig:
         deterministic: refuse operations whose result depends on scheduling.
         calibration_fraction: share of the train images held out for calibration.
         test_fraction: share held out for the test where DATA brings no test folder.
+        allow_unreadable: share of the images of a split that may be unreadable, and are left out.
         limit: at most so many train and so many test images, seeded and stratified.
         data_licence: terms of the images, kept with the weights.
     """
@@ -114,6 +116,7 @@ class TrainConfig:
     calibration_fraction: float = 0.15
     test_fraction: float = 0.15
     limit: int | None = None
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION
     data_licence: str = "not stated"
 
     def __post_init__(self) -> None:
@@ -138,7 +141,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise ExeuntError(f"{name}={value!r}; give at least {smallest}")
-        for name in ("momentum", "beta2", "label_smoothing", "ema_decay"):
+        for name in ("momentum", "beta2", "label_smoothing", "ema_decay", "allow_unreadable"):
             if not 0 <= getattr(self, name) < 1:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more, below 1")
         for name in ("lr", "cell_lr", "distil_temperature"):

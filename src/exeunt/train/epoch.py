@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -89,8 +88,8 @@ def train_epoch(
         images += len(batch)
         setting.progress.step(state.epoch, i, steps, *(totals / images))
     totals, images = processes.sum(totals), processes.sum(np.array(images)).item()
-    unreadable = processes.collect(tally.names)
-    processes.led(lambda: tally.include(chain.from_iterable(unreadable)))
+    unreadable = processes.collect(tally.reasons)
+    processes.led(lambda: tally.include(*unreadable))
     if images == 0:
         raise ExeuntError("no batch of two readable images: there is nothing to train on")
     state.ema.measure_norms(net, recent)

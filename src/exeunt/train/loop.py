@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from exeunt.calibrate import choose_policy
-from exeunt.data import UnreadableTally, dead_workers_named, open_source, train_loader
+from exeunt.data import dead_workers_named, open_source, train_loader
 from exeunt.evaluate import figures_of
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
 from exeunt.train.aware import Aware
@@ -55,8 +55,8 @@ def train(
         The metadata of the folder's `best.safetensors`.
 
     Raises:
-        ExeuntError: for data, settings or a run folder that cannot be used, more than 1 % of
-            unreadable images, or a loss that is not finite.
+        ExeuntError: for data, settings or a run folder that cannot be used, more unreadable images
+            than `config.allow_unreadable` lets pass, or a loss that is not finite.
     """
     setting = setting or Setting()
     source = open_source(data)
@@ -81,8 +81,9 @@ def train(
             workers=setting.workers,
             share=(processes.rank, processes.size),
         )
-        tally = UnreadableTally(len(plan.splits.train))
+        tally = plan.tally("train")
         aware = Aware(plan, state.net) if config.quantize_aware else None
+        setting.progress.data(source, plan.splits)
         setting.progress.start(config, plan.splits, state.epoch)
         while state.epoch < config.epochs:
             loader.set_epoch(state.epoch)
@@ -105,7 +106,7 @@ def train(
         info = _finish(plan, run)
         if processes.rank == 0:
             run.write_record(run_record | {"finished": True})
-        setting.progress.finish(info, tally.names)
+        setting.progress.finish(info, tally.reasons | plan.unreadable)
     return info
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -21,6 +21,8 @@ from exeunt.data import (
     fingerprint,
     make_splits,
 )
+from exeunt.data.left_out import listed
+from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, record_samples
 from exeunt.models import WeightsInfo
 from exeunt.net import MultiExitNet
@@ -35,7 +37,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """Data, splits, transform and arguments; `exit_macs` once the network has been built."""
+    """Data, splits, transform and arguments; `exit_macs` once the network has been built.
+
+    `unreadable` has the images that were left out of what was measured, and why each was.
+    """
 
     config: TrainConfig
     source: Source
@@ -45,6 +50,7 @@ class Plan:
     transform: Transform
     calibration_hashes: list[str]
     exit_macs: tuple[int, ...] = ()
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: TrainConfig, source: Source, setting: Setting) -> Plan:
@@ -52,6 +58,9 @@ class Plan:
             config.seed, config.calibration_fraction, config.test_fraction, config.limit
         )
         splits = make_splits(source, spec)
+        met = {sample.target for sample in splits.train}
+        if absent := [name for k, name in enumerate(source.class_names) if k not in met]:
+            raise ExeuntError(f"{source.root}: no images to train on of {listed(absent)}")
         size = (config.image_size, config.image_size)
         transform = Transform(size, mode="L" if config.grey else "RGB")
         hashes = sorted({content_hash(sample.place) for sample in splits.calibration})
@@ -111,12 +120,28 @@ class Plan:
         processes, samples = self.setting.processes, self.splits[split]
         first, end = ((processes.rank + k) * len(samples) // processes.size for k in (0, 1))
         part = samples[first:end]
-        table = self._record(net, part, split) if part else None
-        parts = processes.collect(table)
-        return processes.led(lambda: judge(self._whole(parts, samples)))
+        tally = self.tally(split)
+        table = self._record(net, part, split, tally) if part else None
+        parts, met = processes.collect(table), processes.collect(tally.reasons)
+
+        def judged() -> T:
+            whole = self.tally(split)
+            whole.include(*met)
+            self.unreadable.update(whole.reasons)
+            return judge(self._whole(parts, samples))
+
+        return processes.led(judged)
+
+    def tally(self, split: str) -> UnreadableTally:
+        """One for the unreadable images of a split."""
+        return UnreadableTally(len(self.splits[split]), allowed=self.config.allow_unreadable)
 
     def _record(
-        self, net: MultiExitNet | QuantizedNet, samples: Sequence[Sample], split: str
+        self,
+        net: MultiExitNet | QuantizedNet,
+        samples: Sequence[Sample],
+        split: str,
+        tally: UnreadableTally,
     ) -> ExitTable:
         return record_samples(
             net,  # type: ignore[arg-type]
@@ -127,7 +152,7 @@ class Plan:
             split=split,
             batch_size=self.config.batch_size,
             workers=self.setting.workers,
-            tally=UnreadableTally(len(self.splits[split])),
+            tally=tally,
         )
 
     def _whole(self, parts: Sequence[ExitTable | None], samples: Sequence[Sample]) -> ExitTable:
@@ -135,7 +160,6 @@ class Plan:
         names = tuple(name for table in tables for name in table.names)
         if len(parts) == 1:
             return tables[0]
-        UnreadableTally(len(samples)).include({sample.name for sample in samples} - set(names))
         return replace(
             tables[0],
             logits=torch.cat([table.logits for table in tables], dim=1),

@@ -12,6 +12,8 @@ from exeunt.errors import ExeuntError
 from exeunt.files import replacing
 from exeunt.train.config import TrainConfig
 
+_MAY_CHANGE = ("allow_unreadable",)  # what a run that stopped there goes on with, otherwise
+
 
 class Run:
     """The folder of one training run; nothing is written before `open`.
@@ -59,6 +61,7 @@ class Run:
                 (f"{part}.{key}", before[part].get(key), value)
                 for part in ("config", "data")
                 for key, value in record[part].items()
+                if key not in _MAY_CHANGE
             ]
         except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
             raise ExeuntError(f"{self._record}: not a run's record ({error})") from error

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from exeunt.data import SplitSpec, make_splits, open_source, take
+from exeunt.data import SplitSpec, make_splits, take
 from exeunt.data.decode import UnreadableImage
 from exeunt.errors import ExeuntError, ExeuntWarning
+from exeunt.evaluate.splits import open_known
 from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
 from exeunt.verify.device import device_facts, operator_facts
 
@@ -61,9 +62,7 @@ def verify_c(
 
 
 def _pick(bundle: Bundle, images: Path, split: str, limit: int) -> tuple[Sample, ...]:
-    source = open_source(images)
-    if tuple(bundle.info.class_names) != source.class_names:
-        raise ExeuntError(f"{images}: the classes are not those of {bundle.folder}")
+    source = open_known(images, "classification", bundle.info.class_names)
     spec = SplitSpec(**bundle.info.split)
     samples = source.samples
     if split != "all":

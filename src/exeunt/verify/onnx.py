@@ -73,8 +73,8 @@ def _batches(
     """Names and images; `kept` gets the samples that can be read."""
     loader: Any = eval_loader(samples, trained.transform, batch_size=_BATCH)
     for batch in loader:
-        for path in batch.unreadable:
-            warnings.warn(f"{path}: not a readable image, left out", ExeuntWarning, stacklevel=2)
+        for name, reason in batch.unreadable.items():
+            warnings.warn(f"{name}: {reason}, left out", ExeuntWarning, stacklevel=2)
         if len(batch):
             mine = [samples[index] for index in batch.indices.tolist()]
             kept += mine
