@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
-from exeunt.data import ImageLike, SplitSpec, Transform
+from exeunt.data import ImageLike, Transform
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, pick, record_split
@@ -23,7 +23,6 @@ from exeunt.report.measurement import Measurement
 from exeunt.report.protocols import Question, answer
 from exeunt.report.recorder import Recorder, recording
 from exeunt.trained import TrainedModel
-from exeunt.versions import versions
 
 if TYPE_CHECKING:
     from exeunt.bench import Benchmark
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 class Classifier:
     """A trained network: predicts, records, calibrates, is measured, exported and saved.
 
-    `exeunt.load` and `exeunt.train` give one. For a network of one's own training, what the weights
-    have to be used with is said here. Nothing changes a classifier: `calibrate` gives another.
+    `exeunt.load` gives one; for a network of one's own training, what its weights have to be used
+    with is said here. Nothing changes a classifier: `calibrate` gives another.
 
     Args:
         net: with weights; put into evaluation mode.
@@ -62,35 +61,10 @@ class Classifier:
         data_name: str = "not stated",
         data_licence: str = "not stated",
     ) -> None:
-        outputs = len(class_names) or 1
-        if net.num_classes != outputs:
-            raise ExeuntError(
-                f"{len(class_names)} class names for a network of {net.num_classes} outputs; give "
-                "one for each, in the order of the logits"
-            )
-        if net.in_chans != transform.channels:
-            raise ExeuntError(
-                f"the transform gives {transform.channels} channels, the network takes "
-                f"{net.in_chans}"
-            )
-        architecture, arguments = net.origin or ("", {})
-        info = WeightsInfo(
-            architecture=architecture,
-            arguments=arguments,
-            task="classification" if class_names else "regression",
-            class_names=[*class_names],
-            transform=transform.to_dict(),
-            policy=as_policy(policy).spec,
-            metrics={},
-            split=asdict(SplitSpec()),
-            calibration_hashes=[],
-            data={"name": data_name, "fingerprint": "", "licence": data_licence},
-            command="exeunt.Classifier",
-            versions=versions(),
+        self.trained = TrainedModel.of(
+            net, transform, class_names, as_policy(policy), data_name, data_licence
         )
-        exit_macs = tuple(exit.macs for exit in net.exit_info(transform.image_size))
-        self.trained = TrainedModel(None, net.eval(), info, transform, exit_macs)
-        self.name = architecture or type(net).__name__
+        self.name = self.info.architecture or type(net).__name__
         self.calibration: Calibration | None = None
 
     @classmethod
@@ -373,15 +347,8 @@ class Classifier:
         """Writes a page to explore where images leave: one HTML file."""
         from exeunt.report.page import write_page
 
-        write_page(
-            self.trained,
-            Path(data),
-            Path(out),
-            title=self.name,
-            split=split,
-            limit=limit,
-            thumbnails=thumbnails,
-        )
+        shown: dict[str, Any] = {"split": split, "limit": limit, "thumbnails": thumbnails}
+        write_page(self.trained, Path(data), Path(out), title=self.name, **shown)
 
     def save(self, path: str | Path) -> None:
         """Writes a weights file that `exeunt.load` and every command take.

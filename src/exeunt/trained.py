@@ -1,11 +1,12 @@
-"""What MODEL means on the command line."""
+"""A network with weights, and what is known of it: what MODEL means."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from exeunt.data import Transform
+from exeunt.data import SplitSpec, Transform
 from exeunt.device import usable_device
 from exeunt.errors import ExeuntError
 from exeunt.models import (
@@ -22,6 +23,7 @@ from exeunt.models.weights import SUFFIX
 from exeunt.net import MultiExitNet
 from exeunt.policies import Policy, parse_policy
 from exeunt.runner import MANIFEST
+from exeunt.versions import versions
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,50 @@ class TrainedModel:
     info: WeightsInfo
     transform: Transform
     exit_macs: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        net: MultiExitNet,
+        transform: Transform,
+        class_names: Sequence[str],
+        policy: Policy,
+        data_name: str,
+        data_licence: str,
+    ) -> TrainedModel:
+        """A network whose weights come from somewhere else.
+
+        Raises:
+            ExeuntError: when the class names or the transform do not fit the network.
+        """
+        outputs = len(class_names) or 1
+        if net.num_classes != outputs:
+            raise ExeuntError(
+                f"{len(class_names)} class names for a network of {net.num_classes} outputs; give "
+                "one for each, in the order of the logits"
+            )
+        if net.in_chans != transform.channels:
+            raise ExeuntError(
+                f"the transform gives {transform.channels} channels, the network takes "
+                f"{net.in_chans}"
+            )
+        architecture, arguments = net.origin or ("", {})
+        info = WeightsInfo(
+            architecture=architecture,
+            arguments=arguments,
+            task="classification" if class_names else "regression",
+            class_names=[*class_names],
+            transform=transform.to_dict(),
+            policy=policy.spec,
+            metrics={},
+            split=asdict(SplitSpec()),
+            calibration_hashes=[],
+            data={"name": data_name, "fingerprint": "", "licence": data_licence},
+            command="exeunt.Classifier",
+            versions=versions(),
+        )
+        exit_macs = tuple(exit.macs for exit in net.exit_info(transform.image_size))
+        return cls(None, net.eval(), info, transform, exit_macs)
 
     @classmethod
     def load(cls, model: str, device: str = "cpu") -> TrainedModel:
