@@ -24,8 +24,8 @@ from typing import Any
 import torch
 
 from exeunt.models import create_model
-from exeunt.train import Setting, TrainConfig, train
-from exeunt.train.allocator import keep_freed_memory
+from exeunt.training import Setting, TrainConfig, train
+from exeunt.training.allocator import keep_freed_memory
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_suffix(".csv")

@@ -13,7 +13,7 @@ from exeunt.models import create_model
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.exits import PooledExit
 from exeunt.policies import Confidence
-from exeunt.train.equilibrium import gradient_equilibrium
+from exeunt.training.equilibrium import gradient_equilibrium
 
 SMALL = {
     "rex_mobilenetv2_035": {},

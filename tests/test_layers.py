@@ -19,9 +19,10 @@ LAYERS = (
     ("inference", "quantize", "compiled", "trained"),
     ("evaluate",),
     ("calibrate", "profile"),
-    ("train", "report", "export"),
-    ("bench", "verify", "predictor"),
+    ("training", "report", "export"),
+    ("bench", "verification", "predictor"),
     ("classifier",),
+    ("api",),
     ("cli",),
     ("__main__", "__init__"),
 )

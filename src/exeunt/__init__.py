@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from exeunt.api import load, train
     from exeunt.backbone import attach_exits
     from exeunt.calibrate import (
         budgeted_curves,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         optimised_policies,
         optimised_policy,
     )
-    from exeunt.classifier import Classifier, load
+    from exeunt.classifier import Classifier
     from exeunt.contract import check_model
     from exeunt.errors import ExeuntError, ExeuntWarning
     from exeunt.evaluate import (
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         parse_policy,
     )
     from exeunt.predictor import Answer
+    from exeunt.verification import verify
 
     __version__: str
 
@@ -113,6 +115,8 @@ __all__ = [
     "replay",
     "save_table",
     "sweep",
+    "train",
+    "verify",
 ]
 
 _NAMES = {
@@ -122,7 +126,8 @@ _NAMES = {
         *("fit_temperatures", "geometric_policies", "geometric_policy", "guaranteed_policy"),
         *("optimised_policies", "optimised_policy"),
     ),
-    "classifier": ("Classifier", "load"),
+    "api": ("load", "train"),
+    "classifier": ("Classifier",),
     "contract": ("check_model",),
     "errors": ("ExeuntError", "ExeuntWarning"),
     "evaluate": (
@@ -140,6 +145,7 @@ _NAMES = {
         *("Confidence", "Consistency", "Entropy", "Every", "Full", "Margin", "Policy"),
         *("check_policy", "parse_policy"),
     ),
+    "verification": ("verify",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

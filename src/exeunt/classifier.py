@@ -374,15 +374,6 @@ class Classifier:
             yield replace(self.trained, path=path)
 
 
-def load(model: str | Path, device: str = "cpu") -> Classifier:
-    """A classifier from a run folder, a weights file or a name of weights that ship.
-
-    Raises:
-        ExeuntError: when it is not there, or is damaged.
-    """
-    return Classifier.of(TrainedModel.load(str(model), device), str(model))
-
-
 def _calibration(
     trained: TrainedModel, data: str | Path | None, limit: int | None, goal: dict[str, Any]
 ) -> Any:

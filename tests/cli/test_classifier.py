@@ -161,3 +161,36 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
 def test_it_is_shown_in_a_line(weights: Path) -> None:
     clf = library.load(weights)
     assert repr(clf) == (f"Classifier({weights}, 3 classes, 6 exits, 32 x 32 px, consistency:1)")
+
+
+def test_train_gives_a_classifier_and_goes_on(images: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "model": "rex_mobilenetv2_035",
+        "image_size": 32,
+        "epochs": 1,
+        "batch_size": 16,
+    }
+    clf = library.train(images, tmp_path / "run", **settings)
+    assert clf.class_names == ["dots", "noise", "waves"]
+    assert clf.info.metrics["test"]["samples"] > 0
+    assert clf.predict(images / "waves" / "00.png") == library.load(tmp_path / "run").predict(
+        images / "waves" / "00.png"
+    )
+    again = library.train(images, tmp_path / "run", resume=True, **settings)
+    assert again.info == clf.info
+    with pytest.raises(ExeuntError, match="unknown key 'epoch'"):
+        library.train(images, tmp_path / "other", model="rex_mobilenetv2_035", epoch=1)
+    assert not (tmp_path / "other").exists()
+
+
+def test_verify_compares_an_export(
+    exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    library.load(weights).export_c(folder, calibration=images)
+    found = library.verify(folder, images, limit=4)
+    (told,) = lines(exeunt("verify", folder, "--images", images, "--limit", 4, "--json").out)
+    assert found["same_bits"]
+    assert found == {key: told[key] for key in found}
+    with pytest.raises(ExeuntError, match="are for ONNX folders"):
+        library.verify(folder, images, engine="openvino")

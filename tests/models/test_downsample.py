@@ -10,7 +10,7 @@ from exeunt.models import create_model
 from exeunt.models.downsample import KEEPING, WIDENING, make_downsample
 from exeunt.net import MultiExitNet
 from exeunt.ops.rnnpool import RNNPool2d
-from exeunt.train import auxiliary_loss, exit_losses
+from exeunt.training import auxiliary_loss, exit_losses
 
 KINDS = [*WIDENING, *KEEPING]
 

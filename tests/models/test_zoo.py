@@ -23,7 +23,7 @@ from exeunt.graph import buffers_of, build_graph, interpret, make_plan, verify_p
 from exeunt.models import WeightsInfo, create_model, list_models, load_weights, save_weights
 from exeunt.models.registry import _BUILDERS
 from exeunt.net import MultiExitNet
-from exeunt.train.losses import depth_weighted, exit_losses
+from exeunt.training.losses import depth_weighted, exit_losses
 
 GOLDEN = Path(__file__).with_name("golden_names.json")
 

@@ -15,7 +15,7 @@ import typer
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
-    from exeunt.train import TrainConfig
+    from exeunt.training import TrainConfig
 
 
 # Parameters of `train` that are no keys of a recipe.
@@ -144,16 +144,16 @@ def train(
     config = _config(recipe, given)
     import torch
 
-    from exeunt.cli.progress import TrainProgress
-    from exeunt.train import Quiet, Setting, processes_here
-    from exeunt.train import train as run_training
-    from exeunt.train.allocator import keep_freed_memory
+    from exeunt.training import Quiet, Setting, processes_here
+    from exeunt.training import train as run_training
+    from exeunt.training.allocator import keep_freed_memory
+    from exeunt.training.terminal import TerminalProgress
 
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
     processes = processes_here(device, sync_batchnorm)
-    watched = TrainProgress(out) if processes.rank == 0 else nullcontext(Quiet())
+    watched = TerminalProgress(out) if processes.rank == 0 else nullcontext(Quiet())
     with watched as progress:
         setting = Setting(processes, workers, _command(processes.size), progress)
         run_training(config, data, out, resume=resume, setting=setting)
@@ -184,7 +184,7 @@ def _model_args(pairs: list[str]) -> dict[str, Any]:
 
 
 def _config(recipe: Path | None, given: dict[str, Any]) -> TrainConfig:
-    from exeunt.train import TrainConfig, read_recipe
+    from exeunt.training import TrainConfig, read_recipe
 
     values = read_recipe(recipe) if recipe else {}
     values |= {key: value for key, value in given.items() if value is not None}

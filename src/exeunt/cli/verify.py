@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from exeunt.cli.options import AnEngine, Engine, Json, Split
+from exeunt.cli.options import AnEngine, Json, Split
 from exeunt.cli.render import show_facts, show_json, show_table
-from exeunt.errors import ExeuntError
 from exeunt.text import millions, percent, short_spec
 
 
@@ -56,31 +55,22 @@ def verify(
     ONNX files run with their policy beside PyTorch. In float32 scores must be the same within
     1e-4, and images on the edge of a decision are named; in int8 it is said how often they agree.
     """
-    from exeunt.export.onnx.opened import is_exported
+    from exeunt.verification import verify as run
 
-    if is_exported(folder):
-        from exeunt.verify import verify_onnx
-
-        if device is not None:
-            raise ExeuntError(f"--device {device}: {folder} holds ONNX files, which run here")
-        if operators:
-            raise ExeuntError(f"--operators is for folders of C; {folder} holds ONNX files")
-        chosen = (engine or Engine.ONNXRUNTIME).value
-        facts = verify_onnx(folder, weights, images, limit, split, chosen)
-        if json:
-            show_json({"kind": "verified", "folder": str(folder), **facts})
-        else:
-            _show_onnx(folder, facts)
-        return
-    if weights is not None or engine is not None:
-        raise ExeuntError(f"--weights and --engine are for ONNX folders; {folder} is none")
-    if operators and device is None:
-        raise ExeuntError("--operators counts instructions on a device; give --device too")
-    from exeunt.verify import verify_c
-
-    facts = verify_c(folder, images, device, limit, split, operators)
+    facts = run(
+        folder,
+        images,
+        device=device,
+        operators=operators,
+        limit=limit,
+        split=split,
+        weights=weights,
+        engine=engine,
+    )
     if json:
         show_json({"kind": "verified", "folder": str(folder), **facts})
+    elif "largest_difference" in facts:
+        _show_onnx(folder, facts)
     else:
         _show_c(folder, device, facts)
 

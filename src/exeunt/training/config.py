@@ -1,0 +1,248 @@
+"""What a training run is made of: every knob, its default, and where it may come from."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from exeunt.data import MAX_UNREADABLE_FRACTION
+from exeunt.errors import ExeuntError
+from exeunt.training.start import settings_of
+
+Precision = Literal["float32", "bfloat16"]
+Storage = Literal["float32", "float16"]
+OptimizerName = Literal["sgd", "adamw"]
+RegimeName = Literal["joint", "shallow_deep", "exits", "successive", "distilled"]
+
+USUAL_RATES: dict[str, tuple[float, float]] = {"sgd": (0.05, 1e-4), "adamw": (3e-3, 0.05)}
+"""Peak learning rate and weight decay of each optimiser, where a run says nothing else."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. A recipe (TOML) holds the same keys.
+
+    Attributes:
+        model: architecture name.
+        model_args: further arguments of the architecture, such as `{"downsample": "lift"}`.
+        init: begin with the weights of a run folder, a weights file or a shipped name. Settings
+            of a recipe or a command that do not say otherwise, from `model` to `exit_head`, are
+            then those of the weights; exits get fresh classifiers unless the classes are the same.
+        image_size: height and width of the input in pixels.
+        train_size: height and width of the augmented images alone, `image_size` if None. Random
+            crops enlarge what they show; training at about 0.8 of the size makes up for that and
+            costs less (Touvron et al., 2019, "Fixing the train-test resolution discrepancy").
+        grey: train on one luma channel instead of RGB.
+        exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`.
+        exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, or one for
+            each exit, `"rex,pooled"`; the architecture's own if None.
+        regime: what learns when, see `exeunt.training.regimes`: `"joint"`, `"shallow_deep"`,
+            `"exits"`, `"successive"` or `"distilled"`.
+        gradient_equilibrium: balance the exits' gradients, see `exeunt.training.equilibrium`.
+        quantize_aware: train on weights and tensors that are rounded as int8 rounds them, see
+            `exeunt.training.aware`; from `init`, whose batch norms keep their statistics.
+        distil_share: of the teacher in the regime `"distilled"`; labels have the rest.
+        distil_temperature: by which logits are divided there.
+        epochs: passes over the train split.
+        batch_size: images of a step.
+        optimizer: `"sgd"` (with Nesterov's momentum) or `"adamw"`.
+        lr: peak learning rate, reached after warm-up; then a cosine to zero. 0.05 for SGD and 0.003
+            for AdamW if None.
+        warmup_epochs: epochs of linear warm-up; no more than a fifth of all epochs are used.
+        momentum: of SGD, or the decay of AdamW's first moment.
+        beta2: decay of AdamW's second moment.
+        weight_decay: on weight matrices and kernels; norms and biases have none. 1e-4 for SGD and
+            0.05 for AdamW if None.
+        cell_optimizer: of the recurrent cells in ReX, RNNPool and ReNet; as `optimizer` if None.
+        cell_lr: their peak learning rate; as `lr` if None.
+        cell_weight_decay: on their matrices; as `weight_decay` if None.
+        clip_norm: largest norm of the gradient of a step, all parameters together; 0 is no limit.
+        label_smoothing: of the cross-entropy.
+        ema_decay: of the moving average of the weights, which is what is evaluated and stored.
+        crop_scale: least share of the area in a random-resized crop; 1 leaves only the shape to
+            chance.
+        flip: mirror half of the images.
+        colour: largest change of brightness, contrast and saturation, as a share.
+        erase: share of the images that lose a random rectangle.
+        precision: `"bfloat16"` trains under autocast.
+        storage: how the weights file stores floats.
+        seed: of the initial weights, the splits, the order and the augmentation.
+        deterministic: refuse operations whose result depends on scheduling.
+        calibration_fraction: share of the train images held out for calibration.
+        test_fraction: share held out for the test where DATA brings no test folder.
+        allow_unreadable: share of the images of a split that may be unreadable, and are left out.
+        limit: at most so many train and so many test images, seeded and stratified.
+        data_licence: terms of the images, kept with the weights.
+    """
+
+    model: str
+    model_args: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
+    image_size: int = 224
+    train_size: int | None = None
+    grey: bool = False
+    exits: str = "paper"
+    exit_head: str | None = None
+    regime: RegimeName = "joint"
+    gradient_equilibrium: bool = False
+    quantize_aware: bool = False
+    distil_share: float = 0.1
+    distil_temperature: float = 1.0
+    epochs: int = 40
+    batch_size: int = 64
+    optimizer: OptimizerName = "sgd"
+    lr: float = None  # type: ignore[assignment] # the optimiser's own, see __post_init__
+    warmup_epochs: float = 2.0
+    momentum: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = None  # type: ignore[assignment]
+    cell_optimizer: OptimizerName | None = None
+    cell_lr: float | None = None
+    cell_weight_decay: float | None = None
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.998
+    crop_scale: float = 0.35
+    flip: bool = True
+    colour: float = 0.0
+    erase: float = 0.0
+    precision: Precision = "float32"
+    storage: Storage = "float32"
+    seed: int = 0
+    deterministic: bool = False
+    calibration_fraction: float = 0.15
+    test_fraction: float = 0.15
+    limit: int | None = None
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION
+    data_licence: str = "not stated"
+
+    def __post_init__(self) -> None:
+        owned = {"num_classes", "in_chans", "exits", "exit_head"} & self.model_args.keys()
+        if owned:
+            raise ExeuntError(
+                f"model_args: {', '.join(sorted(owned))} cannot be set here; classes and channels "
+                "follow from the data, exits and exit_head are settings of their own"
+            )
+        words = {"optimizer": get_args(OptimizerName), "precision": get_args(Precision)}
+        words |= {"storage": get_args(Storage), "regime": get_args(RegimeName)}
+        words["cell_optimizer"] = (None, *words["optimizer"])
+        for name, valid in words.items():
+            if getattr(self, name) not in valid:
+                names = ", ".join(filter(None, valid))
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {names}")
+        for name, usual in zip(("lr", "weight_decay"), USUAL_RATES[self.optimizer], strict=True):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, usual)
+        least = {"image_size": 32, "train_size": 32, "epochs": 1, "batch_size": 2, "seed": 0}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise ExeuntError(f"{name}={value!r}; give at least {smallest}")
+        for name in ("momentum", "beta2", "label_smoothing", "ema_decay", "allow_unreadable"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more, below 1")
+        for name in ("lr", "cell_lr", "distil_temperature"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give a number above 0")
+        for name in ("distil_share", "colour", "erase"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give a share, 0 to 1")
+        for name in ("weight_decay", "cell_weight_decay", "warmup_epochs", "clip_norm"):
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
+                raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more")
+        if self.quantize_aware:
+            self._refuse_unquantizable()
+
+    def _refuse_unquantizable(self) -> None:
+        """Refuses what does not go with `quantize_aware`."""
+        reasons = {
+            "init=None": self.init is None and "begin with weights that are trained",
+            f"precision={self.precision!r}": self.precision != "float32"
+            and "float32 alone holds what int8 stands for",
+            "gradient_equilibrium=True": self.gradient_equilibrium
+            and "stages are not run one by one",
+        }
+        for setting, reason in reasons.items():
+            if reason:
+                raise ExeuntError(f"quantize_aware does not go with {setting}: {reason}")
+
+    @property
+    def exit_places(self) -> str | list[int]:
+        """`exits` as the architectures take it.
+
+        Raises:
+            ExeuntError: when it is neither a word nor whole numbers with commas between.
+        """
+        if self.exits.isalpha():
+            return self.exits
+        try:
+            return [int(place) for place in self.exits.split(",")]
+        except ValueError:
+            raise ExeuntError(f"exits={self.exits!r}; a word, or positions such as 1,3,5") from None
+
+    @property
+    def exit_heads(self) -> dict[str, str | list[str]]:
+        """`exit_head` as a keyword argument of the architectures, if it is given."""
+        if self.exit_head is None:
+            return {}
+        kinds = self.exit_head.split(",")
+        return {"exit_head": kinds[0] if len(kinds) == 1 else kinds}
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """What keys stand for that a record or recipe does not have."""
+        return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> TrainConfig:
+        """Builds a config from a recipe's or a run's keys.
+
+        Raises:
+            ExeuntError: naming `source`, for an unknown key, a value of another type, or no model.
+        """
+        kinds = {f.name: f.type for f in fields(cls)}
+        for key, value in values.items():
+            if key not in kinds:
+                raise ExeuntError(f"{source}: unknown key {key!r}; one of {', '.join(kinds)}")
+            kind = str(kinds[key])
+            allowed: tuple[type, ...] = {
+                "bool": (bool,),
+                "int": (int,),
+                "float": (int, float),
+                "float | None": (int, float, type(None)),
+                "OptimizerName | None": (str, type(None)),
+                "int | None": (int, type(None)),
+                "str | None": (str, type(None)),
+                "dict[str, Any]": (dict,),
+            }.get(kind, (str,))
+            if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
+                raise ExeuntError(f"{source}: {key} = {value!r} must be of type {kind}")
+        if values.get("init"):
+            begun = settings_of(values["init"])
+            arguments = values.get("model_args", {})
+            if values.get("model", begun["model"]) == begun["model"]:
+                arguments = begun["model_args"] | arguments
+            values = begun | {**values, "model_args": arguments}
+        if "model" not in values:
+            raise ExeuntError(f"{source}: no model; give one, such as rex_mobilenetv2_050")
+        return cls(**values)
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The keys of a recipe file (TOML), not yet checked.
+
+    Raises:
+        ExeuntError: when the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ExeuntError(f"{path}: no such recipe ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ExeuntError(f"{path}: not a TOML file ({error})") from error

@@ -1,0 +1,154 @@
+"""Training: from labelled images to weights with a policy and honest figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from exeunt.calibrate import choose_policy
+from exeunt.data import dead_workers_named, open_source, train_loader
+from exeunt.evaluate import figures_of
+from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
+from exeunt.training.aware import Aware
+from exeunt.training.checkpoint import TrainState
+from exeunt.training.config import TrainConfig
+from exeunt.training.ema import Ema
+from exeunt.training.epoch import train_epoch
+from exeunt.training.figures import calibration_columns, last_is_best
+from exeunt.training.optimiser import Optimisers
+from exeunt.training.plan import Plan
+from exeunt.training.regimes import REGIMES
+from exeunt.training.run import Run
+from exeunt.training.setting import Setting
+from exeunt.training.start import refuse_other_split, start_from
+from exeunt.training.units import Units
+
+
+def train(
+    config: TrainConfig,
+    data: str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    setting: Setting | None = None,
+) -> WeightsInfo:
+    """Trains a network on DATA and leaves a run folder (`exeunt.training.run.Run`).
+
+    Every epoch ends with the averaged weights evaluated on the calibration split, in int8 if the
+    run is aware of it, and the state saved; the weights with the best last exit are kept. At the
+    end these get a policy, the largest saving within half a point of the last exit on the
+    calibration split, and are evaluated once on the test split. Interrupted at any time, at most
+    the current epoch is lost.
+
+    Args:
+        config: what to train, and how.
+        data: as `exeunt.data.open_source` takes it.
+        out: the run folder.
+        resume: go on with the run in `out`; it ends as if it had never stopped.
+        setting: where to run.
+
+    Returns:
+        The metadata of the folder's `best.safetensors`.
+
+    Raises:
+        ExeuntError: for data, settings or a run folder that cannot be used, more unreadable images
+            than `config.allow_unreadable` lets pass, or a loss that is not finite.
+    """
+    setting = setting or Setting()
+    source = open_source(data)
+    plan = Plan.of(config, source, setting)
+    processes = setting.processes
+    units = Units.of(plan.splits.train)
+    if config.init is not None:
+        refuse_other_split(config.init, plan.data, asdict(plan.spec))
+    run = Run(out)
+    with _reproducible(config), dead_workers_named():
+        state, exit_macs = _fresh_state(plan)
+        plan = replace(plan, exit_macs=exit_macs)
+        regime = REGIMES[config.regime](config, exit_macs, source.class_names)
+        run_record = plan.record()
+        if processes.led(lambda: run.open(run_record, resume)):
+            state.load(run.last, processes)
+        loader = train_loader(
+            units.learnt(plan.splits.train),
+            plan.augment,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            workers=setting.workers,
+            share=(processes.rank, processes.size),
+        )
+        tally = plan.tally("train")
+        aware = Aware(plan, state.net) if config.quantize_aware else None
+        setting.progress.data(source, plan.splits)
+        setting.progress.start(config, plan.splits, state.epoch)
+        while state.epoch < config.epochs:
+            loader.set_epoch(state.epoch)
+            torch.manual_seed(_dropout_seed(config.seed, state.epoch, processes.rank))
+            trained = None if aware is None else aware.as_it_is_now()
+            entry = train_epoch(state, loader, len(loader), config, regime, tally, setting, trained)
+            if "train_mae" in entry:
+                entry["train_mae"] = [error * units.std for error in entry["train_mae"]]
+            net = units.restored(state.ema.net)
+            judged = net if aware is None else aware.in_integers(net)
+            figures = plan.measure(judged, "calibration", figures_of)
+            state.history.append(entry | calibration_columns(figures))
+            if processes.rank == 0:
+                if last_is_best(state.history):
+                    info = plan.info({"calibration": figures})
+                    save_weights(run.best, net.state_dict(), info)
+                state.save(run.last)
+                run.write_metrics(state.history)
+            setting.progress.epoch(state.history[-1])
+        info = _finish(plan, run)
+        if processes.rank == 0:
+            run.write_record(run_record | {"finished": True})
+        setting.progress.finish(info, tally.reasons | plan.unreadable)
+    return info
+
+
+def _finish(plan: Plan, run: Run) -> WeightsInfo:
+    """Gives the best weights their policy and figures, of the file as it is stored."""
+    processes = plan.setting.processes
+    net, _ = processes.led(lambda: load_weights(run.best))
+    net = net.to(processes.device)
+    policy = plan.measure(net, "calibration", lambda table: choose_policy(table).policy)
+    figures = {
+        split: plan.measure(net, split, lambda table: figures_of(table, policy))
+        for split in ("calibration", "test")
+    }
+    info = plan.info(figures, policy.spec)
+    if processes.rank == 0:
+        save_weights(run.best, net.state_dict(), info)
+    return info
+
+
+def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:
+    config = plan.config
+    torch.manual_seed(config.seed)
+    net = create_model(config.model, **plan.arguments)
+    if config.init is not None:
+        start_from(net, config.init, plan.source.class_names)
+    exit_macs = tuple(info.macs for info in net.exit_info(config.image_size))
+    net = net.to(plan.setting.processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainState(net, Ema(net, config.ema_decay), Optimisers(net, config), []), exit_macs
+
+
+def _dropout_seed(seed: int, epoch: int, rank: int) -> int:
+    """Of an epoch's dropout at one process, on resuming too."""
+    return (seed * 1_000_003 + epoch) * 65_537 + rank
+
+
+@contextmanager
+def _reproducible(config: TrainConfig) -> Iterator[None]:
+    """Leaves the caller's random state and determinism flag as they were."""
+    before = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng():
+        torch.use_deterministic_algorithms(config.deterministic)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)

@@ -1,0 +1,187 @@
+"""What of a training run is fixed before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+
+from exeunt.data import (
+    Augment,
+    Sample,
+    Source,
+    Splits,
+    SplitSpec,
+    Transform,
+    UnreadableTally,
+    content_hash,
+    fingerprint,
+    make_splits,
+)
+from exeunt.data.left_out import listed
+from exeunt.errors import ExeuntError
+from exeunt.evaluate import ExitTable, record_samples
+from exeunt.models import WeightsInfo
+from exeunt.net import MultiExitNet
+from exeunt.quantize import QuantizedNet
+from exeunt.training.config import TrainConfig
+from exeunt.training.setting import Setting
+from exeunt.training.start import licence_of
+from exeunt.versions import versions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Data, splits, transform and arguments; `exit_macs` once the network has been built.
+
+    `unreadable` has the images that were left out of what was measured, and why each was.
+    """
+
+    config: TrainConfig
+    source: Source
+    setting: Setting
+    spec: SplitSpec
+    splits: Splits
+    transform: Transform
+    calibration_hashes: list[str]
+    exit_macs: tuple[int, ...] = ()
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: TrainConfig, source: Source, setting: Setting) -> Plan:
+        spec = SplitSpec(
+            config.seed, config.calibration_fraction, config.test_fraction, config.limit
+        )
+        splits = make_splits(source, spec)
+        met = {sample.target for sample in splits.train}
+        if absent := [name for k, name in enumerate(source.class_names) if k not in met]:
+            raise ExeuntError(f"{source.root}: no images to train on of {listed(absent)}")
+        size = (config.image_size, config.image_size)
+        transform = Transform(size, mode="L" if config.grey else "RGB")
+        hashes = sorted({content_hash(sample.place) for sample in splits.calibration})
+        return cls(config, source, setting, spec, splits, transform, hashes)
+
+    @property
+    def augment(self) -> Augment:
+        size = self.config.train_size or self.config.image_size
+        transform = replace(self.transform, image_size=(size, size))
+        config = self.config
+        return Augment(
+            transform,
+            (config.crop_scale, 1.0),
+            flip=config.flip,
+            colour=config.colour,
+            erase=config.erase,
+        )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "num_classes": len(self.source.class_names) or 1,
+            "in_chans": self.transform.channels,
+            "exits": self.config.exit_places,
+            **self.config.exit_heads,
+            **self.config.model_args,
+        }
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        licence, init = self.config.data_licence, self.config.init
+        return {
+            "name": self.source.root.resolve().name,
+            "fingerprint": fingerprint(self.source.samples),
+            "licence": licence if init is None else licence_of(init, licence),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says."""
+        sizes = {name: len(self.splits[name]) for name in ("train", "calibration", "test")}
+        return {
+            "command": self.setting.command,
+            "config": self.config.to_dict(),
+            "data": self.data,
+            "splits": sizes,
+            "versions": versions(),
+            "finished": False,
+        }
+
+    def measure(
+        self, net: MultiExitNet | QuantizedNet, split: str, judge: Callable[[ExitTable], T]
+    ) -> T:
+        """What `judge` finds in the logits of all exits on one split.
+
+        Every process records a part of the split; the first one judges for all.
+        """
+        processes, samples = self.setting.processes, self.splits[split]
+        first, end = ((processes.rank + k) * len(samples) // processes.size for k in (0, 1))
+        part = samples[first:end]
+        tally = self.tally(split)
+        table = self._record(net, part, split, tally) if part else None
+        parts, met = processes.collect(table), processes.collect(tally.reasons)
+
+        def judged() -> T:
+            whole = self.tally(split)
+            whole.include(*met)
+            self.unreadable.update(whole.reasons)
+            return judge(self._whole(parts, samples))
+
+        return processes.led(judged)
+
+    def tally(self, split: str) -> UnreadableTally:
+        """One for the unreadable images of a split."""
+        return UnreadableTally(len(self.splits[split]), allowed=self.config.allow_unreadable)
+
+    def _record(
+        self,
+        net: MultiExitNet | QuantizedNet,
+        samples: Sequence[Sample],
+        split: str,
+        tally: UnreadableTally,
+    ) -> ExitTable:
+        return record_samples(
+            net,  # type: ignore[arg-type]
+            samples,
+            self.transform,
+            exit_macs=self.exit_macs,
+            task=self.source.task,
+            split=split,
+            batch_size=self.config.batch_size,
+            workers=self.setting.workers,
+            tally=tally,
+        )
+
+    def _whole(self, parts: Sequence[ExitTable | None], samples: Sequence[Sample]) -> ExitTable:
+        tables = [part for part in parts if part is not None]
+        names = tuple(name for table in tables for name in table.names)
+        if len(parts) == 1:
+            return tables[0]
+        return replace(
+            tables[0],
+            logits=torch.cat([table.logits for table in tables], dim=1),
+            targets=torch.cat([table.targets for table in tables]),
+            names=names,
+            data_fingerprint=fingerprint(samples),
+        )
+
+    def info(self, metrics: dict[str, Any], policy: str = "full") -> WeightsInfo:
+        """The metadata of a weights file of this run."""
+        return WeightsInfo(
+            architecture=self.config.model,
+            arguments=self.arguments,
+            task=self.source.task,
+            class_names=list(self.source.class_names),
+            transform=self.transform.to_dict(),
+            policy=policy,
+            metrics=metrics,
+            split=asdict(self.spec),
+            calibration_hashes=self.calibration_hashes,
+            data=self.data,
+            command=self.setting.command,
+            versions=versions(),
+            storage=self.config.storage,
+        )

@@ -1,0 +1,194 @@
+"""Ways to train a net with several exits: what learns in an epoch, and how losses become one.
+
+The loop asks its regime before every epoch and after every forward pass; nothing else in it depends
+on the regime.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from exeunt.errors import ExeuntError
+from exeunt.models import find_weights, load_weights
+from exeunt.net import MultiExitNet
+from exeunt.training.config import TrainConfig
+from exeunt.training.losses import depth_weighted
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass of a batch: images (N, C, H, W), E logits (N, K), their losses (E,), and the
+    epoch it is in (0-based).
+    """
+
+    images: Tensor
+    logits: Sequence[Tensor]
+    losses: Tensor
+    epoch: int
+
+
+class Regime(ABC):
+    """What the loop asks; by default everything learns all the time.
+
+    Args:
+        config: of the run.
+        exit_macs: cumulative multiply-adds of the E exits.
+        class_names: K of them, none for regression.
+    """
+
+    def __init__(
+        self, config: TrainConfig, exit_macs: Sequence[int], class_names: Sequence[str] = ()
+    ) -> None:
+        self.epochs = config.epochs
+        self.exit_macs = exit_macs
+
+    def prepare(self, net: MultiExitNet, epoch: int) -> None:
+        """Lets those parts of `net` learn that do so in `epoch` (0-based), and no others."""
+        net.train().requires_grad_(True)
+
+    @abstractmethod
+    def loss(self, seen: Pass) -> Tensor:
+        """What to descend."""
+
+    def span(self, epoch: int) -> tuple[int, int]:
+        """The epochs, from and up to, over which the learning rate rises and falls once."""
+        return 0, self.epochs
+
+
+class Joint(Regime):
+    """Everything learns at once, later exits count more (ReX paper, equation 12)."""
+
+    def loss(self, seen: Pass) -> Tensor:
+        return depth_weighted(seen.losses)
+
+
+class ShallowDeep(Regime):
+    """Everything learns, early exits more and more (shallow-deep networks, Kaya et al. 2019).
+
+    `CE_E + sum_i tau_i CE_i` over the internal exits i, with `tau_i = min(C_i, 0.01 + C_i t / T)`
+    in epoch t = 1..T. C_i is the exit's share of the net's multiply-adds, which is what the paper's
+    0.15, 0.30, ... 0.90 stand for where exits are placed by its rule.
+    """
+
+    def loss(self, seen: Pass) -> Tensor:
+        shares = [macs / self.exit_macs[-1] for macs in self.exit_macs[:-1]]
+        done = (seen.epoch + 1) / self.epochs
+        weights = seen.losses.new_tensor([*(min(c, 0.01 + c * done) for c in shares), 1.0])
+        return (weights * seen.losses).sum()
+
+
+class ExitsOnly(Regime):
+    """The trunks stay as they are, with the statistics of their batch norms; only exits learn.
+
+    The losses are added up, as shallow-deep networks do with a backbone that is trained already.
+    """
+
+    def prepare(self, net: MultiExitNet, epoch: int) -> None:
+        net.eval().requires_grad_(False)
+        for stage in net.stages:
+            stage.get_submodule("exit").train().requires_grad_(True)
+
+    def loss(self, seen: Pass) -> Tensor:
+        return seen.losses.sum()
+
+
+class Successive(Regime):
+    """One stage after the other, which the ReX paper calls straightforward and argues against.
+
+    Every stage, its trunk and its exit, gets an equal share of the epochs, with a learning rate
+    that rises and falls anew.
+
+    Raises:
+        ExeuntError: when there are fewer epochs than stages.
+    """
+
+    def __init__(
+        self, config: TrainConfig, exit_macs: Sequence[int], class_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(config, exit_macs, class_names)
+        stages = len(exit_macs)
+        if self.epochs < stages:
+            raise ExeuntError(
+                f"regime 'successive' trains {stages} stages one after the other; give epochs of "
+                f"at least {stages}, not {self.epochs}"
+            )
+        self.starts = [round(k * self.epochs / stages) for k in range(stages + 1)]
+
+    def stage(self, epoch: int) -> int:
+        """The stage that learns in `epoch` (0-based)."""
+        return max(k for k, start in enumerate(self.starts) if start <= epoch)
+
+    def prepare(self, net: MultiExitNet, epoch: int) -> None:
+        net.eval().requires_grad_(False)
+        net.stages[self.stage(epoch)].train().requires_grad_(True)
+
+    def loss(self, seen: Pass) -> Tensor:
+        return seen.losses[self.stage(seen.epoch)]
+
+    def span(self, epoch: int) -> tuple[int, int]:
+        k = self.stage(epoch)
+        return self.starts[k], self.starts[k + 1]
+
+
+class Distilled(ExitsOnly):
+    """Only exits learn, from the labels and from the last exit of the net they began with: one for
+    all, the second stage of IMTA (Li et al. 2019).
+
+    `CE_E + sum_i (1 - g) CE_i + g T^2 KL(softmax(t / T) || softmax(y_i / T))` over the internal
+    exits i, with the teacher's logits t, `g = distil_share` and `T = distil_temperature`. KL is the
+    mean over the batch (the published code divides by the number of classes too).
+
+    Raises:
+        ExeuntError: when the run begins with no weights, or these know other classes.
+    """
+
+    def __init__(
+        self, config: TrainConfig, exit_macs: Sequence[int], class_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(config, exit_macs, class_names)
+        if config.init is None:
+            raise ExeuntError(
+                "regime 'distilled' needs init: the last exit of those weights is the teacher"
+            )
+        self.teacher, info = load_weights(find_weights(config.init))
+        if not class_names or info.class_names != [*class_names]:
+            raise ExeuntError(
+                f"regime 'distilled': the teacher, {config.init}, knows the classes "
+                f"{_some(info.class_names)}; those of the images are {_some(class_names)}"
+            )
+        self.share, self.temperature = config.distil_share, config.distil_temperature
+
+    @torch.no_grad()
+    def taught(self, images: Tensor) -> Tensor:
+        """The teacher's logits, (N, K)."""
+        logits: Tensor = self.teacher.to(images.device)(images)[-1].float()
+        return logits
+
+    def loss(self, seen: Pass) -> Tensor:
+        heat = self.temperature
+        target = (self.taught(seen.images) / heat).log_softmax(1)
+        total = seen.losses[-1] + (1 - self.share) * seen.losses[:-1].sum()
+        for logits in seen.logits[:-1]:
+            mine = (logits.float() / heat).log_softmax(1)
+            apart = F.kl_div(mine, target, reduction="batchmean", log_target=True)
+            total = total + self.share * heat**2 * apart
+        return total
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "none (values)"
+
+
+REGIMES: dict[str, type[Regime]] = {
+    "joint": Joint,
+    "shallow_deep": ShallowDeep,
+    "exits": ExitsOnly,
+    "successive": Successive,
+    "distilled": Distilled,
+}

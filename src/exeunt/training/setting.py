@@ -1,0 +1,25 @@
+"""How a training run executes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from exeunt.training.processes import Alone, Processes
+from exeunt.training.progress import Progress, Quiet
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run executes; nothing here changes what is computed, but for rounding.
+
+    Attributes:
+        processes: that train together, and where they compute.
+        workers: processes that load images; 0 loads in the training process.
+        command: what the user typed, kept with the weights.
+        progress: told of every step and epoch.
+    """
+
+    processes: Processes = field(default_factory=Alone)
+    workers: int = 0
+    command: str = "exeunt.training.train(...)"
+    progress: Progress = field(default_factory=Quiet)

@@ -1,0 +1,117 @@
+"""A folder of C, held against Python on images."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from exeunt.data import SplitSpec, make_splits, take
+from exeunt.data.decode import UnreadableImage
+from exeunt.errors import ExeuntError, ExeuntWarning
+from exeunt.evaluate.splits import open_known
+from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
+from exeunt.verification.device import device_facts, operator_facts
+
+if TYPE_CHECKING:
+    from exeunt.data import Sample
+    from exeunt.export.c import Comparison
+
+_BATCH = 8
+
+
+def verify_c(
+    folder: Path,
+    images: Path,
+    device: str | None,
+    limit: int | None,
+    split: str,
+    operators: bool = False,
+) -> dict[str, Any]:
+    """Builds and runs the folder, here or on a device, and holds every exit against Python.
+
+    Raises:
+        ExeuntError: at the first difference, or for whatever cannot be built, read or run.
+    """
+    bundle = Bundle.load(folder)
+    samples = _pick(bundle, images, split, limit or (4 if device else 64))
+    with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
+        raw, tensors, kept = _prepare(bundle, samples, Path(temporary))
+        run = None
+        if device is None:
+            program = Path(temporary) / bundle.report.name
+            build_host(folder, program)
+            answers: Any = run_host(program, raw)
+        else:
+            run = run_device(folder, bundle.report.name, raw, len(kept), device)
+            answers = run.answers
+        names = [sample.name for sample in kept]
+        found = compare(
+            answers, _scores(bundle, tensors), names, integers=bundle.report.dtype == "int8"
+        )
+        facts = _facts(bundle, found, kept)
+        if run is not None and device is not None:
+            facts |= device_facts(bundle, run, found)
+            if operators:
+                facts["operators"] = operator_facts(bundle, raw, device)
+    return facts
+
+
+def _pick(bundle: Bundle, images: Path, split: str, limit: int) -> tuple[Sample, ...]:
+    source = open_known(images, "classification", bundle.info.class_names)
+    spec = SplitSpec(**bundle.info.split)
+    samples = source.samples
+    if split != "all":
+        samples = make_splits(source, spec)[split]
+    return take(samples, limit, spec.seed)
+
+
+def _prepare(
+    bundle: Bundle, samples: tuple[Sample, ...], place: Path
+) -> tuple[Path, torch.Tensor, list[Sample]]:
+    """The images as the device gets them, one file of bytes, and as Python takes them."""
+    transform = bundle.transform
+    raw, tensors, kept = place / "images.bin", [], []
+    height, width = transform.image_size
+    with raw.open("wb") as file:
+        for sample in samples:
+            try:
+                image = transform.pixels(sample.place.load())
+            except UnreadableImage as error:
+                warnings.warn(f"{error}, left out", ExeuntWarning, stacklevel=2)
+                continue
+            pixels = np.asarray(image).reshape(height, width, -1)
+            file.write(pixels.tobytes())
+            tensors.append(transform.normalise_pixels(pixels))
+            kept.append(sample)
+    if not kept:
+        raise ExeuntError("none of the images can be read")
+    return raw, torch.stack(tensors), kept
+
+
+def _scores(bundle: Bundle, tensors: torch.Tensor) -> list[torch.Tensor]:
+    with torch.inference_mode():
+        parts = [bundle.scores(batch) for batch in torch.split(tensors, _BATCH)]
+    return [torch.cat(exits) for exits in zip(*parts, strict=True)]
+
+
+def _facts(bundle: Bundle, found: Comparison, kept: list[Sample]) -> dict[str, Any]:
+    targets = torch.tensor([sample.target for sample in kept])
+    exit_macs = torch.tensor(bundle.report.exit_macs, dtype=torch.float64)
+    macs = float(exit_macs[found.exit_index].mean())
+    return {
+        "dtype": bundle.report.dtype,
+        "images": found.images,
+        "exits": found.exits,
+        "same_bits": found.same_bits,
+        "exit_accuracy": (found.classes == targets).double().mean(1).tolist(),
+        "accuracy": float((found.class_index == targets).double().mean()),
+        "exit_macs": list(bundle.report.exit_macs),
+        "exit_shares": [float((found.exit_index == k).double().mean()) for k in range(found.exits)],
+        "mean_macs": macs,
+        "saving": 1 - macs / float(exit_macs[-1]),
+    }

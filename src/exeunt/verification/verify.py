@@ -1,0 +1,58 @@
+"""An exported folder, whatever it holds, held against Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from exeunt.errors import ExeuntError
+from exeunt.export.onnx.opened import is_exported
+from exeunt.verification.c import verify_c
+from exeunt.verification.onnx import verify_onnx
+
+
+def verify(
+    folder: str | Path,
+    data: str | Path,
+    *,
+    device: str | None = None,
+    operators: bool = False,
+    limit: int | None = None,
+    split: str = "test",
+    weights: str | None = None,
+    engine: str | None = None,
+) -> dict[str, Any]:
+    """Runs an exported network on images, and compares every exit with Python.
+
+    C is built for this machine, with sanitizers, or run on an emulated device whose RAM is fenced
+    at what it claims. ONNX files run with their policy beside PyTorch; in float32 scores must be
+    the same within 1e-4.
+
+    Args:
+        folder: what an export wrote.
+        data: labelled images.
+        device: of C: `"cortex-m4"`, `"cortex-m7"` or `"cortex-m3"`; None for this machine.
+        operators: of C on a device: instructions by operator too.
+        limit: so many images; None for 64 (C), 4 (a device) or all (ONNX).
+        split: of the images.
+        weights: what an ONNX folder was made of; None for what it says itself.
+        engine: that runs ONNX, `"onnxruntime"` or `"openvino"`.
+
+    Returns:
+        What was found, under stable keys.
+
+    Raises:
+        ExeuntError: at the first difference, or when something cannot be built, read or run.
+    """
+    folder, data = Path(folder), Path(data)
+    if is_exported(folder):
+        if device is not None:
+            raise ExeuntError(f"--device {device}: {folder} holds ONNX files, which run here")
+        if operators:
+            raise ExeuntError(f"--operators is for folders of C; {folder} holds ONNX files")
+        return verify_onnx(folder, weights, data, limit, split, engine or "onnxruntime")
+    if weights is not None or engine is not None:
+        raise ExeuntError(f"--weights and --engine are for ONNX folders; {folder} is none")
+    if operators and device is None:
+        raise ExeuntError("--operators counts instructions on a device; give --device too")
+    return verify_c(folder, data, device, limit, split, operators)
