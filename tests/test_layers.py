@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
     ("files", "device", "mode"),
+    ("locks",),
+    ("folders",),
     ("native",),
     ("ops",),
     ("net",),

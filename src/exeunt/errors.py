@@ -8,3 +8,10 @@ class ExeuntError(ValueError):
 
     The command line prints the message alone, without a traceback.
     """
+
+
+class WriteError(ExeuntError, OSError):
+    """Raised when something cannot be written; the message names it as the user did, and says why.
+
+    It is an `OSError` too, for who handles full disks apart from wrong input.
+    """

@@ -12,6 +12,7 @@ import typer
 
 from exeunt.cli.info import parse_size
 from exeunt.cli.options import BatchSize, Dtype, ImageSize, Json, Limit, OnePolicy
+from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json
 from exeunt.errors import ExeuntError
 
@@ -99,6 +100,8 @@ def bench(
     from exeunt.cli.timings import Row, figure_of, show_timings, write_timings
     from exeunt.report.canvas import check_figure, write_figure
 
+    for name, file in (("--csv", csv), ("--plot", plot)):
+        check_output(name, file, [*models, *(plain or ()), data])
     if plot is not None:
         check_figure(plot)
         if data is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exeunt.cli.options import BatchSize, Device, Json, Split, Threads, Trained, Workers
+from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
 
@@ -131,7 +132,6 @@ def calibrate(
     )
     chosen, guarantee = goal.reach(table)
     outcome = replay(table, chosen)
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_info(trained.path, with_policy(trained.info, chosen, table), target)
     expectation = Expectation(model, str(data), target, table, outcome, guarantee)
     if json:
@@ -173,9 +173,29 @@ def _target(trained: TrainedModel, model: str, out: Path | None) -> Path:
             f"{model} ships with exeunt and stays as it is; give --out FILE, such as "
             f"--out {trained.path.name}, for weights with a policy of your own"
         )
-    if target.is_dir():
-        raise ExeuntError(f"--out {target} is a folder; give a file, {target / trained.path.name}")
+    if out is not None and not (out.exists() and out.samefile(trained.path)):
+        check_output("--out", out)
+    if target.exists() and not target.samefile(trained.path):
+        _refuse_other_weights(trained, model, target)
     return target
+
+
+def _refuse_other_weights(trained: TrainedModel, model: str, target: Path) -> None:
+    """Lets a file be replaced only if it holds the weights of MODEL, with a policy or another.
+
+    Raises:
+        ExeuntError: when it does not.
+    """
+    from exeunt.evaluate import weights_fingerprint
+    from exeunt.models import load_weights
+
+    refused = f"--out {target} is there and does not hold the weights of {model}; choose another"
+    try:
+        net, _ = load_weights(target)
+    except ExeuntError as error:
+        raise ExeuntError(f"{refused} ({error})") from error
+    if weights_fingerprint(net) != weights_fingerprint(trained.net):
+        raise ExeuntError(refused)
 
 
 def _check_held_out(

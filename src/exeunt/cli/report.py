@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exeunt.cli.options import BatchSize, Device, Limit, Split, Threads, Trained, Workers
+from exeunt.cli.output import check_output
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def report(
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise ExeuntError(f"--out {out}: the page is HTML; give a name that ends in .html")
+    check_output("--out", out)
     if threads is not None:
         torch.set_num_threads(threads)
     trained = TrainedModel.load(model, device)
@@ -98,6 +100,5 @@ def report(
             fingerprint=fingerprint(source.samples),
         ),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_report(out, page)
     typer.echo(f"report: {out} ({out.stat().st_size / 1e6:.2f} MB)")

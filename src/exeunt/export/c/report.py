@@ -38,6 +38,7 @@ class ExportReport:
         calibration: how many images ranges and thresholds were found on, and what the policy does
             there; empty if there were none.
         version: of exeunt.
+        files: all that were written, by their paths below the folder; () in older folders.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ExportReport:
     fingerprint: str
     calibration: dict[str, Any]
     version: str
+    files: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, folder: str | Path) -> ExportReport:
@@ -67,10 +69,10 @@ class ExportReport:
         """
         path = Path(folder) / FILE
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(path.read_text(encoding="utf-8"))
             form = values.pop("format")
-            for name in ("image_shape", "class_names", "exit_macs", "nodes", "kernels"):
-                values[name] = tuple(values[name])
+            for name in ("image_shape", "class_names", "exit_macs", "nodes", "kernels", "files"):
+                values[name] = tuple(values.get(name, ()) if name == "files" else values[name])
             report = cls(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error
