@@ -7,49 +7,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
-from exeunt.chain import Block, chain
-from exeunt.data import Transform
-from exeunt.models import WeightsInfo, load_weights, register_model, registry, save_weights
-from exeunt.net import MultiExitNet
-from exeunt.ops.exits import make_exit
+from exeunt.models import load_weights
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are forked")
-
-NAME = "two_convolutions"
-
-
-def two_convolutions(num_classes: int = 3, in_chans: int = 3, exits: object = None) -> MultiExitNet:
-    """Two convolutions, an exit behind each."""
-    blocks = [Block("a", nn.Conv2d(in_chans, 4, 3, 2), 4), Block("b", nn.Conv2d(4, 4, 3), 4)]
-    stages = chain(blocks, [0], lambda _, channels: make_exit("pooled", channels, num_classes))
-    return MultiExitNet(stages, num_classes, in_chans)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def registered() -> Iterator[None]:
-    register_model(two_convolutions)
-    yield
-    del registry._BUILDERS[NAME], registry._IMAGE_SIZE[NAME]
-
-
-@pytest.fixture(scope="module")
-def tiny(registered: None, info: WeightsInfo, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a net that takes no time."""
-    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
-    torch.manual_seed(0)
-    about = replace(info, architecture=NAME, transform=Transform((12, 12)).to_dict(), metrics={})
-    save_weights(path, two_convolutions().state_dict(), about)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +186,16 @@ def test_train(
     killed_everywhere: Callable[..., int],
 ) -> None:
     out = tmp_path / "runs" / "a"
-    settings = ("--model", NAME, "--image-size", 32, "--epochs", 1, "--batch-size", 32)
+    settings = (
+        "--model",
+        "two_convolutions",
+        "--image-size",
+        32,
+        "--epochs",
+        1,
+        "--batch-size",
+        32,
+    )
 
     def work(*more: str) -> None:
         done = exeunt("train", images, *settings, "--workers", 0, "--out", out, *more)

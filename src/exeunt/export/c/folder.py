@@ -19,7 +19,7 @@ from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c.model import write_tables, written
 from exeunt.export.c.numbers import Numbers
-from exeunt.export.c.report import FILE, FORMAT, WEIGHTS, ExportReport
+from exeunt.export.c.report import FILE, FORMAT, WEIGHTS, listed_files
 from exeunt.export.c.source import CSource
 from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
 from exeunt.folders import replacing_folder
@@ -130,17 +130,17 @@ def owned_files(folder: Path) -> tuple[str, ...]:
     if not (folder / FILE).exists():
         raise ExeuntError(f"{folder} is there and holds no export in C; choose another --out")
     try:
-        report = ExportReport.read(folder)
+        files = listed_files(folder)
     except ExeuntError as error:
         raise ExeuntError(
             f"{folder} is there and holds no export in C; choose another --out ({error})"
         ) from error
-    if not report.files:
+    if not files:
         raise ExeuntError(
             f"{folder} was exported by an exeunt that kept no list of its files, so that yours "
             "could not be told from them; choose another --out, or remove the folder"
         )
-    return report.files
+    return files
 
 
 def _told(node: Node, graph: Graph) -> dict[str, Any]:

@@ -13,6 +13,27 @@ FORMAT = 2
 FILE = "report.json"
 WEIGHTS = Path("python") / "weights.safetensors"
 
+_ALWAYS = ("name", "dtype", "image_shape", "kernels", "memory", "version")
+
+
+def listed_files(folder: Path) -> tuple[str, ...]:
+    """The files of an exported folder, as its report lists them; () if it is from before there were
+    lists. What the folder's maker has to say besides is not asked for.
+
+    Raises:
+        ExeuntError: when there is no report, or one of something else.
+    """
+    path = folder / FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        files = values.get("files", [])
+        known = values["format"] == FORMAT and all(name in values for name in _ALWAYS)
+        if not known or not all(isinstance(file, str) for file in files):
+            raise ValueError("it is of something else")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error
+    return tuple(files)
+
 
 @dataclass(frozen=True)
 class ExportReport:
