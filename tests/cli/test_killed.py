@@ -180,22 +180,14 @@ def test_export(
 
 
 def test_train(
+    tiny: Path,  # whose architecture it is
     images: Path,
     exeunt: Callable[..., Any],
     tmp_path: Path,
     killed_everywhere: Callable[..., int],
 ) -> None:
     out = tmp_path / "runs" / "a"
-    settings = (
-        "--model",
-        "two_convolutions",
-        "--image-size",
-        32,
-        "--epochs",
-        1,
-        "--batch-size",
-        32,
-    )
+    settings = ("--model", "two_convolutions", "--image-size", 32, "--epochs", 1, "--limit", 20)
 
     def work(*more: str) -> None:
         done = exeunt("train", images, *settings, "--workers", 0, "--out", out, *more)
