@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
     ("files", "device", "mode", "progress", "text", "versions"),
+    ("locks",),
+    ("folders",),
     ("native",),
     ("ops",),
     ("net",),

@@ -10,6 +10,13 @@ class ExeuntError(ValueError):
     """
 
 
+class WriteError(ExeuntError, OSError):
+    """Raised when something cannot be written; the message names it as the user did, and says why.
+
+    It is an `OSError` too, for who handles full disks apart from wrong input.
+    """
+
+
 class ExeuntWarning(UserWarning):
     """Warned of where something was left out or is not as it seems, and the work goes on.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from typer.testing import CliRunner
 
+from exeunt.chain import Block, chain
 from exeunt.cli import app
 from exeunt.data import SplitSpec, Transform, load_image, open_source
 from exeunt.data.source import fingerprint
-from exeunt.models import WeightsInfo, create_model, save_weights
+from exeunt.models import WeightsInfo, create_model, register_model, registry, save_weights
 from exeunt.net import MultiExitNet
+from exeunt.ops.exits import make_exit
 
 CLASSES = ("dots", "noise", "waves")
 ARGUMENTS = {"num_classes": 3, "in_chans": 3}
@@ -97,6 +100,26 @@ def weights(images: Path, info: WeightsInfo, tmp_path_factory: pytest.TempPathFa
     net = lively_net(images, Transform.from_dict(info.transform), 3)
     save_weights(path, net.state_dict(), info)
     return path
+
+
+def two_convolutions(num_classes: int = 3, in_chans: int = 3, exits: object = None) -> MultiExitNet:
+    """Two convolutions, an exit behind each."""
+    blocks = [Block("a", nn.Conv2d(in_chans, 4, 3, 2), 4), Block("b", nn.Conv2d(4, 4, 3), 4)]
+    stages = chain(blocks, [0], lambda _, channels: make_exit("pooled", channels, num_classes))
+    return MultiExitNet(stages, num_classes, in_chans)
+
+
+@pytest.fixture(scope="module")
+def tiny(info: WeightsInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Weights of a net that takes no time, `two_convolutions`."""
+    register_model(two_convolutions)
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    torch.manual_seed(0)
+    transform = Transform((12, 12)).to_dict()
+    about = replace(info, architecture="two_convolutions", transform=transform, metrics={})
+    save_weights(path, two_convolutions().state_dict(), about)
+    yield path
+    del registry._BUILDERS["two_convolutions"], registry._IMAGE_SIZE["two_convolutions"]
 
 
 @pytest.fixture(scope="session")

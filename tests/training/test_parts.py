@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,31 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(ExeuntError, match="not a run's record"):
         Run(tmp_path).open(RECORD, resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_a_run_leaves_that_was_killed_as_it_began_is_no_run_of_another(
+    tmp_path: Path, resume: bool
+) -> None:
+    for name in ("run.json.1.00000000.part", "run.json.1.part", "exeunt.lock"):
+        (tmp_path / f".{name}").write_text('{"config"')
+    with Run(tmp_path) as run:
+        assert run.open(RECORD, resume) is False
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+    assert json.loads((tmp_path / "run.json").read_text()) == RECORD
+
+
+def test_one_process_at_a_time_is_in_a_run(tmp_path: Path) -> None:
+    with Run(tmp_path / "run") as run:
+        run.open(RECORD, resume=False)
+        said = rf"run is in use by process {os.getpid()} on .*, since 20"
+        with pytest.raises(ExeuntError, match=said), Run(tmp_path / "run") as other:
+            other.open(RECORD, resume=True)
+    with Run(tmp_path / "run") as run:
+        run.open(RECORD, resume=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(ExeuntError, match="file is a file"):
+        Run(tmp_path / "file").open(RECORD, resume=False)
 
 
 def test_metrics_have_a_column_per_exit(tmp_path: Path) -> None:

@@ -49,15 +49,15 @@ class Commands(TyperGroup):
                 warnings.showwarning = _show_warning
                 result = super().invoke(ctx)
             sys.stdout.flush()
-        except ExeuntError as error:
-            say_error(error)
-            raise typer.Exit(2) from error
         except BrokenPipeError:
             raise
-        except OSError as error:
+        except OSError as error:  # such as a WriteError
             file = f"{error.filename}: " if error.filename else ""
             say_error(f"{file}{error.strerror or error}")
             raise typer.Exit(1) from error
+        except ExeuntError as error:
+            say_error(error)
+            raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             typer.echo("exeunt: interrupted", err=True)
             raise typer.Exit(130) from error

@@ -17,6 +17,7 @@ from exeunt.cli.options import (
     Limit,
     OnePolicy,
 )
+from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json
 from exeunt.errors import ExeuntError
 
@@ -101,6 +102,8 @@ def bench(
     from exeunt.cli.timings import show_timings
     from exeunt.report.canvas import check_figure, write_figure
 
+    for name, file in (("--csv", csv), ("--plot", plot)):
+        check_output(name, file, [*models, *(plain or ()), data])
     if plot is not None:
         check_figure(plot)
         if data is None:

@@ -18,6 +18,7 @@ from exeunt.cli.options import (
     Trained,
     Workers,
 )
+from exeunt.cli.output import check_output
 from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
 from exeunt.text import figure, millions, percent, short_spec
@@ -25,6 +26,7 @@ from exeunt.text import figure, millions, percent, short_spec
 if TYPE_CHECKING:
     from exeunt.calibrate import Calibration
     from exeunt.calibrate.risk import Guarantee
+    from exeunt.trained import TrainedModel
 
 
 class Criterion(StrEnum):
@@ -128,7 +130,7 @@ def calibrate(
         torch.set_num_threads(threads)
     trained = TrainedModel.load(model, device)
     assert trained.path is not None
-    target = _target(trained.path, model, out)
+    target = _target(trained, trained.path, model, out)
     found = choose(
         trained,
         data,
@@ -137,7 +139,6 @@ def calibrate(
         workers=workers,
         allow_unreadable=allow_unreadable,
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_info(trained.path, with_policy(trained.info, found.policy, found.table), target)
     if json:
         where = {"model": model, "data": str(data), "out": str(target)}
@@ -146,7 +147,7 @@ def calibrate(
         _show(found, data, target)
 
 
-def _target(path: Path, model: str, out: Path | None) -> Path:
+def _target(trained: TrainedModel, path: Path, model: str, out: Path | None) -> Path:
     """The file to write.
 
     Raises:
@@ -161,9 +162,29 @@ def _target(path: Path, model: str, out: Path | None) -> Path:
             f"{model} ships with exeunt and stays as it is; give --out FILE, such as "
             f"--out {path.name}, for weights with a policy of your own"
         )
-    if target.is_dir():
-        raise ExeuntError(f"--out {target} is a folder; give a file, {target / path.name}")
+    if out is not None and not (out.exists() and out.samefile(path)):
+        check_output("--out", out)
+    if target.exists() and not target.samefile(path):
+        _refuse_other_weights(trained, model, target)
     return target
+
+
+def _refuse_other_weights(trained: TrainedModel, model: str, target: Path) -> None:
+    """Lets a file be replaced only if it holds the weights of MODEL, with a policy or another.
+
+    Raises:
+        ExeuntError: when it does not.
+    """
+    from exeunt.evaluate import weights_fingerprint
+    from exeunt.models import load_weights
+
+    refused = f"--out {target} is there and does not hold the weights of {model}; choose another"
+    try:
+        net, _ = load_weights(target)
+    except ExeuntError as error:
+        raise ExeuntError(f"{refused} ({error})") from error
+    if weights_fingerprint(net) != weights_fingerprint(trained.net):
+        raise ExeuntError(refused)
 
 
 def _show(found: Calibration, data: Path, path: Path) -> None:

@@ -169,7 +169,6 @@ def write_costs(path: Path, profiles: Sequence[Profile]) -> None:
     """
     rows = [row for profile in profiles for row in _rows(profile)]
     columns = dict.fromkeys(key for row in rows for key in row)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns)
         writer.writeheader()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exeunt.cli.options import OnePolicy
+from exeunt.cli.output import check_output
 from exeunt.cli.render import show_table
 from exeunt.errors import ExeuntError
 from exeunt.text import figure, percent, short_spec
@@ -63,6 +64,7 @@ def demo(
     trained = TrainedModel.load(model or shipped_demo())
     chosen = trained.policy(policy)
     named = [(file, None) for file in find_images(images)] if images else samples()
+    check_output("--out", out, [file for file, _ in named])
     if len(named) > MOST_IMAGES:
         raise ExeuntError(
             f"{len(named)} images are too many for one picture; give at most {MOST_IMAGES}, "
@@ -72,7 +74,6 @@ def demo(
     if not shots:
         raise ExeuntError("none of the images can be read")
     _show(shots, trained)
-    out.parent.mkdir(parents=True, exist_ok=True)
     summary = _summary(shots, trained)
     draw_exits(out, shots, trained.exit_macs, summary)
     typer.echo(f"\n{summary}\npolicy: {short_spec(chosen.spec)}\npicture: {out}")

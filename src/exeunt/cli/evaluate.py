@@ -19,6 +19,7 @@ from exeunt.cli.options import (
     Threads,
     Workers,
 )
+from exeunt.cli.output import check_output
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def evaluate(
 
     if threads is not None:
         torch.set_num_threads(threads)
+    check_output("--csv", csv, [model, data, calibration])
+    check_output("--plot", None if plot is None else plot / "costs.png")
     question = Question(protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot)
     if calibration is not None and protocol is not Protocol.BUDGETED:
         raise ExeuntError(f"--calibration is for --protocol budgeted, not for {protocol.value}")

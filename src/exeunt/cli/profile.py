@@ -10,6 +10,7 @@ import typer
 
 from exeunt.cli.info import parse_size
 from exeunt.cli.options import Convention, Device, Dtype, ImageSize, Json, OnePolicy
+from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
 
@@ -95,6 +96,8 @@ def profile(
     from exeunt.trained import Network
 
     _refuse_options(ctx, latency, exits)
+    for name, file in (("--csv", csv), ("--plot", plot)):
+        check_output(name, file, [model, compare, exits])
     if plot is not None:
         check_figure(plot)
     if latency:

@@ -17,6 +17,7 @@ from exeunt.cli.options import (
     Trained,
     Workers,
 )
+from exeunt.cli.output import check_output
 from exeunt.errors import ExeuntError
 
 MOST_THUMBNAILS = 500
@@ -56,6 +57,7 @@ def report(
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise ExeuntError(f"--out {out}: the page is HTML; give a name that ends in .html")
+    check_output("--out", out)
     if threads is not None:
         torch.set_num_threads(threads)
     write_page(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from exeunt.cli.options import Json
+from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json, show_table
 from exeunt.errors import ExeuntError
 from exeunt.text import percent
@@ -63,6 +64,7 @@ def vww(
 
     if out.suffix.lower() != ".csv":
         raise ExeuntError(f"--out {out}: the list is a CSV; give a name that ends in .csv")
+    check_output("--out", out, [minival])
     listed = wake_words(
         coco,
         year=None if year is None else year.value,
@@ -71,7 +73,6 @@ def vww(
         measure=measure.value,
         minival=minival,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_list(listed, out)
     found = counts(listed, category)
     if json:

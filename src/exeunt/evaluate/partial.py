@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
-from exeunt.files import replacing
+from exeunt.files import replacing, writing
 
 SUFFIX = ".partial"
 
@@ -51,7 +51,7 @@ class PartialTable:
         batch_size: int,
         resume: bool,
     ) -> None:
-        self.path = path.with_name(path.name + SUFFIX)
+        self.path, self._whole = path.with_name(path.name + SUFFIX), path
         numbers = np.dtype(str(dtype).removeprefix("torch."))
         self._row = np.dtype([("sample", np.int64), ("logits", numbers, shape)])
         self.done = 0
@@ -82,17 +82,25 @@ class PartialTable:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        if error is not None and self.path.stat().st_size == self._start:
-            self.path.unlink()  # nothing to go on with
+        try:
+            with writing(self._whole):  # on a full disk this fails again
+                self._file.close()
+        finally:
+            if error is not None and self.path.stat().st_size == self._start:
+                self.path.unlink()  # nothing to go on with
 
     def append(self, indices: Tensor, logits: Tensor) -> None:
-        """Adds the readable samples of one batch: their indices (N,), and logits (E N K)."""
+        """Adds the readable samples of one batch: their indices (N,), and logits (E N K).
+
+        Raises:
+            WriteError: The disk is full.
+        """
         rows = np.empty(len(indices), self._row)
         rows["sample"] = indices.numpy()
         rows["logits"] = logits.permute(1, 0, 2).numpy()
-        self._file.write(rows.data)
-        self._file.flush()
+        with writing(self._whole):
+            self._file.write(rows.data)
+            self._file.flush()
 
     def rows(self) -> tuple[Tensor, Tensor]:
         """Indices (N,) and logits (E N K) so far; the logits are a view of the file."""
@@ -102,7 +110,6 @@ class PartialTable:
 
     def _begin(self, about: Mapping[str, Any]) -> None:
         line = json.dumps(about).encode()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path) as temporary:
             temporary.write_bytes(line + b" " * (-(len(line) + 1) % 8) + b"\n")
 

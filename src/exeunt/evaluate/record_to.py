@@ -24,6 +24,7 @@ from exeunt.evaluate.partial import SUFFIX, PartialTable, refuse_another
 from exeunt.evaluate.record import batches, run_exits, weights_fingerprint
 from exeunt.evaluate.table import ExitTable, Task
 from exeunt.evaluate.table_file import load_table, save_table
+from exeunt.locks import locked
 
 if TYPE_CHECKING:
     from exeunt.net import MultiExitNet
@@ -73,8 +74,8 @@ def record_to(
 
     Raises:
         ExeuntError: The file is there, or was begun, and `resume` is off; or it is a recording of
-            something else, or as `record_samples`.
-        OSError: The disk is full; a later call goes on from there.
+            something else, or another process records into it; or as `record_samples`.
+        WriteError: The disk is full; a later call goes on from there.
     """
     path, names = Path(path), [sample.name for sample in samples]
     exits, outputs = model.num_exits, model.num_classes
@@ -91,40 +92,41 @@ def record_to(
         class_names=tuple(class_names),
     )
     about = _about(table)
-    if path.exists():
-        if not resume:
-            raise ExeuntError(f"{path} is there already; choose another --out")
-        finished = load_table(path)
-        refuse_another(path, _about(finished), about)
-        path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
-        return finished
-    about |= {
-        "transform": transform.to_dict(),
-        "batch_size": batch_size,
-        "order": hashlib.blake2b(repr(names).encode(), digest_size=8).hexdigest(),
-    }
-    shape = (exits, outputs)
-    with PartialTable(
-        path, about, shape=shape, dtype=dtype, batch_size=batch_size, resume=resume
-    ) as partial:
-        recorded = set(partial.rows()[0].tolist())
-        known = {
-            name: "not a readable image"
-            for i, name in enumerate(names[: partial.done])
-            if i not in recorded
+    with locked(path.with_name(f".{path.name}.exeunt.lock"), path):
+        if path.exists():
+            if not resume:
+                raise ExeuntError(f"{path} is there already; choose another --out")
+            finished = load_table(path)
+            refuse_another(path, _about(finished), about)
+            path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
+            return finished
+        about |= {
+            "transform": transform.to_dict(),
+            "batch_size": batch_size,
+            "order": hashlib.blake2b(repr(names).encode(), digest_size=8).hexdigest(),
         }
-        tally = UnreadableTally(len(samples), known, allow_unreadable)
-        run_exits(
-            model,
-            batches(samples, transform, partial.done, batch_size, workers, tally, on_batch),
-            dtype,
-            lambda batch, logits: partial.append(batch.indices.cpu(), logits),
-        )
-        indices, logits = partial.rows()
-    kept = tuple(names[index] for index in indices.tolist())
-    save_table(path, replace(table, logits=logits, targets=table.targets[indices], names=kept))
-    partial.path.unlink()
-    return load_table(path)
+        shape = (exits, outputs)
+        with PartialTable(
+            path, about, shape=shape, dtype=dtype, batch_size=batch_size, resume=resume
+        ) as partial:
+            recorded = set(partial.rows()[0].tolist())
+            known = {
+                name: "not a readable image"
+                for i, name in enumerate(names[: partial.done])
+                if i not in recorded
+            }
+            tally = UnreadableTally(len(samples), known, allow_unreadable)
+            run_exits(
+                model,
+                batches(samples, transform, partial.done, batch_size, workers, tally, on_batch),
+                dtype,
+                lambda batch, logits: partial.append(batch.indices.cpu(), logits),
+            )
+            indices, logits = partial.rows()
+        kept = tuple(names[index] for index in indices.tolist())
+        save_table(path, replace(table, logits=logits, targets=table.targets[indices], names=kept))
+        partial.path.unlink()
+        return load_table(path)
 
 
 def _about(table: ExitTable) -> dict[str, Any]:

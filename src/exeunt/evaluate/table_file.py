@@ -41,7 +41,6 @@ def save_table(path: str | Path, table: ExitTable) -> None:
     """
     path = Path(path)
     header = _header(path, table)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(len(header).to_bytes(8, "little"))
         file.write(header)

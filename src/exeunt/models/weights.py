@@ -8,6 +8,8 @@ that look right.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
@@ -93,7 +95,11 @@ class WeightsInfo:
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> None:
-    """Writes a weights file, whole or not at all. Floating-point tensors take `info.storage`."""
+    """Writes a weights file, whole or not at all. Floating-point tensors take `info.storage`.
+
+    Raises:
+        WriteError: when it cannot be written, as on a full disk; what stood at `path` still does.
+    """
     dtype = STORAGE[info.storage]
     stored = {
         name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous()
@@ -106,13 +112,14 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[st
     """Writes a safetensors file, whole or not at all.
 
     Raises:
-        ExeuntError: when it cannot be written, as on a full disk; what stood at `path` still does.
+        WriteError: when it cannot be written, as on a full disk; what stood at `path` still does.
     """
-    try:
-        with replacing(path) as temporary:
+    with replacing(path) as temporary:
+        try:
             save_file(tensors, temporary, metadata=metadata)
-    except SafetensorError as error:
-        raise ExeuntError(f"{path}: cannot be written ({error})") from error
+        except SafetensorError as error:  # which is all that the system said
+            code = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(os.strerror(int(code[1])) if code else str(error)) from error
 
 
 def save_info(path: str | Path, info: WeightsInfo, out: str | Path) -> None:
@@ -120,10 +127,10 @@ def save_info(path: str | Path, info: WeightsInfo, out: str | Path) -> None:
 
     Raises:
         ExeuntError: as `read_info`.
+        WriteError: as `save_weights`.
     """
     _, tensors = _read(Path(path), tensors=True)
-    with replacing(out) as temporary:
-        save_file(tensors, temporary, metadata={"exeunt": info.to_json()})
+    save_tensors(out, tensors, {"exeunt": info.to_json()})
 
 
 def read_info(path: str | Path) -> WeightsInfo:

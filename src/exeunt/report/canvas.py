@@ -69,7 +69,6 @@ def write_figure(figure: Figure, path: str | Path) -> None:
     import matplotlib as mpl
 
     ending = check_figure(path)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with (
         replacing(path) as temporary,
         warnings.catch_warnings(),

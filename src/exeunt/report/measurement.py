@@ -50,7 +50,6 @@ class Measurement:
         found = {key: None for row in rows for key in row}
         between = [key for key in found if key not in FIRST + LAST]
         columns = [key for key in (*FIRST, *between, *LAST) if key in found]
-        path.parent.mkdir(parents=True, exist_ok=True)
         with (
             replacing(path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,

@@ -65,14 +65,15 @@ def train(
     units = Units.of(plan.splits.train)
     if config.init is not None:
         refuse_other_split(config.init, plan.data, asdict(plan.spec))
-    run = Run(out)
-    with _reproducible(config), dead_workers_named():
+    with Run(out) as run, _reproducible(config), dead_workers_named():
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
         regime = REGIMES[config.regime](config, exit_macs, source.class_names)
         run_record = plan.record()
         if processes.led(lambda: run.open(run_record, resume)):
             state.load(run.last, processes)
+            if processes.rank == 0:
+                run.write_metrics(state.history)  # a process may be killed after `last` alone
         loader = train_loader(
             units.learnt(plan.splits.train),
             plan.augment,

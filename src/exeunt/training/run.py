@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from exeunt.errors import ExeuntError
-from exeunt.files import replacing
+from exeunt.files import leftover, remove_leftovers, replacing
+from exeunt.locks import locked
 from exeunt.training.config import TrainConfig
 
+LOCK = ".exeunt.lock"
 _MAY_CHANGE = ("allow_unreadable",)  # what a run that stopped there goes on with, otherwise
 
 
 class Run:
     """The folder of one training run; nothing is written before `open`.
+
+    To be used in a `with` block, at whose end the folder is free for another process.
 
     Attributes:
         folder: where it is.
@@ -29,17 +35,42 @@ class Run:
         self.last = self.folder / "last.safetensors"
         self.best = self.folder / "best.safetensors"
         self._record = self.folder / "run.json"
+        self._held = ExitStack()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held.close()
 
     def open(self, record: dict[str, Any], resume: bool) -> bool:
         """Starts the folder, or goes on with it; returns whether there is a state to go on from.
+
+        No other process can open it from now on. What one that was killed left behind is removed.
 
         Args:
             record: what `run.json` says; its `config` and `data` must not change on the way.
             resume: go on where the folder's run stopped, if it has begun.
 
         Raises:
-            ExeuntError: when the folder is in use and `resume` is off, or holds another run.
+            ExeuntError: when the folder holds a run and `resume` is off, or another run, or is no
+                run's, or another process is in it.
+            WriteError: when it cannot be written.
         """
+        self._refuse_unusable(record, resume)
+        self._held.close()  # a run may be opened again
+        self._held.enter_context(locked(self.folder / LOCK, self.folder))
+        self._refuse_unusable(record, resume)
+        remove_leftovers(self.folder, whoever=True)
+        self.write_record(record)
+        return self.last.exists()
+
+    def _refuse_unusable(self, record: dict[str, Any], resume: bool) -> None:
         if self._record.exists():
             if not resume:
                 raise ExeuntError(
@@ -47,11 +78,11 @@ class Run:
                     "starts afresh"
                 )
             self._refuse_other(record)
-        elif self.folder.exists() and any(self.folder.iterdir()):
-            raise ExeuntError(f"{self.folder} is not empty and is no run; choose another --out")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.write_record(record)
-        return self.last.exists()
+        elif self.folder.is_dir():  # killed while it began, a run leaves these two at most
+            if any(not leftover(file) and file.name != LOCK for file in self.folder.iterdir()):
+                raise ExeuntError(f"{self.folder} is not empty and is no run; choose another --out")
+        elif self.folder.exists():
+            raise ExeuntError(f"{self.folder} is a file; choose another --out")
 
     def _refuse_other(self, record: dict[str, Any]) -> None:
         try:

@@ -44,7 +44,7 @@ def verify_c(
         run = None
         if device is None:
             program = Path(temporary) / bundle.report.name
-            build_host(folder, program)
+            build_host(folder, program, files=bundle.report.files)
             answers: Any = run_host(program, raw)
         else:
             run = run_device(folder, bundle.report.name, raw, len(kept), device)

@@ -5,7 +5,7 @@ from exeunt.export.c.bundle import Bundle
 from exeunt.export.c.compare import Comparison, compare
 from exeunt.export.c.device import BOARDS, DeviceRun, count_instructions, run_device
 from exeunt.export.c.float32 import Float32
-from exeunt.export.c.folder import CModel, write_c
+from exeunt.export.c.folder import CModel, owned_files, write_c
 from exeunt.export.c.host import Answer, build_host, run_host
 from exeunt.export.c.int8 import Int8
 from exeunt.export.c.numbers import Numbers
@@ -26,6 +26,7 @@ __all__ = [
     "check_budget",
     "compare",
     "count_instructions",
+    "owned_files",
     "run_device",
     "run_host",
     "write_c",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.host import Answer, run_tool
+from exeunt.export.c.report import listed_files
 
 COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
 PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
@@ -148,11 +149,13 @@ def _board(device: str) -> Board:
 
 
 def _gather(folder: Path, name: str, place: Path, program: str) -> list[str]:
-    """Copies what is compiled: the folder's sources but its programs, and the start-up code with
-    one of its own.
+    """Copies what is compiled: the sources that were exported but their programs, and the start-up
+    code with one of its own.
     """
+    written = listed_files(folder)
     for path in folder.glob("*.[ch]"):
-        if path.name not in ("main.c", "self_test.c"):
+        ours = not written or path.name in written
+        if ours and path.name not in ("main.c", "self_test.c"):
             shutil.copy(path, place)
     for item in START.iterdir():
         if item.name in PROGRAMS and item.name != program:

@@ -48,9 +48,11 @@ def export_c(
 ) -> dict[str, Any]:
     """Writes the folder and returns its report."""
     from exeunt.evaluate import weights_fingerprint
-    from exeunt.export.c import CModel, check_budget, write_c
+    from exeunt.export.c import CModel, check_budget, owned_files, write_c
+    from exeunt.folders import check_folder
     from exeunt.graph import build_graph, plan_stream
 
+    check_folder(out, owned_files)
     integers = asked.dtype == "int8"
     if integers:
         images = needed_for_int8(images)

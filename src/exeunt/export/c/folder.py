@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,9 +19,10 @@ from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c.model import write_tables, written
 from exeunt.export.c.numbers import Numbers
-from exeunt.export.c.report import FILE, FORMAT, WEIGHTS
+from exeunt.export.c.report import FILE, FORMAT, WEIGHTS, listed_files
 from exeunt.export.c.source import CSource
 from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
+from exeunt.folders import replacing_folder
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
 
@@ -65,15 +65,17 @@ class CModel:
 def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
     """Writes the folder as a whole, or not at all; returns what `report.json` holds.
 
+    An older export in the folder is replaced, file by file as its report lists them; other files
+    stay (`exeunt.folders.replacing_folder`).
+
     Raises:
         ExeuntError: when the name is none in C, the folder holds something else, the plan is for
             numbers of another size, or there is an operator that no kernel does.
+        WriteError: when it cannot be written; the folder is as it was.
     """
     folder = Path(folder)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", model.name):
         raise ExeuntError(f"{model.name!r} is no prefix; give small letters, digits and _")
-    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
-        raise ExeuntError(f"{folder} is there and holds no export; give another folder")
     graph, source = model.plan.graph, CSource(model.name)
     if _element_bytes(model.plan) != model.numbers.element_bytes:
         raise ExeuntError(
@@ -106,19 +108,39 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         "version": exeunt.__version__,
         **model.facts,
     }
+    parts |= _runtime(model, names)
+    weights = [] if model.weights is None else [WEIGHTS.as_posix()]
+    report["files"] = sorted([*parts, FILE, *weights])
     parts[FILE] = json.dumps(report, indent=2) + "\n"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+    with replacing_folder(folder, owned_files) as made:
         for file, text in parts.items():
-            (Path(temporary) / file).write_text(text)
-        _copy_runtime(model, names, Path(temporary))
+            (made / file).write_text(text, encoding="utf-8")
         if model.weights is not None:
-            (Path(temporary) / WEIGHTS).parent.mkdir()
-            shutil.copy(model.weights, Path(temporary) / WEIGHTS)
-        if folder.exists():
-            shutil.rmtree(folder)
-        shutil.copytree(temporary, folder)
+            (made / WEIGHTS).parent.mkdir()
+            shutil.copyfile(model.weights, made / WEIGHTS)
     return report
+
+
+def owned_files(folder: Path) -> tuple[str, ...]:
+    """The files that an export wrote into a folder, as its report lists them.
+
+    Raises:
+        ExeuntError: when the folder holds no export, or one from before there were lists.
+    """
+    if not (folder / FILE).exists():
+        raise ExeuntError(f"{folder} is there and holds no export in C; choose another --out")
+    try:
+        files = listed_files(folder)
+    except ExeuntError as error:
+        raise ExeuntError(
+            f"{folder} is there and holds no export in C; choose another --out ({error})"
+        ) from error
+    if not files:
+        raise ExeuntError(
+            f"{folder} was exported by an exeunt that kept no list of its files, so that yours "
+            "could not be told from them; choose another --out, or remove the folder"
+        )
+    return files
 
 
 def _told(node: Node, graph: Graph) -> dict[str, Any]:
@@ -141,16 +163,17 @@ def _element_bytes(plan: StreamedPlan) -> int:
     return plan.strips[plan.home[plan.graph.image]].row_bytes // (channels * width)
 
 
-def _copy_runtime(model: CModel, kernels: Sequence[str], folder: Path) -> None:
+def _runtime(model: CModel, kernels: Sequence[str]) -> dict[str, str]:
+    """The files of the runtime that are needed, by name."""
     wanted = [*ALWAYS, *model.numbers.files]
     for kernel in kernels:
         wanted += [f"{kernel}.c", *model.numbers.beside.get(kernel, ())]
-    for file in dict.fromkeys(wanted):
-        (folder / file).write_text((RUNTIME / file).read_text())
+    found = {file: (RUNTIME / file).read_text(encoding="utf-8") for file in wanted}
     for file in ("main.c", "Makefile"):
-        text = (RUNTIME / "app" / file).read_text()
+        text = (RUNTIME / "app" / file).read_text(encoding="utf-8")
         text = text.replace("@prefix@", model.name).replace("@PREFIX@", model.name.upper())
-        (folder / file).write_text(text)
+        found[file] = text
+    return found
 
 
 def _header(model: CModel) -> str:

@@ -40,8 +40,16 @@ class Answer:
         return cls(image, exit_index, class_index, bool(leave), tuple(words[4:]))
 
 
-def build_host(folder: Path, program: Path, flags: Sequence[str] = CHECKED) -> None:
-    """Compiles all C files of a folder, strictly, by default with sanitizers.
+def build_host(
+    folder: Path, program: Path, flags: Sequence[str] = CHECKED, files: Sequence[str] = ()
+) -> None:
+    """Compiles the C files of a folder, strictly, by default with sanitizers.
+
+    Args:
+        folder: where they lie.
+        program: to make.
+        flags: besides the strict ones.
+        files: that are meant; by default all.
 
     Raises:
         ExeuntError: there is no compiler, or it refuses; with what it says.
@@ -49,7 +57,7 @@ def build_host(folder: Path, program: Path, flags: Sequence[str] = CHECKED) -> N
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise ExeuntError("no C compiler: install one, or name it with CC=")
-    sources = sorted(map(str, folder.glob("*.c")))
+    sources = sorted(str(path) for path in folder.glob("*.c") if not files or path.name in files)
     run_tool([compiler, *STRICT, *flags, *sources, "-o", str(program)])
 
 

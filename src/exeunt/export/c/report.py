@@ -13,6 +13,27 @@ FORMAT = 2
 FILE = "report.json"
 WEIGHTS = Path("python") / "weights.safetensors"
 
+_ALWAYS = ("name", "dtype", "image_shape", "kernels", "memory", "version")
+
+
+def listed_files(folder: Path) -> tuple[str, ...]:
+    """The files of an exported folder, as its report lists them; () if it is from before there were
+    lists. What the folder's maker has to say besides is not asked for.
+
+    Raises:
+        ExeuntError: when there is no report, or one of something else.
+    """
+    path = folder / FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        files = values.get("files", [])
+        known = values["format"] == FORMAT and all(name in values for name in _ALWAYS)
+        if not known or not all(isinstance(file, str) for file in files):
+            raise ValueError("it is of something else")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error
+    return tuple(files)
+
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -38,6 +59,7 @@ class ExportReport:
         calibration: how many images ranges and thresholds were found on, and what the policy does
             there; empty if there were none.
         version: of exeunt.
+        files: all that were written, by their paths below the folder; () in older folders.
     """
 
     name: str
@@ -57,6 +79,7 @@ class ExportReport:
     fingerprint: str
     calibration: dict[str, Any]
     version: str
+    files: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, folder: str | Path) -> ExportReport:
@@ -67,10 +90,10 @@ class ExportReport:
         """
         path = Path(folder) / FILE
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(path.read_text(encoding="utf-8"))
             form = values.pop("format")
-            for name in ("image_shape", "class_names", "exit_macs", "nodes", "kernels"):
-                values[name] = tuple(values[name])
+            for name in ("image_shape", "class_names", "exit_macs", "nodes", "kernels", "files"):
+                values[name] = tuple(values.get(name, ()) if name == "files" else values[name])
             report = cls(**values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error

@@ -53,9 +53,11 @@ def export_onnx(
         if find_spec(package) is None:
             raise ExeuntError(f'ONNX files are written with {package}: pip install "exeunt[onnx]"')
     from exeunt.evaluate import weights_fingerprint
-    from exeunt.export.onnx import OnnxModel, write_onnx
+    from exeunt.export.onnx import OnnxModel, owned_files, write_onnx
+    from exeunt.folders import check_folder
     from exeunt.graph import build_graph
 
+    check_folder(out, owned_files)
     graph = build_graph(trained.net, trained.transform.image_size)
     made = OnnxModel(
         model=model,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +23,7 @@ from exeunt.export.onnx.front import front_of, rest_of
 from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.single import single_graph
 from exeunt.export.onnx.stages import StageModel, write_stages
+from exeunt.folders import replacing_folder
 from exeunt.graph import Graph
 from exeunt.policies import Policy
 
@@ -74,22 +73,20 @@ class OnnxModel:
 def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
     """Writes the folder as a whole, or not at all; returns what `manifest.json` holds.
 
+    An older export in the folder is replaced, file by file as its manifest lists them; other files
+    stay (`exeunt.folders.replacing_folder`).
+
     Raises:
         ExeuntError: when the folder holds something else, the policy is none that the runner
             knows, or there is an operator without an ONNX form.
+        WriteError: when it cannot be written; the folder is as it was.
     """
-    folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / runner.MANIFEST).exists():
-        raise ExeuntError(f"{folder} is there and holds no ONNX export; give another folder")
     try:
         runner.Policy(model.policy.spec)
     except runner.RunnerError as error:
         raise ExeuntError(str(error)) from error
     written = model.int8 or write_stages(model.graph, {"fingerprint": model.fingerprint})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        place = Path(temporary) / "made"
-        place.mkdir()
+    with replacing_folder(folder, owned_files) as place:
         stages = [
             _write_stage(place, number, stage, model.graph)
             for number, stage in enumerate(written, start=1)
@@ -100,10 +97,28 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
         text = json.dumps(manifest, indent=2) + "\n"
         (place / runner.MANIFEST).write_text(text, encoding="utf-8")
         (place / RUN).write_text(runner_script(), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        place.rename(folder)
     return manifest
+
+
+def owned_files(folder: Path) -> list[str]:
+    """The files that an export wrote into a folder, as its manifest lists them.
+
+    Raises:
+        ExeuntError: when the folder holds no export, or its manifest is not as it was written.
+    """
+    path = folder / runner.MANIFEST
+    refused = f"{folder} is there and holds no ONNX export; choose another --out"
+    if not path.exists():
+        raise ExeuntError(refused)
+    try:
+        manifest = runner.read_manifest(path)
+        found = [runner.MANIFEST, RUN, *(stage["file"] for stage in manifest["stages"])]
+        fronts = [stage["front"] for stage in manifest["stages"] if "front" in stage]
+        found += [front[part]["file"] for front in fronts for part in ("weights", "rest")]
+        found += [manifest["single"]["file"]] if manifest["single"] else []
+    except (runner.RunnerError, KeyError, TypeError) as error:
+        raise ExeuntError(f"{refused} ({error})") from error
+    return found
 
 
 def _write_file(place: Path, file: str, made: onnx.ModelProto | bytes) -> dict[str, Any]:
