@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from exeunt.cli.verify_device import ram_and_flash
 from exeunt.graph import build_graph, plan_stream
 from exeunt.models import load_weights
 
@@ -61,8 +62,15 @@ def test_the_device_says_it_in_the_memory_that_is_claimed(
     assert done.status == 0, done.err
     found = last_json(done)
     memory = found["memory"]
-    parts = sum(memory[f"{part}_bytes"] for part in ("arena", "row_window", "state", "stack"))
-    assert 0 <= memory["total_bytes"] - parts < 32
+    parts = ("arena", "state", "stack", "alignment")
+    assert sum(memory[f"{part}_bytes"] for part in parts) == memory["total_bytes"]
+    assert 0 <= memory["alignment_bytes"] < 32 + 8
+    assert memory["total_bytes"] % 32 == 0
+    header = (folder / "tiny_net.h").read_text()
+    assert f"#define TINY_NET_ARENA_BYTES {memory['arena_bytes']}\n" in header
+    shown = dict(ram_and_flash({"memory": memory, "flash": found["flash"]}))
+    rows = [int(shown[f"  {part}"].split()[0]) for part in parts]
+    assert sum(rows) == int(shown["RAM"].split()[0]) == memory["total_bytes"]
     assert found["same_bits"]
     assert found["exit_instructions"] == sorted(found["exit_instructions"])
     assert sum(row["macs"] for row in found["operators"]) == found["exit_macs"][-1]
