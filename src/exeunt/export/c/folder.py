@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,8 +19,10 @@ from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c.model import write_tables, written
 from exeunt.export.c.numbers import Numbers
+from exeunt.export.c.prefix import check_prefix
 from exeunt.export.c.report import FILE, FORMAT, WEIGHTS
 from exeunt.export.c.source import CSource
+from exeunt.export.c.spelling import comment, string
 from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
@@ -34,6 +35,7 @@ ALWAYS = (
     "exn_patches.h",
     "exn_window.h",
     "exn_engine.c",
+    "exn_status.c",
 )
 
 
@@ -66,12 +68,12 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
     """Writes the folder as a whole, or not at all; returns what `report.json` holds.
 
     Raises:
-        ExeuntError: when the name is none in C, the folder holds something else, the plan is for
-            numbers of another size, or there is an operator that no kernel does.
+        ExeuntError: when the name or that of a class cannot be used in C, the folder holds
+            something else, the plan is for numbers of another size, or there is an operator that
+            no kernel does.
     """
     folder = Path(folder)
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", model.name):
-        raise ExeuntError(f"{model.name!r} is no prefix; give small letters, digits and _")
+    check_prefix(model.name)
     if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
         raise ExeuntError(f"{folder} is there and holds no export; give another folder")
     graph, source = model.plan.graph, CSource(model.name)
@@ -109,15 +111,17 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
     parts[FILE] = json.dumps(report, indent=2) + "\n"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        made = Path(temporary) / "made"  # with the permissions of any new folder
+        made.mkdir()
         for file, text in parts.items():
-            (Path(temporary) / file).write_text(text)
-        _copy_runtime(model, names, Path(temporary))
+            (made / file).write_text(text, encoding="utf-8")
+        _copy_runtime(model, names, made)
         if model.weights is not None:
-            (Path(temporary) / WEIGHTS).parent.mkdir()
-            shutil.copy(model.weights, Path(temporary) / WEIGHTS)
+            (made / WEIGHTS).parent.mkdir()
+            shutil.copy(model.weights, made / WEIGHTS)
         if folder.exists():
             shutil.rmtree(folder)
-        shutil.copytree(temporary, folder)
+        shutil.copytree(made, folder)
     return report
 
 
@@ -157,7 +161,7 @@ def _header(model: CModel) -> str:
     graph, numbers = model.plan.graph, model.numbers
     channels, height, width = graph.shapes[graph.image]
     return HEADER.format(
-        title=model.title,
+        title=comment(model.title),
         prefix=model.name,
         upper=model.name.upper(),
         version=exeunt.__version__,
@@ -184,7 +188,8 @@ def _model(model: CModel, source: CSource) -> str:
         read_row=numbers.read_row,
         input=numbers.input(model.transform, graph, source),
         judge=numbers.judge,
-        class_names=",\n".join(f"    {json.dumps(name)}" for name in model.class_names),
+        arena_bytes=model.plan.arena_bytes,
+        class_names=",\n".join(f"    {string(name)}" for name in model.class_names),
         score_scales=", ".join(f"{scale:.9e}f" for scale in numbers.score_scales(graph)),
     )
     return f'#include "{model.name}.h"\n#include "{numbers.header}"\n\n{source}\n{said}'
