@@ -169,6 +169,21 @@ def test_float32_needs_none_and_takes_another_policy(
     assert (out / "abc.h").exists()
 
 
+def test_a_name_that_the_runtime_has_is_refused_and_a_folder_of_it_is_not(
+    weights: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    out = tmp_path / "main"
+    done = exeunt("export", weights, "--out", out, "--dtype", "float32", "--name", "exn_engine")
+    assert done.status == 2
+    assert "'exn_engine' is no prefix" in done.err
+    assert not out.exists()
+    done = exeunt("export", weights, "--out", out, "--dtype", "float32")
+    assert done.status == 0, done.err
+    assert "names begin with net_main_" in done.out
+    assert "int main(" in (out / "main.c").read_text()
+    assert (out / "net_main.c").exists()
+
+
 def test_entropy_is_refused_by_name(
     weights: Path, images: Path, tmp_path: Path, exeunt: Any
 ) -> None:

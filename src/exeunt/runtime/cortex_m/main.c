@@ -70,9 +70,6 @@ static int classify(intptr_t file, int64_t image)
         status = row == NULL ? @prefix@_step(&state) : @prefix@_push_row(&state, row);
         ticks += (uint32_t)(device_ticks() - since);
     }
-    host_print("status");
-    host_print_number(status);
-    host_print("\n");
     return 2;
 }
 
