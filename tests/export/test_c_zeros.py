@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from exeunt.data import Transform
-from exeunt.export.c import CModel, Int8, build_host, compare, run_host, write_c
+from exeunt.export.c import CModel, Int8, build_host, compare, run_device, run_host, write_c
+from exeunt.export.c.device import COMPILER, EMULATOR
 from exeunt.graph import build_graph, plan_stream
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct, InvertedResidual
@@ -121,7 +122,7 @@ def test_zeros_are_numbers_like_others(
     raw: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    """Integers stay near the floats, and C says what Python says."""
+    """Integers stay near the floats, and C says what Python says, on a device too."""
     with torch.no_grad():
         change(net)
     pixels, transform = images(2, SHAPE), Transform(SHAPE[1:])
@@ -139,5 +140,8 @@ def test_zeros_are_numbers_like_others(
     model = CModel("net", "", Int8(quantized, policy), plan_stream(graph, 1), transform, names, {})
     write_c(model, tmp_path / "net")
     build_host(tmp_path / "net", tmp_path / "program", ("-O0",))
-    answers = run_host(tmp_path / "program", raw(pixels))
-    compare(answers, run_quantized(quantized, inputs), ["a", "b"], integers=True)
+    scores = run_quantized(quantized, inputs)
+    compare(run_host(tmp_path / "program", raw(pixels)), scores, ["a", "b"], integers=True)
+    if change in (channels, everything) and shutil.which(EMULATOR) and shutil.which(COMPILER):
+        run = run_device(tmp_path / "net", "net", raw(pixels), len(pixels))
+        compare(run.answers, scores, ["a", "b"], integers=True)
