@@ -29,7 +29,7 @@ NETS = ("rex_mobilenetv2:224:1000", "mobilenetv2:224:1000")
 
 def main(nets: list[str]) -> None:
     print(
-        f"{'network':28}{'arena':>8}{'window':>8}{'state':>7}{'stack':>7}{'RAM':>8}{'KiB':>7}"
+        f"{'network':28}{'arena':>8}{'window':>8}{'state':>7}{'stack':>7}{'align':>7}{'RAM':>8}{'KiB':>7}"
         f"{'code':>8}{'constants':>11}{'M MACs':>9}{'M instr.':>10}{'per MAC':>9}"
     )
     for net in nets:
@@ -57,10 +57,10 @@ def measure(name: str, pixels: int, classes: int) -> None:
         run = run_device(folder, "net", raw, 1)
         compare(run.answers, run_quantized(quantized, x), ["image"], integers=True)
     memory, macs = report["memory"], graph.exit_macs[-1]
-    window = memory["row_window_bytes"]
     print(
-        f"{f'{name} at {pixels} px':28}{memory['arena_bytes'] - window:8}{window:8}"
-        f"{run.data_bytes - memory['arena_bytes']:7}{run.stack_bytes:7}{run.total_bytes:8}"
+        f"{f'{name} at {pixels} px':28}{memory['arena_bytes']:8}{memory['row_window_bytes']:8}"
+        f"{run.data_bytes - memory['arena_bytes']:7}{run.stack_bytes:7}"
+        f"{run.total_bytes - run.data_bytes - run.stack_bytes:7}{run.total_bytes:8}"
         f"{run.total_bytes / 1024:7.1f}{run.code_bytes:8}{run.weights_bytes:11}{macs / 1e6:9.1f}"
         f"{run.instructions[-1] / 1e6:10.1f}{run.instructions[-1] / macs:9.2f}"
     )

@@ -30,7 +30,7 @@ int main(void)
 {
     const exn_result *result;
     unsigned y = 0;
-    int status = net_init(&state, arena.bytes);
+    int status = net_init(&state, arena.bytes, sizeof arena.bytes);
     while (status == EXN_ROW || (status == EXN_EXIT && !net_result(&state)->leave)) {
         uint8_t *row = exn_row_place(&state);
         if (row == NULL) {
@@ -41,6 +41,7 @@ int main(void)
         }
     }
     if (status != EXN_EXIT) {
+        fprintf(stderr, "%s\n", exn_status_text(status));
         return 1;
     }
     result = net_result(&state);

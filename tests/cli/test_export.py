@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exeunt.cli.verify_device import ram_and_flash
 
 from exeunt.graph import build_graph, plan_stream
 from exeunt.models import load_weights
@@ -61,8 +62,15 @@ def test_the_device_says_it_in_the_memory_that_is_claimed(
     assert done.status == 0, done.err
     found = last_json(done)
     memory = found["memory"]
-    parts = sum(memory[f"{part}_bytes"] for part in ("arena", "row_window", "state", "stack"))
-    assert 0 <= memory["total_bytes"] - parts < 32
+    parts = ("arena", "state", "stack", "alignment")
+    assert sum(memory[f"{part}_bytes"] for part in parts) == memory["total_bytes"]
+    assert 0 <= memory["alignment_bytes"] < 32 + 8
+    assert memory["total_bytes"] % 32 == 0
+    header = (folder / "tiny_net.h").read_text()
+    assert f"#define TINY_NET_ARENA_BYTES {memory['arena_bytes']}\n" in header
+    shown = dict(ram_and_flash({"memory": memory, "flash": found["flash"]}))
+    rows = [int(shown[f"  {part}"].split()[0]) for part in parts]
+    assert sum(rows) == int(shown["RAM"].split()[0]) == memory["total_bytes"]
     assert found["same_bits"]
     assert found["exit_instructions"] == sorted(found["exit_instructions"])
     assert sum(row["macs"] for row in found["operators"]) == found["exit_macs"][-1]
@@ -159,6 +167,21 @@ def test_float32_needs_none_and_takes_another_policy(
         {},
     )
     assert (out / "abc.h").exists()
+
+
+def test_a_name_that_the_runtime_has_is_refused_and_a_folder_of_it_is_not(
+    weights: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    out = tmp_path / "main"
+    done = exeunt("export", weights, "--out", out, "--dtype", "float32", "--name", "exn_engine")
+    assert done.status == 2
+    assert "'exn_engine' is no prefix" in done.err
+    assert not out.exists()
+    done = exeunt("export", weights, "--out", out, "--dtype", "float32")
+    assert done.status == 0, done.err
+    assert "names begin with net_main_" in done.out
+    assert "int main(" in (out / "main.c").read_text()
+    assert (out / "net_main.c").exists()
 
 
 def test_entropy_is_refused_by_name(

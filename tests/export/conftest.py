@@ -183,7 +183,7 @@ class Spread:
         arena = np.full(size + 4, MARK, np.uint8)
         arena = arena[-arena.ctypes.data % 4 :][:size]
         state, image = np.zeros(64, np.uint64), np.ascontiguousarray(pixels)
-        assert library.net_init(address(state), address(arena)) == 1
+        assert library.net_init(address(state), address(arena), ctypes.c_size_t(size)) == 1
         assert library.net_run(address(state), address(image)) == 0
         assert all((arena[place] == MARK).all() for place in self.free)
         assert all((arena[end - 4 : end] != MARK).any() for end in self.ends), (

@@ -81,7 +81,7 @@ static int failed(const char *what)
         for (i = 0; i < IMAGES; i++) {                                                          \\
             exn_state state;                                                                    \\
             unsigned y = 0;                                                                     \\
-            int status = p##_init(&state, arena);                                               \\
+            int status = p##_init(&state, arena, P##_ARENA_BYTES);                              \\
             if (fread(image, 1, sizeof image, stdin) != sizeof image) return failed("no image");\\
             for (k = 0; k < P##_EXITS; k++) {                                                   \\
                 const exn_result *result;                                                       \\

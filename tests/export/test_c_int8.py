@@ -135,17 +135,22 @@ int main(void)
 {
     exn_state a, b;
     unsigned y;
-    memset(&a, 0, sizeof a);
-    EXPECT(EXN_ERROR_NULL, one_init(NULL, arena.bytes));
-    EXPECT(EXN_ERROR_NULL, one_init(&a, NULL));
-    EXPECT(EXN_ERROR_ARENA, one_init(&a, arena.bytes + 1));
+    memset(&a, 0xa5, sizeof a);
+    EXPECT(EXN_ERROR_NULL, one_init(NULL, arena.bytes, ONE_ARENA_BYTES));
+    EXPECT(EXN_ERROR_NULL, one_init(&a, NULL, ONE_ARENA_BYTES));
+    EXPECT(EXN_ERROR_STATE, one_step(&a)); /* whatever was in it before */
+    memset(&a, 0xa5, sizeof a);
+    EXPECT(EXN_ERROR_ALIGNMENT, one_init(&a, arena.bytes + 1, ONE_ARENA_BYTES));
+    EXPECT(EXN_ERROR_STATE, one_step(&a));
+    memset(&a, 0xa5, sizeof a);
+    EXPECT(EXN_ERROR_SIZE, one_init(&a, arena.bytes, ONE_ARENA_BYTES - 1));
     EXPECT(EXN_ERROR_STATE, one_push_row(&a, image));
     EXPECT(EXN_ERROR_STATE, one_step(&a));
     EXPECT(EXN_ERROR_STATE, one_run(&a, image));
     EXPECT(1, exn_row_place(&a) == NULL);
     EXPECT(1, one_result(&a) == NULL && one_result(NULL) == NULL);
-    EXPECT(EXN_ROW, one_init(&a, arena.bytes));
-    EXPECT(EXN_ROW, two_init(&b, arena.bytes + (ONE_ARENA_BYTES + 3) / 4 * 4));
+    EXPECT(EXN_ROW, one_init(&a, arena.bytes, ONE_ARENA_BYTES));
+    EXPECT(EXN_ROW, two_init(&b, arena.bytes + (ONE_ARENA_BYTES + 3) / 4 * 4, TWO_ARENA_BYTES));
     EXPECT(EXN_ERROR_NULL, one_push_row(&a, NULL));
     EXPECT(EXN_ERROR_NULL, one_run(NULL, image));
     EXPECT(EXN_ERROR_ORDER, one_step(&a));
@@ -164,9 +169,18 @@ int main(void)
         EXPECT(0, memcmp(one_result(&a)->scores, two_result(&b)->scores, 2 * ONE_CLASSES));
     }
     EXPECT(EXN_ERROR_ORDER, one_step(&a));
-    EXPECT(EXN_ROW, one_init(&a, arena.bytes)); /* again, for another image */
+    EXPECT(EXN_ROW, one_init(&a, arena.bytes, sizeof arena)); /* again, for another image */
     EXPECT(EXN_EXIT, one_run(&a, image));
     EXPECT(1, one_result(&a)->leave);
+    EXPECT(EXN_ERROR_ORDER, one_run(&a, image)); /* without init */
+    for (y = 0; y < 7; y++) { /* each status has words of its own */
+        unsigned z;
+        for (z = 0; z < y; z++) {
+            EXPECT(1, strcmp(exn_status_text(1 - (int)y), exn_status_text(1 - (int)z)) != 0);
+        }
+    }
+    EXPECT(0, strcmp(exn_status_text(2), exn_status_text(-6)));
+    EXPECT(1, strstr(exn_status_text(EXN_ERROR_ORDER), "begins with init") != NULL);
     return 0;
 }
 """

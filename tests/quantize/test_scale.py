@@ -41,6 +41,12 @@ def test_zero_is_always_an_integer(a: float, b: float) -> None:
     assert -128 <= scale.zero <= 127
 
 
+@pytest.mark.parametrize("high", [0.0, 5e-324, 1e-31])
+def test_nothing_is_spread_over_1(high: float) -> None:
+    assert Scale.over(0.0, high) == Scale(1 / 255, -128)
+    assert Scale.symmetric(high, INT16) == Scale(1 / 32767, 0, INT16)
+
+
 def test_the_ends_of_a_range_are_reached_within_a_step() -> None:
     scale = Scale.over(-1.0, 3.0)
     q = scale.quantized(torch.tensor([-1.0, 3.0, 99.0]))

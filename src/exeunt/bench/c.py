@@ -43,7 +43,7 @@ static const void *answer(int status)
 const void *measured_start(const uint8_t *image)
 {
     next_row = image;
-    return answer(net_init(&state, arena.bytes));
+    return answer(net_init(&state, arena.bytes, sizeof arena.bytes));
 }
 
 const void *measured_step(void)

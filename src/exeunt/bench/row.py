@@ -87,7 +87,6 @@ def write_timings(path: Path, rows: Sequence[Row]) -> None:
         *("model", "weights", "engine", "dtype", "image_size", "exit", "share", "min_ms"),
         *("median_ms", "accuracy", "mean_macs", "policy", "batch", "images_per_second"),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()

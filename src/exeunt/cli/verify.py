@@ -96,11 +96,13 @@ def _show_c(folder: Path, device: str | None, facts: dict[str, Any]) -> None:
 def _ram_and_flash(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Lines that tell them."""
     parts = {name.removesuffix("_bytes"): size for name, size in facts["memory"].items()}
-    total = parts.pop("total")
-    said = " + ".join(f"{name.replace('_', ' ')} {size}" for name, size in parts.items())
+    total, window = parts.pop("total"), parts.pop("row_window")
+    rows = [(f"  {name}", f"{size} bytes") for name, size in parts.items()]
+    rows[0] = ("  arena", f"{parts['arena']} bytes, {window} of them rows of the image")
     flash = facts["flash"]
     return [
-        ("RAM", f"{total} bytes ({total / 1024:.1f} KiB), fenced: {said}"),
+        ("RAM", f"{total} bytes ({total / 1024:.1f} KiB), fenced"),
+        *rows,
         ("flash", f"code {flash['code_bytes']} bytes, constants {flash['weights_bytes']}"),
     ]
 

@@ -91,8 +91,8 @@ class Memory:
         steps: path of the module, or of the block, that runs at each step.
         exit_steps: the last step of each stage (E).
         spans: who holds what when; none before the cut of `memory-optimised`.
-        arena_bytes: of the array that tensors live in; `streamed`: without the image's rows.
-        row_window_bytes: `streamed`: of the rows of the image that are held at once.
+        arena_bytes: of the array that tensors live in.
+        row_window_bytes: `streamed`: of the rows of the image in it, which are held at once.
         bound_bytes: the most that is held at once: no plan of this order needs less.
         without_image_bytes: `layerwise`: of the array, if the image is read from elsewhere.
         macs: `memory-optimised`: multiply-adds, with all that is computed again.

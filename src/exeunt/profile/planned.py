@@ -57,7 +57,7 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
     """Rows that stream, as `plan_stream` lays them out.
 
     A step is a row that is made or taken in. `total_bytes` is the plan's arena, the rows of the
-    image included; `row_window_bytes` is the part of these, and `arena_bytes` all the rest.
+    image included, which are `row_window_bytes` of it.
 
     Args:
         graph: of a whole net.
@@ -76,7 +76,7 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
         tuple(plan.graph.image if e.node is None else e.node.module for e in events),
         exit_steps,
         tuple(spans),
-        arena_bytes=plan.arena_bytes - window,
+        arena_bytes=plan.arena_bytes,
         row_window_bytes=window,
         bound_bytes=plan.bound_bytes,
     )

@@ -13,6 +13,7 @@ from exeunt.policies import Conditions, Policy
 from exeunt.quantize.scale import Scale
 
 NEVER = 2**32 - 1
+SHARPEST = 2**32 - 1  # a step of a score is far more than what can be told apart
 SHARE_BITS = 16
 ONE_BITS = 20
 SOFTNESS_BITS = 24
@@ -48,7 +49,7 @@ class IntegerPolicy:
             return cls(asked.patience)
         levels = {name: _levels(values) for name, values in asked.levels.items()}
         softness = tuple(
-            round(scale.scale / (t * math.log(2)) * 2**SOFTNESS_BITS)
+            min(round(scale.scale / (t * math.log(2)) * 2**SOFTNESS_BITS), SHARPEST)
             for scale, t in zip(scales, asked.temperatures, strict=False)
         )
         return cls(asked.patience, levels.get("confidence"), levels.get("margin"), softness)

@@ -98,13 +98,8 @@ def _weighted(
 ) -> dict[str, Any]:
     """What convolutions and matrices have in common: the arguments of `Weighted`."""
     taken, given = scales[node.inputs[0]], scales[node.output]
-    rows = weight.flatten(1).double()
-    offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
-    step = weight_step(rows, offset / taken.scale, reach(taken.zero))
-    q = torch.round(rows / step[:, None]).long()
-    sums = torch.round(offset / (taken.scale * step)).long() - taken.zero * q.sum(1)
-    factor = Factor.of((taken.scale * step / given.scale).tolist(), node.module)
-    Factor.check((q.abs().sum(1) * -INT8[0] + sums.abs()).tolist(), node.module)
+    steps = (taken.scale, given.scale)
+    q, sums, factor = _rows(weight.flatten(1), bias, steps, taken.zero, reach(taken.zero), node)
     low, high = _limits(node, given)
     return {
         "weight": q.view(weight.shape),
@@ -115,6 +110,36 @@ def _weighted(
         "low": low,
         "high": high,
     }
+
+
+def _rows(
+    rows: Tensor,
+    bias: Tensor | None,
+    steps: tuple[float, float],
+    zero: int,
+    most: int,
+    node: Node,
+) -> tuple[Tensor, Tensor, Factor]:
+    """Integer weights, what is added to their sums, and factors from these to the output.
+
+    Args:
+        rows: of a matrix (C', ...).
+        bias: (C'), or None.
+        steps: what one step of the input is worth, and one of the output.
+        zero: the input's integer for 0.
+        most: how many steps from 0 the input may be.
+        node: for errors.
+    """
+    taken, given = steps
+    rows = rows.detach().double()
+    offset = rows.new_zeros(len(rows)) if bias is None else bias.detach().double()
+    step = weight_step(rows, offset / taken, most)
+    q = torch.round(rows / step[:, None]).long()
+    sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
+    empty = (q == 0).all(1) & (sums == 0)  # their sums are 0, and have no step
+    factor = Factor.of(torch.where(empty, 0.0, taken * step / given).tolist(), node.module)
+    Factor.check((q.abs().sum(1) * most + sums.abs()).tolist(), node.module)
+    return q, sums, factor
 
 
 def _limits(node: Node, scale: Scale) -> tuple[int, int]:
@@ -228,21 +253,6 @@ def _resize(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerRes
     return IntegerResize(node.operator)
 
 
-def _projection(
-    weight: Tensor, bias: Tensor | None, taken: float, zero: int, given: float, where: str
-) -> Projection:
-    """A matrix whose inputs are steps of `taken` and whose outputs are steps of `given`."""
-    rows = weight.detach().double()
-    offset = rows.new_zeros(len(rows)) if bias is None else bias.detach().double()
-    most = STATE_ONE if taken == 1 / STATE_ONE else reach(zero)
-    step = weight_step(rows, offset / taken, most)
-    q = torch.round(rows / step[:, None]).long()
-    sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
-    factor = Factor.of((taken * step / given).tolist(), where)
-    Factor.check((q.abs().sum(1) * most + sums.abs()).tolist(), where)
-    return Projection(q, sums, factor)
-
-
 def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
     assert isinstance(node.operator, Whole)
     rex = node.operator.module
@@ -252,26 +262,27 @@ def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
     taken, given = scales[node.inputs[0]], scales[node.output]
     state = 1 / STATE_ONE
 
-    def cell(gru: nn.Module, ending: str, step: float, zero: int) -> IntegerCell:
+    def cell(gru: nn.Module, ending: str, step: float, zero: int, most: int) -> IntegerCell:
         parts = {
             kind: (getattr(gru, f"weight_{kind}_{ending}"), getattr(gru, f"bias_{kind}_{ending}"))
             for kind in ("ih", "hh")
         }
         return IntegerCell(
-            _projection(*parts["ih"], step, zero, 1 / GATE_ONE, node.module),
-            _projection(*parts["hh"], state, 0, 1 / GATE_ONE, node.module),
+            Projection(*_rows(*parts["ih"], (step, 1 / GATE_ONE), zero, most, node)),
+            Projection(*_rows(*parts["hh"], (state, 1 / GATE_ONE), 0, STATE_ONE, node)),
         )
 
     second: tuple[IntegerCell, ...] = ()
     if rex.use_rows or rex.use_cols:
         ways = ("l0", "l0") if rex.shared_directions else ("l0", "l0_reverse")
-        second = tuple(cell(rex.rnn2, way, state, 0) for way in ways)
+        second = tuple(cell(rex.rnn2, way, state, 0, STATE_ONE) for way in ways)
     linear = None
     if rex.use_global:
-        linear = _projection(rex.linear.weight, rex.linear.bias, state, 0, given.scale, node.module)
+        weight, bias = rex.linear.weight, rex.linear.bias
+        linear = Projection(*_rows(weight, bias, (state, given.scale), 0, STATE_ONE, node))
     return IntegerReX(
         rex,
-        cell(rex.rnn1, "l0", taken.scale, taken.zero),
+        cell(rex.rnn1, "l0", taken.scale, taken.zero, reach(taken.zero)),
         second,
         linear,
         Factor.of([state / given.scale], node.module),

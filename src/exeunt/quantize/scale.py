@@ -18,6 +18,7 @@ SUM_BITS = 31
 SPARE_BITS = 3
 FACTOR_BITS = 24
 LARGEST_FACTOR = 2.0 ** (SPARE_BITS - 2)
+NOTHING = 2.0**-100  # a step of it is still a normal float32
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ class Scale:
         """Of int8 that reach from `low` to `high`; 0 is always among them, exactly."""
         low, high = min(low, 0.0), max(high, 0.0)
         least, most = INT8
-        step = (high - low) / (most - least) or 1.0
+        step = _span(high - low) / (most - least)
         return cls(step, max(least, min(most, round(least - low / step))))
 
     @classmethod
     def symmetric(cls, largest: float, limits: tuple[int, int]) -> Scale:
         """With zero 0, so that `largest` and its negative are just within."""
-        return cls((largest or 1.0) / limits[1], 0, limits)
+        return cls(_span(largest) / limits[1], 0, limits)
 
     def quantized(self, values: Tensor) -> Tensor:
         """The nearest integers, int64."""
@@ -55,6 +56,11 @@ class Scale:
     def real(self, integers: Tensor) -> Tensor:
         """What integers stand for, float32."""
         return ((integers - self.zero).double() * self.scale).float()
+
+
+def _span(width: float) -> float:
+    """What integers are spread over: 1 where there is nothing but zeros, or next to nothing."""
+    return width if width > NOTHING else 1.0
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Affine, Conv, GlobalAverage, Linear
+from exeunt.graph.operators import Add, Affine, Conv, GlobalAverage, Linear, Mix, Whole
 from exeunt.quantize.ranges import Range
+from exeunt.quantize.rex import STATE_ONE
 from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, SPARE_BITS, SUM_BITS, Scale
 from exeunt.quantize.ties import tied
 
 WEIGHT_MOST = 127
 _SUM_MOST = 0.98 * 2 ** (SUM_BITS - SPARE_BITS)  # rounding may add to it
+_COARSEST_SUMMAND = 2.0**20  # in steps of a sum, beyond which it has no integer form
 _ROUNDS = 3
 
 WEIGHTED = {Conv: ("weight", "bias"), Linear: ("weight", "bias"), Affine: ("scale", "shift")}
@@ -61,6 +63,10 @@ def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
     taken = scales[node.inputs[0]]
     if isinstance(node.operator, GlobalAverage):
         return taken.scale / math.prod(graph.shapes[node.inputs[0]][1:])
+    if isinstance(node.operator, Whole):
+        return 1 / STATE_ONE
+    if isinstance(node.operator, Add | Mix):
+        return max(scales[name].scale for name in node.inputs) / _COARSEST_SUMMAND
     names = WEIGHTED.get(type(node.operator))
     if names is None:
         return 0.0

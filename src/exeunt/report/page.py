@@ -89,5 +89,4 @@ def write_page(
             fingerprint=fingerprint(source.samples),
         ),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_report(out, page)

@@ -13,15 +13,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What calls return: an error below zero, otherwise what comes next. */
-enum exn_status {
-    EXN_EXIT = 0,          /* an exit has answered: read the result */
-    EXN_ROW = 1,           /* the next row of the image is wanted */
-    EXN_ERROR_NULL = -1,   /* an argument is NULL */
-    EXN_ERROR_ARENA = -2,  /* the arena is too small, or not aligned to EXN_ALIGN bytes */
-    EXN_ERROR_ORDER = -3,  /* a row, a step or a result at a time when there is none */
-    EXN_ERROR_STATE = -4   /* the state was never initialised */
-};
+typedef enum exn_status {
+    EXN_EXIT = 0,            /* an exit has answered: read the result */
+    EXN_ROW = 1,             /* the next row of the image is wanted */
+    EXN_ERROR_NULL = -1,     /* an argument is NULL */
+    EXN_ERROR_SIZE = -2,     /* the arena has fewer bytes than the network needs */
+    EXN_ERROR_ORDER = -3,    /* out of turn: a row that is not wanted, a step before an answer or
+                                behind the last exit, a new image without `exn_init` */
+    EXN_ERROR_STATE = -4,    /* `exn_init` was never called, or has failed */
+    EXN_ERROR_ALIGNMENT = -5 /* the arena does not begin at a multiple of EXN_ALIGN */
+} exn_status;
+
+/* The same in words, for a log. */
+const char *exn_status_text(int status);
 
 enum { EXN_ALIGN = 4 };
 
@@ -109,8 +118,8 @@ typedef struct exn_state {
     uint8_t answered;      /* whether `result` is of this stage */
 } exn_state;
 
-/* Begins with a new image; returns EXN_ROW. `arena` must hold `arena_bytes`, at least the model's,
- * and stay. */
+/* Begins with a new image, each time; returns EXN_ROW. `arena` has `arena_bytes`, at least as many as
+ * the model needs, and stays. After an error the state is one that no call takes. */
 int exn_init(exn_state *state, const exn_model *model, void *arena, size_t arena_bytes);
 
 /* Takes the next row of the image, top to bottom: width x channels bytes, channel after channel.
@@ -126,10 +135,14 @@ uint8_t *exn_row_place(const exn_state *state);
  * stage reads rows of the image that no stage before has read. */
 int exn_step(exn_state *state);
 
-/* Pushes a whole image, row after row, and goes on until the policy says leave. */
+/* After `exn_init`: pushes a whole image, row after row, and goes on until the policy says leave. */
 int exn_run(exn_state *state, const uint8_t *image);
 
 /* The last answer, or NULL before the first. */
 const exn_result *exn_get_result(const exn_state *state);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

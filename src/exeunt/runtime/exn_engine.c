@@ -51,13 +51,19 @@ static int advance(exn_state *state)
 
 int exn_init(exn_state *state, const exn_model *model, void *arena, size_t arena_bytes)
 {
-    if (state == NULL || model == NULL || arena == NULL) {
+    if (state == NULL) {
         return EXN_ERROR_NULL;
     }
-    if (arena_bytes < model->arena_bytes || (uintptr_t)arena % EXN_ALIGN != 0) {
-        return EXN_ERROR_ARENA;
-    }
     memset(state, 0, sizeof *state);
+    if (model == NULL || arena == NULL) {
+        return EXN_ERROR_NULL;
+    }
+    if (arena_bytes < model->arena_bytes) {
+        return EXN_ERROR_SIZE;
+    }
+    if ((uintptr_t)arena % EXN_ALIGN != 0) {
+        return EXN_ERROR_ALIGNMENT;
+    }
     state->model = model;
     state->arena = arena;
     return advance(state);

@@ -9,6 +9,7 @@ from exeunt.export.c.folder import CModel, owned_files, write_c
 from exeunt.export.c.host import Answer, build_host, run_host
 from exeunt.export.c.int8 import Int8
 from exeunt.export.c.numbers import Numbers
+from exeunt.export.c.prefix import check_prefix, prefix_of
 from exeunt.export.c.report import ExportReport
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "Numbers",
     "build_host",
     "check_budget",
+    "check_prefix",
     "compare",
     "count_instructions",
     "owned_files",
+    "prefix_of",
     "run_device",
     "run_host",
     "write_c",

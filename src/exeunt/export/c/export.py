@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,11 +47,13 @@ def export_c(
 ) -> dict[str, Any]:
     """Writes the folder and returns its report."""
     from exeunt.evaluate import weights_fingerprint
-    from exeunt.export.c import CModel, check_budget, owned_files, write_c
+    from exeunt.export.c import CModel, check_budget, check_prefix, owned_files, prefix_of, write_c
     from exeunt.folders import check_folder
     from exeunt.graph import build_graph, plan_stream
 
     check_folder(out, owned_files)
+    name = asked.name or prefix_of(out.resolve().name)
+    check_prefix(name)
     integers = asked.dtype == "int8"
     if integers:
         images = needed_for_int8(images)
@@ -66,7 +67,7 @@ def export_c(
     else:
         numbers, facts = _floats(trained, images, wanted)
     made = CModel(
-        asked.name or _prefix(out),
+        name,
         f"{model}, exits by {facts['policy']}",
         numbers,
         plan,
@@ -110,9 +111,3 @@ def _floats(
     policy, calibration = choose_policy(trained, images, wanted)
     facts = {"policy": policy.spec, "integer_policy": {}, "ranges": {}, "calibration": calibration}
     return Float32(policy), facts
-
-
-def _prefix(out: Path) -> str:
-    """A prefix of the folder's name, or what is nearest to it."""
-    kept = re.sub(r"[^a-z0-9_]+", "_", out.resolve().name.lower()).strip("_")
-    return kept if kept[:1].isalpha() else f"net_{kept}".rstrip("_")

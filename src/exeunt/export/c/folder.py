@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +18,10 @@ from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c.model import write_tables, written
 from exeunt.export.c.numbers import Numbers
+from exeunt.export.c.prefix import check_prefix
 from exeunt.export.c.report import FILE, FORMAT, WEIGHTS, listed_files
 from exeunt.export.c.source import CSource
+from exeunt.export.c.spelling import comment, string
 from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
 from exeunt.folders import replacing_folder
 from exeunt.graph.graph import Graph, Node
@@ -34,6 +35,7 @@ ALWAYS = (
     "exn_patches.h",
     "exn_window.h",
     "exn_engine.c",
+    "exn_status.c",
 )
 
 
@@ -69,13 +71,13 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
     stay (`exeunt.folders.replacing_folder`).
 
     Raises:
-        ExeuntError: when the name is none in C, the folder holds something else, the plan is for
-            numbers of another size, or there is an operator that no kernel does.
+        ExeuntError: when the name or that of a class cannot be used in C, the folder holds
+            something else, the plan is for numbers of another size, or there is an operator that
+            no kernel does.
         WriteError: when it cannot be written; the folder is as it was.
     """
     folder = Path(folder)
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", model.name):
-        raise ExeuntError(f"{model.name!r} is no prefix; give small letters, digits and _")
+    check_prefix(model.name)
     graph, source = model.plan.graph, CSource(model.name)
     if _element_bytes(model.plan) != model.numbers.element_bytes:
         raise ExeuntError(
@@ -180,7 +182,7 @@ def _header(model: CModel) -> str:
     graph, numbers = model.plan.graph, model.numbers
     channels, height, width = graph.shapes[graph.image]
     return HEADER.format(
-        title=model.title,
+        title=comment(model.title),
         prefix=model.name,
         upper=model.name.upper(),
         version=exeunt.__version__,
@@ -207,7 +209,8 @@ def _model(model: CModel, source: CSource) -> str:
         read_row=numbers.read_row,
         input=numbers.input(model.transform, graph, source),
         judge=numbers.judge,
-        class_names=",\n".join(f"    {json.dumps(name)}" for name in model.class_names),
+        arena_bytes=model.plan.arena_bytes,
+        class_names=",\n".join(f"    {string(name)}" for name in model.class_names),
         score_scales=", ".join(f"{scale:.9e}f" for scale in numbers.score_scales(graph)),
     )
     return f'#include "{model.name}.h"\n#include "{numbers.header}"\n\n{source}\n{said}'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,9 @@ from exeunt.errors import ExeuntError
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off")
 CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+_TOLD_LINES = 12
+_WRONG = re.compile(r"\berrors?\b|\bundefined reference\b|\bfault\b|\boverflowed\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,31 +57,70 @@ def build_host(
         files: that are meant; by default all.
 
     Raises:
-        ExeuntError: there is no compiler, or it refuses; with what it says.
+        ExeuntError: there is no compiler, or it refuses or makes nothing; with what it says.
     """
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise ExeuntError("no C compiler: install one, or name it with CC=")
+    compiler = find_compiler()
     sources = sorted(str(path) for path in folder.glob("*.c") if not files or path.name in files)
-    run_tool([compiler, *STRICT, *flags, *sources, "-o", str(program)])
+    program.unlink(missing_ok=True)
+    said = run_tool([*compiler, *STRICT, *flags, *sources, "-o", str(program)])
+    if not program.is_file():
+        raise ExeuntError(
+            f"{shlex.join(compiler)} ended without an error and made no program"
+            f"{f', saying: {_gist(said)}' if said.strip() else ''}; it has to be a C compiler "
+            "(cc, gcc, clang), which CC names"
+        )
+
+
+def find_compiler() -> list[str]:
+    """The words of `$CC`, or else the compiler of the system.
+
+    Raises:
+        ExeuntError: there is none, or `$CC` cannot be read.
+    """
+    named = os.environ.get("CC", "")
+    try:
+        words = shlex.split(named)
+    except ValueError as error:
+        raise ExeuntError(
+            f"CC={named}: {str(error).lower()}; give a command, as CC='ccache gcc'"
+        ) from error
+    found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not words and found is None:
+        raise ExeuntError("no C compiler: install one, or name it with CC=")
+    return words or [str(found)]
 
 
 def run_tool(command: Sequence[str], timeout_s: float = 600) -> str:
     """Runs a program and gives back what it printed.
 
     Raises:
-        ExeuntError: it fails or takes too long; with the end of what it said.
+        ExeuntError: it cannot be started, fails or takes too long; with what it said was wrong.
     """
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ExeuntError(f"{command[0]}: not done after {timeout_s:.0f} s") from error
+    except OSError as error:
+        raise ExeuntError(f"{command[0]}: {error.strerror or error}") from error
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-2000:]
+        said = _gist(done.stderr.strip() or done.stdout)
         raise ExeuntError(f"{Path(command[0]).name} failed with status {done.returncode}: {said}")
     return done.stdout
+
+
+def _gist(text: str) -> str:
+    """Of what a tool said: some whole lines, from the first that tells an error, or the last."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip(" =")]
+    last = max(0, len(lines) - _TOLD_LINES)
+    first = next((k for k, line in enumerate(lines) if _WRONG.search(line)), last)
+    return "\n".join(lines[min(first, last) :][:_TOLD_LINES])
 
 
 def run_host(program: Path, images: Path) -> Iterator[Answer]:

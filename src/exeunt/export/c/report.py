@@ -9,7 +9,7 @@ from typing import Any
 
 from exeunt.errors import ExeuntError
 
-FORMAT = 2
+FORMAT = 3
 FILE = "report.json"
 WEIGHTS = Path("python") / "weights.safetensors"
 
@@ -98,5 +98,7 @@ class ExportReport:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error
         if form != FORMAT:
-            raise ExeuntError(f"{path}: format {form!r}; this exeunt reads {FORMAT}")
+            raise ExeuntError(
+                f"{path}: format {form!r}; this exeunt reads {FORMAT}, so export the network again"
+            )
         return report

@@ -9,13 +9,30 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IMAGE_BYTES = @PREFIX@_HEIGHT * @PREFIX@_WIDTH * @PREFIX@_CHANNELS };
+enum {
+    IMAGE_BYTES = @PREFIX@_HEIGHT * @PREFIX@_WIDTH * @PREFIX@_CHANNELS,
+    FENCE_BYTES = (@PREFIX@_ARENA_BYTES + EXN_ALIGN - 1) / EXN_ALIGN * EXN_ALIGN,
+    MARK = 0xa5
+};
 
 static union {
     uint32_t align;
     uint8_t bytes[@PREFIX@_ARENA_BYTES];
 } arena;
 static uint8_t image[IMAGE_BYTES];
+
+/* An arena between two fences as long as itself, for the self-test. */
+static union {
+    uint32_t align;
+    uint8_t bytes[FENCE_BYTES + @PREFIX@_ARENA_BYTES + FENCE_BYTES];
+} fenced;
+
+/* Says what a call returned that was an error. */
+static int failed(int status)
+{
+    fprintf(stderr, "@prefix@: %s (%d)\n", exn_status_text(status), status);
+    return 2;
+}
 
 static void print_scores(const exn_result *result)
 {
@@ -73,11 +90,16 @@ static int classify(const char *path)
 {
     exn_state state;
     const exn_result *result;
+    int status;
     if (!read_image(path)) {
         return 1;
     }
-    if (@prefix@_init(&state, arena.bytes) != EXN_ROW || @prefix@_run(&state, image) != EXN_EXIT) {
-        return 2;
+    status = @prefix@_init(&state, arena.bytes, sizeof arena.bytes);
+    if (status == EXN_ROW) {
+        status = @prefix@_run(&state, image);
+    }
+    if (status != EXN_EXIT) {
+        return failed(status);
     }
     result = @prefix@_result(&state);
     printf("%s: %s, left at exit %d of %d, scores", path,
@@ -90,7 +112,7 @@ static int classify(const char *path)
 /* Pushes the image row by row and asks every exit; prints what each says. */
 static int show_all(exn_state *state, unsigned long number)
 {
-    int status = @prefix@_init(state, arena.bytes);
+    int status = @prefix@_init(state, arena.bytes, sizeof arena.bytes);
     const uint8_t *row = image;
     while (status == EXN_ROW || status == EXN_EXIT) {
         const exn_result *result = @prefix@_result(state);
@@ -107,7 +129,7 @@ static int show_all(exn_state *state, unsigned long number)
         }
         status = @prefix@_step(state);
     }
-    return 2;
+    return failed(status);
 }
 
 static int all(const char *path)
@@ -127,13 +149,36 @@ static int all(const char *path)
     return status;
 }
 
+static int is_marked(const uint8_t *bytes, size_t count)
+{
+    size_t k;
+    for (k = 0; k < count && bytes[k] == MARK; k++) {
+    }
+    return k == count;
+}
+
+static int self_test(void)
+{
+    uint8_t *bytes = fenced.bytes + FENCE_BYTES;
+    int status;
+    memset(fenced.bytes, MARK, sizeof fenced.bytes);
+    status = @prefix@_self_test(bytes, @PREFIX@_ARENA_BYTES, image);
+    if (status < 0) {
+        failed(status);
+    } else if (!is_marked(fenced.bytes, FENCE_BYTES) ||
+               !is_marked(bytes + @PREFIX@_ARENA_BYTES, FENCE_BYTES)) {
+        fprintf(stderr, "@prefix@: something was written beside the arena\n");
+        status = 1;
+    }
+    printf("self-test: %s\n", status == 0 ? "passed" : "FAILED");
+    return status != 0;
+}
+
 int main(int count, char **words)
 {
     int k, status = 0;
     if (count == 2 && strcmp(words[1], "--self-test") == 0) {
-        status = @prefix@_self_test(arena.bytes, image);
-        printf("self-test: %s\n", status == 0 ? "passed" : "FAILED");
-        return status;
+        return self_test();
     }
     if (count == 3 && strcmp(words[1], "--all") == 0) {
         return all(words[2]);

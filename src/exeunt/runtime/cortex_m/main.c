@@ -16,7 +16,7 @@ static union {
 static exn_state state;
 
 /* Integers as they are, floats as their bits. */
-static void print_score(@prefix@_score score)
+static void print_one(@prefix@_score score)
 {
     union {
         @prefix@_score score;
@@ -43,14 +43,14 @@ static void print_answer(int64_t image, uint64_t ticks)
     host_print_number(result->leave);
     host_print_number((int64_t)ticks);
     for (k = 0; k < @PREFIX@_CLASSES; k++) {
-        print_score(scores[k]);
+        print_one(scores[k]);
     }
     host_print("\n");
 }
 
 static int classify(intptr_t file, int64_t image)
 {
-    int status = @prefix@_init(&state, arena.bytes);
+    int status = @prefix@_init(&state, arena.bytes, sizeof arena.bytes);
     uint64_t ticks = 0;
     uint32_t since;
     if (!host_seek(file, (size_t)image * @PREFIX@_HEIGHT * ROW_BYTES)) {

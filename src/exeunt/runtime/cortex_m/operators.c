@@ -52,7 +52,7 @@ int main(void)
     if (file < 0) {
         return 4;
     }
-    if (@prefix@_init(&state, arena.bytes) != EXN_ROW) {
+    if (@prefix@_init(&state, arena.bytes, sizeof arena.bytes) != EXN_ROW) {
         return 2;
     }
     end = state.model->stage_ends[@PREFIX@_EXITS - 1];
