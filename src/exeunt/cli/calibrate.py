@@ -191,10 +191,12 @@ def _check_held_out(
     from exeunt.data import fingerprint
 
     refuse_tested(samples, pick(trained, source, Split.TEST, None))
-    if fingerprint(source.samples) == trained.info.data["fingerprint"]:
+    made_from = trained.info.data.get("fingerprint")
+    if fingerprint(source.samples) == made_from:
         return
     if refuse_trained(samples, trained.info.calibration_hashes) == 0:
         warn(
-            f"{data}: not the images of the training; the figures are worth what these are, "
-            "if the weights were neither trained nor tested on them"
+            f"{data}: {'not' if made_from else 'nothing says whether these are'} the images of the "
+            "training; the figures are worth what these are, if the weights were neither trained "
+            "nor tested on them"
         )

@@ -172,7 +172,7 @@ def _recorder(
             "samples": len(table),
             "transform": trained.transform.to_dict(),
             "data_fingerprint": of_all,
-            "trained_on_fingerprint": trained.info.data["fingerprint"],
+            "trained_on_fingerprint": trained.info.data.get("fingerprint"),
             "weights_fingerprint": table.weights_fingerprint,
             "stored_policy": trained.policy(None).spec,
         }

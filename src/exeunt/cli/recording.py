@@ -14,7 +14,7 @@ from exeunt.cli.options import Split
 from exeunt.cli.render import warn
 from exeunt.cli.trained import TrainedModel
 from exeunt.compiled import lay_out
-from exeunt.data import Batch, Sample, Source, SplitSpec, make_splits, open_source, take
+from exeunt.data import Batch, Sample, Source, make_splits, open_source, take
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, record_samples, record_to
 
@@ -60,7 +60,7 @@ def pick(
     Raises:
         ExeuntError: when the source has too few images for its splits.
     """
-    spec = SplitSpec(**trained.info.split)
+    spec = trained.split_spec
     if split is Split.ALL:
         samples = source.samples
     elif split is Split.TEST:  # a limit in training is no reason to test on less

@@ -11,11 +11,13 @@ import torch
 
 from exeunt.cli.options import Split
 from exeunt.cli.render import percent, show_facts, warn
+from exeunt.cli.trained import read_split
 from exeunt.cli.verify_device import device_facts, operator_facts, ram_and_flash, show_instructions
-from exeunt.data import SplitSpec, make_splits, open_source, take
+from exeunt.data import make_splits, open_source, take
 from exeunt.data.decode import UnreadableImage
 from exeunt.errors import ExeuntError
 from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
+from exeunt.export.c.report import WEIGHTS
 
 if TYPE_CHECKING:
     from exeunt.data import Sample
@@ -83,7 +85,7 @@ def _pick(bundle: Bundle, images: Path, split: Split, limit: int) -> tuple[Sampl
     source = open_source(images)
     if tuple(bundle.info.class_names) != source.class_names:
         raise ExeuntError(f"{images}: the classes are not those of {bundle.folder}")
-    spec = SplitSpec(**bundle.info.split)
+    spec = read_split(bundle.folder / WEIGHTS, bundle.info)
     samples = source.samples
     if split is not Split.ALL:
         samples = make_splits(source, spec)[split.value]

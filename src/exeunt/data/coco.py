@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import csv
 import difflib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from exeunt.documents import parse_json, read_text
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
 
@@ -22,6 +22,7 @@ Measure = Literal["box", "mask"]
 YEARS = ("2014", "2017")
 PARTS = ("train", "val")
 _FIELDS = {"box": "bbox", "mask": "area"}
+_MOST_BYTES = 1 << 32  # of a file of instances; COCO's own have 0.5 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +134,8 @@ class _Annotations:
             return entry if "counts" not in entry else None
 
         try:
-            with path.open(encoding="utf-8") as file:
-                return cls(path, json.load(file, object_hook=slim))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ExeuntError(f"{path}: not JSON ({error})") from error
+            found = parse_json(read_text(path, _MOST_BYTES), path, slim)
+            return cls(path, found)
         except KeyError as error:
             raise ExeuntError(f"{path}: not COCO's instances: {error} is missing") from error
         except (TypeError, IndexError) as error:

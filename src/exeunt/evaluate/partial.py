@@ -14,6 +14,7 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
+from exeunt.runner.document import parse_json
 
 SUFFIX = ".partial"
 
@@ -111,10 +112,12 @@ class PartialTable:
         with self.path.open("rb") as file:
             line = file.readline()
         try:
-            before = json.loads(line)
-            refuse_another(self.path, before, json.loads(json.dumps(about)))
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+            before = parse_json(line)
+            if not isinstance(before, dict):
+                raise ValueError("its first line is no JSON object")
+        except ValueError as error:
             raise ExeuntError(f"{self.path}: not a recording that was begun ({error})") from error
+        refuse_another(self.path, before, json.loads(json.dumps(about)))
         return len(line)
 
     def _mapped(self, count: int) -> Any:

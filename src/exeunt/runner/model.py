@@ -17,7 +17,7 @@ from exeunt.runner.chain import Chain, Stage
 from exeunt.runner.engine import ENGINES, Session
 from exeunt.runner.error import RunnerError
 from exeunt.runner.front import fronted
-from exeunt.runner.manifest import MANIFEST, exported_bytes, read_manifest
+from exeunt.runner.manifest import MANIFEST, exported_bytes, read_manifest, seal
 from exeunt.runner.picture import Preparation
 from exeunt.runner.policy import Policy
 
@@ -91,10 +91,19 @@ class StagedModel:
             raise RunnerError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
         self.manifest = read_manifest(self.folder / MANIFEST)
         try:
+            self._refuse_another_seal()
             self._take_manifest(policy)
             self.chain = self._open(engine, threads, share)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise self._lies(f"{type(error).__name__}: {error}") from error
+
+    def _refuse_another_seal(self) -> None:
+        """The first stage's file says what manifest it was written with."""
+        if not self.manifest["stages"]:
+            raise self._lies("no stages")
+        first = self.manifest["stages"][0]
+        if seal(self.manifest).encode() not in exported_bytes(self.folder, first):
+            raise self._lies(f"other than what {first['file']} was written with")
 
     def _take_manifest(self, policy: str | None) -> None:
         says = self.manifest
@@ -104,6 +113,8 @@ class StagedModel:
         self.policy = Policy(says["policy"] if policy is None else policy)
         self._preparation = Preparation(says["transform"])
         self.image_shape = tuple(says["image"]["shape"])
+        if self.num_exits > 1:
+            self.policy.refuse_task(len(self.class_names) or 1)
         if self.image_shape != self._preparation.image_shape:
             raise self._lies("image and transform do not fit each other")
 

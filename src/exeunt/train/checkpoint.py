@@ -19,8 +19,12 @@ from torch.optim import SGD
 from exeunt.errors import ExeuntError
 from exeunt.models.weights import save_tensors
 from exeunt.net import MultiExitNet
+from exeunt.runner.document import parse_json
+from exeunt.runner.fitted import fitted
 from exeunt.train.ema import Ema
 from exeunt.train.processes import Processes
+
+_HISTORY = list[dict[str, Any]]
 
 
 @dataclass
@@ -80,6 +84,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads(file.metadata()["history"])
+            return tensors, fitted(parse_json(file.metadata()["history"]), _HISTORY, "history")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ExeuntError(f"{path}: not a checkpoint of this run ({error})") from error

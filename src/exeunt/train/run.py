@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from exeunt.documents import parse_json, read_text
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
 from exeunt.train.config import TrainConfig
@@ -67,14 +68,14 @@ class Run:
 
     def _refuse_other(self, record: dict[str, Any]) -> None:
         try:
-            before = json.loads(self._record.read_text(encoding="utf-8"))
+            before = parse_json(read_text(self._record), self._record)
             before["config"] = TrainConfig.defaults() | before["config"]  # of versions since
             pairs = [
                 (f"{part}.{key}", before[part].get(key), value)
                 for part in ("config", "data")
                 for key, value in record[part].items()
             ]
-        except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        except (KeyError, AttributeError, TypeError) as error:
             raise ExeuntError(f"{self._record}: not a run's record ({error})") from error
         for key, old, new in pairs:
             if old != new:
