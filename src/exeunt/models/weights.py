@@ -45,7 +45,7 @@ class _Scores(TypedDict):
 class _PolicyFigures(_Scores):
     spec: str
     saving: float
-    exit_shares: list[float]
+    exit_shares: NotRequired[list[float]]
 
 
 class _SplitFigures(TypedDict):
@@ -129,7 +129,7 @@ def _refuse_odd_figures(metrics: dict[str, Any]) -> None:
         scored = [{"accuracy", "mae", "rmse"} & row.keys() for row in rows]
         if not split["exits"] or not scored[0] or scored.count(scored[0]) < len(scored):
             raise ValueError(f"metrics.{name}: needs exits, all with the same scores")
-        if "policy" in split and not sum(split["policy"]["exit_shares"]) > 0:
+        if "policy" in split and not sum(split["policy"].get("exit_shares", [1])) > 0:
             raise ValueError(f"metrics.{name}.policy.exit_shares must add up to 1")
 
 
