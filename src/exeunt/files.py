@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+AS_NAMED = "surrogateescape"
+"""How text with names of files is encoded: bytes that the locale does not know stay as they are."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exeunt.cli.render import describe_transform, show_facts
 from exeunt.cli.sections.section import Row, Section
-from exeunt.files import replacing
+from exeunt.files import AS_NAMED, replacing
 
 FIRST = ("kind", "setting", "exit", "stored")
 LAST = ("model", "data", "split", "samples")
@@ -54,7 +54,7 @@ class Measurement:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             replacing(path) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
+            temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
         ):
             writer = csv.DictWriter(file, fieldnames=columns)
             writer.writeheader()

@@ -14,7 +14,7 @@ from exeunt.bench import Timing
 from exeunt.bench.score import Score
 from exeunt.cli.benchmarked import Candidate
 from exeunt.cli.render import percent, short_spec, show_facts, show_table
-from exeunt.files import replacing
+from exeunt.files import AS_NAMED, replacing
 from exeunt.profile import Shares
 from exeunt.report.latency_figure import LatencySeries, latency_figure
 
@@ -162,7 +162,10 @@ def write_timings(path: Path, rows: Sequence[Row]) -> None:
         *("median_ms", "accuracy", "mean_macs", "policy", "batch", "images_per_second"),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
+    ):
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         for row in rows:

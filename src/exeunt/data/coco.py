@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from exeunt.documents import parse_json, read_text
 from exeunt.errors import ExeuntError
-from exeunt.files import replacing
+from exeunt.files import AS_NAMED, replacing
 
 Measure = Literal["box", "mask"]
 
@@ -96,7 +96,10 @@ def write_list(listed: Iterable[Listed], path: Path) -> None:
         OSError: If the file cannot be written.
     """
     folder = path.parent.absolute()
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", "label", "split"))
         for one in listed:
@@ -122,6 +125,10 @@ class _Annotations:
         }
         self.categories = {entry["name"]: entry["id"] for entry in found["categories"]}
         self.annotations: list[tuple[int, int, Any]] = found["annotations"]
+        if not all(isinstance(name, str) for name, _, _ in self.images.values()):
+            raise TypeError("an image whose file_name is no text")
+        if not all(type(one) is tuple for one in self.annotations):
+            raise TypeError("an annotation that is of no image")
 
     @classmethod
     def read(cls, path: Path, measure: Measure) -> _Annotations:
@@ -212,7 +219,7 @@ def _image_folder(coco: Path, name: str) -> Path:
 
 def _numbers(path: Path) -> set[int]:
     try:
-        numbers = {int(line) for line in path.read_text(encoding="utf-8").split()}
+        numbers = {int(line) for line in read_text(path).split()}
     except ValueError as error:
         raise ExeuntError(f"{path}: not a list of image numbers, one a line ({error})") from error
     if not numbers:

@@ -18,6 +18,8 @@ from exeunt.runner.document import parse_json
 
 SUFFIX = ".partial"
 
+_MOST_LINE_BYTES = 1 << 26
+
 
 class PartialTable:
     """Rows that are appended batch by batch, in a file beside the one they are for.
@@ -110,7 +112,7 @@ class PartialTable:
     def _check(self, about: Mapping[str, Any]) -> int:
         """Where the rows begin, if those of the file are of this recording."""
         with self.path.open("rb") as file:
-            line = file.readline()
+            line = file.readline(_MOST_LINE_BYTES) if self.path.is_file() else b""
         try:
             before = parse_json(line)
             if not isinstance(before, dict):

@@ -40,10 +40,9 @@ def seal(library: Path) -> Path:
 
 def is_whole(library: Path) -> bool:
     """Whether a library is the one that was compiled."""
-    try:
-        return seal(library).read_text(encoding="ascii").strip() == _hash(library)
-    except (OSError, ValueError):
+    if not (library.is_file() and seal(library).is_file()):
         return False
+    return seal(library).read_bytes().strip() == _hash(library).encode()
 
 
 def _hash(library: Path) -> str:

@@ -110,8 +110,13 @@ class StagedModel:
         self.class_names = tuple(says["class_names"])
         self.num_exits = len(says["stages"])
         self.exit_macs = tuple(stage["macs"] for stage in says["stages"])
-        self.policy = Policy(says["policy"] if policy is None else policy)
-        self._preparation = Preparation(says["transform"])
+        try:
+            self.policy = Policy(says["policy"])
+            self._preparation = Preparation(says["transform"])
+        except RunnerError as error:
+            raise self._lies(str(error)) from error
+        if policy is not None:
+            self.policy = Policy(policy)
         self.image_shape = tuple(says["image"]["shape"])
         if self.num_exits > 1:
             self.policy.refuse_task(len(self.class_names) or 1)

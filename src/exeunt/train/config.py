@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from exeunt.documents import parse_toml, read_text
+from exeunt.data.transforms import MOST_PIXELS
+from exeunt.documents import naming, parse_toml, read_text
 from exeunt.errors import ExeuntError
 from exeunt.runner.fitted import fitted
 from exeunt.train.start import settings_of
@@ -112,7 +113,7 @@ class TrainConfig:
                 "follow from the data, exits and exit_head are settings of their own"
             )
         ranges = {
-            **dict.fromkeys(("image_size", "train_size"), (32, 8192)),
+            **dict.fromkeys(("image_size", "train_size"), (32, MOST_PIXELS)),
             **{"epochs": (1, 10**6), "batch_size": (2, 10**6), "seed": (0, 2**63 - 1)},
             "limit": (1, 2**63 - 1),
         }
@@ -198,8 +199,9 @@ class TrainConfig:
         for key, value in values.items():
             if key not in kinds:
                 raise ExeuntError(f"{source}: unknown key {key!r}; one of {', '.join(kinds)}")
+            kind = str if get_origin(kinds[key]) is Literal else kinds[key]  # words: see below
             try:
-                fitted(value, kinds[key], key)
+                fitted(value, kind, key)
             except ValueError as error:
                 raise ExeuntError(f"{source}: {error}") from error
         if values.get("init"):
@@ -210,7 +212,8 @@ class TrainConfig:
             values = begun | {**values, "model_args": arguments}
         if "model" not in values:
             raise ExeuntError(f"{source}: no model; give one, such as rex_mobilenetv2_050")
-        return cls(**values)
+        with naming(source):
+            return cls(**values)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

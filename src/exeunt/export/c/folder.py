@@ -23,6 +23,7 @@ from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.report import FILE, FORMAT, WEIGHTS
 from exeunt.export.c.source import CSource
 from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
+from exeunt.files import AS_NAMED
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
 
@@ -110,7 +111,7 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         for file, text in parts.items():
-            (Path(temporary) / file).write_text(text)
+            (Path(temporary) / file).write_text(text, encoding="utf-8", errors=AS_NAMED)
         _copy_runtime(model, names, Path(temporary))
         if model.weights is not None:
             (Path(temporary) / WEIGHTS).parent.mkdir()
@@ -146,11 +147,11 @@ def _copy_runtime(model: CModel, kernels: Sequence[str], folder: Path) -> None:
     for kernel in kernels:
         wanted += [f"{kernel}.c", *model.numbers.beside.get(kernel, ())]
     for file in dict.fromkeys(wanted):
-        (folder / file).write_text((RUNTIME / file).read_text())
+        (folder / file).write_bytes((RUNTIME / file).read_bytes())
     for file in ("main.c", "Makefile"):
-        text = (RUNTIME / "app" / file).read_text()
+        text = (RUNTIME / "app" / file).read_text(encoding="utf-8")
         text = text.replace("@prefix@", model.name).replace("@PREFIX@", model.name.upper())
-        (folder / file).write_text(text)
+        (folder / file).write_text(text, encoding="utf-8", errors=AS_NAMED)
 
 
 def _header(model: CModel) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -49,8 +50,12 @@ def build_host(folder: Path, program: Path, flags: Sequence[str] = CHECKED) -> N
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise ExeuntError("no C compiler: install one, or name it with CC=")
+    try:
+        words = shlex.split(compiler)
+    except ValueError as error:
+        raise ExeuntError(f"CC={compiler!r} is no command line: {error}") from error
     sources = sorted(map(str, folder.glob("*.c")))
-    run_tool([compiler, *STRICT, *flags, *sources, "-o", str(program)])
+    run_tool([*words, *STRICT, *flags, *sources, "-o", str(program)])
 
 
 def run_tool(command: Sequence[str], timeout_s: float = 600) -> str:
@@ -61,7 +66,12 @@ def run_tool(command: Sequence[str], timeout_s: float = 600) -> str:
     """
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ExeuntError(f"{command[0]}: not done after {timeout_s:.0f} s") from error
