@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, get_type_hints
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, expect
 from exeunt.evaluate.table import ExitTable
 from exeunt.files import replacing
 from exeunt.runner.document import parse_json
@@ -38,9 +38,12 @@ def save_table(path: str | Path, table: ExitTable) -> None:
     be larger than memory. Folders that are missing are made.
 
     Raises:
-        ExeuntError: The names are too many for one file (about 100 MB of them).
+        ExeuntError: The names are too many for one file (about 100 MB of them), or the arguments
+            are of other types.
         OSError: The file cannot be written; what stood there is untouched.
     """
+    expect("save_table(path, table)", "path", path, str, Path)
+    expect("save_table(path, table)", "table", table, ExitTable)
     path = Path(path)
     header = _header(path, table)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from exeunt.documents import fields_of, naming, parse_json
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, expect
 from exeunt.files import replacing
 from exeunt.models.registry import build_model, unknown_name
 from exeunt.net import MultiExitNet
@@ -134,7 +134,15 @@ def _refuse_odd_figures(metrics: dict[str, Any]) -> None:
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> None:
-    """Writes a weights file, whole or not at all. Floating-point tensors take `info.storage`."""
+    """Writes a weights file, whole or not at all. Floating-point tensors take `info.storage`.
+
+    Raises:
+        ExeuntError: when it cannot be written, or an argument is of another type.
+    """
+    call = "save_weights(path, tensors, info)"
+    expect(call, "path", path, str, Path)
+    expect(call, "tensors", tensors, Mapping)
+    expect(call, "info", info, WeightsInfo)
     dtype = STORAGE[info.storage]
     stored = {
         name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous()
