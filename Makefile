@@ -43,4 +43,4 @@ wheel: .venv/.dev
 	touch $@
 
 clean:
-	rm -rf .venv build dist src/exeunt/native/libexeunt.so
+	rm -rf .venv build dist src/exeunt/native/libexeunt.*

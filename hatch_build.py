@@ -17,7 +17,7 @@ class NativeKernels(BuildHookInterface):
         if self.target_name != "wheel":
             return
         sys.path.insert(0, str(Path(self.root, "src")))
-        from exeunt.native.build import LIBRARY, BuildError, build
+        from exeunt.native.build import LIBRARY, BuildError, build, seal
 
         if os.environ.get("EXEUNT_NATIVE") == "0":
             return
@@ -29,4 +29,5 @@ class NativeKernels(BuildHookInterface):
         system = sysconfig.get_platform().replace("universal2", platform.machine())
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{system.replace('-', '_').replace('.', '_')}"
-        build_data["artifacts"].append(f"/{LIBRARY.relative_to(self.root).as_posix()}")
+        for file in (LIBRARY, seal(LIBRARY)):
+            build_data["artifacts"].append(f"/{file.relative_to(self.root).as_posix()}")

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
-    ("files", "device", "mode", "progress", "text", "versions"),
+    ("files", "device", "mode", "documents", "progress", "text", "versions"),
     ("locks",),
     ("folders",),
     ("native",),
@@ -106,6 +106,55 @@ def test_no_import_cycles_between_files() -> None:
 
     for name in modules:
         walk(name, ())
+
+
+def says_no_encoding(call: ast.Call) -> bool:
+    """Whether text would be in the encoding of whoever's machine it is."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    said = {keyword.arg: keyword.value for keyword in call.keywords}
+    if "encoding" in said:
+        return False
+    if name in ("read_text", "write_text"):
+        return isinstance(call.func, ast.Attribute)
+    if name == "open":
+        modes = [*call.args, *([said["mode"]] if "mode" in said else [])]
+        words = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
+        return any(word in ("r", "w", "a", "x", "rt", "wt", "r+", "w+") for word in words)
+    return name in ("run", "Popen", "check_output") and not {
+        "text",
+        "universal_newlines",
+    }.isdisjoint(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("path.read_text()", True),
+        ("path.read_text(encoding='ascii')", False),
+        ("read_text(path)", False),
+        ("path.open('w', newline='')", True),
+        ("path.open(mode='a')", True),
+        ("path.open('wb')", False),
+        ("open(path, 'r', encoding='utf-8')", False),
+        ("subprocess.run(words, text=True)", True),
+        ("subprocess.run(words)", False),
+    ],
+)
+def test_what_says_no_encoding(text: str, expected: bool) -> None:
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert says_no_encoding(call) == expected
+
+
+def test_all_text_says_its_encoding() -> None:
+    """So that `LC_ALL=C` changes nothing."""
+    silent = [
+        f"{path}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and says_no_encoding(node)
+    ]
+    assert not silent
 
 
 def test_long_files_are_a_shape_to_mend() -> None:

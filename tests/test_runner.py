@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,13 +231,72 @@ def test_swapped_files_are_named(folder: Path, tmp_path: Path) -> None:
     refused(other, "stage_2.onnx: not the file", "it is stage_4.onnx")
 
 
-def lie(folder: Path, change: Callable[[Any], object], *, honest_hash: bool = False) -> None:
+def lie(folder: Path, change: Callable[[Any], object], *honest: str) -> None:
+    """Changes what the manifest says; afterwards its hash, or its seal too, are right again."""
     file = folder / "manifest.json"
     manifest = json.loads(file.read_text())
+    first = folder / manifest["stages"][0]["file"]
+    before = runner.seal(manifest)
     change(manifest)
-    if honest_hash:
+    if "seal" in honest:
+        data = first.read_bytes().replace(before.encode(), runner.seal(manifest).encode())
+        first.write_bytes(data)
+        for stage in manifest["stages"]:
+            if stage["file"] == first.name:
+                stage["sha256"] = hashlib.sha256(data).hexdigest()
+    if "hash" in honest:
         manifest["sha256"] = runner.digest(manifest)
     file.write_text(json.dumps(manifest))
+
+
+def edits(
+    value: Any, at: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every place of a JSON value where a leaf stands, with another leaf of the same type."""
+    if isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from edits(part, (*at, key))
+    elif isinstance(value, bool):
+        yield at, not value
+    elif isinstance(value, int | float):
+        yield at, value + 1
+    elif isinstance(value, str):
+        yield at, value + "1"
+
+
+def put(value: Any, at: tuple[str | int, ...], part: Any) -> None:
+    for key in at[:-1]:
+        value = value[key]
+    value[at[-1]] = part
+
+
+def test_no_field_of_a_manifest_can_be_changed(folder: Path, tmp_path: Path) -> None:
+    """Whoever edits one and puts the hash right does not get other numbers."""
+    other = copied(folder, tmp_path / "x")
+    text = (other / "manifest.json").read_text()
+    places = list(edits(json.loads(text)))
+    assert len(places) > 100
+    for at, part in places:
+        lie(other, lambda manifest, at=at, part=part: put(manifest, at, part), "hash")
+        if at != ("sha256",):
+            refused(other)
+        (other / "manifest.json").write_text(text)
+    assert StagedModel(other).policy.spec == "consistency:1"
+
+
+@pytest.mark.parametrize("name", ["../stage_1.onnx", "/dev/zero", "..", ".", "", "a\\b", "a\0b"])
+def test_files_lie_in_the_folder(folder: Path, tmp_path: Path, name: str) -> None:
+    other = copied(folder, tmp_path / "x")
+    lie(other, lambda manifest: manifest["stages"][0].update(file=name), "hash")
+    refused(other, "manifest.json: ", "is not the name of a file in its folder")
+
+
+def test_what_never_ends_is_not_read(folder: Path, tmp_path: Path) -> None:
+    for name in ("stage_1.onnx", "manifest.json"):
+        other = copied(folder, tmp_path / name)
+        (other / name).unlink()
+        (other / name).symlink_to("/dev/zero")
+        refused(other, f"{name}: not an ordinary file")
 
 
 def test_an_edited_manifest_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -253,7 +313,7 @@ def test_an_edited_manifest_is_refused(folder: Path, tmp_path: Path) -> None:
     ("change", "said"),
     [
         (lambda m: m["class_names"].append("d"), "do not fit its class names"),
-        (lambda m: m["stages"].reverse(), "has {"),
+        (lambda m: m["stages"].reverse(), "other than what stage_6.onnx was written with"),
         (lambda m: m["stages"][1]["outputs"][0].update(shape=[4]), "has {"),
         (lambda m: m["image"].update(shape=[3, 16, 32]), "image and transform"),
         (lambda m: m["stages"][0].update(passed_on=["nobody"]), "nobody"),
@@ -264,7 +324,7 @@ def test_a_manifest_that_lies_is_refused_even_with_its_hash(
     folder: Path, tmp_path: Path, change: Callable[[Any], object], said: str
 ) -> None:
     other = copied(folder, tmp_path / "x")
-    lie(other, change, honest_hash=True)
+    lie(other, change, "seal", "hash")
     refused(other, "manifest.json: ", said)
 
 

@@ -26,3 +26,20 @@ class ExeuntWarning(UserWarning):
 
 class ExeuntNote(ExeuntWarning):
     """Warned of what need not worry, such as files of a data set that are no images."""
+
+
+def expect(call: str, name: str, value: object, *kinds: type) -> None:
+    """Refuses an argument of another type, as when two change places.
+
+    Args:
+        call: the function with the names of its arguments in order, such as `f(path, table)`.
+        name: of the argument.
+        value: that was given.
+        kinds: that it may be of.
+
+    Raises:
+        ExeuntError: naming the call, the argument and both types.
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ExeuntError(f"{call}: {name} must be of type {wanted}, not {type(value).__name__}")

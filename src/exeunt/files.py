@@ -16,6 +16,9 @@ HERE = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
 """This machine, in the names of temporary files."""
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)(?:\.(?P<host>[0-9a-f]{8}))?\.part")
 
+AS_NAMED = "surrogateescape"
+"""How text with names of files is encoded: bytes that the locale does not know stay as they are."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from exeunt.errors import ExeuntError
-from exeunt.policies import Memory, Policy
+from exeunt.errors import ExeuntError, expect
+from exeunt.policies import Memory, Policy, expect_policy
 
 if TYPE_CHECKING:
     from exeunt.net import MultiExitNet
@@ -47,8 +47,11 @@ def infer(model: MultiExitNet, x: Tensor, policy: Policy) -> Prediction:
         policy: Decides after each exit but the last which rows leave.
 
     Raises:
-        ExeuntError: The model is in training mode, or the batch is empty.
+        ExeuntError: The model is in training mode, the batch is empty, or an argument is of
+            another type.
     """
+    expect("infer(model, x, policy)", "x", x, Tensor)
+    expect_policy("infer(model, x, policy)", policy)
     if model.training:
         raise ExeuntError("the model is in training mode; call .eval() before inference")
     if len(x) == 0:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from exeunt.data import SplitSpec, Transform
 from exeunt.device import usable_device
+from exeunt.documents import fields_of, naming
 from exeunt.errors import ExeuntError
 from exeunt.models import (
     WeightsInfo,
@@ -105,13 +106,24 @@ class TrainedModel:
                 "a run folder of `exeunt train` or a weights file"
             )
         net, info = load_weights(path)
-        transform = Transform.from_dict(info.transform)
-        exit_macs = tuple(info.macs for info in net.exit_info(transform.image_size))
+        transform = transform_of(path, net, info)
+        with naming(path):
+            parse_policy(info.policy)
+            exit_macs = tuple(info.macs for info in net.exit_info(transform.image_size))
         return cls(path, net.to(usable_device(device)), info, transform, exit_macs)
 
     def policy(self, spec: str | None) -> Policy:
         """The policy of that spec; without one, the policy stored with the weights."""
         return parse_policy(self.info.policy if spec is None else spec)
+
+    @property
+    def split_spec(self) -> SplitSpec:
+        """How the images of the training were split; by default values where that is unknown.
+
+        Raises:
+            ExeuntError: when the metadata hold no such thing.
+        """
+        return read_split(self.path or Path(self.info.architecture), self.info)
 
     def saving(self, exit_index: int) -> float:
         """Share of the multiply-adds that an image leaving at this exit (from 0) does without."""
@@ -145,7 +157,33 @@ class Network:
         if path is None:
             return cls(create_model(model), (usual_image_size(model),) * 2)
         net, info = load_weights(path)
-        return cls(net, Transform.from_dict(info.transform).image_size, path, info)
+        return cls(net, transform_of(path, net, info).image_size, path, info)
+
+
+def transform_of(path: Path, net: MultiExitNet, info: WeightsInfo) -> Transform:
+    """The transform of a weights file.
+
+    Raises:
+        ExeuntError: naming the file, when it is none, or does not give what the network takes.
+    """
+    with naming(path):
+        transform = Transform.from_dict(info.transform)
+        if transform.channels != net.in_chans:
+            raise ExeuntError(
+                f"transform.mode={transform.mode!r} does not go with {net.in_chans} channels"
+            )
+    return transform
+
+
+def read_split(path: Path, info: WeightsInfo) -> SplitSpec:
+    """How the images behind a weights file were split; by default values where that is unknown.
+
+    Raises:
+        ExeuntError: naming the file, when its metadata hold no such thing.
+    """
+    values = fields_of(SplitSpec, asdict(SplitSpec()) | info.split, f"{path}: split")
+    with naming(path):
+        return SplitSpec(**values)
 
 
 def weights_path(model: str) -> Path | None:

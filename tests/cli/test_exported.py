@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from exeunt.runner import digest, seal
 
 
 @pytest.fixture(scope="module")
@@ -94,20 +98,27 @@ def test_verify_of_int8_says_how_often_it_agrees(
     assert all(0.5 < share <= 1 for share in found["exit_agreement"])
 
 
+def written_with(folder: Path, other: Path, change: Callable[[Any], object]) -> None:
+    """A copy of a folder that was exported with another manifest."""
+    shutil.copytree(folder, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    before = seal(manifest)
+    change(manifest)
+    first = other / manifest["stages"][0]["file"]
+    first.write_bytes(first.read_bytes().replace(before.encode(), seal(manifest).encode()))
+    manifest["stages"][0]["sha256"] = hashlib.sha256(first.read_bytes()).hexdigest()
+    manifest["sha256"] = digest(manifest)
+    (other / "manifest.json").write_text(json.dumps(manifest))
+
+
 def test_verify_wants_the_right_weights(
     folder: Path, regression: Path, images: Path, tmp_path: Path, exeunt: Any
 ) -> None:
     done = exeunt("verify", folder, "--images", images, "--weights", regression)
     assert done.status == 2
     assert "not the weights that" in done.err
-    from exeunt.runner import digest
-
     moved = tmp_path / "moved"
-    shutil.copytree(folder, moved)
-    manifest = json.loads((moved / "manifest.json").read_text())
-    manifest["model"] = "runs/gone"
-    manifest["sha256"] = digest(manifest)
-    (moved / "manifest.json").write_text(json.dumps(manifest))
+    written_with(folder, moved, lambda manifest: manifest.update(model="runs/gone"))
     done = exeunt("verify", moved, "--images", images)
     assert done.status == 2
     assert "was made of runs/gone, which is not here; give --weights" in done.err
@@ -141,15 +152,9 @@ def test_options_of_the_other_kind_are_refused(
 def test_a_manifest_without_its_origin_is_named(
     folder: Path, images: Path, tmp_path: Path, exeunt: Any
 ) -> None:
-    from exeunt.runner import digest
-
     other = tmp_path / "x"
-    shutil.copytree(folder, other)
-    manifest = json.loads((other / "manifest.json").read_text())
-    del manifest["weights"]["split"]
-    manifest["sha256"] = digest(manifest)
-    (other / "manifest.json").write_text(json.dumps(manifest))
+    written_with(folder, other, lambda manifest: manifest["weights"].pop("split"))
     done = exeunt("eval", other, images)
     assert done.status == 2
-    assert "manifest.json: says too little" in done.err
-    assert "'split'" in done.err
+    assert "manifest.json: of its weights" in done.err
+    assert "keys missing or unknown: split" in done.err

@@ -63,7 +63,7 @@ def test_faulty_tables(tmp_path, text, message):
 def test_table_in_another_encoding(tmp_path):
     path = table(tmp_path, "")
     path.write_bytes("file,value\nü.png,1\n".encode("latin-1"))
-    with pytest.raises(ExeuntError, match="not a CSV file in UTF-8"):
+    with pytest.raises(ExeuntError, match="not a text file in UTF-8"):
         open_source(path)
 
 

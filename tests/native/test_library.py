@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,25 @@ def test_without_a_library(place: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_with_a_file_that_is_none(place: Path) -> None:
     place.write_bytes(b"no library")
     assert native() is None
+    assert "is not what was compiled" in in_use()
+    build.seal(place).write_text(hashlib.sha256(b"no library").hexdigest())
+    forget()
+    assert native() is None
     assert "cannot be loaded" in in_use()
+
+
+def test_a_library_that_was_cut_off_or_changed_is_not_loaded(place: Path) -> None:
+    """To load one that was cut off ends the process."""
+    whole = bytes(range(256))
+    build.seal(place).write_text(hashlib.sha256(whole).hexdigest())
+    assert not build.is_whole(place)
+    place.write_bytes(whole)
+    assert build.is_whole(place)
+    for damaged in (whole[: len(whole) // 2], whole[:-1], b"", whole[:-9] + b"x" + whole[-8:]):
+        forget()
+        place.write_bytes(damaged)
+        assert native() is None
+        assert in_use() == f"none ({place} is not what was compiled; python -m exeunt.native)"
 
 
 @needs_compiler
@@ -60,10 +79,10 @@ def test_one_that_was_just_built(place: Path) -> None:
     build.build(place)
     found = native()
     assert found is None or found.simd in SIMD[1:]
-    assert [path.name for path in place.parent.iterdir()] == ["libexeunt.so"]
+    assert {path.name for path in place.parent.iterdir()} == {"libexeunt.so", "libexeunt.sha256"}
 
 
-@pytest.mark.parametrize("compiler", ["false", "no-such-compiler"])
+@pytest.mark.parametrize("compiler", ["false", "true", "no-such-compiler", '"unbalanced'])
 def test_a_build_that_fails_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str
 ) -> None:

@@ -117,7 +117,7 @@ def test_arguments_of_the_architecture(colours: Path, tmp_path: Path) -> None:
         (["--model", "mobilenetv2", "--set", "depth=3"], "depth"),
         (["--model", "mobilenetv2", "--set", "downsample=sum"], "downsample='sum'; one of rex"),
         (["--model", "mobilenetv2", "--precision", "half"], "precision='half'; one of float32"),
-        (["--recipe", "none.toml"], "none.toml: no such recipe"),
+        (["--recipe", "none.toml"], "none.toml: cannot be read"),
         (["--model", "mobilenetv2", "--exits", "1,99"], "exits: no block 99"),
         (["--model", "mobilenetv2", "--device", "cuda:7"], "device 'cuda:7' cannot be used"),
     ],

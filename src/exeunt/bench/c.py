@@ -118,7 +118,7 @@ class GeneratedC:
         plan = plan_stream(subject.graph, numbers.element_bytes)
         names = subject.class_names
         write_c(CModel(NAME, subject.name, numbers, plan, subject.transform, names, {}), folder)
-        (folder / "main.c").write_text(_SHIM)
+        (folder / "main.c").write_text(_SHIM, encoding="utf-8")
         _build(folder)
         score = np.dtype(np.float32 if dtype == "float32" else np.int16)
         opened = _Library(folder / "net.so", subject, numbers.score_scales(subject.graph), score)

@@ -166,7 +166,7 @@ def _stored(info: WeightsInfo, policy: Policy) -> Shares | None:
     """Where calibration images leave by the stored policy, if that is the one wanted."""
     found = info.metrics.get("calibration", {})
     says = found.get("policy", {})
-    if says.get("spec") != policy.spec:
+    if says.get("spec") != policy.spec or "exit_shares" not in says:
         return None
     shares = says["exit_shares"]
     total = sum(shares)  # they are stored rounded

@@ -111,7 +111,7 @@ class LiteRT:
 def _quietly() -> Iterator[None]:
     """Keeps to itself what converters say, some of it past Python."""
     before = os.dup(2)
-    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere:
+    with warnings.catch_warnings(), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         warnings.simplefilter("ignore")
         os.dup2(nowhere.fileno(), 2)
         try:

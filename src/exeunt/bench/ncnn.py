@@ -69,7 +69,13 @@ def _converted(stage: torch.nn.Module, state: Any, path: Path, threads: int) -> 
     shapes = ",".join(str(list(tensor.shape)).replace(" ", "") for tensor in state)
     command = [EXEC_PATH, f"{path}.pt", f"inputshape={shapes}", "fp16=0"]
     done = subprocess.run(
-        command, cwd=path.parent, capture_output=True, text=True, timeout=600, check=False
+        command,
+        cwd=path.parent,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=600,
+        check=False,
     )
     net = ncnn.Net()
     net.opt.num_threads = threads

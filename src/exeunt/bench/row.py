@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from exeunt.bench.candidates import Candidate
 from exeunt.bench.measure import Timing
 from exeunt.bench.score import Score
-from exeunt.files import replacing
+from exeunt.files import AS_NAMED, replacing
 from exeunt.profile import Shares
 from exeunt.report.latency_figure import LatencySeries, latency_figure
 
@@ -87,7 +87,10 @@ def write_timings(path: Path, rows: Sequence[Row]) -> None:
         *("model", "weights", "engine", "dtype", "image_size", "exit", "share", "min_ms"),
         *("median_ms", "accuracy", "mean_macs", "policy", "batch", "images_per_second"),
     )
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
+    ):
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         for row in rows:

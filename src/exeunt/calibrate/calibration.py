@@ -167,11 +167,13 @@ def _check_held_out(
         ExeuntError: with the way out.
     """
     refuse_tested(samples, pick(trained, source, "test", None))
-    if fingerprint(source.samples) == trained.info.data["fingerprint"]:
+    made_from = trained.info.data.get("fingerprint")
+    if made_from and fingerprint(source.samples) == made_from:
         return
     if refuse_trained(samples, trained.info.calibration_hashes) == 0:
         message = (
-            f"{data}: not the images of the training; the figures are worth what these are, "
-            "if the weights were neither trained nor tested on them"
+            f"{data}: {'not' if made_from else 'nothing says whether these are'} the images of the "
+            "training; the figures are worth what these are, if the weights were neither trained "
+            "nor tested on them"
         )
         warnings.warn(message, ExeuntWarning, stacklevel=2)

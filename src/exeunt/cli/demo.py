@@ -160,6 +160,6 @@ def _own_split(trained: TrainedModel) -> str:
     else:
         score = f"mean absolute error {figure(measured['mae'])}"
     return (
-        f"On {info.metrics['test']['samples']} test images of {info.data['name']}: {score}, "
+        f"On {info.metrics['test']['samples']} test images of {info.of_data('name')}: {score}, "
         f"{percent(measured['saving'])} of the MACs saved by {short_spec(measured['spec'])}"
     )

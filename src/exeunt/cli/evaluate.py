@@ -183,7 +183,9 @@ def _show(measurement: Measurement) -> None:
     images = f"{run['split']}: {run['samples']} images"
     if "transform" in run:
         origin = "that of the weights"
-        if run["data_fingerprint"] != run["trained_on_fingerprint"]:
+        if run["trained_on_fingerprint"] is None:
+            origin = "the weights do not say what they were made from"
+        elif run["data_fingerprint"] != run["trained_on_fingerprint"]:
             origin = f"the weights were made from other data, {run['trained_on_fingerprint']}"
         facts = [
             ("model", run["model"]),

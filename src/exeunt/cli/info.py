@@ -122,17 +122,21 @@ def _facts(weights: WeightsInfo) -> list[tuple[str, str]]:
         ("task", weights.task),
         ("transform", describe_transform(weights.transform)),
         ("policy", weights.policy),
-        ("data", f"{weights.data['name']} ({weights.data['fingerprint']})"),
-        ("data licence", weights.data["licence"]),
-        ("splits", ", ".join(f"{key}={value}" for key, value in weights.split.items())),
+        ("data", f"{weights.of_data('name')} ({weights.of_data('fingerprint')})"),
+        ("data licence", weights.of_data("licence")),
+        ("splits", _listed(weights.split)),
         ("stored as", weights.storage),
-        ("made by", weights.command),
-        ("with", ", ".join(f"{name} {number}" for name, number in weights.versions.items())),
+        ("made by", weights.command or "not stated"),
+        ("with", _listed(weights.versions)),
     ]
     if weights.class_names:
         names = ", ".join(weights.class_names)
         facts.insert(2, ("classes", f"{len(weights.class_names)}: {names}"))
     return facts
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items()) or "not stated"
 
 
 def _show_metrics(split: str, figures: dict[str, Any]) -> None:

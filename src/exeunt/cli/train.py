@@ -180,6 +180,8 @@ def _model_args(pairs: list[str]) -> dict[str, Any]:
             found[key] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             found[key] = text
+        except RecursionError:
+            raise ExeuntError(f"--set {key}: lists too deep in each other") from None
     return found
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from exeunt.documents import parse_json, read_text
 from exeunt.errors import ExeuntError
-from exeunt.files import replacing
+from exeunt.files import AS_NAMED, replacing
 
 Measure = Literal["box", "mask"]
 
@@ -24,6 +25,7 @@ YEARS = ("2014", "2017")
 PARTS = ("train", "val")
 _MOST_PIXELS = 1 << 40  # of a side or a mask: more is none
 _FIELDS = {"box": "bbox", "mask": "area"}
+_MOST_BYTES = 1 << 32  # of a file of instances; COCO's own have 0.5 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,10 @@ def write_list(listed: Iterable[Listed], path: Path) -> None:
         OSError: If the file cannot be written.
     """
     folder = path.parent.absolute()
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", "label", "split"))
         for one in listed:
@@ -147,11 +152,7 @@ class _Annotations:
                 return {field: entry[field] for field in fields if field in entry}
             return entry if "counts" not in entry else None
 
-        try:
-            with path.open(encoding="utf-8") as file:
-                found = json.load(file, object_hook=slim)
-        except (ValueError, RecursionError) as error:
-            raise ExeuntError(f"{path}: not JSON ({error})") from error
+        found = parse_json(read_text(path, _MOST_BYTES), path, slim)
         return cls(path, found)
 
     def covered(self, category: str, area: float, measure: Measure) -> set[int]:
@@ -270,7 +271,7 @@ def _image_folder(coco: Path, name: str) -> Path:
 
 def _numbers(path: Path) -> set[int]:
     try:
-        numbers = {int(line) for line in path.read_text(encoding="utf-8").split()}
+        numbers = {int(line) for line in read_text(path).split()}
     except ValueError as error:
         raise ExeuntError(f"{path}: not a list of image numbers, one a line ({error})") from error
     if not numbers:

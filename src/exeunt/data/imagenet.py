@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from exeunt.documents import read_text
 from exeunt.errors import ExeuntError
 
 KAGGLE_FOLDER = Path("ILSVRC", "Data", "CLS-LOC")
@@ -52,10 +53,7 @@ def read_truth(path: Path, images: Sequence[str]) -> Mapping[str, str]:
     Raises:
         ExeuntError: If the file is not what its name says, or lacks an image.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ExeuntError(f"{path}: not a text file in UTF-8 ({error})") from error
+    text = read_text(path)
     if path.name == SYNSETS:
         synsets = text.split()
         if len(synsets) != len(images):
@@ -64,7 +62,10 @@ def read_truth(path: Path, images: Sequence[str]) -> Mapping[str, str]:
                 "in the order of their names"
             )
         return dict(zip(sorted(images), synsets, strict=True))
-    solution = _solution(path, text)
+    try:
+        solution = _solution(path, text)
+    except csv.Error as error:
+        raise ExeuntError(f"{path}: not a CSV file ({error})") from error
     missing = [name for name in images if Path(name).stem not in solution]
     if missing:
         raise ExeuntError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from exeunt.documents import read_text
 from exeunt.errors import ExeuntError
+from exeunt.runner.document import parse_json
 
 CLASSES_FILE = "classes.txt"
 LABEL_SUFFIXES = (".cls", ".json")
@@ -29,8 +30,8 @@ def read_label(where: str, files: Mapping[str, bytes]) -> str | float:
     suffix = ".cls" if ".cls" in files else ".json"
     try:
         text = files[suffix].decode("utf-8").strip()
-        found = {"label": text} if suffix == ".cls" else json.loads(text)
-    except (ValueError, RecursionError) as error:
+        found = {"label": text} if suffix == ".cls" else parse_json(text)
+    except ValueError as error:
         raise ExeuntError(f"{where}: its {suffix} cannot be read ({error})") from error
     keys = [key for key in ("label", "value") if isinstance(found, dict) and key in found]
     if len(keys) != 1:
@@ -93,10 +94,7 @@ def number_classes(root: Path, first: Mapping[str, str]) -> tuple[tuple[str, ...
 
 
 def _listed(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ExeuntError(f"{path}: not a text file in UTF-8 ({error})") from error
+    lines = read_text(path).splitlines()
     names = tuple(line.strip() for line in lines if line.strip())
     if len(names) < 2 or len(set(names)) < len(names):
         raise ExeuntError(f"{path}: at least two different class names, one a line, are needed")

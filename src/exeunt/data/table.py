@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -12,9 +13,12 @@ from pathlib import Path
 from exeunt.data.decode import IMAGE_SUFFIXES
 from exeunt.data.place import ImageFile
 from exeunt.data.source import Sample, Source, by_name
+from exeunt.documents import read_text
 from exeunt.errors import ExeuntError
 
 POOLS = ("train", "test")
+
+_MOST_BYTES = 1 << 31  # of a table
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ def open_table(path: Path) -> Source:
     """
     try:
         rows = _rows(path)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ExeuntError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    except csv.Error as error:
+        raise ExeuntError(f"{path}: not a CSV file ({error})") from error
     if not rows:
         raise ExeuntError(f"{path}: no images are listed below the header")
     root, names = _names(path.parent, [row.file for row in rows])
@@ -69,7 +73,7 @@ def open_table(path: Path) -> Source:
 
 
 def _rows(path: Path) -> list[_Row]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with io.StringIO(read_text(path, _MOST_BYTES), newline="") as file:
         lines = csv.DictReader(file)
         header = lines.fieldnames or ()
         columns = [column for column in ("label", "value") if column in header]

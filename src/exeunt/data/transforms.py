@@ -23,6 +23,9 @@ GREY_STD = (0.226,)
 
 Box = tuple[float, float, float, float]
 
+MOST_PIXELS = 8192
+"""Of a side of what a network takes."""
+
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -59,13 +62,15 @@ class Transform:
     def __post_init__(self) -> None:
         if self.mode not in ("RGB", "L"):
             raise ExeuntError(f"mode must be 'RGB' or 'L', not {self.mode!r}")
-        if self.interpolation not in _FILTERS:
+        if not isinstance(self.interpolation, str) or self.interpolation not in _FILTERS:
             raise ExeuntError(
                 f"interpolation must be one of {', '.join(_FILTERS)}, not {self.interpolation!r}"
             )
-        if not (_numbers(self.image_size, 2, int) and min(self.image_size) >= 1):
+        sizes = self.image_size
+        if not (_numbers(sizes, 2, int) and min(sizes) >= 1 and max(sizes) <= MOST_PIXELS):
             raise ExeuntError(
-                f"image_size must be (height, width), two positive integers, not {self.image_size}"
+                f"image_size must be (height, width), two positive integers, not {sizes}, "
+                f"of at most {MOST_PIXELS}"
             )
         rgb = self.mode == "RGB"
         if self.mean == ():

@@ -14,8 +14,11 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing, writing
+from exeunt.runner.document import parse_json
 
 SUFFIX = ".partial"
+
+_MOST_LINE_BYTES = 1 << 26
 
 
 class PartialTable:
@@ -116,12 +119,14 @@ class PartialTable:
     def _check(self, about: Mapping[str, Any]) -> int:
         """Where the rows begin, if those of the file are of this recording."""
         with self.path.open("rb") as file:
-            line = file.readline()
+            line = file.readline(_MOST_LINE_BYTES) if self.path.is_file() else b""
         try:
-            before = json.loads(line)
-            refuse_another(self.path, before, json.loads(json.dumps(about)))
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+            before = parse_json(line)
+            if not isinstance(before, dict):
+                raise ValueError("its first line is no JSON object")
+        except ValueError as error:
             raise ExeuntError(f"{self.path}: not a recording that was begun ({error})") from error
+        refuse_another(self.path, before, json.loads(json.dumps(about)))
         return len(line)
 
     def _mapped(self, count: int) -> Any:

@@ -19,7 +19,7 @@ from exeunt.data import (
     UnreadableTally,
     fingerprint,
 )
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, expect
 from exeunt.evaluate.partial import SUFFIX, PartialTable, refuse_another
 from exeunt.evaluate.record import batches, run_exits, weights_fingerprint
 from exeunt.evaluate.table import ExitTable, Task
@@ -77,6 +77,7 @@ def record_to(
             something else, or another process records into it; or as `record_samples`.
         WriteError: The disk is full; a later call goes on from there.
     """
+    expect("record_to(path, model, samples, transform)", "path", path, str, Path)
     path, names = Path(path), [sample.name for sample in samples]
     exits, outputs = model.num_exits, model.num_classes
     nothing = torch.zeros((), dtype=dtype).expand(exits, len(samples), outputs)

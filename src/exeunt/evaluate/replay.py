@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from exeunt.errors import expect
 from exeunt.evaluate.scores import scores_of
 from exeunt.evaluate.table import ExitTable
 from exeunt.inference import drive
-from exeunt.policies import Memory, Policy, ReadingPolicy
+from exeunt.policies import Memory, Policy, ReadingPolicy, expect_policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,8 @@ def replay(table: ExitTable, policy: Policy) -> Outcome:
     Raises:
         ExeuntError: The policy is for another task.
     """
+    expect("replay(table, policy)", "table", table, ExitTable)
+    expect_policy("replay(table, policy)", policy)
     if isinstance(policy, ReadingPolicy):
         exit_index = _first_exits(table, policy)
     else:

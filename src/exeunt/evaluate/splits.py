@@ -16,7 +16,6 @@ from exeunt.data import (
     Batch,
     Sample,
     Source,
-    SplitSpec,
     UnreadableTally,
     dead_workers_named,
     make_splits,
@@ -66,7 +65,7 @@ def pick(
     """
     if split not in SPLITS:
         raise ExeuntError(f"split={split!r}; one of {', '.join(SPLITS)}")
-    spec = SplitSpec(**trained.info.split)
+    spec = trained.split_spec
     if split == "all":
         samples = source.samples
     elif split == "test":  # a limit in training is no reason to test on less

@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_type_hints
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, expect
 from exeunt.evaluate.table import ExitTable
 from exeunt.files import replacing
+from exeunt.runner.document import parse_json
+from exeunt.runner.fitted import fitted_keys
 
 FORMAT = 1
 SUFFIX = ".exits"
@@ -36,9 +38,12 @@ def save_table(path: str | Path, table: ExitTable) -> None:
     be larger than memory. Folders that are missing are made.
 
     Raises:
-        ExeuntError: The names are too many for one file (about 100 MB of them).
+        ExeuntError: The names are too many for one file (about 100 MB of them), or the arguments
+            are of other types.
         OSError: The file cannot be written; what stood there is untouched.
     """
+    expect("save_table(path, table)", "path", path, str, Path)
+    expect("save_table(path, table)", "table", table, ExitTable)
     path = Path(path)
     header = _header(path, table)
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -71,7 +76,7 @@ def load_table(path: str | Path) -> ExitTable:
         raise ExeuntError(f"{path}: damaged, or no file of recorded exits ({error})") from error
     try:
         return ExitTable(**tensors, **_read_description(described))
-    except (ExeuntError, TypeError, ValueError) as error:
+    except (ExeuntError, ValueError) as error:
         raise ExeuntError(f"{path}: not a table of exits: {error}") from error
 
 
@@ -114,16 +119,14 @@ def _read_description(text: str) -> dict[str, Any]:
     """What `_header` wrote, with lists as the tuples that they were.
 
     Raises:
-        ExeuntError: It has another format, or a key is missing or unknown.
-        ValueError: It is no JSON object.
+        ValueError: It has another format, a key is missing or unknown, or a value is of another
+            type.
     """
-    values = json.loads(text)
+    values = parse_json(text)
     if not isinstance(values, dict):
         raise ValueError("its description is no JSON object")
     form = values.pop("format", None)
     if form != FORMAT:
-        raise ExeuntError(f"format {form!r}; this exeunt reads {FORMAT}")
-    if values.keys() != set(_DESCRIBED):
-        odd = ", ".join(sorted(values.keys() ^ set(_DESCRIBED)))
-        raise ExeuntError(f"keys missing or unknown: {odd}")
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        raise ValueError(f"format {form!r}; this exeunt reads {FORMAT}")
+    hints = get_type_hints(ExitTable)
+    return fitted_keys(values, {name: hints[name] for name in _DESCRIBED})

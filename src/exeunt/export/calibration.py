@@ -107,7 +107,7 @@ class Images:
         """Batches (N C H W) of at most 256 of the images, to find ranges on."""
         from exeunt.quantize import range_images
 
-        seed = int(self.trained.info.split["seed"])
+        seed = self.trained.split_spec.seed
         return range_images(self.samples, self.trained.transform, seed, self.batch_size)
 
 

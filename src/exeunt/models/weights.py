@@ -10,27 +10,50 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from threading import get_ident
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from exeunt.errors import ExeuntError
+from exeunt.documents import fields_of, naming, parse_json
+from exeunt.errors import ExeuntError, expect
 from exeunt.files import replacing
 from exeunt.models.registry import build_model, unknown_name
 from exeunt.net import MultiExitNet
+from exeunt.runner.fitted import fitted
 
 FORMAT = 1
 SUFFIX = ".safetensors"
 STORAGE = {"float32": torch.float32, "float16": torch.float16}
 
 _BEST = "best" + SUFFIX  # in a run folder
+
+
+class _Scores(TypedDict):
+    accuracy: NotRequired[float]
+    mae: NotRequired[float]
+    rmse: NotRequired[float]
+
+
+class _PolicyFigures(_Scores):
+    spec: str
+    saving: float
+    exit_shares: NotRequired[list[float]]
+
+
+class _SplitFigures(TypedDict):
+    samples: int
+    exits: list[_Scores]
+    policy: NotRequired[_PolicyFigures]
 
 
 @dataclass(frozen=True)
@@ -48,7 +71,7 @@ class WeightsInfo:
             what the stored policy reached there.
         split: seed, fractions and limit that made the splits; see `exeunt.data.SplitSpec`.
         calibration_hashes: content hashes of the calibration images, sorted.
-        data: `name`, `fingerprint` and `licence` of the images.
+        data: `name`, `fingerprint` and `licence` of the images, as far as they are known.
         command: what made these weights.
         versions: of exeunt, torch and Python.
         storage: how floating-point tensors are stored, `"float32"` or `"float16"`.
@@ -70,6 +93,10 @@ class WeightsInfo:
     storage: Literal["float32", "float16"] = "float32"
     policy_history: list[str] = field(default_factory=list)
 
+    def of_data(self, key: Literal["name", "fingerprint", "licence"]) -> str:
+        """What is known of the images, or `not stated`."""
+        return self.data.get(key, "not stated")
+
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
 
@@ -78,20 +105,34 @@ class WeightsInfo:
         """Reads what `to_json` wrote.
 
         Raises:
-            ExeuntError: naming `source`, for another format, or a key that is missing or unknown.
+            ExeuntError: naming `source`, for another format, a key that is missing or unknown, or
+                a value of another type.
         """
-        try:
-            values = json.loads(text)
-            form = values.pop("format")
-        except (json.JSONDecodeError, AttributeError, KeyError) as error:
-            raise ExeuntError(f"{source}: the exeunt metadata is not readable ({error})") from error
+        source = f"{source}: exeunt metadata"
+        values = parse_json(text, source)
+        if not isinstance(values, dict) or "format" not in values:
+            raise ExeuntError(f"{source}: no JSON object with a format")
+        form = values.pop("format")
         if form != FORMAT:
-            raise ExeuntError(f"{source}: metadata format {form!r}; this exeunt reads {FORMAT}")
-        names = {f.name for f in fields(cls)}
-        if names != values.keys():
-            odd = ", ".join(sorted(names ^ values.keys()))
-            raise ExeuntError(f"{source}: metadata keys missing or unknown: {odd}")
-        return cls(**values)
+            raise ExeuntError(f"{source}: format {form!r}; this exeunt reads {FORMAT}")
+        found = fields_of(cls, values, source)
+        try:
+            _refuse_odd_figures(found["metrics"])
+        except ValueError as error:
+            raise ExeuntError(f"{source}: {error}") from error
+        return cls(**found)
+
+
+def _refuse_odd_figures(metrics: dict[str, Any]) -> None:
+    """Raises a ValueError for what is not in the form that `figures_of` gives."""
+    splits: dict[str, _SplitFigures] = fitted(metrics, dict[str, _SplitFigures], "metrics")
+    for name, split in splits.items():
+        rows: list[Any] = [*split["exits"], *([split["policy"]] if "policy" in split else [])]
+        scored = [{"accuracy", "mae", "rmse"} & row.keys() for row in rows]
+        if not split["exits"] or not scored[0] or scored.count(scored[0]) < len(scored):
+            raise ValueError(f"metrics.{name}: needs exits, all with the same scores")
+        if "policy" in split and not sum(split["policy"].get("exit_shares", [1])) > 0:
+            raise ValueError(f"metrics.{name}.policy.exit_shares must add up to 1")
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> None:
@@ -99,7 +140,12 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], info: WeightsI
 
     Raises:
         WriteError: when it cannot be written, as on a full disk; what stood at `path` still does.
+        ExeuntError: when an argument is of another type.
     """
+    call = "save_weights(path, tensors, info)"
+    expect(call, "path", path, str, Path)
+    expect(call, "tensors", tensors, Mapping)
+    expect(call, "info", info, WeightsInfo)
     dtype = STORAGE[info.storage]
     stored = {
         name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous()
@@ -149,13 +195,64 @@ def load_weights(path: str | Path) -> tuple[MultiExitNet, WeightsInfo]:
         ExeuntError: as `read_info`, and when the tensors do not fit the architecture.
     """
     info, tensors = _read(Path(path), tensors=True)
-    net = build_model(info.architecture, **info.arguments)
     floats = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
-    try:
-        net.load_state_dict(floats)
-    except RuntimeError as error:
-        raise ExeuntError(f"{path}: does not fit {info.architecture}: {error}") from error
+    with naming(path):
+        _refuse_misfit(info, floats)
+        net = build_model(info.architecture, **info.arguments)
+    net.load_state_dict(floats)
     return net.eval(), info
+
+
+def _refuse_misfit(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> None:
+    """Holds tensors against the network they claim to be of, before it takes any memory.
+
+    Raises:
+        ExeuntError: when there is no such network, or its tensors are others.
+    """
+    longest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    _refuse_large(info.arguments, max(1024, len(tensors), longest))
+    try:
+        with torch.device("meta"), _at_most(2 * len(tensors) + 100):
+            net = build_model(info.architecture, **info.arguments)
+        net.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()})
+    except ExeuntError:
+        raise
+    except Exception as error:  # of builders, anybody's, given arguments of any type
+        said = f"{type(error).__name__}: {error}"[:2000]
+        raise ExeuntError(f"does not fit {info.architecture}: {said}") from error
+    names = 1 if info.task == "regression" else len(info.class_names)
+    if net.num_classes != names or (info.task == "regression" and info.class_names):
+        raise ExeuntError(
+            f"{len(info.class_names)} class names do not go with {info.task} and "
+            f"{net.num_classes} outputs"
+        )
+
+
+def _refuse_large(value: Any, most: int) -> None:
+    """Refuses whole numbers that nothing in the file is as large as."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _refuse_large(part, most)
+    elif isinstance(value, int) and abs(value) > most:
+        raise ExeuntError(f"its arguments have {value}, but no tensor of the file is that large")
+
+
+@contextmanager
+def _at_most(count: int) -> Iterator[None]:
+    """Stops this thread when it makes more parameters than `count`."""
+    made, thread = 0, get_ident()
+
+    def counted(*_: object) -> None:
+        nonlocal made
+        made += get_ident() == thread
+        if made > count:
+            raise ExeuntError(f"its arguments make over {count} parameters, the file has fewer")
+
+    handle = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _read(path: Path, tensors: bool) -> tuple[WeightsInfo, dict[str, Tensor]]:

@@ -33,6 +33,22 @@ def digest() -> str:
     return found.hexdigest()
 
 
+def seal(library: Path) -> Path:
+    """The file with the hash of a library. One that was cut off would end the process it is in."""
+    return library.with_suffix(".sha256")
+
+
+def is_whole(library: Path) -> bool:
+    """Whether a library is the one that was compiled."""
+    if not (library.is_file() and seal(library).is_file()):
+        return False
+    return seal(library).read_bytes().strip() == _hash(library).encode()
+
+
+def _hash(library: Path) -> str:
+    return hashlib.sha256(library.read_bytes()).hexdigest()
+
+
 def build(library: Path = LIBRARY) -> None:
     """Compiles the kernels with `$CC`, or else the compiler of the system.
 
@@ -45,10 +61,18 @@ def build(library: Path = LIBRARY) -> None:
     units = sorted(str(path) for path in FOLDER.glob("*.c"))
     named = f'-DEXEUNT_SOURCES="{digest()}"'
     try:
+        words = shlex.split(compiler)
         with replacing(library) as made:
-            command = [*shlex.split(compiler), *FLAGS, named, *units, "-o", str(made)]
-            subprocess.run(command, check=True, capture_output=True, text=True)
+            command = [*words, *FLAGS, named, *units, "-o", str(made)]
+            subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+            if digest().encode() not in made.read_bytes():
+                raise BuildError(f"{compiler} ended well, but made no library of the kernels")
+        with replacing(seal(library)) as made:
+            made.write_text(f"{_hash(library)}\n", encoding="ascii")
+    except ValueError as error:
+        raise BuildError(f"CC={compiler!r} is no command line: {error}") from error
     except subprocess.CalledProcessError as error:
-        raise BuildError(f"{compiler} failed: {error.stderr.strip()}") from error
+        said = error.stderr.decode("utf-8", "replace").strip()
+        raise BuildError(f"{compiler} failed: {said}") from error
     except OSError as error:
         raise BuildError(f"{compiler}: {error}") from error

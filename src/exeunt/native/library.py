@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from exeunt.errors import ExeuntError
-from exeunt.native.build import LIBRARY, digest
+from exeunt.native.build import LIBRARY, digest, is_whole
 
 VARIABLE = "EXEUNT_NATIVE"
 SIMD = ("scalar", "128", "avx2", "avx512")
@@ -90,6 +90,8 @@ def _loaded() -> ctypes.CDLL | str:
     """The library, or why it cannot be had."""
     if not LIBRARY.exists():
         return f"not compiled; {_REBUILD}"
+    if not is_whole(LIBRARY):
+        return f"{LIBRARY} is not what was compiled; {_REBUILD}"
     try:
         library = ctypes.CDLL(str(LIBRARY))
         library.exeunt_sources.restype = ctypes.c_char_p

@@ -5,7 +5,7 @@ from exeunt.policies.conditions import Conditions
 from exeunt.policies.consistency import Consistency
 from exeunt.policies.every import Every
 from exeunt.policies.parse import POLICY_FORMS, as_policy, parse_policy
-from exeunt.policies.policy import Full, Memory, Policy, ReadingPolicy
+from exeunt.policies.policy import Full, Memory, Policy, ReadingPolicy, expect_policy
 from exeunt.policies.readings import Nats, ProbabilityGap, Reading, TopClass, TopProbability, Value
 from exeunt.policies.thresholds import Confidence, Entropy, Margin, PerExit, Threshold
 
@@ -31,5 +31,6 @@ __all__ = [
     "Value",
     "as_policy",
     "check_policy",
+    "expect_policy",
     "parse_policy",
 ]

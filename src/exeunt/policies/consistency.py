@@ -30,8 +30,10 @@ class Consistency(ReadingPolicy):
     remembers: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
-            raise ExeuntError(f"consistency count k must be a whole number >= 1, got {self.k!r}")
+        if not isinstance(self.k, int) or isinstance(self.k, bool) or not 1 <= self.k < 2**31:
+            raise ExeuntError(
+                f"consistency count k must be a whole number >= 1 and < 2**31, got {self.k!r}"
+            )
         if self.eta is not None and not 0 < self.eta < math.inf:
             raise ExeuntError(f"consistency eta must be a finite number > 0, got {self.eta}")
 

@@ -44,6 +44,19 @@ class Policy(Protocol):
         ...
 
 
+def expect_policy(call: str, policy: object) -> None:
+    """Refuses what is no policy, such as the text of one.
+
+    Raises:
+        ExeuntError: with the way out.
+    """
+    if not callable(getattr(policy, "observe", None)):
+        raise ExeuntError(
+            f"{call}: policy must be a Policy, not {type(policy).__name__}; "
+            "parse_policy('confidence:0.9') makes one of a text"
+        )
+
+
 class ReadingPolicy(ABC):
     """A policy that looks at a few numbers of each sample rather than at all its logits.
 

@@ -25,7 +25,7 @@ def card(
         parameters: How many the network has.
         fingerprint: Of the data, all splits together.
     """
-    same = fingerprint == info.data["fingerprint"]
+    same = fingerprint == info.of_data("fingerprint")
     classes = f"{len(info.class_names)}: {', '.join(info.class_names)}"
     height, width = info.transform["image_size"]
     return [
@@ -47,8 +47,8 @@ def card(
         (
             "Training",
             [
-                ("data", info.data["name"]),
-                ("licence", info.data["licence"]),
+                ("data", info.of_data("name")),
+                ("licence", info.of_data("licence")),
                 ("splits", _spelled(info.split)),
                 ("held out", f"{len(info.calibration_hashes):,} images to calibrate on"),
                 ("command", info.command),
@@ -75,8 +75,9 @@ def _rest(transform: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spelled(values: Mapping[str, Any]) -> str:
-    return ", ".join(
+    texts = [
         f"{key.replace('_', ' ')} {value if isinstance(value, str) else json.dumps(value)}"
         for key, value in values.items()
         if value is not None
-    )
+    ]
+    return ", ".join(texts) or "not stated"

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from exeunt.files import replacing
+from exeunt.files import AS_NAMED, replacing
 from exeunt.report.sections.section import Row, Section
 
 FIRST = ("kind", "setting", "exit", "stored")
@@ -52,7 +52,7 @@ class Measurement:
         columns = [key for key in (*FIRST, *between, *LAST) if key in found]
         with (
             replacing(path) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
+            temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
         ):
             writer = csv.DictWriter(file, fieldnames=columns)
             writer.writeheader()

@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from exeunt.errors import ExeuntError
-from exeunt.files import replacing
+from exeunt.files import AS_NAMED, replacing
 from exeunt.net import MultiExitNet
 from exeunt.report.network_layout import (
     GUTTER,
@@ -76,7 +76,7 @@ def draw_network(
         raise ExeuntError(f"{str(path)!r}: drawings are SVG; give a name that ends in .svg")
     text = network_svg(trace_network(net, image_size), title)
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=AS_NAMED)
 
 
 def network_svg(trace: NetworkTrace, title: str) -> str:

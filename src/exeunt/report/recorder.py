@@ -62,7 +62,7 @@ class Recorder:
             "samples": len(table),
             "transform": trained.transform.to_dict(),
             "data_fingerprint": self.fingerprint,
-            "trained_on_fingerprint": trained.info.data["fingerprint"],
+            "trained_on_fingerprint": trained.info.data.get("fingerprint") or None,
             "weights_fingerprint": table.weights_fingerprint,
             "stored_policy": trained.policy(None).spec,
         }

@@ -11,7 +11,7 @@ one JSON object for each image.
 from exeunt.runner.chain import Chain, Stage, State
 from exeunt.runner.engine import ENGINES, OnnxRuntime, OpenVino, Session
 from exeunt.runner.error import RunnerError
-from exeunt.runner.manifest import FORMAT, MANIFEST, digest, read_manifest
+from exeunt.runner.manifest import FORMAT, MANIFEST, digest, read_manifest, seal
 from exeunt.runner.model import Prediction, StagedModel
 from exeunt.runner.picture import Preparation
 from exeunt.runner.policy import Policy
@@ -33,4 +33,5 @@ __all__ = [
     "State",
     "digest",
     "read_manifest",
+    "seal",
 ]

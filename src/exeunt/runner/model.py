@@ -17,7 +17,7 @@ from exeunt.runner.chain import Chain, Stage
 from exeunt.runner.engine import ENGINES, Session
 from exeunt.runner.error import RunnerError
 from exeunt.runner.front import fronted
-from exeunt.runner.manifest import MANIFEST, exported_bytes, read_manifest
+from exeunt.runner.manifest import MANIFEST, exported_bytes, read_manifest, seal
 from exeunt.runner.picture import Preparation
 from exeunt.runner.policy import Policy
 
@@ -91,19 +91,35 @@ class StagedModel:
             raise RunnerError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
         self.manifest = read_manifest(self.folder / MANIFEST)
         try:
+            self._refuse_another_seal()
             self._take_manifest(policy)
             self.chain = self._open(engine, threads, share)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise self._lies(f"{type(error).__name__}: {error}") from error
+
+    def _refuse_another_seal(self) -> None:
+        """The first stage's file says what manifest it was written with."""
+        if not self.manifest["stages"]:
+            raise self._lies("no stages")
+        first = self.manifest["stages"][0]
+        if seal(self.manifest).encode() not in exported_bytes(self.folder, first):
+            raise self._lies(f"other than what {first['file']} was written with")
 
     def _take_manifest(self, policy: str | None) -> None:
         says = self.manifest
         self.class_names = tuple(says["class_names"])
         self.num_exits = len(says["stages"])
         self.exit_macs = tuple(stage["macs"] for stage in says["stages"])
-        self.policy = Policy(says["policy"] if policy is None else policy)
-        self._preparation = Preparation(says["transform"])
+        try:
+            self.policy = Policy(says["policy"])
+            self._preparation = Preparation(says["transform"])
+        except RunnerError as error:
+            raise self._lies(str(error)) from error
+        if policy is not None:
+            self.policy = Policy(policy)
         self.image_shape = tuple(says["image"]["shape"])
+        if self.num_exits > 1:
+            self.policy.refuse_task(len(self.class_names) or 1)
         if self.image_shape != self._preparation.image_shape:
             raise self._lies("image and transform do not fit each other")
 

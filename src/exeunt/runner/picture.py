@@ -23,11 +23,22 @@ class Preparation:
 
     Attributes:
         image_shape: (C, H, W) of what comes out.
+
+    Raises:
+        RunnerError: when sizes, mean or std are out of their range.
     """
 
     def __init__(self, says: dict[str, Any]) -> None:
         self._says = says
-        self.image_shape = ({"RGB": 3, "L": 1}[says["mode"]], *says["image_size"])
+        channels = {"RGB": 3, "L": 1}[says["mode"]]
+        sizes, mean, std = says["image_size"], says["mean"], says["std"]
+        if len(sizes) != 2 or min(sizes) < 1 or not 0 < says["crop_fraction"] <= 1:
+            raise RunnerError(f"transform: no images of {sizes} by {says['crop_fraction']}")
+        if not len(mean) == len(std) == channels or min(std) <= 0:
+            raise RunnerError(
+                f"transform: mean {mean} and std {std} are not of {channels} channels"
+            )
+        self.image_shape = (channels, *sizes)
 
     def load(self, path: str | Path) -> Array:
         """The image in a file, the first if there are several, as the network takes it.

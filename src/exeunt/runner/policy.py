@@ -48,13 +48,21 @@ class Policy:
         """
         leave = np.full(len(logits), bool(self._parts))
         kept: list[Array] = []
+        self.refuse_task(logits.shape[1])
         for part in self._parts:
-            if (logits.shape[1] == 1) != (part.eta is not None):
-                raise RunnerError(f"policy {self.spec!r} is not for {logits.shape[1]} output(s)")
             mine = memory[len(kept) : len(kept) + 2] if part.k else []
             says, after = part.observe(exit_index, logits.astype(np.float32, copy=False), mine)
             leave, kept = leave & says, kept + after
         return leave, kept
+
+    def refuse_task(self, outputs: int) -> None:
+        """Refuses logits of `outputs` classes, or of one value, where the policy is for the other.
+
+        Raises:
+            RunnerError: naming both.
+        """
+        if any((outputs == 1) != (part.eta is not None) for part in self._parts):
+            raise RunnerError(f"policy {self.spec!r} is not for {outputs} output(s)")
 
 
 class _Part:
@@ -66,7 +74,7 @@ class _Part:
         if self.name == "consistency":
             k, comma, eta = numbers.partition(",eta=")
             self.k, self.eta = int(k), float(eta) if comma else None
-            if self.k < 1 or not (self.eta is None or 0 < self.eta < np.inf):
+            if not 1 <= self.k < 1 << 31 or not (self.eta is None or 0 < self.eta < np.inf):
                 raise ValueError
             return
         highest = {"confidence": 1.0, "margin": 1.0, "entropy": sys.float_info.max}[self.name]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from exeunt.data import MAX_UNREADABLE_FRACTION
+from exeunt.data.transforms import MOST_PIXELS
+from exeunt.documents import naming, parse_toml, read_text
 from exeunt.errors import ExeuntError
+from exeunt.runner.fitted import fitted
 from exeunt.training.start import settings_of
 
 Precision = Literal["float32", "bfloat16"]
@@ -19,6 +21,9 @@ RegimeName = Literal["joint", "shallow_deep", "exits", "successive", "distilled"
 
 USUAL_RATES: dict[str, tuple[float, float]] = {"sgd": (0.05, 1e-4), "adamw": (3e-3, 0.05)}
 """Peak learning rate and weight decay of each optimiser, where a run says nothing else."""
+
+_MOST = 1e30
+"""Of learning rate, temperature, weight decay, warm-up and gradient norm: float32 holds it."""
 
 
 @dataclass(frozen=True)
@@ -136,23 +141,31 @@ class TrainConfig:
         for name, usual in zip(("lr", "weight_decay"), USUAL_RATES[self.optimizer], strict=True):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, usual)
-        least = {"image_size": 32, "train_size": 32, "epochs": 1, "batch_size": 2, "seed": 0}
-        for name, smallest in least.items():
+        ranges = {
+            **dict.fromkeys(("image_size", "train_size"), (32, MOST_PIXELS)),
+            **{"epochs": (1, 10**6), "batch_size": (2, 10**6), "seed": (0, 2**63 - 1)},
+            "limit": (1, 2**63 - 1),
+        }
+        for name, (least, most) in ranges.items():
             value = getattr(self, name)
-            if value is not None and value < smallest:
-                raise ExeuntError(f"{name}={value!r}; give at least {smallest}")
+            if value is not None and not least <= value <= most:
+                raise ExeuntError(f"{name}={value!r}; give at least {least} and at most {most}")
         for name in ("momentum", "beta2", "label_smoothing", "ema_decay", "allow_unreadable"):
             if not 0 <= getattr(self, name) < 1:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more, below 1")
         for name in ("lr", "cell_lr", "distil_temperature"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ExeuntError(f"{name}={getattr(self, name)!r}; give a number above 0")
+            if getattr(self, name) is not None and not 0 < getattr(self, name) <= _MOST:
+                raise ExeuntError(
+                    f"{name}={getattr(self, name)!r}; give a number above 0, at most {_MOST:g}"
+                )
         for name in ("distil_share", "colour", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give a share, 0 to 1")
         for name in ("weight_decay", "cell_weight_decay", "warmup_epochs", "clip_norm"):
-            if getattr(self, name) is not None and not getattr(self, name) >= 0:
-                raise ExeuntError(f"{name}={getattr(self, name)!r}; give 0 or more")
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= _MOST:
+                raise ExeuntError(
+                    f"{name}={getattr(self, name)!r}; give 0 or more, at most {_MOST:g}"
+                )
         if self.quantize_aware:
             self._refuse_unquantizable()
 
@@ -206,23 +219,15 @@ class TrainConfig:
         Raises:
             ExeuntError: naming `source`, for an unknown key, a value of another type, or no model.
         """
-        kinds = {f.name: f.type for f in fields(cls)}
+        kinds = get_type_hints(cls)
         for key, value in values.items():
             if key not in kinds:
                 raise ExeuntError(f"{source}: unknown key {key!r}; one of {', '.join(kinds)}")
-            kind = str(kinds[key])
-            allowed: tuple[type, ...] = {
-                "bool": (bool,),
-                "int": (int,),
-                "float": (int, float),
-                "float | None": (int, float, type(None)),
-                "OptimizerName | None": (str, type(None)),
-                "int | None": (int, type(None)),
-                "str | None": (str, type(None)),
-                "dict[str, Any]": (dict,),
-            }.get(kind, (str,))
-            if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
-                raise ExeuntError(f"{source}: {key} = {value!r} must be of type {kind}")
+            kind = str if get_origin(kinds[key]) is Literal else kinds[key]  # words: see below
+            try:
+                fitted(value, kind, key)
+            except ValueError as error:
+                raise ExeuntError(f"{source}: {error}") from error
         if values.get("init"):
             begun = settings_of(values["init"])
             arguments = values.get("model_args", {})
@@ -231,7 +236,8 @@ class TrainConfig:
             values = begun | {**values, "model_args": arguments}
         if "model" not in values:
             raise ExeuntError(f"{source}: no model; give one, such as rex_mobilenetv2_050")
-        return cls(**values)
+        with naming(source):
+            return cls(**values)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -240,9 +246,4 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     Raises:
         ExeuntError: when the file is missing or is not TOML.
     """
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ExeuntError(f"{path}: no such recipe ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExeuntError(f"{path}: not a TOML file ({error})") from error
+    return parse_toml(read_text(path, 1 << 20), path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from exeunt.documents import parse_json, read_text
 from exeunt.errors import ExeuntError
 from exeunt.files import leftover, remove_leftovers, replacing
 from exeunt.locks import locked
@@ -86,7 +87,7 @@ class Run:
 
     def _refuse_other(self, record: dict[str, Any]) -> None:
         try:
-            before = json.loads(self._record.read_text(encoding="utf-8"))
+            before = parse_json(read_text(self._record), self._record)
             before["config"] = TrainConfig.defaults() | before["config"]  # of versions since
             pairs = [
                 (f"{part}.{key}", before[part].get(key), value)
@@ -94,7 +95,7 @@ class Run:
                 for key, value in record[part].items()
                 if key not in _MAY_CHANGE
             ]
-        except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        except (KeyError, AttributeError, TypeError) as error:
             raise ExeuntError(f"{self._record}: not a run's record ({error})") from error
         for key, old, new in pairs:
             if old != new:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from exeunt.data import Transform
+from exeunt.documents import naming
 from exeunt.errors import ExeuntError
 from exeunt.models import find_weights, load_weights, read_info
 from exeunt.net import MultiExitNet
@@ -21,12 +23,15 @@ def settings_of(init: str) -> dict[str, Any]:
     Raises:
         ExeuntError: when there are no such weights.
     """
-    info = read_info(find_weights(init))
+    path = find_weights(init)
+    info = read_info(path)
+    with naming(path):
+        transform = Transform.from_dict(info.transform)
     arguments = dict(info.arguments)
     settings: dict[str, Any] = {
         "model": info.architecture,
-        "image_size": info.transform["image_size"][0],
-        "grey": info.transform["mode"] == "L",
+        "image_size": transform.image_size[0],
+        "grey": transform.mode == "L",
     }
     for key in ("exits", "exit_head"):
         if key in arguments:
@@ -78,8 +83,8 @@ def refuse_other_split(init: str, data: Mapping[str, str], split: Mapping[str, A
         ExeuntError: when the weights are of the same images, split in another way.
     """
     info = read_info(find_weights(init))
-    if info.data["fingerprint"] == data["fingerprint"] and info.split != dict(split):
-        odd = [f"{key}={value!r}" for key, value in info.split.items() if split[key] != value]
+    if info.of_data("fingerprint") == data["fingerprint"] and info.split != dict(split):
+        odd = [f"{key}={value!r}" for key, value in info.split.items() if split.get(key) != value]
         raise ExeuntError(
             f"init={init!r} was trained on the same images with {', '.join(odd)}; with another "
             "split it has seen images that are to be held out now. Give the same"
@@ -88,5 +93,5 @@ def refuse_other_split(init: str, data: Mapping[str, str], split: Mapping[str, A
 
 def licence_of(init: str, licence: str) -> str:
     """The terms of images behind weights that began with `init`: the run's own, and those."""
-    before: Mapping[str, str] = read_info(find_weights(init)).data
-    return f"{licence}; began with {init}, of {before['name']}: {before['licence']}"
+    before = read_info(find_weights(init))
+    return f"{licence}; began with {init}, of {before.of_data('name')}: {before.of_data('licence')}"

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from exeunt.data import SplitSpec, make_splits, take
+from exeunt.data import make_splits, take
 from exeunt.data.decode import UnreadableImage
 from exeunt.errors import ExeuntError, ExeuntWarning
 from exeunt.evaluate.splits import open_known
 from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
+from exeunt.export.c.report import WEIGHTS
+from exeunt.trained import read_split
 from exeunt.verification.device import device_facts, operator_facts
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def verify_c(
 
 def _pick(bundle: Bundle, images: Path, split: str, limit: int) -> tuple[Sample, ...]:
     source = open_known(images, "classification", bundle.info.class_names)
-    spec = SplitSpec(**bundle.info.split)
+    spec = read_split(bundle.folder / WEIGHTS, bundle.info)
     samples = source.samples
     if split != "all":
         samples = make_splits(source, spec)[split]

@@ -13,6 +13,7 @@ from pathlib import Path
 from exeunt.errors import ExeuntError
 from exeunt.export.c.host import Answer, run_tool
 from exeunt.export.c.report import listed_files
+from exeunt.files import AS_NAMED
 
 COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
 PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
@@ -160,9 +161,9 @@ def _gather(folder: Path, name: str, place: Path, program: str) -> list[str]:
     for item in START.iterdir():
         if item.name in PROGRAMS and item.name != program:
             continue
-        text = item.read_text()
+        text = item.read_text(encoding="utf-8")
         text = text.replace("@prefix@", name).replace("@PREFIX@", name.upper())
-        (place / item.name).write_text(text)
+        (place / item.name).write_text(text, encoding="utf-8", errors=AS_NAMED)
     return sorted(map(str, place.glob("*.c")))
 
 

@@ -23,6 +23,7 @@ from exeunt.export.c.report import FILE, FORMAT, WEIGHTS, listed_files
 from exeunt.export.c.source import CSource
 from exeunt.export.c.spelling import comment, string
 from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
+from exeunt.files import AS_NAMED
 from exeunt.folders import replacing_folder
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
@@ -116,7 +117,7 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
     parts[FILE] = json.dumps(report, indent=2) + "\n"
     with replacing_folder(folder, owned_files) as made:
         for file, text in parts.items():
-            (made / file).write_text(text, encoding="utf-8")
+            (made / file).write_text(text, encoding="utf-8", errors=AS_NAMED)
         if model.weights is not None:
             (made / WEIGHTS).parent.mkdir()
             shutil.copyfile(model.weights, made / WEIGHTS)

@@ -100,7 +100,7 @@ def run_tool(command: Sequence[str], timeout_s: float = 600) -> str:
         done = subprocess.run(
             command,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=timeout_s,
             check=False,

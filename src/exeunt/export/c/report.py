@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from exeunt.documents import fields_of, parse_json, read_text
 from exeunt.errors import ExeuntError
 
 FORMAT = 3
@@ -25,12 +25,12 @@ def listed_files(folder: Path) -> tuple[str, ...]:
     """
     path = folder / FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_text(path), path)
         files = values.get("files", [])
         known = values["format"] == FORMAT and all(name in values for name in _ALWAYS)
         if not known or not all(isinstance(file, str) for file in files):
             raise ValueError("it is of something else")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error
     return tuple(files)
 
@@ -64,7 +64,7 @@ class ExportReport:
 
     name: str
     model: str
-    dtype: str
+    dtype: Literal["int8", "float32"]
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     transform: dict[str, Any]
@@ -89,16 +89,12 @@ class ExportReport:
             ExeuntError: when there is none, or another version wrote it.
         """
         path = Path(folder) / FILE
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            form = values.pop("format")
-            for name in ("image_shape", "class_names", "exit_macs", "nodes", "kernels", "files"):
-                values[name] = tuple(values.get(name, ()) if name == "files" else values[name])
-            report = cls(**values)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error
+        values = parse_json(read_text(path), path)
+        if not isinstance(values, dict) or "format" not in values:
+            raise ExeuntError(f"{path}: not the report of an exported folder")
+        form = values.pop("format")
         if form != FORMAT:
             raise ExeuntError(
                 f"{path}: format {form!r}; this exeunt reads {FORMAT}, so export the network again"
             )
-        return report
+        return cls(**fields_of(cls, values, path))

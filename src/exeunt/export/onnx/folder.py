@@ -94,6 +94,8 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
         stages[0] |= _write_front(place, written[0], model)
         single = _write_single(place, written, model) if model.single else None
         manifest = _manifest(model, stages, single)
+        stages[0] |= _write_file(place, stages[0]["file"], _sealed(written[0].model, manifest))
+        manifest["sha256"] = runner.digest(manifest)
         text = json.dumps(manifest, indent=2) + "\n"
         (place / runner.MANIFEST).write_text(text, encoding="utf-8")
         (place / RUN).write_text(runner_script(), encoding="utf-8")
@@ -169,7 +171,7 @@ def _manifest(
     model: OnnxModel, stages: list[dict[str, Any]], single: dict[str, Any] | None
 ) -> dict[str, Any]:
     graph = model.graph
-    manifest = {
+    return {
         "format": runner.FORMAT,
         "model": model.model,
         "dtype": model.dtype,
@@ -194,4 +196,11 @@ def _manifest(
             "python": platform.python_version(),
         },
     }
-    return {**manifest, "sha256": runner.digest(json.loads(json.dumps(manifest)))}
+
+
+def _sealed(stage: onnx.ModelProto, manifest: dict[str, Any]) -> onnx.ModelProto:
+    """A stage that says what manifest it is written with."""
+    sealed = onnx.ModelProto()
+    sealed.CopyFrom(stage)
+    sealed.metadata_props.add(key="manifest", value=runner.seal(manifest))
+    return sealed

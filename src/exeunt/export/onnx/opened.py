@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.models import WeightsInfo
+from exeunt.models.weights import FORMAT
 from exeunt.runner import MANIFEST, RunnerError, StagedModel
 from exeunt.trained import TrainedModel
 
@@ -75,9 +77,5 @@ def open_exits(
 def _info(model: str, says: dict[str, Any]) -> WeightsInfo:
     """What the manifest keeps of the weights' metadata; hashes of images are not in it."""
     shared = {name: says[name] for name in ("class_names", "transform", "policy", "metrics")}
-    try:
-        return WeightsInfo(**says["weights"], **shared, calibration_hashes=[])
-    except (KeyError, TypeError) as error:
-        raise ExeuntError(
-            f"{Path(model) / MANIFEST}: says too little of the weights it was made of ({error})"
-        ) from error
+    values = {"calibration_hashes": [], **says["weights"], **shared, "format": FORMAT}
+    return WeightsInfo.from_json(json.dumps(values), f"{Path(model) / MANIFEST}: of its weights")

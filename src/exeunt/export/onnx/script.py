@@ -7,7 +7,7 @@ from importlib import resources
 
 _PACKAGE = "exeunt.runner"
 _MODULES = (  # each after those that it imports
-    *("error", "array", "policy", "picture", "manifest"),
+    *("error", "array", "policy", "picture", "document", "fitted", "manifest"),
     *("engine", "front", "chain", "model", "command"),
 )
 _END = """if __name__ == "__main__":
