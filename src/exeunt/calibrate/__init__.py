@@ -1,7 +1,7 @@
 """Choosing when to leave, on samples that nothing was trained or tested on."""
 
 from exeunt.calibrate.budget import budgeted_policy
-from exeunt.calibrate.choice import choose_policy
+from exeunt.calibrate.choice import Choice, choose_policy
 from exeunt.calibrate.criteria import CRITERIA, Criterion
 from exeunt.calibrate.curve import Curve, CurvePoint, budgeted_curves
 from exeunt.calibrate.geometric import RATIOS, geometric_policies, geometric_policy
@@ -13,6 +13,7 @@ from exeunt.calibrate.temperature import fit_temperatures
 __all__ = [
     "CRITERIA",
     "RATIOS",
+    "Choice",
     "Criterion",
     "Curve",
     "CurvePoint",

@@ -129,11 +129,11 @@ def calibrate(
     table = record_split(
         trained, samples, Split.CALIBRATION, batch_size=batch_size, workers=workers
     )
-    chosen, guarantee = goal.reach(table)
+    chosen, reason = goal.reach(table)
     outcome = replay(table, chosen)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_info(trained.path, with_policy(trained.info, chosen, table), target)
-    expectation = Expectation(model, str(data), target, table, outcome, guarantee)
+    expectation = Expectation(model, str(data), target, table, outcome, reason)
     if json:
         show_json(expectation.record())
     else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exeunt.calibrate.risk import Guarantee
+from exeunt.calibrate import Choice, Guarantee
 from exeunt.cli.render import figure, millions, percent, short_spec, show_facts
 from exeunt.evaluate import ExitTable, Outcome, wilson
 
@@ -27,7 +28,7 @@ class Expectation:
     path: Path
     table: ExitTable
     outcome: Outcome
-    guarantee: Guarantee | None
+    reason: Guarantee | Choice | None
 
     def record(self) -> dict[str, Any]:
         """All of it for JSON Lines."""
@@ -56,11 +57,20 @@ class Expectation:
             "saving": outcome.saving,
             "exit_shares": list(outcome.exit_shares),
         }
-        if self.guarantee is not None:
+        if isinstance(self.reason, Guarantee):
             record["guarantee"] = {
-                "max_loss": self.guarantee.max_loss,
-                "probability": self.guarantee.probability,
-                "lost": self.guarantee.losses,
+                "max_loss": self.reason.max_loss,
+                "probability": self.reason.probability,
+                "lost": self.reason.losses,
+            }
+        elif self.reason is not None:
+            low, high = self.reason.interval
+            record["choice"] = {
+                "best": self.reason.best.policy.spec,
+                "gain_low": low,
+                "gain_high": high,
+                "margin": self.reason.margin,
+                "shown": self.reason.shown,
             }
         return record
 
@@ -80,9 +90,11 @@ class Expectation:
             ),
             ("exit shares", ", ".join(percent(share) for share in outcome.exit_shares)),
         ]
-        if self.guarantee is not None:
-            facts.append(("guarantee", self._promise(self.guarantee)))
-        facts.append(("measure it with", f"exeunt eval {self.path} {self.data}"))
+        if isinstance(self.reason, Guarantee):
+            facts.append(("guarantee", self._promise(self.reason)))
+        elif self.reason is not None:
+            facts.append(("why", str(self.reason)))
+        facts.append(("measure it with", shlex.join(["exeunt", "eval", str(self.path), self.data])))
         show_facts(facts)
 
     @property

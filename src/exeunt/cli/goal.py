@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from exeunt.calibrate import (
     CRITERIA,
+    Choice,
     choose_policy,
     fit_temperatures,
     guaranteed_policy,
@@ -74,8 +75,8 @@ class Goal:
         if self.temperature and not issubclass(self._named("classification").criterion, Threshold):
             raise ExeuntError("--temperature changes nothing for consistency; leave it out")
 
-    def reach(self, table: ExitTable) -> tuple[Policy, Guarantee | None]:
-        """Chooses on a table of the calibration split.
+    def reach(self, table: ExitTable) -> tuple[Policy, Guarantee | Choice | None]:
+        """Chooses on a table of the calibration split, and says what is known of the choice.
 
         Raises:
             ExeuntError: the goal cannot be reached, or not on such a table.
@@ -88,7 +89,7 @@ class Goal:
             chosen = choose_policy(
                 table, criterion=named.criterion, patient=named.patient, temperature=temperature
             )
-            return chosen.policy, None
+            return chosen.policy, chosen
         if self.max_accuracy_drop is not None:
             guarantee = guaranteed_policy(
                 table,

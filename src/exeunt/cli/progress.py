@@ -92,6 +92,9 @@ class TrainProgress:
             f"calibration {kind} by exit {shown}"
         )
 
+    def chose(self, reason: str) -> None:
+        self.console.print(f"policy: {reason}")
+
     def finish(self, info: WeightsInfo, unreadable: tuple[str, ...]) -> None:
         self.bar.stop()
         if unreadable:

@@ -6,7 +6,7 @@ from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
 from exeunt.evaluate.figures import figures_of
 from exeunt.evaluate.hardness import RatedSample, easiest, hardest
-from exeunt.evaluate.interval import bootstrap, difference_interval, score_interval, wilson
+from exeunt.evaluate.interval import bootstrap, difference_interval, paired, score_interval, wilson
 from exeunt.evaluate.oracle import Oracle, oracle
 from exeunt.evaluate.overthinking import Overthinking, overthinking, settling_exits
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
@@ -41,6 +41,7 @@ __all__ = [
     "load_table",
     "oracle",
     "overthinking",
+    "paired",
     "record",
     "record_samples",
     "record_to",

@@ -25,6 +25,9 @@ class Progress(Protocol):
     def epoch(self, entry: dict[str, Any]) -> None:
         """After every epoch, with its row of `metrics.csv`."""
 
+    def chose(self, reason: str) -> None:
+        """When the policy to store has been chosen, with what is known of it."""
+
     def finish(self, info: WeightsInfo, unreadable: tuple[str, ...]) -> None:
         """At the end, with the weights' metadata and the images that were skipped."""
 
@@ -41,6 +44,9 @@ class Quiet:
         pass
 
     def epoch(self, entry: dict[str, Any]) -> None:
+        pass
+
+    def chose(self, reason: str) -> None:
         pass
 
     def finish(self, info: WeightsInfo, unreadable: tuple[str, ...]) -> None:
