@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,6 +111,7 @@ def evaluate(
     from exeunt.cli.measurement import Measurement
     from exeunt.cli.protocols import Question, answer
     from exeunt.cli.render import show_json
+    from exeunt.evaluate import baseline
     from exeunt.policies import parse_policy
 
     if threads is not None:
@@ -137,6 +139,7 @@ def evaluate(
                 "calibration split: record that too and give the file as --calibration"
             )
         run["calibration_samples"] = len(held_out)
+    run["baseline"] = asdict(baseline(table))
     measurement = Measurement(run, answer(question, run, table, held_out))
     if json:
         for line in measurement.lines:

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from exeunt.data import Splits
+from exeunt.evaluate import Baseline
 from exeunt.models import WeightsInfo
 from exeunt.train import TrainConfig
 
@@ -95,6 +96,10 @@ class TrainProgress:
     def chose(self, reason: str) -> None:
         self.console.print(f"policy: {reason}")
 
+    def interrupted(self, command: str) -> None:
+        self.bar.stop()
+        self.console.print(f"stopped; go on with: {command}")
+
     def finish(self, info: WeightsInfo, unreadable: tuple[str, ...]) -> None:
         self.bar.stop()
         if unreadable:
@@ -105,9 +110,10 @@ class TrainProgress:
             shown = " ".join(_figure(row[kind], kind) for row in figures["exits"])
             taken = _figure(figures["policy"][kind], kind)
             saved = 100 * figures["policy"]["saving"]
+            alone = Baseline(**figures["baseline"]).describe(info.class_names)
             self.console.print(
                 f"{split} ({figures['samples']} images): {kind} by exit {shown}; with "
-                f"{info.policy} {taken}, {saved:.1f} % of the MACs saved"
+                f"{info.policy} {taken}, {saved:.1f} % of the MACs saved; {alone}"
             )
         self.console.print(f"weights: {self.out / 'best.safetensors'}")
 

@@ -48,7 +48,7 @@ def report(
     from exeunt.cli.recording import open_labelled, pick, record_split
     from exeunt.cli.trained import TrainedModel
     from exeunt.data import fingerprint
-    from exeunt.evaluate import replay, sweep
+    from exeunt.evaluate import baseline, replay, sweep
     from exeunt.report.card import card
     from exeunt.report.document import write_report
     from exeunt.report.gallery import choose, shrink
@@ -84,7 +84,7 @@ def report(
         table,
         title=model,
         summary=f"{table.num_exits} exits{kind}, measured on {len(table):,} images of {name} "
-        f"({split.value}).",
+        f"({split.value}); {baseline(table).describe(trained.info.class_names)}.",
         class_names=trained.info.class_names,
         stored=stored,
         budgets=budgets,

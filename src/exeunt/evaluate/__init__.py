@@ -1,6 +1,7 @@
 """Record the logits of every exit once, then replay policies over them as often as needed."""
 
 from exeunt.evaluate.agreement import agreement
+from exeunt.evaluate.baseline import Baseline, baseline
 from exeunt.evaluate.compare import compare_criteria
 from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
@@ -18,6 +19,7 @@ from exeunt.evaluate.table_file import load_table, save_table
 from exeunt.evaluate.usual import default_policies
 
 __all__ = [
+    "Baseline",
     "Confusion",
     "ExitRow",
     "ExitTable",
@@ -29,6 +31,7 @@ __all__ = [
     "Reliability",
     "Task",
     "agreement",
+    "baseline",
     "bootstrap",
     "compare_criteria",
     "confusion",

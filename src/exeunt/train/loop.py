@@ -71,7 +71,7 @@ def train(
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
         regime = REGIMES[config.regime](config, exit_macs, source.class_names)
-        run_record = plan.record()
+        run_record = plan.record() | {"images": str(Path(data).absolute())}
         if processes.led(lambda: run.open(run_record, resume)):
             state.load(run.last, processes)
         loader = train_loader(

@@ -28,6 +28,9 @@ class Progress(Protocol):
     def chose(self, reason: str) -> None:
         """When the policy to store has been chosen, with what is known of it."""
 
+    def interrupted(self, command: str) -> None:
+        """When the user stops the run, with the command that goes on."""
+
     def finish(self, info: WeightsInfo, unreadable: tuple[str, ...]) -> None:
         """At the end, with the weights' metadata and the images that were skipped."""
 
@@ -47,6 +50,9 @@ class Quiet:
         pass
 
     def chose(self, reason: str) -> None:
+        pass
+
+    def interrupted(self, command: str) -> None:
         pass
 
     def finish(self, info: WeightsInfo, unreadable: tuple[str, ...]) -> None:

@@ -42,6 +42,22 @@ class Run:
         self.best = self.folder / "best.safetensors"
         self._record = self.folder / "run.json"
 
+    def begun(self) -> dict[str, Any] | None:
+        """What `run.json` says; None where no run has begun.
+
+        Raises:
+            ExeuntError: when it is no run's record.
+        """
+        if not self._record.exists():
+            return None
+        try:
+            record: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
+            record["config"] = TrainConfig.defaults() | record["config"]  # of versions since
+            record["data"] = dict(record["data"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ExeuntError(f"{self._record}: not a run's record ({error})") from error
+        return record
+
     def open(self, record: dict[str, Any], resume: bool) -> bool:
         """Starts the folder, or goes on with it; returns whether there is a state to go on from.
 
@@ -52,36 +68,29 @@ class Run:
         Raises:
             ExeuntError: when the folder is in use and `resume` is off, or holds another run.
         """
-        if self._record.exists():
+        before = self.begun()
+        if before is not None:
             if not resume:
                 raise ExeuntError(
                     f"{self.folder} holds a run already; --resume goes on with it, another --out "
                     "starts afresh"
                 )
-            self._refuse_other(record)
+            self._refuse_other(before, record)
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise ExeuntError(f"{self.folder} is not empty and is no run; choose another --out")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write_record(record)
         return self.last.exists()
 
-    def _refuse_other(self, record: dict[str, Any]) -> None:
-        try:
-            before = json.loads(self._record.read_text(encoding="utf-8"))
-            before["config"] = TrainConfig.defaults() | before["config"]  # of versions since
-            pairs = [
-                (f"{part}.{key}", before[part].get(key), value)
-                for part in ("config", "data")
-                for key, value in record[part].items()
-            ]
-        except (json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
-            raise ExeuntError(f"{self._record}: not a run's record ({error})") from error
-        for key, old, new in pairs:
-            if old != new:
-                raise ExeuntError(
-                    f"{self.folder} was started with {key}={old!r}, not {new!r}; resume with the "
-                    "same settings and data, or choose another --out"
-                )
+    def _refuse_other(self, before: dict[str, Any], record: dict[str, Any]) -> None:
+        for part in ("config", "data"):
+            for key, new in record[part].items():
+                old = before[part].get(key)
+                if old != new:
+                    raise ExeuntError(
+                        f"{self.folder} was started with {part}.{key}={old!r}, not {new!r}; resume "
+                        "with the same settings and data, or choose another --out"
+                    )
 
     def write_record(self, record: dict[str, Any]) -> None:
         with replacing(self._record) as temporary:
