@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from exeunt.calibrate import (
@@ -12,6 +13,7 @@ from exeunt.calibrate import (
     guaranteed_policy,
     optimised_policy,
 )
+from exeunt.calibrate.budget import BudgetError
 from exeunt.calibrate.criteria import Named
 from exeunt.calibrate.risk import Guarantee
 from exeunt.errors import ExeuntError
@@ -62,6 +64,11 @@ class Goal:
                 "--temperature is fitted to the calibration images, and what --max-accuracy-drop "
                 "tries on them has to be fixed before; leave one of them out"
             )
+        if self.budget_fraction is not None and not 0 < self.budget_fraction <= 1:
+            raise ExeuntError(
+                f"--budget-fraction {self.budget_fraction:g}: give a share of the full network's "
+                "multiply-adds, above 0 and at most 1, such as 0.6"
+            )
         if self.policy is not None:
             if self.criterion is not None:
                 raise ExeuntError("--policy names a criterion itself; leave out --criterion")
@@ -100,15 +107,31 @@ class Goal:
                 tolerance=self.tolerance,
             )
             return guarantee.policy, guarantee
-        return (
-            optimised_policy(
+        try:
+            solved = optimised_policy(
                 table,
                 self._budget(table),
                 criterion=named.criterion,
                 temperature=temperature,
                 patient=named.patient,
-            ),
-            None,
+            )
+        except BudgetError as error:
+            raise ExeuntError(self._too_little(error.least, table.exit_macs[-1])) from error
+        return solved, None
+
+    def _too_little(self, least: float, full: int) -> str:
+        """What answers a budget that is less than an image costs at least, in its own unit."""
+        if self.budget_fraction is not None:
+            asked = f"--budget-fraction {self.budget_fraction:g}"
+            costs = f"{100 * least / full:.1f} % of the full network"
+            enough = f"{math.ceil(100 * least / full) / 100:g}"
+        else:
+            asked = f"--budget-macs {self.budget_macs:g}"
+            costs = f"{least:,.0f} multiply-adds"
+            enough = f"{least:.0f}"
+        return (
+            f"{asked} cannot be kept: an image that leaves as early as it can costs {costs}. Give "
+            f"{enough} or more, or train a network whose first exit costs less"
         )
 
     def _named(self, task: str) -> Named:
