@@ -13,7 +13,7 @@ from collections.abc import Callable
 from torch import nn
 
 from exeunt.chain import Block
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.ops.lift import LiftDownPool2d
 from exeunt.ops.pooling import GatedPool2d, GFGP2d, MixedPool2d
 from exeunt.ops.renet import ReNet2d
@@ -89,4 +89,4 @@ def make_downsample(kind: str, channels: int, out: int) -> Block:
         return Block(kind, WIDENING[kind](channels, out), out)
     if kind in KEEPING:
         return Block(kind, KEEPING[kind](channels), channels)
-    raise ExeuntError(f"downsample={kind!r}; one of {', '.join([*WIDENING, *KEEPING])}")
+    raise ExeuntError(f"downsample={kind!r}; {one_of(kind, [*WIDENING, *KEEPING])}")

@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.train.start import settings_of
 
 Precision = Literal["float32", "bfloat16"]
@@ -128,7 +128,8 @@ class TrainConfig:
         words["regime"] = get_args(RegimeName)
         for name, valid in words.items():
             if getattr(self, name) not in valid:
-                raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {', '.join(valid)}")
+                value = getattr(self, name)
+                raise ExeuntError(f"{name}={value!r}; {one_of(value, valid)}")
         if self.quantize_aware:
             self._refuse_unquantizable()
 
@@ -185,7 +186,7 @@ class TrainConfig:
         kinds = {f.name: f.type for f in fields(cls)}
         for key, value in values.items():
             if key not in kinds:
-                raise ExeuntError(f"{source}: unknown key {key!r}; one of {', '.join(kinds)}")
+                raise ExeuntError(f"{source}: unknown key {key!r}; {one_of(key, kinds)}")
             kind = str(kinds[key])
             allowed: tuple[type, ...] = {
                 "bool": (bool,),
