@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,5 +139,5 @@ def show_c(out: Path, report: dict[str, Any]) -> None:
         facts += calibration_facts(found)
         if report["dtype"] == "int8":
             facts += float32_facts(found)
-    facts.append(("verify it with", f"exeunt verify {out} --images DATA"))
+    facts.append(("verify it with", f"exeunt verify {shlex.quote(str(out))} --images DATA"))
     show_facts(facts)

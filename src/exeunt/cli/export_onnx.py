@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -137,5 +138,6 @@ def show_onnx(out: Path, manifest: dict[str, Any]) -> None:
         if manifest["dtype"] == "int8":
             facts += float32_facts(found)
             facts += [("in float32", ", ".join(manifest["in_float32"]) or "nothing")]
-    facts.append(("run it with", f"exeunt predict {out} IMAGE..., or python {out}/run.py IMAGE..."))
+    folder, program = shlex.quote(str(out)), shlex.quote(str(out / "run.py"))
+    facts.append(("run it with", f"exeunt predict {folder} IMAGE..., or python {program} IMAGE..."))
     show_facts(facts)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
@@ -18,6 +19,19 @@ from exeunt.models import WeightsInfo
 from exeunt.train import TrainConfig
 
 _REFRESH_STEPS = 5
+
+
+class _Times(ProgressColumn):
+    """`0:00:41`, and once it is known `12 %, 0:00:41, 0:05:01 left`."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        elapsed = str(timedelta(seconds=int(task.elapsed or 0)))
+        if not task.total or task.time_remaining is None:
+            return Text(elapsed)
+        left = timedelta(seconds=int(task.time_remaining))
+        return Text(f"{task.percentage:.0f} %, {elapsed}, {left} left")
 
 
 class _ExitsBar(Bar):
@@ -35,14 +49,11 @@ class TrainProgress:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.say_to(Console(stderr=True, highlight=False))
         self.bar = _ExitsBar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _Times(),
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
@@ -50,6 +61,11 @@ class TrainProgress:
         self.task = self.bar.add_task("reading images", total=None)
         self.epochs = 0
         self.kind = ""
+
+    def say_to(self, console: Console) -> None:
+        """Lines break between words on a terminal; what a pipe or a file gets is never broken."""
+        self.console = console
+        console.soft_wrap = not console.is_terminal
 
     def __enter__(self) -> TrainProgress:
         self.bar.start()
