@@ -66,6 +66,9 @@ def evaluate(
             "what is solved for mean costs on the calibration split, shown on the test split."
         ),
     ] = Protocol.POLICIES,
+    every: Annotated[
+        bool, typer.Option("--all", help="Print all of the usual policies, not those that differ.")
+    ] = False,
     diagnose: Annotated[
         bool,
         typer.Option(
@@ -116,7 +119,9 @@ def evaluate(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    question = Question(protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot)
+    question = Question(
+        protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot, every
+    )
     if calibration is not None and protocol is not Protocol.BUDGETED:
         raise ExeuntError(f"--calibration is for --protocol budgeted, not for {protocol.value}")
     record = None

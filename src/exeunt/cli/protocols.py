@@ -15,7 +15,7 @@ from exeunt.cli.sections.exits import exits_section
 from exeunt.cli.sections.policies import policies_section
 from exeunt.cli.sections.section import Section
 from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable, Outcome, default_policies, replay, sweep
+from exeunt.evaluate import ExitTable, Outcome, default_policies, replay, sweep, telling
 from exeunt.policies import Full, Policy, parse_policy
 
 
@@ -28,6 +28,7 @@ class Question:
         policies: those to try instead of the usual ones.
         diagnose: whether to tell what goes wrong too.
         plot: folder for figures, or None for none.
+        every: whether people get a line for each of the usual policies, or for those that differ.
 
     Raises:
         ExeuntError: when policies are given that nothing would be done with.
@@ -37,6 +38,7 @@ class Question:
     policies: list[Policy]
     diagnose: bool
     plot: Path | None
+    every: bool = False
 
     def __post_init__(self) -> None:
         if self.policies and self.protocol is Protocol.ANYTIME and not self.diagnose:
@@ -68,7 +70,10 @@ def answer(
     if question.protocol is not Protocol.ANYTIME:
         policies = [*(question.policies or default_policies(table)), *stored]
         outcomes = sweep(table, {policy.spec: policy for policy in policies}.values())
-        sections.append(policies_section(table, outcomes, run["stored_policy"]))
+        told = None
+        if not (question.every or question.policies):
+            told = {one.policy.spec for one in telling(outcomes, [Full(), *stored])}
+        sections.append(policies_section(table, outcomes, run["stored_policy"], told))
     if held_out is not None:
         curves = budgeted_curves(held_out, table)
         sections.append(budgeted_section(table, curves))

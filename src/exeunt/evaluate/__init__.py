@@ -16,6 +16,7 @@ from exeunt.evaluate.reliability import Reliability, reliability
 from exeunt.evaluate.replay import Outcome, replay, sweep
 from exeunt.evaluate.table import ExitTable, Task
 from exeunt.evaluate.table_file import load_table, save_table
+from exeunt.evaluate.telling import telling
 from exeunt.evaluate.usual import default_policies
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "score_interval",
     "settling_exits",
     "sweep",
+    "telling",
     "weights_fingerprint",
     "wilson",
 ]
