@@ -136,9 +136,9 @@ FAMILIES = (
         (MSDNET, REX),
         "Maps of several scales grow side by side; every exit reads the coarsest. A stage makes "
         "only what its exit is made from, which is why finer maps stop short of it, and early "
-        "exits cost less than published code has them cost. ReX takes the place of the pooling and "
-        "of the finest scale. Published for anytime prediction, the `batch` networks for budgeted "
-        "batches.",
+        "exits cost less than published code has them cost ([lazy](#lazy-and-eager)). ReX takes "
+        "the place of the pooling and of the finest scale. Published for anytime prediction, the "
+        "`batch` networks for budgeted batches.",
         (
             _cifar("msdnet_cifar10"),
             _cifar("msdnet_cifar_batch5"),
@@ -172,7 +172,8 @@ FAMILIES = (
         "ResNet for CIFAR",
         (RESNET, SDN),
         "Exits stand where shallow-deep networks have them, near 15, 30, 45, 60, 75 and 90 % of "
-        "the trunk's multiply-adds. So they do in the two families below.",
+        "the trunk's multiply-adds. So they do in the two families below, but for "
+        "`wideresnet34_4_cifar`, the published code's own places.",
         (_cifar("resnet56_cifar"), _cifar("resnet110_cifar")),
         (("resnet_cifar", "resnet56_cifar"),),
     ),
@@ -212,6 +213,19 @@ multiply-adds (MACs) of an image that leaves there: all blocks and all heads up 
 - Orange: a recurrent operator, ReX.
 
 In the tables, reduction 16 means a map of a sixteenth of the image's height and width.
+
+## Lazy and eager
+
+MSDNet can be run in two orders. *Eager*, as its published code counts, makes every map of a block \
+before the exit of that block; *lazy*, the authors' "lazy evaluation", makes a map only when an \
+exit is reached that needs it. Weights, logits and the cost of the last exit are the same; early \
+exits cost less when lazy. `exeunt info`, `exeunt profile` and this page are lazy; `lazy=False` \
+(`--set lazy=false`) is eager.
+
+Publications mix the two. Of the RANet paper's figures on anytime prediction, MSDNet's points for \
+CIFAR are eager (15.2 M, 25.5 M, 37.8 M, ... read off; `msdnet_cifar10` has 15.0, 25.2 and 37.4 \
+eager, and 13.2, 23.2 and 35.1 lazy), and those for ImageNet are lazy (509 M and 1.34 G read off; \
+`msdnet_imagenet_step7` has 502 and 1335 lazy, and 612 and 1431 eager).
 """
 
 

@@ -418,6 +418,7 @@ class Good:
         from exeunt.training import TrainConfig
         from exeunt.training.checkpoint import TrainState
         from exeunt.training.ema import Ema
+        from exeunt.training.optimiser import Optimisers
         from exeunt.training.processes import processes_here
         from exeunt.training.run import Run
 
@@ -429,10 +430,10 @@ class Good:
 
         def state() -> TrainState:
             net = tiny()
-            optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+            optimisers = Optimisers(net, TrainConfig("tiny", lr=0.1))
             sum(logits.sum() for logits in net(torch.zeros(2, 3, 32, 32))).backward()
-            optimizer.step()
-            return TrainState(net, Ema(net, 0.9), optimizer, [{"epoch": 1, "loss": 0.5}])
+            optimisers.step()
+            return TrainState(net, Ema(net, 0.9), optimisers, [{"epoch": 1, "loss": 0.5}])
 
         fresh, processes = state(), processes_here("cpu")
 

@@ -9,7 +9,7 @@ from itertools import accumulate, groupby
 import torch
 from torch import nn
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.conv import init_conv_net
@@ -164,8 +164,9 @@ def exit_places(
     """
     if isinstance(exits, str):
         if exits not in presets:
-            valid = ", ".join(repr(name) for name in presets)
-            raise ExeuntError(f"exits={exits!r}; one of {valid}, or a list of block positions")
+            raise ExeuntError(
+                f"exits={exits!r}; {one_of(exits, presets)}, or a list of block positions"
+            )
         return list(presets[exits])
     bad = [at for at in exits if not isinstance(at, int) or not 0 <= at < count]
     if bad:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class ExeuntError(ValueError):
     """Raised for input that is wrong; the message names it, its value and what would be valid.
@@ -43,3 +46,21 @@ def expect(call: str, name: str, value: object, *kinds: type) -> None:
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise ExeuntError(f"{call}: {name} must be of type {wanted}, not {type(value).__name__}")
+
+
+def nearest(name: object, valid: Iterable[str]) -> list[str]:
+    """At most three valid names that a name may have been meant for, the likeliest first."""
+    return difflib.get_close_matches(str(name), list(valid), n=3, cutoff=0.6)
+
+
+def one_of(name: object, valid: Iterable[str]) -> str:
+    """The end of a sentence about a name that is none: `did you mean width? one of width, dropout`.
+
+    Args:
+        name: What the user gave.
+        valid: What may be given.
+    """
+    valid = list(valid)
+    near = nearest(name, valid)
+    guess = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{guess}one of {', '.join(valid)}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -145,6 +146,21 @@ def test_a_guarantee(exeunt: Exeunt, own: Path, images: Path, table: ExitTable) 
     run = exeunt("calibrate", own, images, "--max-accuracy-drop", 0.01)
     assert run.status == 2
     assert "that takes 299" in run.err
+    least = float(re.search(r"Give (\S+) or more", run.err)[1])  # type: ignore[index]
+    assert exeunt("calibrate", own, images, "--max-accuracy-drop", least).status == 0
+    run = exeunt("calibrate", own, images, "--max-accuracy-drop", least - 0.01)
+    assert run.status == 2
+
+
+def test_the_least_budget_that_is_named_can_be_kept(
+    exeunt: Exeunt, own: Path, images: Path, table: ExitTable
+) -> None:
+    first = table.exit_macs[0]
+    for option, asked in (("--budget-fraction", 0.1), ("--budget-macs", first - 1)):
+        run = exeunt("calibrate", own, images, option, asked)
+        assert run.status == 2
+        least = re.search(r"Give (\S+) or more", run.err)[1]  # type: ignore[index]
+        assert calibrated(exeunt, own, images, option, least)["macs"] >= first
 
 
 @pytest.mark.parametrize("name", ["consistency", "confidence", "margin", "patient"])
@@ -204,7 +220,9 @@ def test_weights_that_ship_are_not_written(exeunt: Exeunt, images: Path) -> None
     [
         ((), "give one of --budget-macs"),
         (("--budget-macs", 1e6, "--policy", "full"), "got --budget-macs and --policy"),
-        (("--budget-macs", 10), "a budget of 10 per image cannot be kept"),
+        (("--budget-macs", 10), "--budget-macs 10 cannot be kept: an image that leaves"),
+        (("--budget-fraction", 0.1), "--budget-fraction 0.1 cannot be kept"),
+        (("--budget-fraction", 50), "--budget-fraction 50: give a share"),
         (("--budget-fraction", 0.5, "--confidence", 0.9), "--confidence goes with"),
         (("--budget-fraction", 0.5, "--tolerance", 1), "--tolerance goes with"),
         (("--max-accuracy-drop", 0.4, "--temperature"), "has to be fixed before"),

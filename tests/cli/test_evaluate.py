@@ -305,3 +305,30 @@ def test_threads(
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     exeunt("eval", weights, images, "--limit", 3, "--threads", 2)
     assert asked == [2]
+
+
+def test_people_see_few_policies_and_programs_all(
+    exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.csv"
+    few = exeunt("eval", weights, images, "--csv", rows).out.split("policies, and")[1].splitlines()
+    every = exeunt("eval", weights, images, "--all").out.split("policies, and")[1].splitlines()
+    missing = len(every) - len(few)
+    assert missing > 10
+    assert few[0].endswith(f"; {missing} more with --all")
+    assert "--all" not in every[0]
+    assert few[2].split()[0] == "full"
+    assert any(" * " in line for line in few), "the stored one is always there"
+    told = {line.split()[0] for line in few[2:]}
+    assert told < {line.split()[0] for line in every[2:]}
+    with rows.open(encoding="utf-8") as file:
+        kinds = [row["kind"] for row in csv.DictReader(file)]
+    assert kinds.count("policy") == len(every) - 2
+
+
+def test_what_the_commonest_class_scores_is_said(
+    exeunt: Exeunt, weights: Path, images: Path
+) -> None:
+    assert "; always 'dots' scores 33.3 %" in exeunt("eval", weights, images).out
+    (run,) = lines(exeunt("eval", weights, images, "--json").out, "run")
+    assert run["baseline"] == {"answer": 0, "accuracy": pytest.approx(1 / 3), "mae": None}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exeunt.cli.verify_device import ram_and_flash
 
+from exeunt.cli.verify import ram_and_flash
 from exeunt.graph import build_graph, plan_stream
 from exeunt.models import load_weights
 

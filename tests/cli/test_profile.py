@@ -55,6 +55,10 @@ def test_everything_of_weights(exeunt: Callable[..., Any], weights: Path, tmp_pa
     assert "if ReX went patch by patch" in lines[4]
     for convention in CONVENTIONS:
         assert sum(line.startswith(convention) for line in lines) >= 3
+    above = next(k for k, line in enumerate(lines) if line.startswith("convention "))
+    assert lines[above - 1].endswith("; * a microcontroller needs")
+    assert lines[above + 1].split()[:3] == ["streamed", "*", "int8"]
+    assert sum(" * " in line for line in lines[above:]) == 1
     costs = [line for line in lines if "stages." in line and line.endswith(" %")]
     assert len(costs) == 10
     assert costs[0].startswith("stages.0.trunk.rex")

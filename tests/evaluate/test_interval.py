@@ -13,6 +13,7 @@ from exeunt.evaluate import (
     ExitTable,
     bootstrap,
     difference_interval,
+    paired,
     replay,
     score_interval,
     wilson,
@@ -141,3 +142,24 @@ def test_differences_are_paired() -> None:
     assert 0 < low < 0.01 < high < 0.03
     assert difference_interval(table, early, late) == pytest.approx((-high, -low))
     assert score_interval(table, 0)[1] - score_interval(table, 0)[0] > 0.09
+
+
+def test_paired_shares_cover_the_true_difference() -> None:
+    """Of 2,000 draws in which 3 % are won and 5 % lost, about 95 % cover -2 points."""
+    generator = torch.Generator().manual_seed(0)
+    for samples in (50, 400):
+        covered = 0
+        for _ in range(2000):
+            draw = torch.rand(samples, generator=generator)
+            won, lost = int((draw < 0.03).sum()), int((draw > 0.95).sum())
+            low, high = paired(won, lost, samples)
+            covered += low <= -0.02 <= high
+        assert 0.935 < covered / 2000 < 0.995
+
+
+def test_nothing_seen_is_not_nothing_possible() -> None:
+    low, high = paired(0, 0, 3)
+    assert low == -high
+    assert high > 0.5
+    with pytest.raises(ExeuntError, match="4 won and 0 lost of 3"):
+        paired(4, 0, 3)

@@ -42,6 +42,14 @@ def test_exits_of_resnet_56_are_those_of_shallow_deep_networks() -> None:
     assert ends == [f"group{g}_block{b - 1}" for g, b in places]
 
 
+def test_exits_of_the_wide_network_are_those_of_the_published_code() -> None:
+    """Published: after blocks 3 and 5, 2 and 4, 1 and 3 of the three groups, from 1."""
+    net = create_model("wideresnet34_4_cifar", 10)
+    ends = [list(dict(stage.trunk.named_children()))[-1] for stage in net.stages]
+    places = [(0, 3), (0, 5), (1, 2), (1, 4), (2, 1), (2, 3)]
+    assert ends == [*(f"group{g}_block{b - 1}" for g, b in places), "norm"]
+
+
 @pytest.mark.parametrize(
     ("kwargs", "count"),
     [({}, 7), ({"exits": "all"}, 3 * 4 + 1), ({"exits": "last"}, 1), ({"exits": [0, 26]}, 2)],

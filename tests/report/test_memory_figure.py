@@ -12,6 +12,7 @@ from torch import nn
 
 from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
+from exeunt.models import create_model
 from exeunt.profile import Profile, profile, spell_bytes
 from exeunt.report.canvas import write_figure
 from exeunt.report.memory_figure import EXITS, IMAGE, KEPT, MAPS, PALE, memory_figure
@@ -82,6 +83,22 @@ def test_without_a_plan_the_rule_is_drawn(small: Profile) -> None:
     (axes,) = memory_figure([papers], "Rule.", "int8").axes
     assert axes.get_xlabel() == "blocks, in order"
     assert len(axes.patches) == 2
+
+
+def test_no_label_lies_on_another() -> None:
+    """Of a net with long names and exits close to each other."""
+    costs = profile(create_model("mobilenetv2_035"), 64, name="a net", dtypes=["int8"])
+    figure = memory_figure([costs], "Memory.", "int8")
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [
+            text.get_window_extent()
+            for text in axes.texts
+            if text.get_fontsize() <= 7.5 and "Most at once" not in text.get_text()
+        ]
+        assert len(boxes) > 3
+        for k, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[k + 1 :])
 
 
 def test_nothing_to_draw(small: Profile) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from exeunt.cli import app
 from exeunt.models import load_weights
+from exeunt.training.terminal import TerminalProgress
 
 SETTINGS = {"model": "rex_mobilenetv2_035", "image-size": 32, "epochs": 1, "batch-size": 16}
 OPTIONS = [*(f"--{key}={value}" for key, value in SETTINGS.items()), "--workers=0"]
@@ -35,10 +38,11 @@ def test_a_run_says_what_it_does(colours: Path, tmp_path: Path) -> None:
     )
     assert lines[1].startswith("epoch   1/1 ")
     assert "calibration accuracy by exit" in lines[1]
-    assert lines[2].startswith("calibration (6 images): accuracy by exit")
-    assert lines[3].startswith("test (24 images): accuracy by exit")
-    assert lines[3].endswith("% of the MACs saved")
-    assert lines[4] == f"weights: {tmp_path / 'run' / 'best.safetensors'}"
+    assert lines[2].startswith("policy: 6 calibration images cannot tell the exits apart.")
+    assert lines[3].startswith("calibration (6 images): accuracy by exit")
+    assert lines[4].startswith("test (24 images): accuracy by exit")
+    assert lines[4].endswith("with full 33.3, 0.0 % of the MACs saved; always 'blue' scores 33.3 %")
+    assert lines[5] == f"weights: {tmp_path / 'run' / 'best.safetensors'}"
     assert "\x1b" not in result.output, "no bar and no colours where there is no terminal"
 
 
@@ -132,6 +136,48 @@ def test_mistakes_are_answered_in_one_line(
     assert not (tmp_path / "run").exists(), "nothing is written for a run that cannot start"
 
 
+def test_a_run_goes_on_by_its_own_record(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after its first epoch, from another folder, without a word on data and settings."""
+    out = tmp_path / "my run"
+    options = [*OPTIONS[:-2], "--batch-size=16", "--workers=0", "--epochs=2", "--limit=30"]
+    epoch = TerminalProgress.epoch
+
+    def stop(progress: TerminalProgress, entry: dict[str, Any]) -> None:
+        epoch(progress, entry)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.chdir(colours.parent)
+        patch.setattr(TerminalProgress, "epoch", stop)
+        result = exeunt("train", colours.name, *options, "--lr", 0.02, "--out", out)
+    assert result.exit_code == 130
+    told = result.stderr.splitlines()[-2]
+    command = f"exeunt train --resume --out '{out}' --workers 0"
+    assert told == f"stopped; go on with: {command}"
+    for other in (["--lr", 0.03], ["--epochs", 3], ["--set", "width=0.3"]):
+        refused = exeunt("train", "--resume", "--out", out, *other)
+        assert refused.exit_code == 2
+        assert f"{out} was started with config." in refused.stderr
+    monkeypatch.chdir(tmp_path)
+    result = exeunt(*shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    assert "resuming after epoch 1 of 2" in result.stderr
+    record = json.loads((out / "run.json").read_text())
+    assert record["finished"]
+    assert record["config"]["lr"] == 0.02
+    assert len((out / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_without_a_run_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
+    result = exeunt("train", "--resume", "--out", tmp_path / "none")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'none'} holds no run to go on with; give DATA" in result.stderr
+    result = exeunt("train", "--model", "mobilenetv2", "--out", tmp_path / "none")
+    assert "give DATA" in result.stderr
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_quietly_and_can_be_resumed(colours: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
@@ -155,6 +201,7 @@ def test_ctrl_c_ends_quietly_and_can_be_resumed(colours: Path, tmp_path: Path) -
     shown, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors + shown
+    assert f"go on with: exeunt train --resume --out {out}" in errors
     assert "exeunt: interrupted" in errors
     refused = exeunt("train", colours, "--out", out, *options)
     assert refused.exit_code == 2

@@ -66,7 +66,10 @@ def test_norms_are_measured_on_the_averaged_weights() -> None:
         ({"lr": 0.0}, "lr=0.0; give a number above 0"),
         ({"clip_norm": -1.0}, "clip_norm=-1.0; give 0 or more"),
         ({"momentum": 1.0}, "momentum=1.0"),
-        ({"precision": "float64"}, "precision='float64'; one of float32, bfloat16"),
+        (
+            {"precision": "float64"},
+            "precision='float64'; did you mean bfloat16 or float32? one of float32, bfloat16",
+        ),
         ({"storage": "int8"}, "storage='int8'; one of float32, float16"),
         ({"epoch": 3}, "here: unknown key 'epoch'"),
         ({"epochs": 3.5}, "here: epochs must be a whole number of at most 64 bits, not 3.5"),

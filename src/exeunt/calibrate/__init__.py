@@ -7,7 +7,7 @@ from exeunt.calibrate.calibration import (
     calibrate_table,
     with_policy,
 )
-from exeunt.calibrate.choice import choose_policy
+from exeunt.calibrate.choice import Choice, choose_policy
 from exeunt.calibrate.criteria import CRITERIA, Criterion
 from exeunt.calibrate.curve import Curve, CurvePoint, budgeted_curves
 from exeunt.calibrate.geometric import RATIOS, geometric_policies, geometric_policy
@@ -21,6 +21,7 @@ __all__ = [
     "CRITERIA",
     "RATIOS",
     "Calibration",
+    "Choice",
     "Criterion",
     "Curve",
     "CurvePoint",

@@ -29,6 +29,13 @@ def at_most(count: int, samples: int, share: float) -> float:
     return min(1.0, math.fsum(terms))
 
 
+def least_share(samples: int, probability: float) -> float:
+    """The least share that so many samples, without one success, show to be larger than theirs
+    with this probability: about 0.00997 for 299 and 0.95.
+    """
+    return -math.expm1(math.log1p(-probability) / samples)
+
+
 def samples_needed(share: float, probability: float) -> int:
     """The fewest samples that, without one success, show a share below `share` with this
     probability: 299 for 0.01 and 0.95.

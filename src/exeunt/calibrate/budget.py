@@ -19,6 +19,21 @@ _HALVINGS = 60
 _LOG_RATIO = 46.0  # e^-46 leaves less than one sample for the second exit, e^46 for the first
 
 
+class BudgetError(ExeuntError):
+    """A budget that nothing keeps to.
+
+    Attributes:
+        least: What an image costs at least, in the unit of the budget.
+    """
+
+    def __init__(self, budget: float, least: float) -> None:
+        super().__init__(
+            f"a budget of {budget:,.10g} per image cannot be kept: the least that is possible is "
+            f"{least:,.10g}, when all leave as early as they can"
+        )
+        self.least = least
+
+
 def budgeted_policy(
     table: ExitTable,
     budget: float,
@@ -96,10 +111,7 @@ def refuse_impossible(budget: float, least: float) -> None:
     """Refuses budgets that nothing keeps to.
 
     Raises:
-        ExeuntError: Naming the least that would do.
+        BudgetError: Naming the least that would do.
     """
     if not least <= ceiling(budget) < math.inf:
-        raise ExeuntError(
-            f"a budget of {budget:,.10g} per image cannot be kept: the least that is possible is "
-            f"{least:,.10g}, when all leave as early as they can"
-        )
+        raise BudgetError(budget, least)

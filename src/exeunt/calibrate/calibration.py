@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from exeunt.calibrate.choice import Choice
 from exeunt.calibrate.goal import Goal
 from exeunt.calibrate.held_out import refuse_tested, refuse_trained
 from exeunt.calibrate.risk import Guarantee
@@ -30,7 +31,7 @@ class Calibration:
     Attributes:
         table: of the calibration split.
         outcome: of the policy on it.
-        guarantee: that goes with the policy, if there is one.
+        reason: what is known of the choice: a guarantee, or an interval of what it loses.
 
     Intervals are at 95 %: Wilson's for the accuracy, normal for the mean MACs. They say how far
     off a count may be, not that the policy was chosen for doing well on the same images.
@@ -38,7 +39,12 @@ class Calibration:
 
     table: ExitTable
     outcome: Outcome
-    guarantee: Guarantee | None
+    reason: Guarantee | Choice | None = None
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """That goes with the policy, if there is one."""
+        return self.reason if isinstance(self.reason, Guarantee) else None
 
     @property
     def policy(self) -> Policy:
@@ -68,11 +74,20 @@ class Calibration:
             "saving": outcome.saving,
             "exit_shares": list(outcome.exit_shares),
         }
-        if self.guarantee is not None:
+        if isinstance(self.reason, Guarantee):
             record["guarantee"] = {
-                "max_loss": self.guarantee.max_loss,
-                "probability": self.guarantee.probability,
-                "lost": self.guarantee.losses,
+                "max_loss": self.reason.max_loss,
+                "probability": self.reason.probability,
+                "lost": self.reason.losses,
+            }
+        elif self.reason is not None:
+            low, high = self.reason.interval
+            record["choice"] = {
+                "best": self.reason.best.policy.spec,
+                "gain_low": low,
+                "gain_high": high,
+                "margin": self.reason.margin,
+                "shown": self.reason.shown,
             }
         return record
 
@@ -138,8 +153,8 @@ def calibrate_table(table: ExitTable, goal: Goal) -> Calibration:
     Raises:
         ExeuntError: when the goal cannot be reached, or the table holds test images.
     """
-    policy, guarantee = goal.reach(table)
-    return Calibration(table, replay(table, policy), guarantee)
+    policy, reason = goal.reach(table)
+    return Calibration(table, replay(table, policy), reason)
 
 
 def with_policy(info: WeightsInfo, policy: Policy, table: ExitTable) -> WeightsInfo:

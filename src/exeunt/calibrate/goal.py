@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from exeunt.calibrate.choice import choose_policy
+from exeunt.calibrate.budget import BudgetError
+from exeunt.calibrate.choice import Choice, choose_policy
 from exeunt.calibrate.criteria import CRITERIA, Named
 from exeunt.calibrate.optimiser import optimised_policy
 from exeunt.calibrate.risk import Guarantee, guaranteed_policy
@@ -57,6 +59,11 @@ class Goal:
                 "--temperature is fitted to the calibration images, and what --max-accuracy-drop "
                 "tries on them has to be fixed before; leave one of them out"
             )
+        if self.budget_fraction is not None and not 0 < self.budget_fraction <= 1:
+            raise ExeuntError(
+                f"--budget-fraction {self.budget_fraction:g}: give a share of the full network's "
+                "multiply-adds, above 0 and at most 1, such as 0.6"
+            )
         if self.policy is not None:
             if self.criterion is not None:
                 raise ExeuntError("--policy names a criterion itself; leave out --criterion")
@@ -70,8 +77,8 @@ class Goal:
         if self.temperature and not issubclass(self._named("classification").criterion, Threshold):
             raise ExeuntError("--temperature changes nothing for consistency; leave it out")
 
-    def reach(self, table: ExitTable) -> tuple[Policy, Guarantee | None]:
-        """Chooses on a table of the calibration split.
+    def reach(self, table: ExitTable) -> tuple[Policy, Guarantee | Choice | None]:
+        """Chooses on a table of the calibration split, and says what is known of the choice.
 
         Raises:
             ExeuntError: the goal cannot be reached, or not on such a table.
@@ -84,7 +91,7 @@ class Goal:
             chosen = choose_policy(
                 table, criterion=named.criterion, patient=named.patient, temperature=temperature
             )
-            return chosen.policy, None
+            return chosen.policy, chosen
         if self.max_accuracy_drop is not None:
             guarantee = guaranteed_policy(
                 table,
@@ -95,15 +102,31 @@ class Goal:
                 tolerance=self.tolerance,
             )
             return guarantee.policy, guarantee
-        return (
-            optimised_policy(
+        try:
+            solved = optimised_policy(
                 table,
                 self._budget(table),
                 criterion=named.criterion,
                 temperature=temperature,
                 patient=named.patient,
-            ),
-            None,
+            )
+        except BudgetError as error:
+            raise ExeuntError(self._too_little(error.least, table.exit_macs[-1])) from error
+        return solved, None
+
+    def _too_little(self, least: float, full: int) -> str:
+        """What answers a budget that is less than an image costs at least, in its own unit."""
+        if self.budget_fraction is not None:
+            asked = f"--budget-fraction {self.budget_fraction:g}"
+            costs = f"{100 * least / full:.1f} % of the full network"
+            enough = f"{math.ceil(100 * least / full) / 100:g}"
+        else:
+            asked = f"--budget-macs {self.budget_macs:g}"
+            costs = f"{least:,.0f} multiply-adds"
+            enough = f"{least:.0f}"
+        return (
+            f"{asked} cannot be kept: an image that leaves as early as it can costs {costs}. Give "
+            f"{enough} or more, or train a network whose first exit costs less"
         )
 
     def _named(self, task: str) -> Named:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from exeunt.calibrate.binomial import at_most, samples_needed
+from exeunt.calibrate.binomial import at_most, least_share, samples_needed
 from exeunt.calibrate.criteria import Criterion
 from exeunt.calibrate.held_out import refuse_test
 from exeunt.errors import ExeuntError
@@ -83,8 +83,9 @@ def guaranteed_policy(
     if len(table) < needed:
         raise ExeuntError(
             f"{len(table)} images cannot show a loss of at most {max_loss:g} with probability "
-            f"{probability:g}: that takes {needed}, and more if one of them is lost; hold out "
-            "more images for calibration, or ask for less"
+            f"{probability:g}: that takes {needed}, and more if one of them is lost. Give "
+            f"{_rounded_up(least_share(len(table), probability))} or more, which so many can show, "
+            "or hold out more images (--calibration-fraction of `exeunt train`)"
         )
     if (table.task == "regression") != (tolerance is not None):
         raise ExeuntError(
@@ -103,6 +104,12 @@ def guaranteed_policy(
             break
         best, fewest = policy, losses
     return Guarantee(best, max_loss, probability, fewest, len(table))
+
+
+def _rounded_up(share: float) -> str:
+    """In two digits: `0.027`."""
+    unit = 10.0 ** (math.floor(math.log10(share)) - 1)
+    return f"{math.ceil(share / unit - 1e-9) * unit:.2g}"
 
 
 def lost(table: ExitTable, policy: Policy, tolerance: float | None = None) -> Tensor:

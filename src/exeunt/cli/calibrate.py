@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -205,7 +206,9 @@ def _show(found: Calibration, data: Path, path: Path) -> None:
     ]
     if found.guarantee is not None:
         facts.append(("guarantee", _promise(found, found.guarantee)))
-    facts.append(("measure it with", f"exeunt eval {path} {data}"))
+    elif found.reason is not None:
+        facts.append(("why", str(found.reason)))
+    facts.append(("measure it with", shlex.join(["exeunt", "eval", str(path), str(data)])))
     show_facts(facts)
 
 

@@ -78,22 +78,29 @@ def _show_mean(profile: Profile) -> None:
 
 
 def _show_memory(profile: Profile) -> None:
-    typer.echo("\npeak memory of one image, by convention (docs/memory.md)")
+    device = min(profile.memories, key=_rank)
+    marked = "; * a microcontroller needs" if device.convention == "streamed" else ""
+    typer.echo(f"\npeak memory of one image, by convention (docs/memory.md){marked}")
     rows = [
         [
-            memory.convention,
+            memory.convention + (" *" if marked and memory is device else ""),
             memory.dtype,
             spell_bytes(memory.total_bytes),
             f"{memory.total_bytes:,}",
             "-" if memory.bound_bytes is None else f"{memory.bound_bytes:,}",
             _remark(memory),
         ]
-        for memory in profile.memories
+        for memory in sorted(profile.memories, key=lambda memory: memory is not device)
     ]
     show_table(["convention", "dtype", "total", "bytes", "bound", "note"], rows, "llrrrl")
     typer.echo("\nwho holds it")
     first = {memory.convention: memory for memory in reversed(profile.memories)}
     show_facts([(name, str(memory.peak)) for name, memory in reversed(first.items())])
+
+
+def _rank(memory: Memory) -> tuple[bool, bool]:
+    """How far a figure is from what a microcontroller needs: int8, row by row."""
+    return memory.convention != "streamed", memory.dtype != "int8"
 
 
 def _remark(memory: Memory) -> str:

@@ -68,6 +68,9 @@ def evaluate(
             "what is solved for mean costs on the calibration split, shown on the test split."
         ),
     ] = Protocol.POLICIES,
+    every: Annotated[
+        bool, typer.Option("--all", help="Print all of the usual policies, not those that differ.")
+    ] = False,
     diagnose: Annotated[
         bool,
         typer.Option(
@@ -121,7 +124,9 @@ def evaluate(
         torch.set_num_threads(threads)
     check_output("--csv", csv, [model, data, calibration])
     check_output("--plot", None if plot is None else plot / "costs.png")
-    question = Question(protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot)
+    question = Question(
+        protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot, every
+    )
     if calibration is not None and protocol is not Protocol.BUDGETED:
         raise ExeuntError(f"--calibration is for --protocol budgeted, not for {protocol.value}")
     recorder = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -187,7 +188,7 @@ def _show_c(out: Path, report: dict[str, Any]) -> None:
         facts += _calibration_facts(found)
         if report["dtype"] == "int8":
             facts += _float32_facts(found)
-    facts.append(("verify it with", f"exeunt verify {out} --images DATA"))
+    facts.append(("verify it with", f"exeunt verify {shlex.quote(str(out))} --images DATA"))
     show_facts(facts)
 
 
@@ -207,7 +208,8 @@ def _show_onnx(out: Path, manifest: dict[str, Any]) -> None:
         if manifest["dtype"] == "int8":
             facts += _float32_facts(found)
             facts += [("in float32", ", ".join(manifest["in_float32"]) or "nothing")]
-    facts.append(("run it with", f"exeunt predict {out} IMAGE..., or python {out}/run.py IMAGE..."))
+    folder, program = shlex.quote(str(out)), shlex.quote(str(out / "run.py"))
+    facts.append(("run it with", f"exeunt predict {folder} IMAGE..., or python {program} IMAGE..."))
     show_facts(facts)
 
 

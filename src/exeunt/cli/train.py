@@ -8,15 +8,11 @@ import sys
 import tomllib
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from exeunt.errors import ExeuntError
-
-if TYPE_CHECKING:
-    from exeunt.training import TrainConfig
-
 
 # Parameters of `train` that are no keys of a recipe.
 _NOT_SETTINGS = (
@@ -32,12 +28,15 @@ def option(help: str, *names: str) -> Any:
 
 def train(
     data: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
+            show_default=False,
             help="A folder of class folders, perhaps below train/ and val/ or test/; a CSV of "
-            "file,label or file,value; tar shards; or CIFAR, MNIST or ImageNet as published."
+            "file,label or file,value; tar shards; or CIFAR, MNIST or ImageNet as published. "
+            "With --resume, that of the run.",
         ),
-    ],
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     model: Annotated[str | None, option("Architecture; see `exeunt list`.")] = None,
     init: Annotated[
@@ -131,7 +130,8 @@ def train(
         bool, typer.Option("--sync-batchnorm", help="Batch norms see all processes' images (GPUs).")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, if it has begun.")
+        bool,
+        typer.Option("--resume", help="Go on with the run in --out, by its own data and settings."),
     ] = False,
 ) -> None:
     """Train a network with exits on labelled images.
@@ -141,12 +141,15 @@ def train(
     """
     given = {key: value for key, value in locals().items() if key not in _NOT_SETTINGS}
     given["model_args"] = _model_args(model_arg) if model_arg else None
-    config = _config(recipe, given)
+    from exeunt.training.resume import data_and_config
+
+    data, config = data_and_config(data, recipe, given, out if resume else None)
     import torch
 
     from exeunt.training import Quiet, Setting, processes_here
     from exeunt.training import train as run_training
     from exeunt.training.allocator import keep_freed_memory
+    from exeunt.training.run import Run
     from exeunt.training.terminal import TerminalProgress
 
     if threads is not None:
@@ -155,13 +158,24 @@ def train(
     processes = processes_here(device, sync_batchnorm)
     watched = TerminalProgress(out) if processes.rank == 0 else nullcontext(Quiet())
     with watched as progress:
-        setting = Setting(processes, workers, _command(processes.size), progress)
-        run_training(config, data, out, resume=resume, setting=setting)
+        typed = _command(processes.size, sys.argv[1:])
+        setting = Setting(processes, workers, typed, progress)
+        try:
+            run_training(config, data, out, resume=resume, setting=setting)
+        except KeyboardInterrupt:
+            if processes.rank == 0 and Run(out).begun() is not None:
+                how = ["--device", device] if device != "cpu" else []
+                how += [] if threads is None else ["--threads", str(threads)]
+                how += ["--workers", str(workers)] if workers != 1 else []
+                how += ["--sync-batchnorm"] if sync_batchnorm else []
+                again = _command(processes.size, ["train", "--resume", "--out", str(out), *how])
+                progress.interrupted(again)
+            raise
 
 
-def _command(processes: int) -> str:
-    """What the user typed."""
-    typed = shlex.join(["exeunt", *sys.argv[1:]])
+def _command(processes: int, arguments: list[str]) -> str:
+    """What a user types for these arguments and so many processes."""
+    typed = shlex.join(["exeunt", *arguments])
     if processes == 1:
         return typed
     local = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -183,11 +197,3 @@ def _model_args(pairs: list[str]) -> dict[str, Any]:
         except RecursionError:
             raise ExeuntError(f"--set {key}: lists too deep in each other") from None
     return found
-
-
-def _config(recipe: Path | None, given: dict[str, Any]) -> TrainConfig:
-    from exeunt.training import TrainConfig, read_recipe
-
-    values = read_recipe(recipe) if recipe else {}
-    values |= {key: value for key, value in given.items() if value is not None}
-    return TrainConfig.from_dict(values, str(recipe) if recipe else "exeunt train")

@@ -86,14 +86,14 @@ def _show_c(folder: Path, device: str | None, facts: dict[str, Any]) -> None:
             ("scores", f"{same} as Python's ({facts['dtype']})"),
             ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
             ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
-            *(_ram_and_flash(facts) if device else []),
+            *(ram_and_flash(facts) if device else []),
         ]
     )
     if device:
         _show_instructions(facts)
 
 
-def _ram_and_flash(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def ram_and_flash(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Lines that tell them."""
     parts = {name.removesuffix("_bytes"): size for name, size in facts["memory"].items()}
     total, window = parts.pop("total"), parts.pop("row_window")

@@ -1,12 +1,13 @@
 """Record the logits of every exit once, then replay policies over them as often as needed."""
 
 from exeunt.evaluate.agreement import agreement
+from exeunt.evaluate.baseline import Baseline, baseline
 from exeunt.evaluate.compare import compare_criteria
 from exeunt.evaluate.confusion import Confusion, confusion
 from exeunt.evaluate.exits import ExitRow, exit_rows
 from exeunt.evaluate.figures import figures_of
 from exeunt.evaluate.hardness import RatedSample, easiest, hardest
-from exeunt.evaluate.interval import bootstrap, difference_interval, score_interval, wilson
+from exeunt.evaluate.interval import bootstrap, difference_interval, paired, score_interval, wilson
 from exeunt.evaluate.oracle import Oracle, oracle
 from exeunt.evaluate.overthinking import Overthinking, overthinking, settling_exits
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
@@ -15,9 +16,11 @@ from exeunt.evaluate.reliability import Reliability, reliability
 from exeunt.evaluate.replay import Outcome, replay, sweep
 from exeunt.evaluate.table import ExitTable, Task
 from exeunt.evaluate.table_file import load_table, save_table
+from exeunt.evaluate.telling import telling
 from exeunt.evaluate.usual import default_policies
 
 __all__ = [
+    "Baseline",
     "Confusion",
     "ExitRow",
     "ExitTable",
@@ -29,6 +32,7 @@ __all__ = [
     "Reliability",
     "Task",
     "agreement",
+    "baseline",
     "bootstrap",
     "compare_criteria",
     "confusion",
@@ -41,6 +45,7 @@ __all__ = [
     "load_table",
     "oracle",
     "overthinking",
+    "paired",
     "record",
     "record_samples",
     "record_to",
@@ -50,6 +55,7 @@ __all__ = [
     "score_interval",
     "settling_exits",
     "sweep",
+    "telling",
     "weights_fingerprint",
     "wilson",
 ]

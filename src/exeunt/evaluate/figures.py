@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from exeunt.evaluate.baseline import baseline
 from exeunt.evaluate.exits import exit_rows
 from exeunt.evaluate.replay import replay
 from exeunt.evaluate.table import ExitTable
@@ -11,9 +12,13 @@ from exeunt.policies import Policy
 
 
 def figures_of(table: ExitTable, policy: Policy | None = None) -> dict[str, Any]:
-    """What the metadata says of one split: every exit, and the policy if there is one."""
+    """What the metadata says of one split: what one answer for all samples scores, every exit, and
+    the policy if there is one.
+    """
+    alone = baseline(table)
     figures: dict[str, Any] = {
         "samples": len(table),
+        "baseline": {"answer": alone.answer, **_scores(alone)},
         "exits": [_scores(row) for row in exit_rows(table)],
     }
     if policy is not None:
@@ -30,5 +35,5 @@ def figures_of(table: ExitTable, policy: Policy | None = None) -> dict[str, Any]
 
 def _scores(scored: Any) -> dict[str, float]:
     """Those of accuracy, MAE and RMSE that the task has."""
-    found = {name: getattr(scored, name) for name in ("accuracy", "mae", "rmse")}
+    found = {name: getattr(scored, name, None) for name in ("accuracy", "mae", "rmse")}
     return {name: round(value, 6) for name, value in found.items() if value is not None}

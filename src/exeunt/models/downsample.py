@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from exeunt.chain import Block
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.ops.lift import LiftDownPool2d
 from exeunt.ops.pooling import GatedPool2d, GFGP2d, MixedPool2d
 from exeunt.ops.renet import ReNet2d
@@ -95,4 +95,4 @@ def make_downsample(
         return Block(kind, WIDENING[kind](channels, out), out)
     if kind in KEEPING:
         return Block(kind, KEEPING[kind](channels), channels)
-    raise ExeuntError(f"downsample={kind!r}; one of {', '.join([*WIDENING, *KEEPING])}")
+    raise ExeuntError(f"downsample={kind!r}; {one_of(kind, [*WIDENING, *KEEPING])}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, overload
 
 from exeunt.collaboration import collaborate
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, nearest, one_of
 from exeunt.net import MultiExitNet
 
 Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
@@ -18,6 +17,7 @@ Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
 _BUILDERS: dict[str, Callable[..., MultiExitNet]] = {}
 _ABOUT: dict[str, str] = {}
 _IMAGE_SIZE: dict[str, int] = {}
+_GIVEN = ("num_classes", "in_chans")  # follow from the data
 
 
 @overload
@@ -96,19 +96,30 @@ def build_model(
         kwargs["num_classes"] = num_classes
     arguments = dict(kwargs)
     collaborative = kwargs.pop("collaborative", False)
-    try:
-        net = _BUILDERS[name](in_chans=in_chans, **kwargs)
-    except TypeError as error:
-        if "unexpected keyword" in str(error):
-            raise ExeuntError(f"{name}: {error}") from error
-        raise
+    _refuse_unknown_arguments(name, kwargs)
+    net = _BUILDERS[name](in_chans=in_chans, **kwargs)
     net = collaborate(net) if collaborative else net
     net.origin = name, {"num_classes": net.num_classes, "in_chans": in_chans} | arguments
     return net
 
 
+def _refuse_unknown_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuses what the builder of that name has no parameter for.
+
+    Raises:
+        ExeuntError: naming the nearest that it has.
+    """
+    parameters = inspect.signature(_BUILDERS[name]).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for argument in arguments:
+        if argument not in parameters:
+            valid = [*(key for key in parameters if key not in _GIVEN), "collaborative"]
+            raise ExeuntError(f"{name} has no argument {argument!r}; {one_of(argument, valid)}")
+
+
 def unknown_name(kind: str, name: str, valid: list[str]) -> str:
     """The sentence that answers a misspelt name with the nearest valid ones."""
-    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5) or sorted(valid)[:6]
+    near = nearest(name, valid) or sorted(valid)[:6]
     guess = f"did you mean {', '.join(near)}? " if near else ""
     return f"unknown {kind} {name!r}; {guess}`exeunt list` shows all"

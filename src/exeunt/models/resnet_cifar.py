@@ -1,9 +1,10 @@
 """Residual networks for CIFAR (He et al. 2016; Zagoruyko and Komodakis 2016), with exits.
 
 A 3x3 convolution and three groups of equally many blocks, at full, half and quarter size. Exits
-are where shallow-deep networks (Kaya et al. 2019) put theirs: after the blocks at which the MACs
-are nearest to 15, 30, 45, 60, 75 and 90 % of the trunk's (fewer exits where two fall together).
-They read a block's output as it is.
+are where shallow-deep networks (Kaya et al. 2019) put theirs by their rule: after the blocks at
+which the MACs are nearest to 15, 30, 45, 60, 75 and 90 % of the trunk's (fewer exits where two fall
+together). The published wide network is not where its own rule puts it; it stands here as its code
+has it. Exits read a block's output as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from exeunt.ops.conv import NormAct
 from exeunt.ops.residual import BasicBlock, PreactBlock
 from exeunt.ops.sizes import require_positive
 
+_PUBLISHED = {5: (2, 4, 6, 8, 10, 12)}  # of wide networks, by the blocks of a group
+
 
 def _build(
     stem: Block,
@@ -34,6 +37,7 @@ def _build(
     exits: str | Sequence[int],
     exit_head: str | Sequence[str],
     dropout: float,
+    published: Sequence[int] | None = None,
 ) -> MultiExitNet:
     """Stem, three groups of `count` blocks of `width`, `2 * width` and `4 * width`, tail."""
     channels = stem.channels
@@ -48,7 +52,7 @@ def _build(
     blocks = [stem, *(block for group in groups for block in group), *tail]
     candidates = range(1, 1 + 3 * count)
     presets = {
-        "paper": taps_by_share(blocks, candidates, (in_chans, 8, 8)),
+        "paper": published or taps_by_share(blocks, candidates, (in_chans, 8, 8)),
         "all": taps_by_rule(groups, 0),
         "last": [],
     }
@@ -122,7 +126,8 @@ def wideresnet_cifar(
         depth: 6n + 4 layers for n blocks in each group. The network that shallow-deep networks call
             32-4 has n = 5, so it is depth 34 here.
         widen: the groups have 16, 32 and 64 times as many channels.
-        exits: as in `resnet_cifar`.
+        exits: as in `resnet_cifar`; at depth 34 `"paper"` is where the code of shallow-deep
+            networks has them, after blocks 2, 4, 6, 8, 10 and 12, counted from 0.
         exit_head: `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, for all exits but the last; or one
             of them for each exit, in order.
         dropout: before the last classifier.
@@ -137,8 +142,10 @@ def wideresnet_cifar(
     width = 16 * widen
     tail = [Block("norm", NormAct(4 * width), 4 * width)]
     count = depth // 6
+    places = _PUBLISHED.get(count)
     return _build(
-        stem, PreactBlock, count, width, tail, num_classes, in_chans, exits, exit_head, dropout
+        *(stem, PreactBlock, count, width, tail, num_classes, in_chans, exits, exit_head, dropout),
+        published=places,
     )
 
 

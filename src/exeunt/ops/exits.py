@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.rex import ReX2d
 
@@ -188,4 +188,4 @@ def exit_kinds(exit_head: str | Sequence[str], count: int, last: str | None = No
 
 def _require_kind(kind: str) -> None:
     if kind not in EXIT_HEADS:
-        raise ExeuntError(f"unknown exit head {kind!r}; one of {', '.join(EXIT_HEADS)}")
+        raise ExeuntError(f"unknown exit head {kind!r}; {one_of(kind, EXIT_HEADS)}")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.ops.sizes import require_map, require_positive
 
 BOUNDS: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "softplus": nn.Softplus}
@@ -146,7 +146,7 @@ class GFGP2d(_Pool2d):
         super().__init__(kernel_size, stride)
         require_positive("GFGP2d", channels=channels)
         if bound not in BOUNDS:
-            raise ExeuntError(f"GFGP2d: unknown bound {bound!r}; one of {', '.join(BOUNDS)}")
+            raise ExeuntError(f"GFGP2d: unknown bound {bound!r}; {one_of(bound, BOUNDS)}")
         self.channels = channels
         hidden = max(1, channels // 2)
         parts: list[tuple[str, nn.Module]] = [

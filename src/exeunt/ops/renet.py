@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.ops.sizes import require_map, require_positive
 
 CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
@@ -45,7 +45,7 @@ class ReNet2d(nn.Module):
         require_positive("ReNet2d", in_channels=in_channels, hidden=hidden)
         require_positive("ReNet2d", patch_height=height, patch_width=width)
         if cell not in CELLS:
-            raise ExeuntError(f"ReNet2d: unknown cell {cell!r}; one of {', '.join(CELLS)}")
+            raise ExeuntError(f"ReNet2d: unknown cell {cell!r}; {one_of(cell, CELLS)}")
         self.in_channels = in_channels
         self.hidden = hidden
         self.patch_size = (height, width)

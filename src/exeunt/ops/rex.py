@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.native.axis import Axis
 from exeunt.ops.native_rex import kernels_for, run_native
 from exeunt.ops.recurrence import CELLS, CellWeights, linear
@@ -197,7 +197,7 @@ class ReX2d(nn.Module):
         name = type(self).__name__
         require_positive(name, in_channels=in_channels, hidden1=hidden1, hidden2=hidden2)
         if cell not in CELLS:
-            raise ExeuntError(f"ReX2d: unknown cell {cell!r}; one of {', '.join(CELLS)}")
+            raise ExeuntError(f"ReX2d: unknown cell {cell!r}; {one_of(cell, CELLS)}")
         if not (use_rows or use_global or use_cols):
             raise ExeuntError(
                 "ReX2d: use_rows, use_global and use_cols are all off; keep at least one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, nearest
 from exeunt.policies.consistency import Consistency
 from exeunt.policies.every import Every
 from exeunt.policies.policy import Full, Policy, ReadingPolicy
@@ -34,8 +34,12 @@ def parse_policy(text: str) -> Policy:
         return parts[0] if len(parts) == 1 else Every(tuple(parts))
     except ValueError as error:
         raise ExeuntError(f"policy {text!r}: {error}; valid forms: {POLICY_FORMS}") from None
-    except KeyError:
-        raise ExeuntError(f"policy {text!r} is not known; valid forms: {POLICY_FORMS}") from None
+    except KeyError as error:
+        near = nearest(error.args[0], ["full", "consistency", *_THRESHOLDS])
+        guess = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ExeuntError(
+            f"policy {text!r} is not known; {guess}valid forms: {POLICY_FORMS}"
+        ) from None
 
 
 def _parse_one(text: str) -> ReadingPolicy:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 
 ELEMENT_BYTES = {"float32": 4, "int8": 1}
 """Bytes of a number, by the name of its type."""
@@ -191,7 +191,7 @@ def bytes_of(dtype: str) -> int:
         ExeuntError: for another type.
     """
     if dtype not in ELEMENT_BYTES:
-        raise ExeuntError(f"dtype={dtype!r}; one of {', '.join(ELEMENT_BYTES)}")
+        raise ExeuntError(f"dtype={dtype!r}; {one_of(dtype, ELEMENT_BYTES)}")
     return ELEMENT_BYTES[dtype]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.graph import Graph, build_graph
 from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet
@@ -167,8 +167,9 @@ def profile(
     """
     for convention in conventions:
         if convention not in CONVENTIONS:
-            known = ", ".join(CONVENTIONS)
-            raise ExeuntError(f"unknown convention {convention!r}; one of {known}")
+            raise ExeuntError(
+                f"unknown convention {convention!r}; {one_of(convention, CONVENTIONS)}"
+            )
     for dtype in dtypes:
         bytes_of(dtype)
     tell = on_part or (lambda part: None)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from exeunt.data import Sample, Transform, eval_loader, take
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.graph.graph import Graph
 
 METHODS = ("mse", "minmax", "percentile")
@@ -64,7 +64,7 @@ def observe_ranges(
         ExeuntError: for another method or percentile, or no images.
     """
     if method not in METHODS:
-        raise ExeuntError(f"unknown method {method!r} of calibration; one of {', '.join(METHODS)}")
+        raise ExeuntError(f"unknown method {method!r} of calibration; {one_of(method, METHODS)}")
     if not 0 < percentile <= 100:
         raise ExeuntError(f"percentile={percentile!r}; give per cent, above 0, at most 100")
     seen: dict[str, Range] = {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
+from exeunt.report.fonts import use_fonts_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +75,8 @@ def write_figure(figure: Figure, path: str | Path) -> None:
         warnings.catch_warnings(),
         mpl.rc_context({"svg.hashsalt": "exeunt", "svg.fonttype": "none"}),
     ):
-        warnings.filterwarnings("ignore", message="Glyph")  # names in scripts the font has not
+        warnings.filterwarnings("ignore", message="Glyph")  # boxes, of which a line tells
+        use_fonts_for(figure)
         metadata = {"Date": None} if ending == "svg" else None
         figure.savefig(temporary, format=ending, metadata=metadata)
 

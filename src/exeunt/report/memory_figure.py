@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from exeunt.errors import ExeuntError
@@ -31,7 +30,8 @@ STEPS = {
 }
 PANEL_WIDTH, PANEL_HEIGHT = 6.6, 3.5  # inches
 LETTERS = 15.5  # of a sentence, to the inch
-NAMED = (0.13, 0.055)  # shares of a panel's width and height from which on a bar can be named
+LETTER, LINE = 0.0098, 0.045  # of a name, as shares of a panel's width and height
+NUMBER = 0.018  # of an exit's number, as a share of a panel's width
 LINES = 2  # of a panel's sentence
 
 
@@ -87,9 +87,10 @@ def _draw(axes: Axes, memory: Memory, top_bytes: int) -> None:
         )
         axes.add_patch(bar)
     _name_bars(axes, memory, unit)
+    numbered = _apart(memory.exit_steps, NUMBER * steps)
     for k, step in enumerate(memory.exit_steps, 1):
         axes.axvline(step + 1, color=EXITS, linewidth=0.9)
-        if len(memory.exit_steps) <= 8 or k in (1, len(memory.exit_steps)):
+        if step in numbered:
             axes.text(
                 step + 1,
                 1.005,
@@ -148,25 +149,46 @@ def _color(span: Span) -> str:
 
 def _name_bars(axes: Axes, memory: Memory, unit: int) -> None:
     """Writes names into bars that have room for them, of a map's many rows into the middle one;
-    and beside those that are narrow, but large and there at the peak.
+    and beside those that are narrow, but large and there at the peak. No name lies on another.
     """
-    steps = len(memory.steps)
-    wide, high = NAMED[0] * steps, NAMED[1] * memory.total_bytes
+    steps, high = len(memory.steps), LINE * memory.total_bytes
+    written: list[tuple[float, float, float]] = []  # from and to which step, and the address
     boxes: dict[str, list[Span]] = {}
     for span in memory.spans:
         boxes.setdefault(span.name, []).append(span)
-    for name, spans in boxes.items():
+    for name, spans in sorted(boxes.items(), key=lambda entry: -max(_bytes(s) for s in entry[1])):
         low = min(span.offset_bytes for span in spans)
         size = max(span.offset_bytes + span.size_bytes for span in spans) - low
-        if size < high:
-            continue
         middle = sorted(spans, key=lambda span: span.offset_bytes)[len(spans) // 2]
         first, last = middle.first, middle.last + 1
-        write = partial(axes.text, y=(low + size / 2) / unit, s=_short(name), va="center")
-        if last - first >= wide:
-            write((first + last) / 2, ha="center", fontsize=7, color=INK)
+        text, y = _short(name), low + size / 2
+        width = LETTER * len(text) * steps
+        if last - first >= width:
+            start = (first + last - width) / 2
         elif first <= memory.peak.step < last:
-            write(last + steps / 120, ha="left", fontsize=7, color=INK)
+            start = last + steps / 120
+        else:
+            continue
+        free = all(
+            start >= end or start + width <= begin or abs(y - other) >= high
+            for begin, end, other in written
+        )
+        if size >= high and free and start + width <= steps:
+            axes.text(start, y / unit, text, ha="left", va="center", fontsize=7, color=INK)
+            written.append((start, start + width, y))
+
+
+def _bytes(span: Span) -> int:
+    return span.size_bytes
+
+
+def _apart(places: Sequence[int], least: float) -> set[int]:
+    """The places that are at least so far from each other, the first and the last among them."""
+    kept: list[int] = list(places[:1])
+    for place in places[1:-1]:
+        if place - kept[-1] >= least and places[-1] - place >= least:
+            kept.append(place)
+    return {*kept, *places[-1:]}
 
 
 def _short(text: str) -> str:

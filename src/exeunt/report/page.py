@@ -8,7 +8,7 @@ from PIL import Image
 
 from exeunt.calibrate import geometric_policies
 from exeunt.data import MAX_UNREADABLE_FRACTION, fingerprint
-from exeunt.evaluate import replay, sweep
+from exeunt.evaluate import baseline, replay, sweep
 from exeunt.evaluate.splits import open_labelled, pick, record_split
 from exeunt.report.card import card
 from exeunt.report.document import write_report
@@ -75,7 +75,7 @@ def write_page(
         table,
         title=title,
         summary=f"{table.num_exits} exits{kind}, measured on {len(table):,} images of {name} "
-        f"({split}).",
+        f"({split}); {baseline(table).describe(trained.info.class_names)}.",
         class_names=trained.info.class_names,
         stored=stored,
         budgets=budgets,

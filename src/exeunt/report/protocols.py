@@ -8,7 +8,7 @@ from typing import Any
 
 from exeunt.calibrate import Curve, budgeted_curves
 from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable, Outcome, default_policies, replay, sweep
+from exeunt.evaluate import ExitTable, Outcome, default_policies, replay, sweep, telling
 from exeunt.policies import Full, Policy, parse_policy
 from exeunt.report.plots import plot_costs, plot_diagnosis
 from exeunt.report.sections.budgeted import budgeted_section
@@ -29,6 +29,7 @@ class Question:
         policies: those to try instead of the usual ones.
         diagnose: whether to tell what goes wrong too.
         plot: folder for figures, or None for none.
+        every: whether people get a line for each of the usual policies, or for those that differ.
 
     Raises:
         ExeuntError: when policies are given that nothing would be done with.
@@ -38,6 +39,7 @@ class Question:
     policies: list[Policy]
     diagnose: bool
     plot: Path | None
+    every: bool = False
 
     def __post_init__(self) -> None:
         if self.policies and self.protocol == "anytime" and not self.diagnose:
@@ -69,7 +71,10 @@ def answer(
     if question.protocol != "anytime":
         policies = [*(question.policies or default_policies(table)), *stored]
         outcomes = sweep(table, {policy.spec: policy for policy in policies}.values())
-        sections.append(policies_section(table, outcomes, run["stored_policy"]))
+        told = None
+        if not (question.every or question.policies):
+            told = {one.policy.spec for one in telling(outcomes, [Full(), *stored])}
+        sections.append(policies_section(table, outcomes, run["stored_policy"], told))
     if held_out is not None:
         curves = budgeted_curves(held_out, table)
         sections.append(budgeted_section(table, curves))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from exeunt.data import MAX_UNREADABLE_FRACTION, fingerprint
 from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable, load_table
+from exeunt.evaluate import ExitTable, baseline, load_table
 from exeunt.evaluate.splits import open_labelled, pick, record_split
 from exeunt.evaluate.table_file import SUFFIX
 from exeunt.report.sections.section import Row
@@ -65,6 +66,7 @@ class Recorder:
             "trained_on_fingerprint": trained.info.data.get("fingerprint") or None,
             "weights_fingerprint": table.weights_fingerprint,
             "stored_policy": trained.policy(None).spec,
+            "baseline": asdict(baseline(table)),
         }
         return run, table
 
@@ -94,4 +96,5 @@ def recording(table: ExitTable, name: str, stored_policy: str | None = None) -> 
         "data_fingerprint": table.data_fingerprint,
         "weights_fingerprint": table.weights_fingerprint,
         "stored_policy": stored_policy,
+        "baseline": asdict(baseline(table)),
     }

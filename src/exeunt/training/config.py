@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from exeunt.data import MAX_UNREADABLE_FRACTION
 from exeunt.data.transforms import MOST_PIXELS
 from exeunt.documents import naming, parse_toml, read_text
-from exeunt.errors import ExeuntError
+from exeunt.errors import ExeuntError, one_of
 from exeunt.runner.fitted import fitted
 from exeunt.training.start import settings_of
 
@@ -136,8 +136,8 @@ class TrainConfig:
         words["cell_optimizer"] = (None, *words["optimizer"])
         for name, valid in words.items():
             if getattr(self, name) not in valid:
-                names = ", ".join(filter(None, valid))
-                raise ExeuntError(f"{name}={getattr(self, name)!r}; one of {names}")
+                value = getattr(self, name)
+                raise ExeuntError(f"{name}={value!r}; {one_of(value, filter(None, valid))}")
         for name, usual in zip(("lr", "weight_decay"), USUAL_RATES[self.optimizer], strict=True):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, usual)
@@ -222,7 +222,7 @@ class TrainConfig:
         kinds = get_type_hints(cls)
         for key, value in values.items():
             if key not in kinds:
-                raise ExeuntError(f"{source}: unknown key {key!r}; one of {', '.join(kinds)}")
+                raise ExeuntError(f"{source}: unknown key {key!r}; {one_of(key, kinds)}")
             kind = str if get_origin(kinds[key]) is Literal else kinds[key]  # words: see below
             try:
                 fitted(value, kind, key)

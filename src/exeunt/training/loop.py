@@ -11,8 +11,9 @@ import torch
 
 from exeunt.calibrate import choose_policy
 from exeunt.data import dead_workers_named, open_source, train_loader
-from exeunt.evaluate import figures_of
+from exeunt.evaluate import ExitTable, figures_of
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
+from exeunt.policies import Policy
 from exeunt.training.aware import Aware
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.config import TrainConfig
@@ -40,9 +41,9 @@ def train(
 
     Every epoch ends with the averaged weights evaluated on the calibration split, in int8 if the
     run is aware of it, and the state saved; the weights with the best last exit are kept. At the
-    end these get a policy, the largest saving within half a point of the last exit on the
-    calibration split, and are evaluated once on the test split. Interrupted at any time, at most
-    the current epoch is lost.
+    end these get a policy, the largest saving within half a point of the last exit that the
+    calibration split can show (`choose_policy`), and are evaluated once on the test split.
+    Interrupted at any time, at most the current epoch is lost.
 
     Args:
         config: what to train, and how.
@@ -69,7 +70,7 @@ def train(
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
         regime = REGIMES[config.regime](config, exit_macs, source.class_names)
-        run_record = plan.record()
+        run_record = plan.record() | {"images": str(Path(data).absolute())}
         if processes.led(lambda: run.open(run_record, resume)):
             state.load(run.last, processes)
             if processes.rank == 0:
@@ -116,7 +117,8 @@ def _finish(plan: Plan, run: Run) -> WeightsInfo:
     processes = plan.setting.processes
     net, _ = processes.led(lambda: load_weights(run.best))
     net = net.to(processes.device)
-    policy = plan.measure(net, "calibration", lambda table: choose_policy(table).policy)
+    policy, reason = plan.measure(net, "calibration", _choose)
+    plan.setting.progress.chose(reason)
     figures = {
         split: plan.measure(net, split, lambda table: figures_of(table, policy))
         for split in ("calibration", "test")
@@ -125,6 +127,12 @@ def _finish(plan: Plan, run: Run) -> WeightsInfo:
     if processes.rank == 0:
         save_weights(run.best, net.state_dict(), info)
     return info
+
+
+def _choose(table: ExitTable) -> tuple[Policy, str]:
+    """The policy to store, and why this one."""
+    choice = choose_policy(table)
+    return choice.policy, str(choice)
 
 
 def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:

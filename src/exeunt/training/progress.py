@@ -29,6 +29,12 @@ class Progress(Protocol):
     def epoch(self, entry: dict[str, Any]) -> None:
         """After every epoch, with its row of `metrics.csv`."""
 
+    def chose(self, reason: str) -> None:
+        """When the policy to store has been chosen, with what is known of it."""
+
+    def interrupted(self, command: str) -> None:
+        """When the user stops the run, with the command that goes on."""
+
     def finish(self, info: WeightsInfo, unreadable: Mapping[str, str]) -> None:
         """At the end, with the weights' metadata and the images that were skipped, by name, each
         with the reason.
@@ -50,6 +56,12 @@ class Quiet:
         pass
 
     def epoch(self, entry: dict[str, Any]) -> None:
+        pass
+
+    def chose(self, reason: str) -> None:
+        pass
+
+    def interrupted(self, command: str) -> None:
         pass
 
     def finish(self, info: WeightsInfo, unreadable: Mapping[str, str]) -> None:

@@ -87,6 +87,7 @@ class ExitsOnly(Regime):
     """The trunks stay as they are, with the statistics of their batch norms; only exits learn.
 
     The losses are added up, as shallow-deep networks do with a backbone that is trained already.
+    There the last exit belongs to the backbone and stays as it is; here it learns with the others.
     """
 
     def prepare(self, net: MultiExitNet, epoch: int) -> None:
@@ -138,7 +139,8 @@ class Successive(Regime):
 
 class Distilled(ExitsOnly):
     """Only exits learn, from the labels and from the last exit of the net they began with: one for
-    all, the second stage of IMTA (Li et al. 2019).
+    all, the second stage of IMTA (Li et al. 2019). There all classifiers are new; here they go on
+    from those of the weights.
 
     `CE_E + sum_i (1 - g) CE_i + g T^2 KL(softmax(t / T) || softmax(y_i / T))` over the internal
     exits i, with the teacher's logits t, `g = distil_share` and `T = distil_temperature`. KL is the

@@ -49,6 +49,22 @@ class Run:
     ) -> None:
         self._held.close()
 
+    def begun(self) -> dict[str, Any] | None:
+        """What `run.json` says; None where no run has begun.
+
+        Raises:
+            ExeuntError: when it is no run's record.
+        """
+        if not self._record.exists():
+            return None
+        try:
+            record: dict[str, Any] = parse_json(read_text(self._record), self._record)
+            record["config"] = TrainConfig.defaults() | record["config"]  # of versions since
+            record["data"] = dict(record["data"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ExeuntError(f"{self._record}: not a run's record ({error})") from error
+        return record
+
     def open(self, record: dict[str, Any], resume: bool) -> bool:
         """Starts the folder, or goes on with it; returns whether there is a state to go on from.
 
@@ -72,37 +88,29 @@ class Run:
         return self.last.exists()
 
     def _refuse_unusable(self, record: dict[str, Any], resume: bool) -> None:
-        if self._record.exists():
+        before = self.begun()
+        if before is not None:
             if not resume:
                 raise ExeuntError(
                     f"{self.folder} holds a run already; --resume goes on with it, another --out "
                     "starts afresh"
                 )
-            self._refuse_other(record)
+            self._refuse_other(before, record)
         elif self.folder.is_dir():  # killed while it began, a run leaves these two at most
             if any(not leftover(file) and file.name != LOCK for file in self.folder.iterdir()):
                 raise ExeuntError(f"{self.folder} is not empty and is no run; choose another --out")
         elif self.folder.exists():
             raise ExeuntError(f"{self.folder} is a file; choose another --out")
 
-    def _refuse_other(self, record: dict[str, Any]) -> None:
-        try:
-            before = parse_json(read_text(self._record), self._record)
-            before["config"] = TrainConfig.defaults() | before["config"]  # of versions since
-            pairs = [
-                (f"{part}.{key}", before[part].get(key), value)
-                for part in ("config", "data")
-                for key, value in record[part].items()
-                if key not in _MAY_CHANGE
-            ]
-        except (KeyError, AttributeError, TypeError) as error:
-            raise ExeuntError(f"{self._record}: not a run's record ({error})") from error
-        for key, old, new in pairs:
-            if old != new:
-                raise ExeuntError(
-                    f"{self.folder} was started with {key}={old!r}, not {new!r}; resume with the "
-                    "same settings and data, or choose another --out"
-                )
+    def _refuse_other(self, before: dict[str, Any], record: dict[str, Any]) -> None:
+        for part in ("config", "data"):
+            for key, new in record[part].items():
+                old = before[part].get(key)
+                if old != new and key not in _MAY_CHANGE:
+                    raise ExeuntError(
+                        f"{self.folder} was started with {part}.{key}={old!r}, not {new!r}; resume "
+                        "with the same settings and data, or choose another --out"
+                    )
 
     def write_record(self, record: dict[str, Any]) -> None:
         with replacing(self._record) as temporary:

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
 from exeunt.data import SPLIT_NAMES, Source, Splits, described, notes
 from exeunt.data.left_out import listed
+from exeunt.evaluate import Baseline
 from exeunt.models import WeightsInfo
 from exeunt.training.config import TrainConfig
 
 _REFRESH_STEPS = 5
+
+
+class _Times(ProgressColumn):
+    """`0:00:41`, and once it is known `12 %, 0:00:41, 0:05:01 left`."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        elapsed = str(timedelta(seconds=int(task.elapsed or 0)))
+        if not task.total or task.time_remaining is None:
+            return Text(elapsed)
+        left = timedelta(seconds=int(task.time_remaining))
+        return Text(f"{task.percentage:.0f} %, {elapsed}, {left} left")
 
 
 class _ExitsBar(Bar):
@@ -35,14 +50,11 @@ class TerminalProgress:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.say_to(Console(stderr=True, highlight=False))
         self.bar = _ExitsBar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _Times(),
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
@@ -50,6 +62,11 @@ class TerminalProgress:
         self.task = self.bar.add_task("reading images", total=None)
         self.epochs = 0
         self.kind = ""
+
+    def say_to(self, console: Console) -> None:
+        """Lines break between words on a terminal; what a pipe or a file gets is never broken."""
+        self.console = console
+        console.soft_wrap = not console.is_terminal
 
     def __enter__(self) -> TerminalProgress:
         self.bar.start()
@@ -102,6 +119,13 @@ class TerminalProgress:
             f"calibration {kind} by exit {shown}"
         )
 
+    def chose(self, reason: str) -> None:
+        self.console.print(f"policy: {reason}")
+
+    def interrupted(self, command: str) -> None:
+        self.bar.stop()
+        self.console.print(f"stopped; go on with: {command}")
+
     def finish(self, info: WeightsInfo, unreadable: Mapping[str, str]) -> None:
         self.bar.stop()
         if unreadable:
@@ -114,9 +138,10 @@ class TerminalProgress:
             shown = " ".join(_figure(row[kind], kind) for row in figures["exits"])
             taken = _figure(figures["policy"][kind], kind)
             saved = 100 * figures["policy"]["saving"]
+            alone = Baseline(**figures["baseline"]).describe(info.class_names)
             self.console.print(
                 f"{split} ({figures['samples']} images): {kind} by exit {shown}; with "
-                f"{info.policy} {taken}, {saved:.1f} % of the MACs saved"
+                f"{info.policy} {taken}, {saved:.1f} % of the MACs saved; {alone}"
             )
         self.console.print(f"weights: {self.out / 'best.safetensors'}")
 

@@ -219,6 +219,18 @@ def test_the_page_never_scrolls_sideways(width: int, opened: Any) -> None:
     assert opened(f"new Promise((done) => setTimeout(() => done({wide}), 100))") == 0
 
 
+def test_a_phone_shows_where_classes_leave(opened: Any) -> None:
+    """All columns and all bars lie inside the screen, bars as wide as it is."""
+    opened.resize(390, 800)
+    lies = """new Promise((done) => setTimeout(() => done(
+      [...document.querySelectorAll('#per-class tbody td, #shares tbody td')].map((cell) =>
+        [cell.getBoundingClientRect().left, cell.getBoundingClientRect().right])), 100))"""
+    cells = opened(lies)
+    assert all(0 <= left <= right <= 390 for left, right in cells)
+    bars = "[...document.querySelectorAll('#per-class .depth')].map((bar) => bar.clientWidth)"
+    assert all(width > 300 for width in opened(bars))
+
+
 def test_hostile_names_are_shown_and_nothing_else(opened: Any) -> None:
     assert opened("document.title").startswith("a net </script>")
     assert opened("[...document.images].every((image) => image.src.startsWith('data:'))")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exeunt.evaluate import ExitTable, exit_rows
+from exeunt.evaluate import ExitTable, baseline, exit_rows
 from exeunt.report.sections.scores import score_cells, score_columns, scores_with_interval
 from exeunt.report.sections.section import Section
 from exeunt.text import millions, percent
@@ -22,7 +22,7 @@ def exits_section(table: ExitTable) -> Section:
     ]
     columns = ["exit", *score_columns(rows[0]), "MACs", "of full"]
     return Section(
-        "exits, each as if all images took it",
+        f"exits, each as if all images took it; {baseline(table).describe(table.class_names)}",
         rows,
         columns,
         [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from exeunt.evaluate import ExitTable, Outcome
 from exeunt.report.sections.scores import score_cells, score_columns, scores_with_interval
@@ -10,13 +10,19 @@ from exeunt.report.sections.section import Row, Section
 from exeunt.text import millions, percent, short_spec
 
 
-def policies_section(table: ExitTable, outcomes: Sequence[Outcome], stored: str | None) -> Section:
+def policies_section(
+    table: ExitTable,
+    outcomes: Sequence[Outcome],
+    stored: str | None,
+    told: Collection[str] | None = None,
+) -> Section:
     """One row per policy; `setting` is its spec.
 
     Args:
         table: what the policies were replayed on.
         outcomes: of the policies.
         stored: spec of the policy that gets marked, or None.
+        told: specs of those that the table for people has, or None for all.
     """
     rows = [
         {
@@ -28,9 +34,11 @@ def policies_section(table: ExitTable, outcomes: Sequence[Outcome], stored: str 
         for outcome in outcomes
     ]
     starred = "; * is the stored one" if stored else ""
+    lines = [row for row in rows if told is None or row["setting"] in told]
+    others = f"; {len(rows) - len(lines)} more with --all" if len(lines) < len(rows) else ""
     columns = ["policy", *score_columns(rows[0]), "mean MACs", "saving", exits_heading(table)]
     return Section(
-        f"policies, and the % of images that left at each exit{starred}",
+        f"policies, and the % of images that left at each exit{starred}{others}",
         rows,
         columns,
         [
@@ -41,7 +49,7 @@ def policies_section(table: ExitTable, outcomes: Sequence[Outcome], stored: str 
                 percent(row["saving"]),
                 shares_cell(row["exit_shares"]),
             ]
-            for row in rows
+            for row in lines
         ],
         "l" + "r" * (len(columns) - 1),
     )
