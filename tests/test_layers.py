@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
-    ("files", "device", "mode"),
+    ("files", "device", "mode", "finite"),
     ("native",),
     ("ops",),
     ("net",),

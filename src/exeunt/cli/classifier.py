@@ -44,8 +44,12 @@ class Classifier(Protocol):
         """
         ...
 
-    def run(self, images: list[Any]) -> tuple[Tensor, Tensor]:
-        """Logits (N, K) of the exits that the images take, and these, from 0, (N,)."""
+    def run(self, images: list[Any], names: list[str]) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) of the exits that the images take, and these, from 0, (N,).
+
+        Raises:
+            ExeuntError: when logits are not finite, naming the image.
+        """
         ...
 
 
@@ -86,10 +90,12 @@ class _Torch:
     def load(self, file: Path) -> Tensor:
         return self.trained.transform(load_image(file))
 
-    def run(self, images: list[Tensor]) -> tuple[Tensor, Tensor]:
-        batch = torch.stack(images)
-        parts = torch.split(batch, 1 if self.compiled else len(batch))
-        taken = [infer(self.net, part, self.policy) for part in parts]
+    def run(self, images: list[Tensor], names: list[str]) -> tuple[Tensor, Tensor]:
+        step = 1 if self.compiled else len(images)
+        taken = [
+            infer(self.net, torch.stack(images[n : n + step]), self.policy, names[n : n + step])
+            for n in range(0, len(images), step)
+        ]
         logits, exits = [one.logits for one in taken], [one.exit_index for one in taken]
         return torch.cat(logits), torch.cat(exits)
 
@@ -106,9 +112,9 @@ class _Exported:
         except RunnerError as error:
             raise UnreadableImage(str(error)) from error
 
-    def run(self, images: list[Any]) -> tuple[Tensor, Tensor]:
+    def run(self, images: list[Any], names: list[str]) -> tuple[Tensor, Tensor]:
         try:
-            taken: Prediction = self.model.predict(images)
+            taken: Prediction = self.model.predict(images, names)
         except RunnerError as error:
             raise ExeuntError(str(error)) from error
         return torch.from_numpy(taken.logits), torch.from_numpy(taken.exit_index)

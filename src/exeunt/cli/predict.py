@@ -97,7 +97,7 @@ def answers(chosen: Classifier, read: list[tuple[Path, Any]], top: int) -> Itera
     """
     if not read:
         return
-    all_logits, exits = chosen.run([image for _, image in read])
+    all_logits, exits = chosen.run([image for _, image in read], [str(file) for file, _ in read])
     for (file, _), logits, k in zip(read, all_logits, exits.tolist(), strict=True):
         yield {
             "file": str(file),

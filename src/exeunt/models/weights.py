@@ -21,6 +21,7 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
+from exeunt.finite import all_finite, require_finite_weights
 from exeunt.models.registry import build_model, unknown_name
 from exeunt.net import MultiExitNet
 
@@ -93,12 +94,24 @@ class WeightsInfo:
 
 
 def save_weights(path: str | Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> None:
-    """Writes a weights file, whole or not at all. Floating-point tensors take `info.storage`."""
+    """Writes a weights file, whole or not at all. Floating-point tensors take `info.storage`.
+
+    Raises:
+        ExeuntError: for weights that are NaN or infinite, or too large for `info.storage`; or as
+            `save_tensors`.
+    """
+    require_finite_weights(tensors.items(), str(path))
     dtype = STORAGE[info.storage]
     stored = {
         name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous()
         for name, t in tensors.items()
     }
+    for name, tensor in stored.items():
+        if not all_finite(tensor):
+            raise ExeuntError(
+                f"{path}: {name} reaches {tensors[name].abs().max():g}, more than the "
+                f"{torch.finfo(dtype).max:g} of {info.storage}; store float32"
+            )
     save_tensors(path, stored, {"exeunt": info.to_json()})
 
 
@@ -139,9 +152,11 @@ def load_weights(path: str | Path) -> tuple[MultiExitNet, WeightsInfo]:
     """Builds the network of a weights file, in evaluation mode and float32, with its metadata.
 
     Raises:
-        ExeuntError: as `read_info`, and when the tensors do not fit the architecture.
+        ExeuntError: as `read_info`, and when the tensors do not fit the architecture, or some are
+            NaN or infinite.
     """
     info, tensors = _read(Path(path), tensors=True)
+    require_finite_weights(tensors.items(), str(path))
     net = build_model(info.architecture, **info.arguments)
     floats = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
     try:

@@ -25,6 +25,7 @@ from exeunt.export.onnx.front import front_of, rest_of
 from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.single import single_graph
 from exeunt.export.onnx.stages import StageModel, write_stages
+from exeunt.finite import require_finite_weights
 from exeunt.graph import Graph
 from exeunt.policies import Policy
 
@@ -76,11 +77,12 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
 
     Raises:
         ExeuntError: when the folder holds something else, the policy is none that the runner
-            knows, or there is an operator without an ONNX form.
+            knows, a weight is not finite, or there is an operator without an ONNX form.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / runner.MANIFEST).exists():
         raise ExeuntError(f"{folder} is there and holds no ONNX export; give another folder")
+    require_finite_weights(model.graph.weights(), model.model)
     try:
         runner.Policy(model.policy.spec)
     except runner.RunnerError as error:
