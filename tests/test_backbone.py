@@ -269,6 +269,17 @@ def test_a_map_may_shrink_to_one_pixel(size: int) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    "block", [nn.Conv2d(3, 6, (3, 1), (2, 1)), nn.Sequential(nn.AdaptiveAvgPool2d((3, 2)))]
+)
+def test_maps_that_look_as_if_channels_were_last(block: nn.Module) -> None:
+    net = attach_exits(nn.Sequential(block), [-1], 4, image_shape=(3, 13, 13))
+    channels, height, width = net.stages[0].trunk(torch.randn(1, 3, 13, 13)).shape[1:]
+    assert channels == height != width
+    assert [info.channels for info in net.exit_info(13)] == [channels]
+
+
+@torch.no_grad()
 def test_a_classifier_that_pools_is_left_out() -> None:
     net = attach_exits(Classifying(), ["features.0"], 4, image_shape=(3, 16, 16))
     assert [info.channels for info in net.exit_info(16)] == [6, 8]

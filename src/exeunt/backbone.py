@@ -294,20 +294,30 @@ def _compare(kind: str, images: Tensor, links: Sequence[_Call]) -> None:
 
 
 def _blocks(links: Sequence[tuple[str, nn.Module]], x: Tensor) -> Iterator[Block]:
-    square = x.shape[2] == x.shape[3]
+    images, before = x, nn.Sequential()
     for name, module in links:
+        before.append(module)
         x = _put_out(repr(name), module, x)
         if not isinstance(x, Tensor) or x.dim() != 4:
             raise ExeuntError(
                 f"attach_exits: {name!r} ({type(module).__name__}) puts out {_told(x)}; every "
                 "child must put out one map (N, C, H, W). Leave a classifier out"
             )
-        if square and x.shape[1] == x.shape[2] != x.shape[3]:
+        if x.shape[1] == x.shape[2] != x.shape[3] and _channels_last(before, images, x):
             raise ExeuntError(
                 f"attach_exits: {name!r} ({type(module).__name__}) puts out {_told(x)}, which has "
                 "its channels last; exits read maps (N, C, H, W)"
             )
         yield Block(name, module, x.shape[1])
+
+
+def _channels_last(blocks: nn.Module, images: Tensor, maps: Tensor) -> bool:
+    """Whether a map that looks like (N, H, W, C) is one: wider images make it wider there."""
+    try:
+        wider = blocks(images.repeat(1, 1, 1, 2))
+    except (RuntimeError, ValueError, AssertionError):  # images have one size, and are square
+        return True
+    return bool(wider.shape[2] != maps.shape[2])
 
 
 def _is_sequential(module: nn.Module) -> bool:
