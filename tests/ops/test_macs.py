@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from exeunt.ops.exits import make_exit
-from exeunt.ops.macs import HANDLERS, count_macs
+from exeunt.ops.macs import HANDLERS, count_macs, counting_macs
 from exeunt.ops.rex import ReX2d
 
 
@@ -138,6 +138,30 @@ class Far(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cdist(x.flatten(2), x.flatten(2))
+
+
+def test_a_module_with_a_rule_runs_as_if_nobody_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ruled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+            self.seen: list[int] = []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen.append(torch._C._len_torch_dispatch_stack())
+            out = self.conv(x) @ x
+            self.seen.append(torch._C._len_torch_dispatch_stack())
+            return out
+
+    monkeypatch.setitem(HANDLERS, Ruled, lambda module, inputs, output: 7)
+    net = nn.Sequential(Ruled(), nn.Conv2d(3, 2, 1))
+    with counting_macs(net[0]) as outer:
+        count = count_macs(net, torch.randn(1, 3, 4, 4))
+    assert count.by_module == {"0.conv": 16 * 9, "0": 7, "1": 16 * 6}
+    assert outer.by_module == {"conv": 16 * 9, "": 7 + 16 * 6}
+    assert net[0].seen == [1, 1], "the outer one looks on, since it cannot step aside"
+    count_macs(net, torch.randn(1, 3, 4, 4))
+    assert net[0].seen[2:] == [0, 0]
 
 
 def test_what_cannot_be_counted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

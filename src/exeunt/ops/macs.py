@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 from exeunt.ops.renet import ReNet2d
@@ -180,18 +180,36 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._count, self._root = count, root
         self._running: list[tuple[str, Callable[..., int] | None]] = []
+        self._looking = True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Asked by torch: to say yes would import its compiler, seconds before the first count."""
+        return False
 
     def begin(self, name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         """A module is about to run."""
         if module is self._root and inputs and isinstance(inputs[0], Tensor) and inputs[0].dim():
             self._count.images = max(len(inputs[0]), 1)
         self._running.append((name, handler_of(module)))
+        self._look()
 
     def end(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """It has run, or failed, and then has no output."""
         name, handler = self._running.pop()
+        self._look()
         if handler is not None and output is not None:
             self._count.add(name, handler(module, inputs, output))
+
+    def _look(self) -> None:
+        """Looks away where a rule counts, so that kernels of our own may do the work."""
+        wanted = not self._running or self._running[-1][1] is None
+        if wanted and not self._looking:
+            self.__enter__()  # type: ignore[no-untyped-call]
+            self._looking = True
+        elif self._looking and not wanted and _get_current_dispatch_mode() is self:
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self._looking = False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
