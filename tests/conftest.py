@@ -156,7 +156,10 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         return net.add(Add(), source, net.conv(filtered, channels))
     if kind == "rex" and min(height, width) >= 4:
         states = chance.choice((1, 2, 5, 8, 9)), chance.choice((1, 2, 4, 9))
-        rex = ReX2d(channels, *states, 4, chance.choice((2, 4)))
+        patch = chance.randint(2, 4), chance.randint(2, 4)
+        stride = chance.randint(1, 5), chance.randint(1, 5)
+        padding = chance.choice(("same", "replicate_out", 0, (1, 0), (0, 1)))
+        rex = ReX2d(channels, *states, patch, stride, padding)
         return net.add(Whole("ReX2d", rex.eval()), net.add(Activation("tanh"), source))
     return net.conv(source, 2)
 

@@ -59,6 +59,131 @@ class DenseNetLike(nn.Module):
         return self.classifier(F.adaptive_avg_pool2d(F.relu(self.features(x)), 1).flatten(1))
 
 
+class Classifying(nn.Module):
+    """As torchvision's SqueezeNet: the classifier is a convolution, and pools the whole map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 8, 1))
+        self.classifier = nn.Sequential(nn.Conv2d(8, 10, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.flatten(self.classifier(self.features(x)), 1)
+
+
+class Listed(nn.Module):
+    """Blocks in lists that take turns, as ConvNeXt's first code has them."""
+
+    def __init__(self, turns: bool) -> None:
+        super().__init__()
+        self.turns = turns
+        self.down = nn.ModuleList([nn.Conv2d(3, 4, 2, 2), nn.Conv2d(4, 6, 2, 2)])
+        self.stages = nn.ModuleList([Basic(4 if turns else 6), Basic(6)])
+        self.head = nn.Linear(6, 5)
+
+    def features(self, x: Tensor) -> Tensor:
+        if self.turns:
+            for down, stage in zip(self.down, self.stages, strict=True):
+                x = stage(down(x))
+            return x
+        for block in (*self.down, *self.stages):
+            x = block(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).mean((2, 3)))
+
+
+class InPlace(nn.Module):
+    """As code from elsewhere: a function between children that works in place."""
+
+    def __init__(self, low: float = 0.0) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.low = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), low
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        F.threshold(x, self.low, self.low, inplace=True)
+        return self.conv2(x).mean((2, 3))
+
+
+class Moody(nn.Module):
+    """A child whose map is not its own: the backbone tells it what to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(4, 4, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        with torch.no_grad():
+            self.conv2.weight.mul_(2)
+            out = self.conv2(x)
+            self.conv2.weight.mul_(0.5)
+        return out.mean((2, 3))
+
+
+class TokensLike(nn.Module):
+    """As torchvision's ViT: a convolution, then an encoder of tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_proj = nn.Conv2d(3, 8, 4, 4)
+        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(self.conv_proj(x).flatten(2).mT)[:, 0])
+
+
+class Branching(nn.Module):
+    """As HRNet: a list of blocks after the stem, each with maps of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, 2, 1)
+        self.branches = nn.ModuleList([nn.Conv2d(4, 4, 3, 1, 1), nn.Conv2d(4, 8, 3, 2, 1)])
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.fc(torch.cat([branch(x).mean((2, 3)) for branch in self.branches], 1))
+
+
+class Paired(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.stem(x)) + self.stem(x).mean()
+
+
+class Two(nn.Module):
+    """A block of two maps in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x, self.conv(x)]
+
+
+class Lists(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.two, self.join = nn.Conv2d(3, 4, 3), Two(), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.join(torch.cat(self.two(self.stem(x)), 1)).mean((2, 3))
+
+
+class ChannelsLast(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1)
+
+
 class UNetLike(nn.Module):
     """Two children in a row, then one that also reads the first."""
 
@@ -130,17 +255,86 @@ def test_a_net_with_features() -> None:
     check_model(net, 32)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("size", [7, 8, 32])
+def test_a_map_may_shrink_to_one_pixel(size: int) -> None:
+    """Which is no pooling of the whole map if what shrinks it would not shrink a larger one."""
+    torch.manual_seed(0)
+    backbone = ResNetLike().eval()
+    backbone.layer2[0].stride = (2, 2)
+    net = attach_exits(backbone, ["layer1"], 4, image_shape=(3, size, size)).eval()
+    assert [info.channels for info in net.exit_info(size)] == [8, 12]
+    x = torch.randn(2, 3, size, size)
+    torch.testing.assert_close(last_state(net, x), backbone.features(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "block", [nn.Conv2d(3, 6, (3, 1), (2, 1)), nn.Sequential(nn.AdaptiveAvgPool2d((3, 2)))]
+)
+def test_maps_that_look_as_if_channels_were_last(block: nn.Module) -> None:
+    net = attach_exits(nn.Sequential(block), [-1], 4, image_shape=(3, 13, 13))
+    channels, height, width = net.stages[0].trunk(torch.randn(1, 3, 13, 13)).shape[1:]
+    assert channels == height != width
+    assert [info.channels for info in net.exit_info(13)] == [channels]
+
+
+@torch.no_grad()
+def test_a_classifier_that_pools_is_left_out() -> None:
+    net = attach_exits(Classifying(), ["features.0"], 4, image_shape=(3, 16, 16))
+    assert [info.channels for info in net.exit_info(16)] == [6, 8]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("turns", [False, True])
+def test_members_of_lists_are_children(turns: bool) -> None:
+    torch.manual_seed(0)
+    backbone = Listed(turns).eval()
+    tap = "down_1" if turns else "down.1"
+    net = attach_exits(backbone, [tap], 4, image_shape=(3, 8, 8)).eval()
+    assert net.stages[0].trunk.get_submodule(tap) is backbone.down[1]
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(last_state(net, x), backbone.features(x))
+    check_model(net, 16)
+
+
 @pytest.mark.parametrize(
     ("backbone", "at", "message"),
     [
-        (ResNetLike(), ["fc"], r"no child 'fc'.*layer2 \('avgpool' pools the whole map, so exits"),
+        (
+            ResNetLike(),
+            ["fc"],
+            r"no child 'fc'.*layer2 \('avgpool' \(Adap.*\) pools the whole map, so exits",
+        ),
         (ResNetLike(), ["layer9"], "no child 'layer9'"),
         (ResNetLike(), ["layer1.0.conv1"], "inside 'layer1.0', a Basic"),
-        (DenseNetLike(), ["classifier"], "'classifier' does not run on the output of the child"),
-        (UNetLike(), ["up"], r"names down, middle \('up' does not run on the output"),
-        (Twice(), [3], r"names stem, act, last \('act' runs twice"),
-        (Normalising(), [], "Normalising. does not run its children one after the other"),
+        (DenseNetLike(), ["classifier"], r"'classifier' \(Linear\) does not run on the output"),
+        (
+            UNetLike(),
+            [0],
+            r"'up' \(Conv2d\) does not run on the output of the child before it, 'middle', but on "
+            r"a tensor \(2, 8, 32, 32\)\. 'up' \(36 of 296 parameters\) would be left out; give an",
+        ),
+        (Twice(), [0], r"'act' \(ReLU\) runs twice\. 'act' \(0 of 260 parameters\) would be left"),
+        (Normalising(), [], r"Normalising. does not run .*'stem' .* but on a tensor \(2, 3, 64"),
+        (InPlace(), [0], r"'conv2' \(Conv2d\) .* 'conv1', but on what was made of it in place"),
+        (InPlace(-9.0), [0], "what was made of it in place"),
+        (Moody(), [0], r"\(Moody\) 'conv2' \(Conv2d\) gives another map .* differ by 0\.5 of"),
+        (
+            TokensLike(),
+            [0],
+            r"'encoder' \(TransformerEncoderLayer\) does not run .* but on a tensor \(2, 256, 8\)"
+            r"\. 'encoder' \(600 of 1,037 parameters\) would be left out",
+        ),
+        (Branching(), [], r"'branches\.1' \(Conv2d\) does not run .*'branches\.1' \(296 of"),
+        (Paired(), [0], r"'stem' \(Conv2d\) runs twice"),
+        (Lists(), [0], r"'two' \(Two\) puts out 2 things: a tensor .*, no map \(N, C, H, W\)"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), Two()), [0], r"'1' \(Two\) puts out 2 things"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), ChannelsLast()), [0], r"'1' .* has its channels last"),
+        (nn.Sequential(nn.Conv2d(4, 4, 1)), [0], r"'0' \(Conv2d\) does not run on a .*image_shape"),
+        (Classifying(), ["classifier"], r"'classifier' \(Sequential\) pools the whole map"),
     ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )
 def test_what_cannot_be(backbone: nn.Module, at: list[int | str], message: str) -> None:
     with pytest.raises(ExeuntError, match=message):

@@ -19,6 +19,7 @@ from PIL import Image
 
 from exeunt import runner
 from exeunt.data import Transform, load_image
+from exeunt.errors import ExeuntError
 from exeunt.export.onnx import OnnxModel, write_onnx
 from exeunt.graph import build_graph
 from exeunt.inference import drive, infer
@@ -420,3 +421,25 @@ def test_stages_may_share_their_threads(folder: Path, tmp_path: Path) -> None:
         "assert StagedModel(sys.argv[1], 2, share=True).num_exits == 6\n"
     )
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
+
+
+def test_logits_that_are_not_finite_name_exit_and_image(folder: Path) -> None:
+    images = np.zeros((6, 3, 32, 32), np.float32)
+    images[4, 0, 3, 3] = np.nan
+    for at_once in (2, 16):
+        model = StagedModel(folder, threads=1, at_once=at_once)
+        with pytest.raises(RunnerError, match=r"exit 1: the logits of image 5 of 6 are not finite"):
+            model.predict(images)
+        with pytest.raises(RunnerError, match=r"exit 1: the logits of e\.png are not finite"):
+            model.predict(images, [f"{letter}.png" for letter in "abcdef"])
+
+
+def test_weights_that_are_not_finite_are_not_written(
+    net: Any, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    graph = build_graph(net, 32)
+    node = next(node for node in graph.stages[1].nodes if "weight" in node.constants)
+    node.constants["weight"].view(-1)[0] = np.inf
+    with pytest.raises(ExeuntError, match=rf"tiny: {node.module}\.weight has 1 infinite of"):
+        write(tmp_path / "net", graph=graph)
+    assert not (tmp_path / "net").exists()

@@ -47,7 +47,7 @@ def chain(
     ends = sorted({*exits_after, len(blocks) - 1})
     stages = []
     for k, (start, end) in enumerate(zip([0, *(end + 1 for end in ends)], ends, strict=False)):
-        trunk = _nest([(block.name, block.module) for block in blocks[start : end + 1]])
+        trunk = nest([(block.name, block.module) for block in blocks[start : end + 1]])
         stages.append(Stage(trunk, make_head(k, blocks[end].channels)))
     return stages
 
@@ -93,12 +93,12 @@ def chain_net(
     return net
 
 
-def _nest(links: Sequence[tuple[str, nn.Module]]) -> nn.Sequential:
+def nest(links: Sequence[tuple[str, nn.Module]]) -> nn.Sequential:
     """A Sequential of named modules, with another one for each shared beginning of dotted names."""
     nested = nn.Sequential()
     for head, group in groupby(links, key=lambda link: link[0].partition(".")[0]):
         inside = [(name.partition(".")[2], module) for name, module in group]
-        nested.add_module(head, _nest(inside) if inside[0][0] else inside[0][1])
+        nested.add_module(head, nest(inside) if inside[0][0] else inside[0][1])
     return nested
 
 

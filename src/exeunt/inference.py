@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError, expect
+from exeunt.finite import require_finite_logits
 from exeunt.policies import Memory, Policy, expect_policy
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class Prediction:
     rows: tuple[int, ...]
 
 
-def infer(model: MultiExitNet, x: Tensor, policy: Policy) -> Prediction:
+def infer(
+    model: MultiExitNet, x: Tensor, policy: Policy, names: Sequence[str] | None = None
+) -> Prediction:
     """Classifies a batch, running each stage only on the rows that are still in.
 
     Rows that leave are dropped from every tensor of the net's state and of the policy's memory.
@@ -45,10 +48,11 @@ def infer(model: MultiExitNet, x: Tensor, policy: Policy) -> Prediction:
         model: A net in evaluation mode.
         x: Images (N C H W), N >= 1, on the model's device.
         policy: Decides after each exit but the last which rows leave.
+        names: Of the N images, for messages; they are counted otherwise.
 
     Raises:
-        ExeuntError: The model is in training mode, the batch is empty, or an argument is of
-            another type.
+        ExeuntError: The model is in training mode, the batch is empty, logits are not finite, or
+            an argument is of another type.
     """
     expect("infer(model, x, policy)", "x", x, Tensor)
     expect_policy("infer(model, x, policy)", policy)
@@ -58,12 +62,20 @@ def infer(model: MultiExitNet, x: Tensor, policy: Policy) -> Prediction:
         raise ExeuntError(f"the batch is empty: x has shape {tuple(x.shape)}")
     with torch.inference_mode():
         state = model.begin(x)
+        kept: list[Tensor] = []
+
+        def name(row: int) -> str:
+            for keep in reversed(kept):
+                row = int(keep[row])
+            return f"image {row + 1} of {len(x)}" if names is None else names[row]
 
         def run_stage(k: int, keep: Tensor | None) -> Tensor:
             nonlocal state
             if keep is not None:
                 state = tuple(part[keep] for part in state)
+                kept.append(keep)
             logits, state = model.step(k, state)
+            require_finite_logits(logits, k, name)
             return logits
 
         return drive(policy, model.num_exits, run_stage)

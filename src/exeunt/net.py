@@ -136,7 +136,7 @@ class MultiExitNet(nn.Module):
         """Channels, reduction and cumulative MACs of every exit at this image size (H, W).
 
         Raises:
-            ExeuntError: when a module has parameters but no known cost.
+            ExeuntError: when there is no formula for an operator that runs.
         """
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         weight = next(self.parameters())
@@ -145,12 +145,12 @@ class MultiExitNet(nn.Module):
         macs = 0
         for k, stage in enumerate(self.stages):
             assert isinstance(stage, Stage)
-            with evaluating(stage), counting_macs(stage) as count:
+            with evaluating(stage), counting_macs(stage, f"stages.{k}") as count:
                 _, state = self.step(k, state)
             if count.uncounted:
-                names = ", ".join(f"stages.{k}.{name}" for name in count.uncounted)
                 raise ExeuntError(
-                    f"no MAC formula for {names}; add one to exeunt.ops.macs.HANDLERS"
+                    f"no MAC formula for {', '.join(count.uncounted)}; give the module a rule in "
+                    "exeunt.ops.macs.HANDLERS, or the operator one in FORMULAS"
                 )
             macs += count.total
             feature = stage.feature(*state)

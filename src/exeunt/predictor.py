@@ -99,8 +99,12 @@ class Predictor(Protocol):
         """
         ...
 
-    def run(self, images: list[Any]) -> tuple[Tensor, Tensor]:
-        """Logits (N, K) of the exits that the images take, and these, from 0, (N,)."""
+    def run(self, images: list[Any], names: list[str] | None = None) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) of the exits that the images take, and these, from 0, (N,).
+
+        Raises:
+            ExeuntError: when logits are not finite, naming the image.
+        """
         ...
 
 
@@ -147,7 +151,8 @@ def answers(
     if not images:
         return []
     macs, found = predictor.exit_macs, []
-    all_logits, exits = predictor.run(list(images))
+    names = [str(file) for file in files] or None
+    all_logits, exits = predictor.run(list(images), names)
     for n, (logits, k) in enumerate(zip(all_logits, exits.tolist(), strict=True)):
         label, probability, value = None, None, None
         ranked: tuple[tuple[str, float], ...] = ()
@@ -197,10 +202,12 @@ class TorchPredictor:
     def load(self, file: Path) -> Tensor:
         return self.trained.transform(load_image(file))
 
-    def run(self, images: list[Tensor]) -> tuple[Tensor, Tensor]:
-        batch = torch.stack(images)
-        parts = torch.split(batch, 1 if self.compiled else len(batch))
-        taken = [infer(self.net, part, self.policy) for part in parts]
+    def run(self, images: list[Tensor], names: list[str] | None = None) -> tuple[Tensor, Tensor]:
+        step = 1 if self.compiled else len(images)
+        taken = []
+        for n in range(0, len(images), step):
+            some = None if names is None else names[n : n + step]
+            taken.append(infer(self.net, torch.stack(images[n : n + step]), self.policy, some))
         logits, exits = [one.logits for one in taken], [one.exit_index for one in taken]
         return torch.cat(logits), torch.cat(exits)
 
@@ -214,9 +221,9 @@ class _Exported:
     def load(self, file: Path) -> Any:
         return self.model.transform(load_image(file))
 
-    def run(self, images: list[Any]) -> tuple[Tensor, Tensor]:
+    def run(self, images: list[Any], names: list[str] | None = None) -> tuple[Tensor, Tensor]:
         try:
-            taken: Prediction = self.model.predict(images)
+            taken: Prediction = self.model.predict(images, names)
         except RunnerError as error:
             raise ExeuntError(str(error)) from error
         return torch.from_numpy(taken.logits), torch.from_numpy(taken.exit_index)

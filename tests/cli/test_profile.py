@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from exeunt.cli.options import Convention, Dtype
 from exeunt.compiled import CompileError
@@ -126,21 +127,23 @@ def test_the_policy_of_the_weights(
 def test_what_has_no_formula_is_said(
     exeunt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from torch import nn
-
     from exeunt.backbone import attach_exits
 
-    @register_model(name="with_gelu", image_size=8)
-    def with_gelu(num_classes: int = 2, in_chans: int = 3) -> MultiExitNet:
-        backbone = nn.Sequential(nn.Conv2d(in_chans, 4, 1), nn.GELU())
+    class Far(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cdist(x, x)
+
+    @register_model(name="with_distances", image_size=8)
+    def with_distances(num_classes: int = 2, in_chans: int = 3) -> MultiExitNet:
+        backbone = nn.Sequential(nn.Conv2d(in_chans, 4, 1), Far())
         return attach_exits(backbone, [-1], num_classes, image_shape=(in_chans, 8, 8))
 
     try:
-        run = exeunt("profile", "with_gelu", *QUICK, "--json")
+        run = exeunt("profile", "with_distances", *QUICK, "--json")
     finally:
-        del _BUILDERS["with_gelu"]
-    assert "no formula for stages.0.trunk.1 (aten.gelu.default); it counts as 0" in run.err
-    assert json.loads(run.out)["macs"]["uncounted"] == ["stages.0.trunk.1 (aten.gelu.default)"]
+        del _BUILDERS["with_distances"]
+    assert "no formula for stages.0.trunk.1 (aten.cdist.default); it counts as 0" in run.err
+    assert json.loads(run.out)["macs"]["uncounted"] == ["stages.0.trunk.1 (aten.cdist.default)"]
 
 
 @pytest.mark.parametrize(

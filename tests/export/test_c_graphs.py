@@ -23,8 +23,10 @@ from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import CHECKED, STRICT, run_tool
 from exeunt.export.c.numbers import Numbers
 from exeunt.graph import Graph, build_graph, interpret, plan_stream
+from exeunt.graph.operators import Whole
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
+from exeunt.ops.rex import ReX2d
 from exeunt.policies import parse_policy
 from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantized
 
@@ -205,6 +207,22 @@ def compare(cases: Sequence[Case], runtime: Path, folder: Path) -> None:
 def test_graphs_by_chance(batch: int, draw_graph: DrawGraph, runtime: Path, tmp_path: Path) -> None:
     seeds = range(batch * BATCH, (batch + 1) * BATCH)
     cases = [case for seed in seeds for case in cases_of(draw_graph(seed), str(seed))]
+    compare(cases, runtime, tmp_path)
+
+
+@pytest.mark.slow
+def test_rex_of_what_is_not_square(sketch: type[Any], runtime: Path, tmp_path: Path) -> None:
+    """Patches, strides, padding and maps: each with sides of their own."""
+    cases = []
+    for name, size, settings in (
+        ("wide", (6, 30), {"patch_size": (6, 8), "stride": 4, "padding": 0}),
+        ("high", (30, 6), {"patch_size": (8, 6), "stride": (4, 2), "padding": (1, 3)}),
+        ("repeated", (21, 10), {"patch_size": (2, 9), "stride": 7, "padding": "replicate_out"}),
+    ):
+        net = sketch(3, *size)
+        rex = ReX2d(3, 4, 2, **settings)  # type: ignore[arg-type]
+        net.exit(net.add(Whole("ReX2d", rex.eval()), net.conv("image", 3)))
+        cases += cases_of(net.graph(), name)
     compare(cases, runtime, tmp_path)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
 from exeunt.graph import build_graph, plan_stream, run_stream
+from exeunt.graph.operators import Whole
 from exeunt.graph.running_rex import RunningReX
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
@@ -127,9 +128,43 @@ def test_rex_fed_by_rows(settings: dict[str, Any]) -> None:
     for row in maps[0].unbind(1):
         running.take(row)
         most = max(most, len(running.under_way))
-    torch.testing.assert_close(torch.stack(running.done, 1), rex(maps)[0], rtol=0, atol=1e-6)
+    wanted = rex(maps)[0]
+    found = torch.stack([running.row(number) for number in range(wanted.shape[1])], 1)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
     assert most <= -(-running.rows.size // running.rows.hop)
     assert len(running.summaries) <= running.rows.size
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"patch_size": (6, 8), "stride": 4, "padding": 0}, (6, 30)),
+        ({"patch_size": (8, 6), "stride": 4, "padding": 0}, (30, 6)),
+        ({"patch_size": (2, 9), "stride": (3, 7), "padding": "replicate_out"}, (21, 10)),
+        ({"patch_size": (1, 3), "stride": (4, 2), "padding": (3, 1)}, (9, 20)),  # padding alone
+        ({"patch_size": (3, 2), "stride": (5, 1), "padding": (1, 0)}, (12, 5)),
+    ],
+    ids=str,
+)
+def test_rex_of_what_is_not_square(settings: dict[str, Any], size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(3, 5, 1), ReX2d(5, 4, 2, **settings))
+    net = attach_exits(backbone, [-1], 4, image_shape=(3, *size)).eval()
+    graph, image = build_graph(net, size), torch.randn(3, *size)
+    (found,) = run_stream(plan_stream(graph, 4), image)
+    torch.testing.assert_close(found, net(image[None])[0][0], rtol=1e-5, atol=1e-6)
+    assert plan_stream(graph, 1).arena_bytes < plan_stream(graph, 4).arena_bytes
+
+
+def test_rows_that_rex_makes_nothing_of(sketch: type[Any]) -> None:
+    """Patches of two rows every four: rows between them go as soon as they are taken in."""
+    net = sketch(3, 14, 5)
+    maps = net.conv("image", 3)
+    rex = ReX2d(3, 4, 2, (2, 3), (4, 1), 0)
+    net.exit(net.add(Whole("ReX2d", rex.eval()), maps))
+    plan = plan_stream(net.graph(), 4)
+    assert len(plan.strips[plan.home[maps]].spans) == 1
 
 
 def test_a_ring_is_as_long_as_its_slowest_reader_needs() -> None:

@@ -12,6 +12,7 @@ from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
 from exeunt.graph import Graph, Opaque, build_graph, interpret
 from exeunt.net import MultiExitNet
+from exeunt.ops.lift import LiftDownPool2d
 from exeunt.ops.rex import ReX2d
 from exeunt.profile.counts import Counts
 
@@ -58,25 +59,41 @@ def test_padding_of_rex_is_all_that_torch_counts_besides(
     assert counts.by_operator["ReX2d"] == macs.shared
 
 
-class Gelu(nn.Module):
+class Gram(nn.Module):
+    """Rows of every channel by rows: H x W x H multiply-adds each."""
+
     def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(x)
+        return F.gelu(x @ x.mT)
 
 
-def test_what_has_no_formula_is_named_and_its_memory_planned() -> None:
-    backbone = nn.Sequential(nn.Conv2d(3, 4, 1), Gelu(), nn.Conv2d(4, 4, 1))
+class Far(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cdist(x, x)
+
+
+def test_what_has_no_plain_form_is_counted_and_its_memory_planned() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 1), Gram(), nn.Conv2d(4, 4, 1))
     net = attach_exits(backbone, [-1], 2, image_shape=(3, 8, 8))
-    with pytest.raises(ExeuntError, match=r"no plain operator for aten.gelu"):
+    with pytest.raises(ExeuntError, match=r"no plain operator for aten.mT"):
         build_graph(net, 8)
     graph = build_graph(net, 8, opaque=True)
     counts = Counts.of(graph)
-    assert counts.uncounted == ("stages.0.trunk.1 (aten.gelu.default)",)
-    assert counts.total == 64 * (12 + 16) + 8
-    (opaque,) = (node for node in graph.nodes if isinstance(node.operator, Opaque))
-    assert graph.shapes[opaque.output] == (4, 8, 8)
-    assert graph.to_json()["stages"][0]["nodes"][1]["operator"] == "aten.gelu.default"
-    with pytest.raises(ExeuntError, match=r"aten.gelu.default has no plain operator"):
+    assert counts.uncounted == ()
+    assert counts.total == 64 * (12 + 16) + 8 + 4 * 8 * 8 * 8
+    assert counts.by_operator["aten.matmul.default"] == 4 * 8 * 8 * 8
+    assert counts.exits == tuple(info.macs for info in net.exit_info(8))
+    opaque = [node for node in graph.nodes if isinstance(node.operator, Opaque)]
+    assert [graph.shapes[node.output] for node in opaque] == [(4, 8, 8)] * 3
+    with pytest.raises(ExeuntError, match=r"aten.mT.default has no plain operator"):
         interpret(graph, torch.zeros(1, 3, 8, 8))
+
+
+def test_what_has_no_formula_is_named() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 1), Far())
+    net = attach_exits(backbone, [-1], 2, image_shape=(3, 8, 8))
+    counts = Counts.of(build_graph(net, 8, opaque=True))
+    assert counts.uncounted == ("stages.0.trunk.1 (aten.cdist.default)",)
+    assert counts.total == 64 * 12 + 8
 
 
 class Sum(nn.Module):
@@ -92,13 +109,11 @@ def test_what_is_no_tensor_of_an_image_is_refused_all_the_same() -> None:
 
 
 def test_a_part_of_a_whole_operator_without_formula() -> None:
-    class Mine(ReX2d):
-        """Its class is not the one that the formula is for."""
+    class Mine(LiftDownPool2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + torch.cdist(x, x).mean()
 
-    backbone = nn.Sequential(nn.Conv2d(3, 4, 1), Mine(4, 3, 2, 4, 4))
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 1), Mine(4))
     net = attach_exits(backbone, [-1], 2, image_shape=(3, 16, 16))
     counts = Counts.of(build_graph(net, 16))
-    assert counts.uncounted == (
-        "stages.0.trunk.1.rnn1 (Mine)",
-        "stages.0.trunk.1.rnn2 (Mine)",
-    )
+    assert counts.uncounted == ("stages.0.trunk.1 (aten._cdist_forward.default)",)

@@ -32,7 +32,8 @@ def fit_temperatures(table: ExitTable) -> tuple[float, ...]:
     refuse_test(table)
     if table.task == "regression":
         raise ExeuntError("temperatures are for logits of two or more classes, not for regression")
-    return tuple(float(f"{1 / _sharpness(z, table.targets):.6g}") for z in table.logits)
+    exits = map(table.of_exit, range(table.num_exits))
+    return tuple(float(f"{1 / _sharpness(z, table.targets):.6g}") for z in exits)
 
 
 def _sharpness(logits: Tensor, targets: Tensor) -> float:

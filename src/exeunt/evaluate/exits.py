@@ -47,7 +47,7 @@ def exit_rows(table: ExitTable) -> list[ExitRow]:
         scores = scores_of(table.task, predictions, table.targets)
         if table.task == "classification":
             if table.logits.shape[2] > 5:
-                scores["accuracy_top5"] = top_accuracy(table.logits[index], table.targets, 5)
+                scores["accuracy_top5"] = top_accuracy(table.of_exit(index), table.targets, 5)
             right_so_far = right_so_far | (predictions == table.targets)
             scores["oracle"] = right_so_far.double().mean().item()
             scores["mean_confidence"] = table.read(TopProbability(), index).double().mean().item()

@@ -77,10 +77,11 @@ def _rated(table: ExitTable, rows: Tensor) -> list[RatedSample]:
 def _probabilities(table: ExitTable) -> Tensor:
     """Of the true class, averaged over the exits (N, float64)."""
     total = torch.zeros(len(table), dtype=torch.float64)
-    for logits in table.logits:
+    for k in range(table.num_exits):
+        logits = table.of_exit(k)
         total += (-cross_entropy(logits.float(), table.targets, reduction="none")).exp()
     return total / table.num_exits
 
 
 def _errors(table: ExitTable) -> Tensor:
-    return (table.logits[-1, :, 0].double() - table.targets.double()).abs()
+    return (table.of_exit(table.num_exits - 1)[:, 0].double() - table.targets.double()).abs()

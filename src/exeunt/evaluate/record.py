@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from exeunt.data import Batch, Sample, Transform, UnreadableTally, eval_loader, fingerprint
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.table import DTYPES, ExitTable, Task, check_exit_macs
+from exeunt.finite import require_finite_logits
 from exeunt.mode import evaluating
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def record(
 
     Raises:
         ExeuntError: The loader gave no samples, costs or targets do not fit the net, or logits are
-            too large for float16.
+            not finite, or too large for float16.
     """
     check_exit_macs(exit_macs, model.num_exits)
     logits: list[Tensor] = []
@@ -67,7 +68,7 @@ def record(
         targets.append(batch.targets.cpu())
         indices.extend(batch.indices.tolist())
 
-    run_exits(model, loader, dtype, keep)
+    run_exits(model, loader, names, dtype, keep)
     if not logits:
         raise ExeuntError(f"nothing to record: the {split} split gave no samples")
     return ExitTable(
@@ -167,13 +168,14 @@ def batches(
 def run_exits(
     model: MultiExitNet,
     loader: Iterable[LabelledBatch],
+    names: Sequence[str],
     dtype: torch.dtype,
     keep: Callable[[LabelledBatch, Tensor], None],
 ) -> None:
     """Runs all exits on each batch and hands over the logits (E N K), rounded, in main memory.
 
     Raises:
-        ExeuntError: Logits are too large for `dtype`.
+        ExeuntError: Logits are not finite, or too large for `dtype`.
     """
     if dtype not in DTYPES.values():
         raise ExeuntError(f"logits are recorded as {' or '.join(DTYPES)}, not as {dtype}")
@@ -183,8 +185,11 @@ def run_exits(
             if len(batch.images) == 0:
                 continue
             logits = torch.stack(model(batch.images.to(device))).float()
+            named = [names[index] for index in batch.indices.tolist()]
+            for k, mine in enumerate(logits):
+                require_finite_logits(mine, k, named.__getitem__)
             rounded = logits.to(dtype)
-            if dtype == torch.float16 and (rounded.isinf() & logits.isfinite()).any():
+            if dtype == torch.float16 and rounded.isinf().any():
                 raise ExeuntError(
                     f"a logit of {logits.abs().max():g} does not fit float16, whose largest number "
                     f"is {torch.finfo(dtype).max:g}; record float32"

@@ -120,6 +120,7 @@ def record_to(
             run_exits(
                 model,
                 batches(samples, transform, partial.done, batch_size, workers, tally, on_batch),
+                names,
                 dtype,
                 lambda batch, logits: partial.append(batch.indices.cpu(), logits),
             )

@@ -105,7 +105,7 @@ def _driven(table: ExitTable, policy: Policy) -> Tensor:
         nonlocal waiting
         if keep is not None:
             waiting = waiting[keep]
-        return table.logits[k][waiting]
+        return table.of_exit(k)[waiting]
 
     return drive(policy, table.num_exits, recorded).exit_index
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
+from exeunt.finite import require_finite_logits
 from exeunt.policies import Reading, TopClass, Value
 
 Task: TypeAlias = Literal["classification", "regression"]
@@ -55,6 +57,7 @@ class ExitTable:
     exit_ms: tuple[float, ...] | None = None
     exit_bytes: tuple[int, ...] | None = None
     _read: dict[tuple[Reading, int], Tensor] = field(default_factory=dict, init=False, repr=False)
+    _finite: set[int] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = tuple(self.logits.shape)
@@ -114,14 +117,39 @@ class ExitTable:
         """The number of samples, N."""
         return len(self.targets)
 
+    def of_exit(self, exit_index: int) -> Tensor:
+        """The logits of one exit (N K), looked through for NaN and infinities the first time.
+
+        Raises:
+            ExeuntError: There are some; naming the exit and the first sample.
+        """
+        logits = self.logits[exit_index]
+        if exit_index not in self._finite:
+            for start, part in self._parts(logits):
+                require_finite_logits(part, exit_index, partial(self._name, start))
+            self._finite.add(exit_index)
+        return logits
+
     def read(self, reading: Reading, exit_index: int) -> Tensor:
-        """What `reading` finds in the logits of one exit (N,); worked out once, then kept."""
+        """What `reading` finds in the logits of one exit (N,); worked out once, then kept.
+
+        Raises:
+            ExeuntError: As `of_exit`.
+        """
         key = (reading, exit_index)
         if key not in self._read:
-            rows = max(1, _AT_ONCE // self.logits.shape[2])
-            parts = torch.split(self.logits[exit_index], rows)
-            self._read[key] = torch.cat([reading(part) for part in parts])
+            parts = self._parts(self.of_exit(exit_index))
+            self._read[key] = torch.cat([reading(part) for _, part in parts])
         return self._read[key]
+
+    def _name(self, start: int, row: int) -> str:
+        return self.names[start + row]
+
+    @staticmethod
+    def _parts(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Some rows at a time, with the number of the first."""
+        rows = max(1, _AT_ONCE // logits.shape[1])
+        return zip(range(0, len(logits), rows), torch.split(logits, rows), strict=True)
 
     def predictions(self, exit_index: int) -> Tensor:
         """What one exit says of each sample (N,): a class index, or a value in float32."""

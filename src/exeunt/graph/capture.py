@@ -29,7 +29,9 @@ WHOLE = (ReX2d, ReNet2d, MixedPool2d, GatedPool2d, GFGP2d, LiftDownPool2d)
 """Modules that stay one operator, subclasses too (`RNNPool2d` is a `ReX2d`)."""
 
 
-@torch.library.custom_op("exeunt::whole", mutates_args=())
+@torch.library.custom_op(  # torch 2.6 cannot infer list[int]
+    "exeunt::whole", mutates_args=(), schema="(Tensor x, str path, int[] shape) -> Tensor"
+)
 def _whole(x: Tensor, path: str, shape: list[int]) -> Tensor:
     return x.new_zeros(x.shape[0], *shape)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from exeunt.graph.operators import Operator, Shape
+from exeunt.graph.operators import Operator, Shape, Whole
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,14 @@ class Graph:
             spent += sum(self.macs[node.output] for node in stage.nodes)
             totals.append(spent)
         return tuple(totals)
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All that is stored, named after the modules that it is of."""
+        for node in self.nodes:
+            named = dict(node.constants)
+            if isinstance(node.operator, Whole):
+                named |= node.operator.module.state_dict()
+            yield from ((f"{node.module}.{name}", tensor) for name, tensor in named.items())
 
     def elements(self, name: str) -> int:
         """Numbers in a tensor."""

@@ -34,6 +34,7 @@ from exeunt.graph.operators import (
     Slice,
     Whole,
 )
+from exeunt.ops.macs import macs_of
 
 aten = torch.ops.aten
 
@@ -125,7 +126,7 @@ def _lower_call(
     make = OPERATORS.get(node.target)
     made = None if make is None else make(call)
     if made is None and opaque and inputs and all(map(_is_batch, [node, *inputs])):
-        made = Opaque(str(node.target)), {}
+        made = Opaque(str(node.target), _cost(node)), {}
     module = _module(node, path)
     if made is None:
         shapes = ", ".join("x".join(map(str, _shape(i))) for i in inputs)
@@ -162,6 +163,13 @@ def _is_batch(node: fx.Node) -> bool:
     """Whether a node gives one tensor of one image, and not several, or a number."""
     value = node.meta["val"]
     return isinstance(value, Tensor) and value.dim() > 1 and value.shape[0] == 1
+
+
+def _cost(node: fx.Node) -> int | None:
+    """Multiply-adds of a call, counted on tensors that have shapes and no numbers."""
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda given: given.meta["val"])
+    with torch.no_grad():
+        return macs_of(node.target, *args, **kwargs)
 
 
 def _settings(node: fx.Node) -> str:

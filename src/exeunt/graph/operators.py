@@ -276,26 +276,31 @@ class Whole(Operator):
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         return self.count(inputs).total
 
-    def count(self, inputs: Sequence[Shape]) -> MacCount:
-        """Multiply-adds by what is inside, and what of that has no formula."""
+    def count(self, inputs: Sequence[Shape], path: str = "") -> MacCount:
+        """Multiply-adds by what is inside, at this path, and what of that has no formula."""
         weight = next(self.module.parameters())
         with torch.no_grad(), evaluating(self.module):
-            return count_macs(self.module, weight.new_zeros(1, *inputs[0]))
+            return count_macs(self.module, weight.new_zeros(1, *inputs[0]), prefix=path)
 
 
 @dataclass(frozen=True)
 class Opaque(Operator):
-    """What has no plain form: memory can be planned for it, but nobody knows what it costs.
+    """What has no plain form: memory can be planned for it, and multiply-adds be counted.
 
     Attributes:
         target: the ATen operator.
+        cost: its multiply-adds; None where there is no formula.
     """
 
     target: str
+    cost: int | None = field(default=None, repr=False)
 
     @property
     def kind(self) -> str:
         return self.target
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        return self.cost or 0
 
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         raise ExeuntError(f"{self.target} has no plain operator, so it cannot be run here")

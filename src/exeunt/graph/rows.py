@@ -47,7 +47,8 @@ def rows_needed(operator: Operator, taken: Shape, given: Shape, row: int) -> ran
     if rule is None or len(taken) != 3 or len(given) != 3:
         return range(height)
     wanted = rule(operator, height, row_count(given), row)
-    return range(max(wanted.start, 0), min(wanted.stop, height))
+    inside = range(max(wanted.start, 0), min(wanted.stop, height))
+    return inside or range(0)
 
 
 def accumulates(operator: Operator) -> bool:
@@ -111,9 +112,9 @@ def _whole(operator: Whole, height: int, out: int, row: int) -> range:
     module = operator.module
     if not isinstance(module, ReX2d):
         return range(height)
-    window, _ = module.windows(height, height)
+    window = module.window(0, height)
     last = min(row, window.out - 1)  # the rows behind it repeat it
-    return _window(last, window.size, module.stride[0], window.lead)
+    return _window(last, window.size, window.stride, window.before)
 
 
 def _residual(operator: InvertedResidual, height: int, out: int, row: int) -> range:

@@ -17,7 +17,7 @@ _ROWS, _COLUMNS = 1, 2  # the axes of a (features, H, W, N) map
 
 
 class RunningReX:
-    """Takes the rows of one map as they come, and gives each row of patches when it is complete.
+    """Takes the rows of one map as they come, and gives each row of patches once it is complete.
 
     It holds the column sweeps of the patches that are under way and the row summaries of one patch,
     which is what `kept_bytes` counts; no row of the map outlives its step.
@@ -29,7 +29,7 @@ class RunningReX:
     """
 
     def __init__(self, rex: ReX2d, height: int, width: int) -> None:
-        self.rex, self.height = rex, height
+        self.rex, self.width = rex, width
         self.rows, self.columns = rex.windows(height, width)
         self.cell = CELLS[rex.cell]
         self.weights = CellWeights.of(rex.rnn1, directions=1)
@@ -39,17 +39,23 @@ class RunningReX:
         self.under_way: dict[int, State] = {}
         self.done: list[Tensor] = []
         for _ in range(self.rows.lead):
-            self._take_line(torch.zeros(rex.in_channels, width))
+            self._take_padding()
 
     def take(self, row: Tensor) -> None:
         """Takes in the next row, (C, W)."""
         if self.arrived in self.rows.kept:
             self._take_line(row)
         self.arrived += 1
-        if self.arrived == self.height:
-            for _ in range(self.rows.trail):
-                self._take_line(torch.zeros_like(row))
-            self.done += self.done[-1:] * self.rows.repeat
+
+    def row(self, number: int) -> Tensor:
+        """A row of the output, (out_channels, W'), once all rows of the map in it were taken."""
+        patch = min(number, self.rows.out - 1)
+        while len(self.done) <= patch:  # what it still lacks lies below the map
+            self._take_padding()
+        return self.done[patch]
+
+    def _take_padding(self) -> None:
+        self._take_line(torch.zeros(self.rex.in_channels, self.width))
 
     def _take_line(self, row: Tensor) -> None:
         columns, weights = self.columns, self.weights

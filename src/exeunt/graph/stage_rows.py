@@ -87,19 +87,22 @@ class StageRows:
         for name in sources:
             shapes = graph.shapes[name], graph.shapes[node.output]
             rows = rows_needed(node.operator, *shapes, row)
-            if rows or self.accumulates[k]:
-                reads.append((self.numbers[name], rows.start, max(rows.stop, 0)))
+            if rows:
+                reads.append((self.numbers[name], rows.start, rows.stop))
         return reads
 
     def _count(self, k: int) -> None:
-        """Counts a node among the readers of its inputs."""
-        taken = 0
-        for reads in self.reads[k]:
-            for number, start, end in reads:
-                for row in range(max(start, taken), end):
-                    self.readers[number][row] += 1
-            if self.accumulates[k]:
-                taken = max(taken, _taken([reads]))
+        """Counts a node among the readers of its inputs.
+
+        What accumulates takes in every row once, those too that it makes nothing of.
+        """
+        reads = [read for row in self.reads[k] for read in row]
+        if self.accumulates[k]:
+            sources = dict.fromkeys(number for number, _, _ in reads)
+            reads = [(number, 0, _taken(self.reads[k])) for number in sources]
+        for number, start, end in reads:
+            for row in range(start, end):
+                self.readers[number][row] += 1
 
 
 def _taken(reads: Sequence[Reads]) -> int:

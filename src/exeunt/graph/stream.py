@@ -67,16 +67,25 @@ class _Run:
         (source,) = node.inputs
         values, operator = self.arena.read(source, row), node.operator
         if isinstance(operator, Whole):
-            assert isinstance(operator.module, ReX2d)
-            if node.output not in self.kept:
-                _, height, width = self.shapes[source]
-                self.kept[node.output] = RunningReX(operator.module, height, width)
-            self.kept[node.output].take(values)
+            self._rex(node).take(values)
         elif isinstance(operator, GlobalAverage):
             self.kept[node.output] = self.kept.get(node.output, 0) + values.sum(1)
         else:
             assert isinstance(operator, GridPool)
             self._take_cells(node, operator, row, values)
+
+    def _rex(self, node: Node) -> RunningReX:
+        """What has been taken in so far: nothing at first, and never anything but padding where a
+        row of patches lies above the map.
+        """
+        if node.output not in self.kept:
+            assert isinstance(node.operator, Whole)
+            assert isinstance(node.operator.module, ReX2d)
+            _, height, width = self.shapes[node.inputs[0]]
+            self.kept[node.output] = RunningReX(node.operator.module, height, width)
+        kept = self.kept[node.output]
+        assert isinstance(kept, RunningReX)
+        return kept
 
     def _take_cells(self, node: Node, operator: GridPool, row: int, values: Tensor) -> None:
         """Adds a row to every row of cells that it lies in; cells may overlap by a row."""
@@ -111,11 +120,11 @@ class _Run:
         self.arena.write(node.output, row, values)
 
     def _accumulated(self, node: Node, row: int) -> Tensor:
-        kept: Any = self.kept[node.output]
         if isinstance(node.operator, Whole):
-            values: Tensor = kept.done[row]
-        elif isinstance(node.operator, GridPool):
-            values = kept.pop(row)
+            return self._rex(node).row(row)
+        kept: Any = self.kept[node.output]
+        if isinstance(node.operator, GridPool):
+            values: Tensor = kept.pop(row)
         else:
             values = kept / math.prod(self.shapes[node.inputs[0]][1:])
         return values

@@ -27,6 +27,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from exeunt.documents import fields_of, naming, parse_json
 from exeunt.errors import ExeuntError, expect
 from exeunt.files import replacing
+from exeunt.finite import all_finite, require_finite_weights
 from exeunt.models.registry import build_model, unknown_name
 from exeunt.net import MultiExitNet
 from exeunt.runner.fitted import fitted
@@ -140,17 +141,25 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], info: WeightsI
 
     Raises:
         WriteError: when it cannot be written, as on a full disk; what stood at `path` still does.
-        ExeuntError: when an argument is of another type.
+        ExeuntError: for weights that are NaN or infinite, or too large for `info.storage`; or when
+            an argument is of another type.
     """
     call = "save_weights(path, tensors, info)"
     expect(call, "path", path, str, Path)
     expect(call, "tensors", tensors, Mapping)
     expect(call, "info", info, WeightsInfo)
+    require_finite_weights(tensors.items(), str(path))
     dtype = STORAGE[info.storage]
     stored = {
         name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous()
         for name, t in tensors.items()
     }
+    for name, tensor in stored.items():
+        if not all_finite(tensor):
+            raise ExeuntError(
+                f"{path}: {name} reaches {tensors[name].abs().max():g}, more than the "
+                f"{torch.finfo(dtype).max:g} of {info.storage}; store float32"
+            )
     save_tensors(path, stored, {"exeunt": info.to_json()})
 
 
@@ -192,9 +201,11 @@ def load_weights(path: str | Path) -> tuple[MultiExitNet, WeightsInfo]:
     """Builds the network of a weights file, in evaluation mode and float32, with its metadata.
 
     Raises:
-        ExeuntError: as `read_info`, and when the tensors do not fit the architecture.
+        ExeuntError: as `read_info`, and when the tensors do not fit the architecture, or some are
+            NaN or infinite.
     """
     info, tensors = _read(Path(path), tensors=True)
+    require_finite_weights(tensors.items(), str(path))
     floats = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
     with naming(path):
         _refuse_misfit(info, floats)

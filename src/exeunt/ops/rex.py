@@ -232,16 +232,14 @@ class ReX2d(nn.Module):
             return padding
         return _pair(padding, "padding", 0)
 
+    def window(self, axis: Literal[0, 1], length: int) -> Window:
+        """The patches along the rows (axis 0) or the columns (1) of a map with `length` of them."""
+        padding = self.padding if isinstance(self.padding, str | int) else self.padding[axis]
+        return Window.over(length, self.patch_size[axis], self.stride[axis], padding)
+
     def windows(self, height: int, width: int) -> tuple[Window, Window]:
         """The patches along the rows and along the columns of a map of this size."""
-        pad = (self.padding,) * 2 if isinstance(self.padding, str | int) else self.padding
-        rows, columns = (
-            Window.over(length, size, stride, padding)
-            for length, size, stride, padding in zip(
-                (height, width), self.patch_size, self.stride, pad, strict=True
-            )
-        )
-        return rows, columns
+        return self.window(0, height), self.window(1, width)
 
     def macs(self, height: int, width: int) -> ReXMacs:
         """Multiply-adds for one map of `height x width`: real pixels, every step of every sweep."""

@@ -138,9 +138,9 @@ def _per_patch(graph: Graph, node: Node, macs: int) -> int:
 
 def _uncounted(graph: Graph, node: Node) -> list[str]:
     operator = node.operator
-    if isinstance(operator, Opaque):
+    if isinstance(operator, Opaque) and operator.cost is None:
         return [f"{node.module} ({operator.target})"]
     if isinstance(operator, Whole):
-        inside = operator.count([graph.shapes[name] for name in node.inputs]).uncounted
-        return [f"{node.module}.{name} ({operator.kind})" for name in inside]
+        taken = [graph.shapes[name] for name in node.inputs]
+        return operator.count(taken, node.module).uncounted
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ def observe_ranges(
         percentile: how much is covered then, in per cent.
 
     Raises:
-        ExeuntError: for another method or percentile, or no images.
+        ExeuntError: for another method or percentile, no images, or numbers that are not finite.
     """
     if method not in METHODS:
         raise ExeuntError(f"unknown method {method!r} of calibration; {one_of(method, METHODS)}")
@@ -70,6 +71,11 @@ def observe_ranges(
     seen: dict[str, Range] = {}
     for name, values in _tensors(graph, batches):
         low, high = (float(v) for v in values.aminmax())
+        if not math.isfinite(high - low):
+            raise ExeuntError(
+                f"{name}: its numbers reach from {low:g} to {high:g} on these images; int8 needs "
+                "finite weights and images, and ranges within float32"
+            )
         known = seen.get(name, Range(low, high))
         seen[name] = Range(min(low, known.low), max(high, known.high))
     if not seen:

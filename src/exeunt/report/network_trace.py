@@ -145,7 +145,7 @@ def trace_network(net: MultiExitNet, image_size: int | tuple[int, int] = 224) ->
         image_size: of the image in pixels, H and W.
 
     Raises:
-        ExeuntError: when a module has parameters but no known cost.
+        ExeuntError: when there is no formula for an operator that runs.
     """
     with counting_macs(net) as count, _Origins() as origins:
         watch = _Watch(net, count, origins)

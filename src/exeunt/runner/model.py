@@ -166,20 +166,28 @@ class StagedModel:
         return self._preparation.transform(image)
 
     def forward(self, images: Sequence[Array] | Array) -> Array:
-        """Logits of every exit for a batch, (E, N, K), nobody leaving; as `predict` otherwise."""
+        """Logits of every exit for a batch, (E, N, K), nobody leaving and whatever they are; as
+        `predict` otherwise.
+        """
         parts = [self.chain.forward(part) for part in self._parts(images)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, 1)
 
-    def predict(self, images: Sequence[Array] | Array) -> Prediction:
+    def predict(
+        self, images: Sequence[Array] | Array, names: Sequence[str] | None = None
+    ) -> Prediction:
         """Classifies a batch; each stage runs on those alone who are still in.
 
         Args:
             images: N of them, each as `load` and `transform` give it, or an array (N, C, H, W).
+            names: of them, for messages; they are counted otherwise.
 
         Raises:
-            RunnerError: there are none, or they have another shape.
+            RunnerError: there are none, they have another shape, or logits are not finite.
         """
-        parts = [self._predict(part) for part in self._parts(images)]
+        names = names or [f"image {n + 1} of {len(images)}" for n in range(len(images))]
+        batches = self._parts(images)
+        starts = range(0, len(images), self._at_once)
+        parts = [self._predict(part, names[n:]) for n, part in zip(starts, batches, strict=True)]
         if len(parts) == 1:
             return parts[0]
         return Prediction(
@@ -188,7 +196,7 @@ class StagedModel:
             tuple(map(sum, zip(*(part.rows for part in parts), strict=True))),
         )
 
-    def _predict(self, batch: Array) -> Prediction:
+    def _predict(self, batch: Array, names: Sequence[str]) -> Prediction:
         state = self.chain.begin(batch)
         waiting = np.arange(len(batch))
         exit_index, rows = np.full(len(batch), self.num_exits - 1), [0] * self.num_exits
@@ -197,6 +205,9 @@ class StagedModel:
         for k in range(self.num_exits):
             rows[k] = len(waiting)
             logits, state = self.chain.step(k, state)
+            if not np.isfinite(logits).all():
+                odd = waiting[~np.isfinite(logits).all(1)]
+                raise RunnerError(f"exit {k + 1}: the logits of {names[odd[0]]} are not finite")
             if k == self.num_exits - 1:
                 taken[waiting] = logits
                 break

@@ -23,6 +23,7 @@ from exeunt.export.onnx.front import front_of, rest_of
 from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.single import single_graph
 from exeunt.export.onnx.stages import StageModel, write_stages
+from exeunt.finite import require_finite_weights
 from exeunt.folders import replacing_folder
 from exeunt.graph import Graph
 from exeunt.policies import Policy
@@ -78,9 +79,10 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
 
     Raises:
         ExeuntError: when the folder holds something else, the policy is none that the runner
-            knows, or there is an operator without an ONNX form.
+            knows, a weight is not finite, or there is an operator without an ONNX form.
         WriteError: when it cannot be written; the folder is as it was.
     """
+    require_finite_weights(model.graph.weights(), model.model)
     try:
         runner.Policy(model.policy.spec)
     except runner.RunnerError as error:
