@@ -3,6 +3,7 @@
     python experiments/rex_search.py imagenette128             # everything that is missing
     python experiments/rex_search.py imagenette128 --plan      # what is there, what is missing
     python experiments/rex_search.py imagenette128 --trial rex-min-norm --seed 1
+    python experiments/rex_search.py --page                    # the table of docs/rex.md again
 
 MobileNetV2 at width 0.5 with six exits, with and without ReX, trained at 64 pixels and evaluated at
 80. A quarter of the training images is held out for calibration; a row has its accuracies there, by
@@ -29,6 +30,8 @@ from exeunt.training.allocator import keep_freed_memory
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).with_suffix(".csv")
+PAGE = ROOT / "docs" / "rex.md"
+BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 EXITS = 6
 FIELDS = ("trial", "seed", "settings", *(f"exit_{k}" for k in range(1, EXITS + 1)))
 FIELDS += ("macs", "epochs", "minutes", "commit", "torch")
@@ -111,12 +114,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="Imagenette, its images 128 pixels wide and high")
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="Imagenette, its images 128 pixels wide and high"
+    )
+    parser.add_argument("--page", action="store_true", help="write the table of the page, run none")
     parser.add_argument("--trial", help="this one alone, again if it is there")
     parser.add_argument("--seed", type=int, default=0, help="of --trial")
     parser.add_argument("--plan", action="store_true", help="list all trials and run none")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
+    if chosen.page:
+        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return
+    if chosen.data is None:
+        parser.error("give the folder of Imagenette")
     if chosen.trial is not None:
         named = {trial.name: trial for trial in TRIALS}
         if chosen.trial not in named:
@@ -183,6 +194,28 @@ def add_result(row: dict[str, Any]) -> None:
         if fresh:
             writer.writeheader()
         writer.writerow(row)
+
+
+def with_table(page: str) -> str:
+    """The page with a table of all rows that there are, by trial; seeds one below the other."""
+    rows = read_results()
+    plain = {row["seed"]: row for row in rows if row["trial"] == "plain-adamw"}
+    order = [trial.name for trial in TRIALS]
+    rows.sort(key=lambda row: (order.index(row["trial"]), int(row["seed"])))
+    lines = ["| trial | settings | seed | exits 1 ... 6, % | last exit against plain | MACs |"]
+    lines.append("| --- | --- | ---: | --- | ---: | ---: |")
+    for row in rows:
+        exits = [100 * float(row[f"exit_{k}"]) for k in range(1, EXITS + 1)]
+        other = plain.get(row["seed"])
+        gain = "" if other is None else f"{exits[-1] - 100 * float(other[f'exit_{EXITS}']):+.1f}"
+        lines.append(
+            f"| {row['trial']} | {row['settings']} | {row['seed']} | "
+            f"{' '.join(f'{accuracy:.1f}' for accuracy in exits)} | {gain} | "
+            f"{int(row['macs']) / 1e6:.1f} M |"
+        )
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}"
 
 
 if __name__ == "__main__":
