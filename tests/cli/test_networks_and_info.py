@@ -77,10 +77,11 @@ def test_info_draws(exeunt: Callable[..., Any], weights: Path, tmp_path: Path) -
     assert "ReX2d" in drawing.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("file", "status"), [("net.png", 2), ("gone/net.svg", 1)])
+@pytest.mark.parametrize(("file", "status"), [("net.png", 2), ("file/net.svg", 1)])
 def test_info_cannot_draw_there(
     file: str, status: int, exeunt: Callable[..., Any], weights: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
     run = exeunt("info", weights, "--draw", tmp_path / file)
     assert run.status == status
     assert str(tmp_path / file.partition("/")[0]) in run.err
