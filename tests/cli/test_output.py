@@ -154,7 +154,7 @@ def test_what_cannot_be_written_is_said_before_the_work(
     def work(*_: object, **__: object) -> None:
         raise AssertionError("it works")
 
-    monkeypatch.setattr("exeunt.evaluate.splits.record_split", work)
+    monkeypatch.setattr("exeunt.report.page.write_page", work)
     (tmp_path / "file").touch()
     (tmp_path / "x.html").mkdir()
     for out, said in (("file/x.html", "file is no folder"), ("x.html", "is a folder; give a file")):
