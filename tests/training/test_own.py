@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,30 @@ def test_what_is_no_regime_is_refused(colours: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "run").exists()
     with pytest.raises(ExeuntError, match="augment='trivil'; did you mean trivial"):
         TrainConfig("resnet_cifar", augment="trivil")
+
+
+def test_the_page_trains_with_its_losses(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (block,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
+    run, curves = exeunt.train, []
+
+    def small(data: str, out: str, *, model: str, regime: type[Regime]) -> None:
+        run(colours, tmp_path / out, regime=regime, **SETTINGS)
+        lines = (tmp_path / out / "metrics.csv").read_text().splitlines()
+        curves.append([line.split(",")[4] for line in lines[1:]])
+
+    monkeypatch.setattr(exeunt, "train", small)
+    here: dict[str, Any] = {"__name__": "page"}
+    exec(block, here)
+    assert len(curves) == 2
+    assert curves[0] != curves[1], "other losses lead elsewhere"
+    torch.manual_seed(0)
+    logits, targets = torch.randn(5, 3), torch.tensor([0, 1, 2, 2, 0])
+    right = logits.softmax(1)[torch.arange(5), targets]
+    expected = (-((1 - right) ** 2) * right.log()).mean()
+    torch.testing.assert_close(here["focal"](logits, targets), expected)
 
 
 def test_the_command_has_it_all(colours: Path, tmp_path: Path) -> None:

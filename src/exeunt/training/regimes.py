@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -46,12 +47,10 @@ class Pass:
         """The losses of all exits by another function, in place of `losses`; (E,).
 
         Args:
-            loss: of logits (N, K) and targets (N,), a scalar. It is asked for both targets of
-                images that are mixed, and weighted by their shares.
+            loss: of float32 logits (N, K) and targets (N,), in this order; a scalar. It is asked
+                for both targets of images that are mixed, and weighted by their shares.
         """
-        return torch.stack(
-            [self.targets.weigh(lambda some, y=out: loss(y, some)) for out in self.logits]  # type: ignore[misc]
-        )
+        return torch.stack([self.targets.weigh(partial(loss, y.float())) for y in self.logits])
 
 
 class Regime(ABC):
