@@ -84,7 +84,7 @@ def train(
             if not (isinstance(given, str) or callable(given)):
                 raise ExeuntError(f"{name}={given!r}; give a name or a callable")
     chosen = [log] if isinstance(log, str) or not isinstance(log, Sequence) else log
-    loggers = [make_logger(one) if isinstance(one, str) else one for one in chosen]
+    loggers = [make_logger(one) for one in chosen]
     values = read_recipe(recipe) if recipe else {}
     config = TrainConfig.from_dict(values | settings, str(recipe) if recipe else "exeunt.train")
     processes = processes_here(device, False)

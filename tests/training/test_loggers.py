@@ -161,6 +161,12 @@ def test_a_logger_of_ones_own(colours: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_no_logger_is_named(tmp_path: Path) -> None:
+    for log in (3, [3]):
+        with pytest.raises(ExeuntError, match=r"log=3 has no start, epoch, finish, close; give a"):
+            exeunt.train(tmp_path, tmp_path / "run", log=log, **SETTINGS)  # type: ignore[arg-type]
+
+
 def test_event_files_hold_the_curve(colours: Path, tmp_path: Path) -> None:
     """With TensorBoard itself, where it is installed."""
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

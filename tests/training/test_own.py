@@ -143,6 +143,7 @@ def test_what_is_no_regime_is_refused(colours: Path, tmp_path: Path) -> None:
         (lambda *_: "joint", "gave a str; give a subclass of exeunt.training.Regime"),
         (Never, "completes none of 2 epochs"),
         (3, "regime=3; give a name or a callable"),
+        ("my_module:Own", r"hand it over: exeunt.train\(..., regime=Own\)"),
         ("jiont", "regime='jiont'; did you mean joint"),
     ):
         with pytest.raises(ExeuntError, match=said):

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,9 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """However the run ended, and once; perhaps before it began."""
+
+
+_METHODS = ("start", "epoch", "finish", "close")
 
 
 class TensorBoard:
@@ -153,8 +157,10 @@ class Loggers:
             logger.finish(figures)
 
     def close(self) -> None:
-        for logger in self._loggers:
-            logger.close()
+        """Closes all of them, whatever happens to one."""
+        with ExitStack() as stack:
+            for logger in self._loggers:
+                stack.callback(logger.close)
 
 
 LOGGERS: dict[str, Callable[[], Logger]] = {
@@ -164,15 +170,22 @@ LOGGERS: dict[str, Callable[[], Logger]] = {
 }
 
 
-def make_logger(name: str) -> Logger:
-    """The logger of that name.
+def make_logger(log: str | Logger) -> Logger:
+    """The logger of that name; an object of one's own is what it is.
 
     Raises:
-        ExeuntError: when there is none, or its package is not installed.
+        ExeuntError: when there is none, its package is not installed, or the object is no logger.
     """
-    if name not in LOGGERS:
-        raise ExeuntError(f"log={name!r}; {one_of(name, LOGGERS)}")
-    return LOGGERS[name]()
+    if isinstance(log, str):
+        if log not in LOGGERS:
+            raise ExeuntError(f"log={log!r}; {one_of(log, LOGGERS)}")
+        return LOGGERS[log]()
+    if absent := [name for name in _METHODS if not callable(getattr(log, name, None))]:
+        raise ExeuntError(
+            f"log={log!r} has no {', '.join(absent)}; give a name, one of {', '.join(LOGGERS)}, or "
+            "an object with the methods of exeunt.training.Logger"
+        )
+    return log
 
 
 def _needed(module: str, package: str) -> ModuleType:
