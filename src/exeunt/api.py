@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
 from exeunt.classifier import Classifier
+from exeunt.errors import ExeuntError
 from exeunt.trained import TrainedModel
-from exeunt.training import Setting, TrainConfig, processes_here, read_recipe
+from exeunt.training import (
+    Logger,
+    Regime,
+    Setting,
+    TrainConfig,
+    make_logger,
+    processes_here,
+    read_recipe,
+)
 from exeunt.training import train as run_training
 from exeunt.training.progress import Progress, Quiet
 from exeunt.training.run import Run
@@ -32,6 +45,9 @@ def train(
     device: str = "cpu",
     workers: int = 0,
     progress: Progress | None = None,
+    log: str | Logger | Sequence[str | Logger] = (),
+    regime: str | Callable[[TrainConfig, Sequence[int], Sequence[str]], Regime] | None = None,
+    augment: str | Callable[[Image], Image] | None = None,
     **settings: Any,
 ) -> Classifier:
     """Trains a network with exits on labelled images.
@@ -47,6 +63,12 @@ def train(
         device: `"cpu"`, `"cuda"`, ...
         workers: processes that load images.
         progress: told of every step instead.
+        log: where the curves go besides `metrics.csv`: `"tensorboard"`, `"wandb"`, `"trackio"`, an
+            object of your own, or several of them.
+        regime: the name of one, or a subclass of `exeunt.training.Regime`.
+        augment: the name of what is done to cropped images besides, or a callable from PIL image
+            to PIL image, of mode RGB or L and of the size that it was given. What it draws from
+            `random`, `numpy.random` or torch, it draws from the run's seed.
         settings: as `TrainConfig` has them; `model` or `init` among them.
 
     Returns:
@@ -55,15 +77,19 @@ def train(
     Raises:
         ExeuntError: for data, settings or a run folder that cannot be used.
     """
+    own: dict[str, Any] = {}
+    for name, given in (("regime", regime), ("augment", augment)):
+        if given is not None:
+            (settings if isinstance(given, str) else own)[name] = given
+            if not (isinstance(given, str) or callable(given)):
+                raise ExeuntError(f"{name}={given!r}; give a name or a callable")
+    chosen = [log] if isinstance(log, str) or not isinstance(log, Sequence) else log
+    loggers = [make_logger(one) for one in chosen]
     values = read_recipe(recipe) if recipe else {}
     config = TrainConfig.from_dict(values | settings, str(recipe) if recipe else "exeunt.train")
     processes = processes_here(device, False)
-    if progress is not None or processes.rank > 0:
-        told = progress or Quiet()
-        setting = Setting(processes, workers, "exeunt.train(...)", told)
-        run_training(config, data, out, resume=resume, setting=setting)
-    else:
-        with TerminalProgress(Path(out)) as told:
-            setting = Setting(processes, workers, "exeunt.train(...)", told)
-            run_training(config, data, out, resume=resume, setting=setting)
+    quiet = progress is not None or processes.rank > 0
+    with nullcontext(progress or Quiet()) if quiet else TerminalProgress(Path(out)) as told:
+        setting = Setting(processes, workers, "exeunt.train(...)", told, loggers)
+        run_training(config, data, out, resume=resume, setting=setting, **own)
     return Classifier.of(TrainedModel.load(str(Run(out).best), device), str(out))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from exeunt.errors import ExeuntError
 from exeunt.models import load_weights, read_info
-from exeunt.training import TrainConfig, train
+from exeunt.training import Targets, TrainConfig, train
 from exeunt.training.regimes import Distilled, Pass
 
 SETTINGS = {"image_size": 32, "epochs": 1, "batch_size": 16, "limit": 40, "ema_decay": 0.0}
@@ -47,7 +47,7 @@ def test_the_loss_by_the_formula(first: Path) -> None:
         y = (logits[i] / 2).softmax(1)
         divergence = (t * (t.log() - y.log())).sum(1).mean()
         expected = expected + 0.7 * losses[i] + 0.3 * 4 * divergence
-    got = regime.loss(Pass(images, logits, losses, 0))
+    got = regime.loss(Pass(images, logits, losses, 0, Targets(targets)))
     torch.testing.assert_close(got, expected)
     for others in ([*names, "more"], []):
         with pytest.raises(ExeuntError, match=f"knows the classes {', '.join(names)}; those of"):

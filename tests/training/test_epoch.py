@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from exeunt.data import Batch, UnreadableTally
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.exits import PooledExit
-from exeunt.training import Quiet, Setting, TrainConfig
+from exeunt.training import Quiet, Setting, Targets, TrainConfig
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch, train_step
+from exeunt.training.losses import Criterion
 from exeunt.training.optimiser import Optimisers
 from exeunt.training.regimes import Joint
 
@@ -37,8 +38,8 @@ def test_a_step_follows_the_losses_of_modules_too() -> None:
     net = MultiExitNet([Stage(toll, PooledExit(3, 2))], 2)
     config = TrainConfig("toll", lr=0.25, momentum=0.0, weight_decay=0.0)
     state = TrainState(net, Ema(net, 0.9), Optimisers(net, config), [])
-    batch = Batch(torch.randn(4, 3, 5, 5), torch.tensor([0, 1, 1, 0]), torch.arange(4), [])
-    losses, _ = train_step(state, batch, config, Joint(config, (1,)), net)
+    images, targets = torch.randn(4, 3, 5, 5), Targets(torch.tensor([0, 1, 1, 0]))
+    losses, _ = train_step(state, images, targets, config, Joint(config, (1,)), net, Criterion(0.1))
     assert toll.weight.item() == pytest.approx(2 - 0.25 * 2 * 2)
     assert losses[0] < 1  # the loss that is shown is the exit's alone
 

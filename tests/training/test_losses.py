@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from exeunt.training import auxiliary_loss, depth_weighted, exit_losses
+from exeunt.training.losses import balanced_weights
 
 
 def test_later_exits_count_more() -> None:
@@ -34,6 +35,35 @@ def test_cross_entropy_by_hand(smoothing: float) -> None:
             total -= sum(share * (v - norm) for share, v in zip(shares, row, strict=True))
         expected.append(total / 2)
     assert exit_losses(logits, targets, smoothing).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_balanced_weights_by_hand() -> None:
+    """n / (K n_c) of 6, 3 and 1 images: all classes then have a third of the loss."""
+    targets = [0] * 6 + [1] * 3 + [2]
+    weights = balanced_weights(targets, 3)
+    assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
+    assert weights[torch.tensor(targets)].mean().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_every_image_is_weighted_by_its_class(smoothing: float) -> None:
+    """Over all images and over batches of them alike, whatever classes a batch has."""
+    torch.manual_seed(0)
+    logits, targets = [torch.randn(10, 3) for _ in range(2)], torch.tensor([0] * 6 + [1] * 3 + [2])
+    weights = torch.tensor([10 / 18, 10 / 9, 10 / 3])
+    got = exit_losses(logits, targets, smoothing, weights)
+    expected = []
+    for out in logits:
+        means = [
+            exit_losses([out[targets == c]], targets[targets == c], smoothing).item()
+            for c in range(3)
+        ]
+        expected.append(sum(means) / 3)
+    assert got.tolist() == pytest.approx(expected, rel=1e-5)
+    halves = [
+        exit_losses([o[k::2] for o in logits], targets[k::2], smoothing, weights) for k in (0, 1)
+    ]
+    torch.testing.assert_close((halves[0] + halves[1]) / 2, got)
 
 
 def test_values_take_squared_errors() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +10,15 @@ from exeunt.data import Batch, UnreadableTally
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model, load_weights
 from exeunt.net import MultiExitNet
-from exeunt.training import Quiet, Setting, TrainConfig, train
+from exeunt.training import Quiet, Setting, Targets, TrainConfig, train
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch
+from exeunt.training.optimiser import Optimisers
 from exeunt.training.regimes import (
     ExitsOnly,
     Joint,
+    Mixed,
     Pass,
     Regime,
     ShallowDeep,
@@ -24,6 +26,7 @@ from exeunt.training.regimes import (
 )
 
 MACS = (30, 60, 100)
+NOTHING = Targets(torch.empty(0))
 
 
 def config(epochs: int) -> TrainConfig:
@@ -31,7 +34,7 @@ def config(epochs: int) -> TrainConfig:
 
 
 def seen(epoch: int) -> Pass:
-    return Pass(torch.empty(0), [], torch.tensor([4.0, 2.0, 1.0]), epoch)
+    return Pass(torch.empty(0), [], torch.tensor([4.0, 2.0, 1.0]), epoch, NOTHING)
 
 
 def net() -> MultiExitNet:
@@ -42,8 +45,8 @@ def net() -> MultiExitNet:
 def changed_by_an_epoch(regime: Regime, epoch: int) -> set[str]:
     """Prefixes of the parameters and statistics that an epoch of two steps moves."""
     model = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
-    state = TrainState(model, Ema(model, 0.9), optimizer, [{}] * epoch)
+    optimisers = Optimisers(model, replace(config(9), lr=0.1, weight_decay=0.1))
+    state = TrainState(model, Ema(model, 0.9), optimisers, [{}] * epoch)
     before = {name: t.clone() for name, t in model.state_dict().items()}
     averaged = {name: t.clone() for name, t in state.ema.net.state_dict().items()}
     generator = torch.Generator().manual_seed(0)
@@ -74,6 +77,8 @@ EVERYTHING = {f"{k}.{part}" for k in range(3) for part in ("trunk", "exit")}
     [
         (Joint, 0, EVERYTHING),
         (ShallowDeep, 4, EVERYTHING),
+        (Mixed, 3, EVERYTHING - {"0.exit", "1.exit"}),
+        (Mixed, 4, EVERYTHING),
         (ExitsOnly, 2, {"0.exit", "1.exit", "2.exit"}),
         (Successive, 0, {"0.trunk", "0.exit"}),
         (Successive, 2, {"0.trunk", "0.exit"}),
@@ -109,22 +114,34 @@ def test_each_stage_has_a_learning_rate_that_rises_and_falls() -> None:
     assert Joint(config(10), MACS).span(7) == (0, 10)
 
 
+def test_mixed_trains_one_exit_and_then_all() -> None:
+    """Of 10 epochs, 0.3 are 3: the last loss alone, then (4 + 2 * 2 + 3 * 1) / 6, by hand."""
+    regime = Mixed(replace(config(10), mixed_share=0.3), MACS)
+    assert [regime.loss(seen(e)).item() for e in (0, 2)] == [1, 1]
+    assert regime.loss(seen(3)).item() == pytest.approx(11 / 6)
+    assert [regime.span(e) for e in (0, 2, 3, 9)] == [(0, 3), (0, 3), (3, 10), (3, 10)]
+    assert [regime.complete(e) for e in (2, 3)] == [False, True]
+    for epochs, share in ((1, 0.5), (10, 0.0), (10, 1.0)):
+        with pytest.raises(ExeuntError, match=rf"mixed_share={share} of epochs={epochs} are"):
+            Mixed(replace(config(epochs), mixed_share=share), MACS)
+
+
 def test_stages_need_an_epoch_each() -> None:
     with pytest.raises(ExeuntError, match="epochs of at least 3, not 2"):
         Successive(config(2), MACS)
-    with pytest.raises(ExeuntError, match="regime='serial'; one of joint, shallow_deep"):
+    with pytest.raises(ExeuntError, match="regime='serial'; one of joint, mixed, shallow_deep"):
         TrainConfig("resnet34", regime="serial")  # type: ignore[arg-type]
 
 
 CONFIG = TrainConfig("resnet_cifar", image_size=32, epochs=4, batch_size=16, lr=0.05, ema_decay=0.8)
 
 
-@pytest.mark.parametrize("regime", ["joint", "shallow_deep", "exits", "successive"])
+@pytest.mark.parametrize("regime", ["joint", "mixed", "shallow_deep", "exits", "successive"])
 def test_every_regime_trains_and_resumes_to_the_same_weights(
     colours: Path, tmp_path: Path, regime: str
 ) -> None:
     arguments = {"depth": 8, "width": 4}
-    settings = dataclasses.replace(
+    settings = replace(
         CONFIG, regime=regime, exits="0,1", model_args=arguments, gradient_equilibrium=True
     )
     whole = train(settings, colours, tmp_path / "whole")

@@ -17,7 +17,7 @@ from exeunt.errors import ExeuntError
 # Parameters of `train` that are no keys of a recipe.
 _NOT_SETTINGS = (
     *("data", "out", "recipe", "model_arg", "resume"),
-    *("device", "threads", "workers", "sync_batchnorm"),
+    *("device", "threads", "workers", "sync_batchnorm", "log"),
 )
 
 
@@ -51,9 +51,15 @@ def train(
     ] = None,
     regime: Annotated[
         str | None,
-        option("joint, shallow_deep, exits, successive or distilled (from --init) [joint]."),
+        option("joint, mixed, shallow_deep, exits, successive, distilled (from --init) [joint]."),
     ] = None,
-    distil_share: Annotated[float | None, option("Of the teacher, if distilled [0.1].")] = None,
+    mixed_share: Annotated[
+        float | None, option("Of the epochs for the last exit alone, if mixed [0.5].")
+    ] = None,
+    teacher: Annotated[
+        str | None, option("Distil all exits from it: run folder, weights file or shipped name.")
+    ] = None,
+    distil_share: Annotated[float | None, option("Of the teacher in the loss [0.1].")] = None,
     distil_temperature: Annotated[float | None, option("Of its logits [1].")] = None,
     gradient_equilibrium: Annotated[
         bool | None,
@@ -98,6 +104,7 @@ def train(
     ] = None,
     clip_norm: Annotated[float | None, option("Of a step's gradient, 0: no limit [5].")] = None,
     label_smoothing: Annotated[float | None, option("Of the cross-entropy [0.1].")] = None,
+    class_weights: Annotated[str | None, option("balanced: all classes weigh alike.")] = None,
     ema_decay: Annotated[float | None, option("Of the averaged weights [0.998].")] = None,
     crop_scale: Annotated[float | None, option("Least area of a random crop [0.35].")] = None,
     flip: Annotated[bool | None, option("Mirror half of the images.", "--flip/--no-flip")] = None,
@@ -105,6 +112,9 @@ def train(
         float | None, option("Largest change of brightness, contrast, saturation [0].")
     ] = None,
     erase: Annotated[float | None, option("Share of images that lose a rectangle [0].")] = None,
+    augment: Annotated[str | None, option("trivial: TrivialAugment, besides the above.")] = None,
+    mixup: Annotated[float | None, option("Mix images, by shares from Beta(A, A) [0].")] = None,
+    cutmix: Annotated[float | None, option("Put a part of another image in, likewise [0].")] = None,
     precision: Annotated[str | None, option("float32 or bfloat16 (autocast).")] = None,
     storage: Annotated[str | None, option("Of the weights file: float32 or float16.")] = None,
     seed: Annotated[int | None, option("Of weights, splits, order and augmentation [0].")] = None,
@@ -129,6 +139,10 @@ def train(
     sync_batchnorm: Annotated[
         bool, typer.Option("--sync-batchnorm", help="Batch norms see all processes' images (GPUs).")
     ] = False,
+    log: Annotated[
+        list[str] | None,
+        option("Log to tensorboard, wandb or trackio too; may be given several times."),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the run in --out, by its own data and settings."),
@@ -146,7 +160,7 @@ def train(
     data, config = data_and_config(data, recipe, given, out if resume else None)
     import torch
 
-    from exeunt.training import Quiet, Setting, processes_here
+    from exeunt.training import Quiet, Setting, make_logger, processes_here
     from exeunt.training import train as run_training
     from exeunt.training.allocator import keep_freed_memory
     from exeunt.training.run import Run
@@ -156,10 +170,11 @@ def train(
         torch.set_num_threads(threads)
     keep_freed_memory()
     processes = processes_here(device, sync_batchnorm)
+    loggers = [make_logger(name) for name in log or ()]
     watched = TerminalProgress(out) if processes.rank == 0 else nullcontext(Quiet())
     with watched as progress:
         typed = _command(processes.size, sys.argv[1:])
-        setting = Setting(processes, workers, typed, progress)
+        setting = Setting(processes, workers, typed, progress, loggers)
         try:
             run_training(config, data, out, resume=resume, setting=setting)
         except KeyboardInterrupt:
@@ -168,6 +183,7 @@ def train(
                 how += [] if threads is None else ["--threads", str(threads)]
                 how += ["--workers", str(workers)] if workers != 1 else []
                 how += ["--sync-batchnorm"] if sync_batchnorm else []
+                how += [word for name in log or () for word in ("--log", name)]
                 again = _command(processes.size, ["train", "--resume", "--out", str(out), *how])
                 progress.interrupted(again)
             raise

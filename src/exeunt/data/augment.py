@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from exeunt.data.transforms import Box, Transform
+from exeunt.data.trivial import trivial_augment
 from exeunt.errors import ExeuntError
 
 ERASED_AREA = (0.02, 0.33)
 ERASED_RATIO = (0.3, 3.3)
+
+Operation = Callable[[Image.Image, np.random.Generator], Image.Image]
+"""From an image to another of the same mode and size, by the draws of a generator."""
+
+OPERATIONS: dict[str, Operation] = {"trivial": trivial_augment}
+"""What may be done to the cropped image besides, by name."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class Augment:
         colour: Brightness, contrast and (of RGB) saturation are scaled, in random order, by
             factors between 1 - colour and 1 + colour; at least 0, at most 1.
         erase: Share of the images that lose a rectangle to the mean colour; 0 to 1.
+        operation: Done to the cropped and resized image, after the colours; nothing if None.
 
     Raises:
         ExeuntError: If a value is out of its range.
@@ -43,6 +55,7 @@ class Augment:
     flip: bool = True
     colour: float = 0.0
     erase: float = 0.0
+    operation: Operation | None = None
 
     def __post_init__(self) -> None:
         lo, hi = self.crop_scale
@@ -63,6 +76,8 @@ class Augment:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.colour:
             image = self._jitter(image, rng)
+        if self.operation is not None:
+            image = self.operation(image, rng)
         pixels = self.transform.normalise(image)
         if self.erase and rng.random() < self.erase:
             left, top, right, bottom = draw_box(
@@ -92,6 +107,55 @@ class Augment:
             factor = rng.uniform(1 - self.colour, 1 + self.colour)
             image = enhancers[index](image).enhance(factor)
         return image
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """A callable from image to image as an operation: what it draws, it draws from the seed.
+
+    That is true of the generators of `random`, `numpy.random` and torch, on the CPU, which are left
+    as they were; a generator of the callable's own is its own affair.
+
+    Attributes:
+        function: Takes an image of mode RGB or L and gives one of the same size.
+    """
+
+    function: Callable[[Image.Image], Image.Image]
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """What the function makes of `image`, in the mode that `image` has.
+
+        Raises:
+            ExeuntError: If it gives no image, or one of another size.
+        """
+        with _seeded(int(rng.integers(2**32))):
+            result = self.function(image)
+        if not isinstance(result, Image.Image):
+            raise ExeuntError(
+                f"augment: {self.function!r} gave a {type(result).__name__}; it must give a "
+                "PIL image"
+            )
+        if result.size != image.size:
+            raise ExeuntError(
+                f"augment: {self.function!r} gave {result.width} x {result.height} pixels for "
+                f"{image.width} x {image.height}; the size must stay"
+            )
+        return result if result.mode == image.mode else result.convert(image.mode)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Global generators begin at `seed` for a while, and then go on where they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=()):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
 
 
 def draw_box(

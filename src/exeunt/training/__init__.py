@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from exeunt.training.config import TrainConfig, read_recipe
+from exeunt.training.loggers import Logger, make_logger
 from exeunt.training.loop import train
 from exeunt.training.losses import auxiliary_loss, depth_weighted, exit_losses
+from exeunt.training.mixing import Targets
 from exeunt.training.processes import Alone, Processes, processes_here
 from exeunt.training.progress import Progress, Quiet
+from exeunt.training.regimes import Pass, Regime
 from exeunt.training.setting import Setting
 
 __all__ = [
     "Alone",
+    "Logger",
+    "Pass",
     "Processes",
     "Progress",
     "Quiet",
+    "Regime",
     "Setting",
+    "Targets",
     "TrainConfig",
     "auxiliary_loss",
     "depth_weighted",
     "exit_losses",
+    "make_logger",
     "processes_here",
     "read_recipe",
     "train",

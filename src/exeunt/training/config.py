@@ -17,7 +17,9 @@ from exeunt.training.start import settings_of
 Precision = Literal["float32", "bfloat16"]
 Storage = Literal["float32", "float16"]
 OptimizerName = Literal["sgd", "adamw"]
-RegimeName = Literal["joint", "shallow_deep", "exits", "successive", "distilled"]
+RegimeName = Literal["joint", "mixed", "shallow_deep", "exits", "successive", "distilled"]
+AugmentName = Literal["trivial"]
+ClassWeights = Literal["balanced"]
 
 USUAL_RATES: dict[str, tuple[float, float]] = {"sgd": (0.05, 1e-4), "adamw": (3e-3, 0.05)}
 """Peak learning rate and weight decay of each optimiser, where a run says nothing else."""
@@ -44,12 +46,17 @@ class TrainConfig:
         exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`.
         exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, or one for
             each exit, `"rex,pooled"`; the architecture's own if None.
-        regime: what learns when, see `exeunt.training.regimes`: `"joint"`, `"shallow_deep"`,
-            `"exits"`, `"successive"` or `"distilled"`.
+        regime: what learns when, see `exeunt.training.regimes`: `"joint"`, `"mixed"`,
+            `"shallow_deep"`, `"exits"`, `"successive"` or `"distilled"`; or of a regime that is
+            handed to `train`, its module and name, `"my_module:Focal"`.
+        mixed_share: of the epochs in the regime `"mixed"`, in which the trunks and the last exit
+            learn alone.
+        teacher: a run folder, a weights file or a shipped name of a network for the same classes,
+            which all exits learn from besides the labels; see `exeunt.training.teacher`.
         gradient_equilibrium: balance the exits' gradients, see `exeunt.training.equilibrium`.
         quantize_aware: train on weights and tensors that are rounded as int8 rounds them, see
             `exeunt.training.aware`; from `init`, whose batch norms keep their statistics.
-        distil_share: of the teacher in the regime `"distilled"`; labels have the rest.
+        distil_share: of the teacher, also that of the regime `"distilled"`; labels have the rest.
         distil_temperature: by which logits are divided there.
         epochs: passes over the train split.
         batch_size: images of a step.
@@ -66,12 +73,19 @@ class TrainConfig:
         cell_weight_decay: on their matrices; as `weight_decay` if None.
         clip_norm: largest norm of the gradient of a step, all parameters together; 0 is no limit.
         label_smoothing: of the cross-entropy.
+        class_weights: `"balanced"` weights the loss of an image of class c by `n / (K n_c)`, with
+            n_c of the n images to train on, so that all K classes weigh alike.
         ema_decay: of the moving average of the weights, which is what is evaluated and stored.
         crop_scale: least share of the area in a random-resized crop; 1 leaves only the shape to
             chance.
         flip: mirror half of the images.
         colour: largest change of brightness, contrast and saturation, as a share.
         erase: share of the images that lose a random rectangle.
+        augment: what is done to the cropped image besides: `"trivial"` (TrivialAugment), or of a
+            callable that is handed to `train`, its module and name.
+        mixup: mix every image with another, by shares from Beta(mixup, mixup); 0 is off.
+        cutmix: put a part of another into every image, by shares from Beta(cutmix, cutmix); 0 is
+            off. With both, each batch gets one of them.
         precision: `"bfloat16"` trains under autocast.
         storage: how the weights file stores floats.
         seed: of the initial weights, the splits, the order and the augmentation.
@@ -91,7 +105,9 @@ class TrainConfig:
     grey: bool = False
     exits: str = "paper"
     exit_head: str | None = None
-    regime: RegimeName = "joint"
+    regime: str = "joint"
+    mixed_share: float = 0.5
+    teacher: str | None = None
     gradient_equilibrium: bool = False
     quantize_aware: bool = False
     distil_share: float = 0.1
@@ -109,11 +125,15 @@ class TrainConfig:
     cell_weight_decay: float | None = None
     clip_norm: float = 5.0
     label_smoothing: float = 0.1
+    class_weights: ClassWeights | None = None
     ema_decay: float = 0.998
     crop_scale: float = 0.35
     flip: bool = True
     colour: float = 0.0
     erase: float = 0.0
+    augment: str | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
     precision: Precision = "float32"
     storage: Storage = "float32"
     seed: int = 0
@@ -134,9 +154,12 @@ class TrainConfig:
         words = {"optimizer": get_args(OptimizerName), "precision": get_args(Precision)}
         words |= {"storage": get_args(Storage), "regime": get_args(RegimeName)}
         words["cell_optimizer"] = (None, *words["optimizer"])
+        words |= {"augment": (None, *get_args(AugmentName))}
+        words |= {"class_weights": (None, *get_args(ClassWeights))}
         for name, valid in words.items():
-            if getattr(self, name) not in valid:
-                value = getattr(self, name)
+            value = getattr(self, name)
+            own = name in ("regime", "augment") and ":" in str(value)  # handed to `train`
+            if value not in valid and not own:
                 raise ExeuntError(f"{name}={value!r}; {one_of(value, filter(None, valid))}")
         for name, usual in zip(("lr", "weight_decay"), USUAL_RATES[self.optimizer], strict=True):
             if getattr(self, name) is None:
@@ -158,14 +181,20 @@ class TrainConfig:
                 raise ExeuntError(
                     f"{name}={getattr(self, name)!r}; give a number above 0, at most {_MOST:g}"
                 )
-        for name in ("distil_share", "colour", "erase"):
+        for name in ("distil_share", "mixed_share", "colour", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ExeuntError(f"{name}={getattr(self, name)!r}; give a share, 0 to 1")
-        for name in ("weight_decay", "cell_weight_decay", "warmup_epochs", "clip_norm"):
+        sizes = ("weight_decay", "cell_weight_decay", "warmup_epochs", "clip_norm")
+        for name in (*sizes, "mixup", "cutmix"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= _MOST:
                 raise ExeuntError(
                     f"{name}={getattr(self, name)!r}; give 0 or more, at most {_MOST:g}"
                 )
+        if self.teacher is not None and self.regime == "distilled":
+            raise ExeuntError(
+                f"teacher={self.teacher!r} does not go with regime='distilled', whose teacher is "
+                "the last exit of init; leave one of them out"
+            )
         if self.quantize_aware:
             self._refuse_unquantizable()
 

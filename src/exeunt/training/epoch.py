@@ -18,7 +18,8 @@ from exeunt.quantize import QuantizationAware
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.config import TrainConfig
 from exeunt.training.equilibrium import gradient_equilibrium
-from exeunt.training.losses import auxiliary_loss, exit_losses
+from exeunt.training.losses import Criterion, auxiliary_loss
+from exeunt.training.mixing import Targets, mix
 from exeunt.training.regimes import Pass, Regime
 from exeunt.training.schedule import warmup_cosine
 from exeunt.training.setting import Setting
@@ -35,6 +36,7 @@ def train_epoch(
     tally: UnreadableTally,
     setting: Setting,
     aware: QuantizationAware | None = None,
+    criterion: Criterion | None = None,
 ) -> dict[str, Any]:
     """Passes once over the train split.
 
@@ -48,17 +50,20 @@ def train_epoch(
         setting: whose processes take every step together, and whose progress is told of it.
         aware: runs the net of the state as int8 would have it, instead of itself; batch norms then
             keep their statistics.
+        criterion: the loss of every exit; by default of the config's label smoothing alone.
 
     Returns:
         The epoch's row of `metrics.csv`: epoch, seconds, the share of them that was spent waiting
         for images, the last learning rate, and for every exit the mean loss and accuracy (or
-        absolute error) on the augmented images of all processes, in the units of the targets.
+        absolute error) on the augmented images of all processes, in the units of the targets. The
+        accuracy on mixed images is that for what they show most of.
 
     Raises:
         ExeuntError: when a loss is not finite, or no batch has two readable images.
     """
     started = time.monotonic()
     net = state.net
+    criterion = criterion or Criterion(config.label_smoothing)
     regime.prepare(net, state.epoch)
     if aware is not None:
         net.eval()
@@ -79,9 +84,13 @@ def train_epoch(
         state.optimisers.scale_rates(factor)
         rate = config.lr * factor
         batch = batch.to(processes.device)
-        recent.append(batch.images)
+        recent.append(batch.images)  # not mixed, as those to be judged are not
+        draws = np.random.default_rng((config.seed, state.epoch, i, processes.rank + 1))
+        mixed, targets = mix(batch.images, batch.targets, config, draws)
         weight = len(batch) / shares.mean()
-        losses, scores = train_step(state, batch, config, regime, joined, weight)
+        losses, scores = train_step(
+            state, mixed, targets, config, regime, joined, criterion, weight
+        )
         state.ema.update(net, step)
         _require_finite(losses, state.epoch, i, rate)
         totals += np.stack([losses, scores]) * len(batch)
@@ -126,36 +135,40 @@ class _Timed:
 
 def train_step(
     state: TrainState,
-    batch: Batch,
+    images: Tensor,
+    targets: Targets,
     config: TrainConfig,
     regime: Regime,
     net: nn.Module,
+    criterion: Criterion,
     weight: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One optimiser step; returns loss and accuracy (or absolute error) of every exit, (E,).
 
     Args:
         state: moved on.
-        batch: this process's share of the step's images.
+        images: this process's share of the step's, (N, C, H, W).
+        targets: what they show.
         config: of the run.
         regime: says what the losses come to.
         net: the state's, as the processes joined it.
+        criterion: the loss of every exit.
         weight: this share's size, relative to the mean one.
     """
-    images = batch.images.contiguous(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=torch.channels_last)
     half = config.precision == "bfloat16"
     balance = gradient_equilibrium if config.gradient_equilibrium else nullcontext
     with balance(state.net), torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         logits = net(images)
-    losses = exit_losses(logits, batch.targets, config.label_smoothing)
+    losses = criterion(images, logits, targets)
     state.optimisers.zero_grad()
-    seen = Pass(images, logits, losses, state.epoch)
+    seen = Pass(images, logits, losses, state.epoch, targets)
     loss = regime.loss(seen) + auxiliary_loss(state.net)
     (loss * weight).backward()  # type: ignore[no-untyped-call]
     if config.clip_norm:
         torch.nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
     state.optimisers.step()
-    scores = torch.stack([_score(out.detach(), batch.targets) for out in logits])
+    scores = torch.stack([_score(out.detach(), targets.dominant) for out in logits])
     return losses.detach().cpu().numpy(), scores.cpu().numpy()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from PIL.Image import Image
 
 from exeunt.calibrate import choose_policy
 from exeunt.data import dead_workers_named, open_source, train_loader
@@ -20,12 +21,16 @@ from exeunt.training.config import TrainConfig
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch
 from exeunt.training.figures import calibration_columns, last_is_best
+from exeunt.training.loggers import Loggers
+from exeunt.training.losses import Criterion
+from exeunt.training.objects import qualified_name
 from exeunt.training.optimiser import Optimisers
 from exeunt.training.plan import Plan
-from exeunt.training.regimes import REGIMES
+from exeunt.training.regimes import Regime, make_regime
 from exeunt.training.run import Run
 from exeunt.training.setting import Setting
 from exeunt.training.start import refuse_other_split, start_from
+from exeunt.training.teacher import Teacher
 from exeunt.training.units import Units
 
 
@@ -36,6 +41,8 @@ def train(
     *,
     resume: bool = False,
     setting: Setting | None = None,
+    regime: Callable[[TrainConfig, Sequence[int], Sequence[str]], Regime] | None = None,
+    augment: Callable[[Image], Image] | None = None,
 ) -> WeightsInfo:
     """Trains a network on DATA and leaves a run folder (`exeunt.training.run.Run`).
 
@@ -51,6 +58,9 @@ def train(
         out: the run folder.
         resume: go on with the run in `out`; it ends as if it had never stopped.
         setting: where to run.
+        regime: makes the regime, such as a subclass of `Regime`, in place of the config's. The
+            config then names it, by its module and name; a run is resumed with the same.
+        augment: done to every cropped image of the training split, likewise.
 
     Returns:
         The metadata of the folder's `best.safetensors`.
@@ -60,16 +70,23 @@ def train(
             than `config.allow_unreadable` lets pass, or a loss that is not finite.
     """
     setting = setting or Setting()
+    if regime is not None:
+        config = replace(config, regime=qualified_name(regime))
+    if augment is not None:
+        config = replace(config, augment=qualified_name(augment))
     source = open_source(data)
     plan = Plan.of(config, source, setting)
     processes = setting.processes
     units = Units.of(plan.splits.train)
-    if config.init is not None:
-        refuse_other_split(config.init, plan.data, asdict(plan.spec))
-    with Run(out) as run, _reproducible(config), dead_workers_named():
+    for role, weights in (("init", config.init), ("teacher", config.teacher)):
+        if weights is not None:
+            refuse_other_split(role, weights, plan.data, asdict(plan.spec))
+    augmented, criterion = plan.augment(augment), _criterion(plan)
+    logged = Loggers(setting.loggers if processes.rank == 0 else ())
+    with Run(out) as run, _reproducible(config), dead_workers_named(), closing(logged):
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
-        regime = REGIMES[config.regime](config, exit_macs, source.class_names)
+        lessons = make_regime(config, exit_macs, source.class_names, regime)
         run_record = plan.record() | {"images": str(Path(data).absolute())}
         if processes.led(lambda: run.open(run_record, resume)):
             state.load(run.last, processes)
@@ -77,7 +94,7 @@ def train(
                 run.write_metrics(state.history)  # a process may be killed after `last` alone
         loader = train_loader(
             units.learnt(plan.splits.train),
-            plan.augment,
+            augmented,
             batch_size=config.batch_size,
             seed=config.seed,
             workers=setting.workers,
@@ -87,11 +104,14 @@ def train(
         aware = Aware(plan, state.net) if config.quantize_aware else None
         setting.progress.data(source, plan.splits)
         setting.progress.start(config, plan.splits, state.epoch)
+        logged.start(run_record, run.folder, state.epoch)
         while state.epoch < config.epochs:
             loader.set_epoch(state.epoch)
             torch.manual_seed(_dropout_seed(config.seed, state.epoch, processes.rank))
             trained = None if aware is None else aware.as_it_is_now()
-            entry = train_epoch(state, loader, len(loader), config, regime, tally, setting, trained)
+            entry = train_epoch(
+                state, loader, len(loader), config, lessons, tally, setting, trained, criterion
+            )
             if "train_mae" in entry:
                 entry["train_mae"] = [error * units.std for error in entry["train_mae"]]
             net = units.restored(state.ema.net)
@@ -99,15 +119,17 @@ def train(
             figures = plan.measure(judged, "calibration", figures_of)
             state.history.append(entry | calibration_columns(figures))
             if processes.rank == 0:
-                if last_is_best(state.history):
+                if last_is_best(state.history, lessons.complete):
                     info = plan.info({"calibration": figures})
                     save_weights(run.best, net.state_dict(), info)
                 state.save(run.last)
                 run.write_metrics(state.history)
+            logged.epoch(state.history[-1])
             setting.progress.epoch(state.history[-1])
         info = _finish(plan, run)
         if processes.rank == 0:
             run.write_record(run_record | {"finished": True})
+        logged.finish(info.metrics)
         setting.progress.finish(info, tally.reasons | plan.unreadable)
     return info
 
@@ -133,6 +155,22 @@ def _choose(table: ExitTable) -> tuple[Policy, str]:
     """The policy to store, and why this one."""
     choice = choose_policy(table)
     return choice.policy, str(choice)
+
+
+def _criterion(plan: Plan) -> Criterion:
+    config, weights = plan.config, plan.class_weights
+    device = plan.setting.processes.device
+    teacher = config.teacher and Teacher(
+        config.teacher,
+        plan.transform,
+        plan.source.class_names,
+        config.distil_share,
+        config.distil_temperature,
+        config.precision == "bfloat16",
+    )
+    return Criterion(
+        config.label_smoothing, None if weights is None else weights.to(device), teacher or None
+    )
 
 
 def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:

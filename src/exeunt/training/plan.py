@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
+from PIL.Image import Image
+from torch import Tensor
 
 from exeunt.data import (
     Augment,
@@ -21,6 +23,7 @@ from exeunt.data import (
     fingerprint,
     make_splits,
 )
+from exeunt.data.augment import OPERATIONS, Operation, Seeded
 from exeunt.data.left_out import listed
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, record_samples
@@ -28,6 +31,8 @@ from exeunt.models import WeightsInfo
 from exeunt.net import MultiExitNet
 from exeunt.quantize import QuantizedNet
 from exeunt.training.config import TrainConfig
+from exeunt.training.losses import balanced_weights
+from exeunt.training.objects import missing_object
 from exeunt.training.setting import Setting
 from exeunt.training.start import licence_of
 from exeunt.versions import versions
@@ -58,6 +63,8 @@ class Plan:
             config.seed, config.calibration_fraction, config.test_fraction, config.limit
         )
         splits = make_splits(source, spec)
+        if source.task != "classification":
+            _refuse_for_values(config)
         met = {sample.target for sample in splits.train}
         if absent := [name for k, name in enumerate(source.class_names) if k not in met]:
             raise ExeuntError(f"{source.root}: no images to train on of {listed(absent)}")
@@ -66,8 +73,21 @@ class Plan:
         hashes = sorted({content_hash(sample.place) for sample in splits.calibration})
         return cls(config, source, setting, spec, splits, transform, hashes)
 
-    @property
-    def augment(self) -> Augment:
+    def augment(self, function: Callable[[Image], Image] | None = None) -> Augment:
+        """The training transform.
+
+        Args:
+            function: from image to image, in place of the operation that the config names.
+
+        Raises:
+            ExeuntError: when the config names a function that is not given.
+        """
+        name = self.config.augment
+        operation: Operation | None = None if function is None else Seeded(function)
+        if operation is None and name is not None:
+            if name not in OPERATIONS:
+                raise missing_object("augment", name)
+            operation = OPERATIONS[name]
         size = self.config.train_size or self.config.image_size
         transform = replace(self.transform, image_size=(size, size))
         config = self.config
@@ -77,6 +97,7 @@ class Plan:
             flip=config.flip,
             colour=config.colour,
             erase=config.erase,
+            operation=operation,
         )
 
     @property
@@ -91,11 +112,15 @@ class Plan:
 
     @cached_property
     def data(self) -> dict[str, str]:
-        licence, init = self.config.data_licence, self.config.init
+        config, licence = self.config, self.config.data_licence
+        if config.init is not None:
+            licence += licence_of(config.init)
+        if config.teacher is not None:
+            licence += licence_of(config.teacher, "taught by")
         return {
             "name": self.source.root.resolve().name,
             "fingerprint": fingerprint(self.source.samples),
-            "licence": licence if init is None else licence_of(init, licence),
+            "licence": licence,
         }
 
     def record(self) -> dict[str, Any]:
@@ -106,9 +131,23 @@ class Plan:
             "config": self.config.to_dict(),
             "data": self.data,
             "splits": sizes,
+            **({} if self.class_weights is None else {"class_weights": self._weights_by_name()}),
             "versions": versions(),
             "finished": False,
         }
+
+    @cached_property
+    def class_weights(self) -> Tensor | None:
+        """(K,) float32, of the images of each class; None where all weigh alike."""
+        if self.config.class_weights is None:
+            return None
+        targets = [int(sample.target) for sample in self.splits.train]
+        return balanced_weights(targets, len(self.source.class_names))
+
+    def _weights_by_name(self) -> dict[str, float]:
+        assert self.class_weights is not None
+        weights = self.class_weights.tolist()
+        return dict(zip(self.source.class_names, (round(w, 6) for w in weights), strict=True))
 
     def measure(
         self, net: MultiExitNet | QuantizedNet, split: str, judge: Callable[[ExitTable], T]
@@ -185,3 +224,10 @@ class Plan:
             versions=versions(),
             storage=self.config.storage,
         )
+
+
+def _refuse_for_values(config: TrainConfig) -> None:
+    """Refuses settings that only classes have."""
+    for name in ("class_weights", "teacher", "mixup", "cutmix"):
+        if value := getattr(config, name):
+            raise ExeuntError(f"{name}={value!r} is for classes; these images have values")

@@ -7,11 +7,11 @@ on the regime.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
@@ -19,22 +19,46 @@ from exeunt.models import find_weights, load_weights
 from exeunt.net import MultiExitNet
 from exeunt.training.config import TrainConfig
 from exeunt.training.losses import depth_weighted
+from exeunt.training.mixing import Targets
+from exeunt.training.objects import missing_object
+from exeunt.training.teacher import divergence, some_of
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass of a batch: images (N, C, H, W), E logits (N, K), their losses (E,), and the
-    epoch it is in (0-based).
+    """One forward pass of a batch.
+
+    Attributes:
+        images: (N, C, H, W), augmented, normalised and perhaps mixed.
+        logits: E tensors (N, K); for values (N, 1).
+        losses: (E,), the settings' own: cross-entropy with label smoothing, class weights and the
+            teacher's share, or squared error.
+        epoch: the one it is in, from 0.
+        targets: what the images show.
     """
 
     images: Tensor
     logits: Sequence[Tensor]
     losses: Tensor
     epoch: int
+    targets: Targets
+
+    def exit_losses(self, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The losses of all exits by another function, in place of `losses`; (E,).
+
+        Args:
+            loss: of float32 logits (N, K) and targets (N,), in this order; a scalar. It is asked
+                for both targets of images that are mixed, and weighted by their shares.
+        """
+        return torch.stack([self.targets.weigh(partial(loss, y.float())) for y in self.logits])
 
 
 class Regime(ABC):
     """What the loop asks; by default everything learns all the time.
+
+    A regime of your own says at least what to descend, and is handed to `exeunt.train(...,
+    regime=Mine)`, which makes it with the arguments below. It keeps no state between epochs but
+    what follows from them, so that a run can be resumed.
 
     Args:
         config: of the run.
@@ -60,12 +84,56 @@ class Regime(ABC):
         """The epochs, from and up to, over which the learning rate rises and falls once."""
         return 0, self.epochs
 
+    def complete(self, epoch: int) -> bool:
+        """Whether all exits have learnt by the end of `epoch`; else its weights are not kept as the
+        best, however good the last exit is.
+        """
+        return True
+
 
 class Joint(Regime):
     """Everything learns at once, later exits count more (ReX paper, equation 12)."""
 
     def loss(self, seen: Pass) -> Tensor:
         return depth_weighted(seen.losses)
+
+
+class Mixed(Regime):
+    """The trunks and the last exit learn first, as a network of one exit; then everything, jointly
+    (the "mixed" regime of Kubaty et al., "Joint or Disjoint", arXiv 2407.14320).
+
+    The first `mixed_share` of the epochs, rounded, are of the first phase. In each phase the
+    learning rate rises and falls once; there it is trained to the end, here by its share of epochs.
+
+    Raises:
+        ExeuntError: when a phase has no epoch.
+    """
+
+    def __init__(
+        self, config: TrainConfig, exit_macs: Sequence[int], class_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(config, exit_macs, class_names)
+        self.turn = round(config.mixed_share * self.epochs)
+        if not 0 < self.turn < self.epochs:
+            raise ExeuntError(
+                f"regime 'mixed': mixed_share={config.mixed_share!r} of epochs={self.epochs} are "
+                f"{self.turn}; both phases need at least one"
+            )
+
+    def prepare(self, net: MultiExitNet, epoch: int) -> None:
+        super().prepare(net, epoch)
+        if epoch < self.turn:
+            for stage in net.stages[:-1]:
+                stage.get_submodule("exit").eval().requires_grad_(False)
+
+    def loss(self, seen: Pass) -> Tensor:
+        return seen.losses[-1] if seen.epoch < self.turn else depth_weighted(seen.losses)
+
+    def span(self, epoch: int) -> tuple[int, int]:
+        return (0, self.turn) if epoch < self.turn else (self.turn, self.epochs)
+
+    def complete(self, epoch: int) -> bool:
+        return epoch >= self.turn
 
 
 class ShallowDeep(Regime):
@@ -162,7 +230,7 @@ class Distilled(ExitsOnly):
         if not class_names or info.class_names != [*class_names]:
             raise ExeuntError(
                 f"regime 'distilled': the teacher, {config.init}, knows the classes "
-                f"{_some(info.class_names)}; those of the images are {_some(class_names)}"
+                f"{some_of(info.class_names)}; those of the images are {some_of(class_names)}"
             )
         self.share, self.temperature = config.distil_share, config.distil_temperature
 
@@ -173,24 +241,46 @@ class Distilled(ExitsOnly):
         return logits
 
     def loss(self, seen: Pass) -> Tensor:
-        heat = self.temperature
-        target = (self.taught(seen.images) / heat).log_softmax(1)
+        taught = self.taught(seen.images)
         total = seen.losses[-1] + (1 - self.share) * seen.losses[:-1].sum()
         for logits in seen.logits[:-1]:
-            mine = (logits.float() / heat).log_softmax(1)
-            apart = F.kl_div(mine, target, reduction="batchmean", log_target=True)
-            total = total + self.share * heat**2 * apart
+            total = total + self.share * divergence(taught, logits, self.temperature)
         return total
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "none (values)"
 
 
 REGIMES: dict[str, type[Regime]] = {
     "joint": Joint,
+    "mixed": Mixed,
     "shallow_deep": ShallowDeep,
     "exits": ExitsOnly,
     "successive": Successive,
     "distilled": Distilled,
 }
+
+
+def make_regime(
+    config: TrainConfig,
+    exit_macs: Sequence[int],
+    class_names: Sequence[str],
+    given: Callable[[TrainConfig, Sequence[int], Sequence[str]], Regime] | None = None,
+) -> Regime:
+    """The regime of a run: what `given` makes, or the one of the config's name.
+
+    Raises:
+        ExeuntError: when a regime is named that was not given, something else than a `Regime` was
+            made, or the weights of no epoch would be kept.
+    """
+    if given is None and config.regime not in REGIMES:
+        raise missing_object("regime", config.regime)
+    regime = (given or REGIMES[config.regime])(config, exit_macs, class_names)
+    if not isinstance(regime, Regime):
+        raise ExeuntError(
+            f"regime={config.regime!r} gave a {type(regime).__name__}; give a subclass of "
+            "exeunt.training.Regime"
+        )
+    if not any(regime.complete(epoch) for epoch in range(config.epochs)):
+        raise ExeuntError(
+            f"regime={config.regime!r} completes none of {config.epochs} epochs, so that there "
+            "would be no weights to keep; its complete(epoch) must be true of one"
+        )
+    return regime

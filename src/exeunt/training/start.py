@@ -71,27 +71,30 @@ def start_from(net: MultiExitNet, init: str, class_names: Sequence[str]) -> None
         tensor.copy_(tensors[name])
 
 
-def refuse_other_split(init: str, data: Mapping[str, str], split: Mapping[str, Any]) -> None:
+def refuse_other_split(
+    role: str, model: str, data: Mapping[str, str], split: Mapping[str, Any]
+) -> None:
     """Makes sure that what is held out now was not trained on before.
 
     Args:
-        init: the weights to begin with.
+        role: of the weights, `init` or `teacher`.
+        model: the weights to begin with, or to learn from.
         data: fingerprint of the images.
         split: seed, fractions and limit.
 
     Raises:
         ExeuntError: when the weights are of the same images, split in another way.
     """
-    info = read_info(find_weights(init))
+    info = read_info(find_weights(model))
     if info.of_data("fingerprint") == data["fingerprint"] and info.split != dict(split):
         odd = [f"{key}={value!r}" for key, value in info.split.items() if split.get(key) != value]
         raise ExeuntError(
-            f"init={init!r} was trained on the same images with {', '.join(odd)}; with another "
+            f"{role}={model!r} was trained on the same images with {', '.join(odd)}; with another "
             "split it has seen images that are to be held out now. Give the same"
         )
 
 
-def licence_of(init: str, licence: str) -> str:
-    """The terms of images behind weights that began with `init`: the run's own, and those."""
-    before = read_info(find_weights(init))
-    return f"{licence}; began with {init}, of {before.of_data('name')}: {before.of_data('licence')}"
+def licence_of(model: str, how: str = "began with") -> str:
+    """The terms of the images behind other weights, that a run began with or learnt from."""
+    info = read_info(find_weights(model))
+    return f"; {how} {model}, of {info.of_data('name')}: {info.of_data('licence')}"
