@@ -93,7 +93,7 @@ class Plan:
     def data(self) -> dict[str, str]:
         licence, init = self.config.data_licence, self.config.init
         return {
-            "name": self.source.root.resolve().name,
+            "name": self.source.name,
             "fingerprint": fingerprint(self.source.samples),
             "licence": licence if init is None else licence_of(init, licence),
         }
