@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from exeunt.data.labelled import positions
 from exeunt.data.left_out import LeftOut
 from exeunt.data.numbering import number_labels
-from exeunt.data.pairs import IMAGE_KEYS, LABEL_KEYS, key_among
+from exeunt.data.pairs import IMAGE_KEYS, LABEL_KEYS, checked_label, key_among
 from exeunt.data.place import FilePart
 from exeunt.data.pools import pool_folders, pools_among, pools_of_files
 from exeunt.data.source import Sample, Source
@@ -72,9 +73,12 @@ def open_saved(root: Path) -> Source:
         pools = pools_among([str(split) for split in splits], f"{root}: its splits", left_out)
     files = {}
     for pool, split in pools.items():
-        listed_files = _field(root / split / _STATE_FILE, "_data_files")
-        files[pool] = [root / split / str(one["filename"]) for one in listed_files]
-    return _source(root, {pool: [*map(_read_arrow, f)] for pool, f in files.items()}, left_out)
+        state = root / split / _STATE_FILE
+        files[pool] = [
+            state.with_name(_file_name(state, one)) for one in _field(state, "_data_files")
+        ]
+    rows = {pool: [_read("Arrow", path) for path in found] for pool, found in files.items()}
+    return _source(root, rows, left_out)
 
 
 def find_parquet(folder: Path) -> dict[str, list[Path]] | None:
@@ -120,9 +124,8 @@ def open_parquet(root: Path, pools: Mapping[str, Sequence[Path]]) -> Source:
         for file in _parquets(folder):
             if file not in chosen:
                 left_out.add(".parquet", file.relative_to(root).as_posix())
-    return _source(
-        root, {pool: [*map(_read_parquet, files)] for pool, files in pools.items()}, left_out
-    )
+    rows = {pool: [_read("parquet", path) for path in files] for pool, files in pools.items()}
+    return _source(root, rows, left_out)
 
 
 def _source(root: Path, pools: Mapping[str, Sequence[_Rows]], left_out: LeftOut) -> Source:
@@ -149,23 +152,25 @@ def _source(root: Path, pools: Mapping[str, Sequence[_Rows]], left_out: LeftOut)
     return Source(root, "classification" if names else "regression", names, samples, left_out)
 
 
+def _read(kind: Literal["Arrow", "parquet"], path: Path) -> _Rows:
+    with _naming(path, kind):
+        return _read_arrow(path) if kind == "Arrow" else _read_parquet(path)
+
+
 def _read_arrow(path: Path) -> _Rows:
     """The rows of an Arrow file, whose images are parts of it."""
     pa = _pyarrow(path)
-    try:
-        with pa.memory_map(str(path)) as mapped:
-            whole = mapped.read_buffer()
-        opened = (
-            pa.ipc.open_file if whole.slice(0, 6).to_pybytes() == b"ARROW1" else pa.ipc.open_stream
-        )
+    with pa.memory_map(str(path)) as mapped:
+        whole = mapped.read_buffer()
+        is_file = whole.slice(0, 6).to_pybytes() == b"ARROW1"
+        opened = pa.ipc.open_file if is_file else pa.ipc.open_stream
         table = opened(pa.BufferReader(whole)).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ExeuntError(f"{path}: not a whole Arrow file ({error})") from error
+        table.validate(full=True)
     places = []
     for _, chunk in _images(path, table):
         data = chunk.buffers()[2]
         for start, size in _extents(chunk):
-            at = data.address - whole.address + start
+            at = data.address - whole.address + start if data is not None else 0
             if not 0 <= at <= whole.size - size:
                 raise ExeuntError(f"{path}: its images are compressed; save the dataset without")
             places.append(FilePart(PlainFile(path), at, size))
@@ -174,7 +179,7 @@ def _read_arrow(path: Path) -> _Rows:
 
 def _read_parquet(path: Path) -> _Rows:
     """The rows of a parquet file, whose images are kept in memory."""
-    table = _parquet(path)
+    table = _parquet(path, (IMAGE_KEYS, LABEL_KEYS))
     places, at = [], 0
     for column, chunk in _images(path, table):
         for _, size in _extents(chunk):
@@ -183,25 +188,41 @@ def _read_parquet(path: Path) -> _Rows:
     return _rows(path, table, places)
 
 
-def _parquet(path: Path, columns: list[str] | None = None) -> Any:
-    pa = _pyarrow(path)
+def _parquet(path: Path, wanted: Sequence[Sequence[str]]) -> Any:
+    """Of each of the wanted kinds a column."""
+    _pyarrow(path)
     from pyarrow import parquet
 
-    try:
-        return parquet.ParquetFile(path).read(columns)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ExeuntError(f"{path}: not a whole parquet file ({error})") from error
+    with parquet.ParquetFile(path) as file:
+        columns = [key_among(file.schema_arrow.names, keys, str(path)) for keys in wanted]
+        table = file.read(columns)
+        table.validate(full=True)
+    return table
 
 
 @lru_cache(maxsize=128)
 def _parquet_images(path: Path, column: str, _stamp: int) -> bytes:
     parts = []
-    for _, chunk in _images(path, _parquet(path, [column])):
-        data = chunk.buffers()[2]
-        extents = _extents(chunk)
-        first, end = extents[0][0], sum(extents[-1])
-        parts.append(memoryview(data)[first:end])
+    with _naming(path, "parquet"):
+        for _, chunk in _images(path, _parquet(path, [[column]])):
+            data, extents = chunk.buffers()[2], _extents(chunk)
+            if data is not None:
+                parts.append(memoryview(data)[extents[0][0] : sum(extents[-1])])
     return b"".join(parts)
+
+
+@contextmanager
+def _naming(path: Path, kind: str) -> Iterator[None]:
+    """Names a file that pyarrow cannot read."""
+    pa = _pyarrow(path)
+    try:
+        yield
+    except ExeuntError:
+        raise
+    except FileNotFoundError as error:
+        raise ExeuntError(f"{path}: there is no such file") from error
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise ExeuntError(f"{path}: not a whole {kind} file ({error})") from error
 
 
 def _images(path: Path, table: Any) -> Iterator[tuple[str, Any]]:
@@ -231,20 +252,18 @@ def _images(path: Path, table: Any) -> Iterator[tuple[str, Any]]:
 def _extents(chunk: Any) -> list[tuple[int, int]]:
     """Where each value of an array of bytes begins among these, and how long it is."""
     wide = str(chunk.type).startswith("large")
-    offsets = np.frombuffer(chunk.buffers()[1], np.int64 if wide else np.int32)
-    offsets = offsets[chunk.offset : chunk.offset + len(chunk) + 1]
+    offsets = np.frombuffer(
+        chunk.buffers()[1], np.int64 if wide else np.int32, chunk.offset + len(chunk) + 1
+    )[chunk.offset :]
     return [*zip(offsets[:-1].tolist(), np.diff(offsets).tolist(), strict=True)]
 
 
 def _rows(path: Path, table: Any, places: list[FilePart]) -> _Rows:
     column = key_among(table.column_names, LABEL_KEYS, str(path))
-    labels = table.column(column).to_pylist()
-    for row, label in enumerate(labels):
-        if not isinstance(label, (int, float, str)) or label == "":
-            raise ExeuntError(
-                f"{path}, row {row}: the label must be a whole number, a name or a value, not "
-                f"{label!r}"
-            )
+    labels = [
+        checked_label(label, f"{path}, row {row}")
+        for row, label in enumerate(table.column(column).to_pylist())
+    ]
     return _Rows(places, labels, _class_names(path, table.schema.metadata or {}, column))
 
 
@@ -258,6 +277,14 @@ def _class_names(path: Path, metadata: Mapping[bytes, bytes], column: str) -> tu
         return tuple(names) if all(isinstance(name, str) for name in names) else ()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ExeuntError(f"{path}: its schema describes no column {column} ({error})") from error
+
+
+def _file_name(path: Path, entry: Any) -> str:
+    """The name of a file beside `path` that an entry of it gives."""
+    name = entry.get("filename") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or Path(name).name != name:
+        raise ExeuntError(f"{path}: {entry!r} names no file beside it")
+    return name
 
 
 def _field(path: Path, key: str) -> list[Any]:

@@ -47,7 +47,8 @@ class Pairs:
         if not itemised or isinstance(dataset, (bytes, bytearray)):
             raise ExeuntError(
                 f"{title}: an object of type {type(dataset).__name__} is no dataset with a "
-                "length and items; give the path of labelled images, a map-style dataset or a list of pairs "
+                "length and items; give the path of labelled images, a map-style dataset or a list "
+                "of pairs "
                 '(image, label), or {"train": ..., "test": ...} of these'
             )
         if not len(dataset):
@@ -92,7 +93,7 @@ class Pairs:
 
     def _read(self, index: int) -> tuple[Label, bytes]:
         image, label = self._pair(index)
-        checked = _label(label, self.where(index))
+        checked = checked_label(label, self.where(index))
         try:
             return checked, _pixels(open_image(image))
         except UnreadableImage:
@@ -133,6 +134,31 @@ def key_among(keys: Sequence[str] | Mapping[str, Any], wanted: Sequence[str], wh
             f"{', '.join(map(repr, wanted))}; rename the one that is meant"
         )
     return found
+
+
+def checked_label(label: Any, where: str) -> Label:
+    """A label as a plain number or text.
+
+    Raises:
+        ExeuntError: If it is neither.
+    """
+    if isinstance(label, (Tensor, np.ndarray, np.generic)) and math.prod(label.shape) == 1:
+        label = label.item()
+    if isinstance(label, bool):
+        return int(label)
+    if isinstance(label, float) and not math.isfinite(label):
+        raise ExeuntError(f"{where}: the value must be finite, not {label}")
+    if not isinstance(label, (int, float, str)) or label == "":
+        shown = (
+            repr(label)
+            if label is None or label == ""
+            else f"an object of type {type(label).__name__}"
+        )
+        raise ExeuntError(
+            f"{where}: the label must be the number (int) or name (str) of a class, or a value to "
+            f"be predicted (float), not {shown}"
+        )
+    return label
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,24 +208,3 @@ def _pixels(image: Image.Image) -> bytes:
 
 def _hash(pixels: bytes) -> str:
     return hashlib.blake2b(pixels, digest_size=8).hexdigest()
-
-
-def _label(label: Any, where: str) -> Label:
-    """A label as a plain number or text."""
-    if isinstance(label, (Tensor, np.ndarray, np.generic)) and math.prod(label.shape) == 1:
-        label = label.item()
-    if isinstance(label, bool):
-        return int(label)
-    if isinstance(label, float) and not math.isfinite(label):
-        raise ExeuntError(f"{where}: the value must be finite, not {label}")
-    if not isinstance(label, (int, float, str)) or label == "":
-        shown = (
-            repr(label)
-            if label is None or label == ""
-            else f"an object of type {type(label).__name__}"
-        )
-        raise ExeuntError(
-            f"{where}: the label must be the number (int) or name (str) of a class, or a value to "
-            f"be predicted (float), not {shown}"
-        )
-    return label
