@@ -114,7 +114,7 @@ def _in_torchvision_root(path: Path) -> Path | None:
     cifar = {file.parent for version in VERSIONS for file in path.glob(f"*/{version.meta}")}
     inner = sorted(
         folder
-        for folder in {*cifar, *path.glob("*/raw")}
+        for folder in {*cifar, path / "raw", *path.glob("*/raw")}
         if folder.is_dir() and (cifar_version(names := _files(folder)) or has_idx(names))
     )
     if len(inner) > 1:

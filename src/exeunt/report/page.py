@@ -69,7 +69,7 @@ def write_page(
         return trained.transform.prepare(places[name].load())
 
     rows = choose(replay(table, stored), table.targets, thumbnails)
-    name = source.name
+    name = data.resolve().name if isinstance(data, Path) else data.name
     kind = f" and {len(trained.info.class_names)} classes" if trained.info.class_names else ""
     page = payload(
         table,
