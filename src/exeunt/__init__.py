@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from exeunt.classifier import Classifier
     from exeunt.contract import check_model
+    from exeunt.data import LabelledImages
     from exeunt.errors import ExeuntError, ExeuntWarning
     from exeunt.evaluate import (
         ExitTable,
@@ -74,6 +75,7 @@ __all__ = [
     "ExeuntWarning",
     "ExitTable",
     "Full",
+    "LabelledImages",
     "Margin",
     "MultiExitNet",
     "Policy",
@@ -129,6 +131,7 @@ _NAMES = {
     "api": ("load", "train"),
     "classifier": ("Classifier",),
     "contract": ("check_model",),
+    "data": ("LabelledImages",),
     "errors": ("ExeuntError", "ExeuntWarning"),
     "evaluate": (
         *("ExitTable", "exit_rows", "load_table", "record", "record_to"),

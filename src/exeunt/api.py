@@ -10,6 +10,7 @@ from typing import Any
 from PIL.Image import Image
 
 from exeunt.classifier import Classifier
+from exeunt.data import DataLike
 from exeunt.errors import ExeuntError
 from exeunt.trained import TrainedModel
 from exeunt.training import (
@@ -37,7 +38,7 @@ def load(model: str | Path, device: str = "cpu") -> Classifier:
 
 
 def train(
-    data: str | Path,
+    data: DataLike,
     out: str | Path,
     *,
     recipe: str | Path | None = None,
@@ -56,7 +57,8 @@ def train(
     goes to stderr: a bar on a terminal, a line for each epoch.
 
     Args:
-        data: a folder of class folders, a CSV, shards, or a public set as it is published.
+        data: a folder of class folders, a CSV, shards, or a public set as it is published; or a
+            dataset of torch, torchvision or Hugging Face (see `LabelledImages`).
         out: the run folder.
         recipe: a TOML file with any of the settings; those given here come first.
         resume: go on with the run in `out`, if it has begun.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
-from exeunt.data import ImageLike, Transform
+from exeunt.data import DataLike, ImageLike, Transform, as_data
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, pick, record_split
@@ -130,7 +130,8 @@ class Classifier:
         """Classifies one image or a list, each of which leaves at the first exit trusted.
 
         Args:
-            images: a file, a PIL image, bytes (H, W, 3) or (H, W), or a list of these.
+            images: a file, a PIL image, uint8 pixels as an array (H, W, 3) or (H, W) or as a tensor
+                (C, H, W), or a list of these.
             policy: when to leave; the classifier's own if None.
             top: classes to name, the likeliest first.
 
@@ -144,7 +145,7 @@ class Classifier:
 
     def record(
         self,
-        data: str | Path,
+        data: DataLike,
         split: str = "test",
         *,
         limit: int | None = None,
@@ -154,7 +155,7 @@ class Classifier:
         """All exits on a split of labelled images, for policies to be tried on.
 
         Args:
-            data: laid out as for training.
+            data: a path laid out as for training, or a dataset (see `LabelledImages`).
             split: `"test"`, `"calibration"`, `"train"` or `"all"`, cut as in training.
             limit: at most so many images, seeded and stratified.
             batch_size: images that go through the net at once.
@@ -163,11 +164,11 @@ class Classifier:
         Raises:
             ExeuntError: when the images are not there, or of other classes.
         """
-        source = open_labelled(self.trained, Path(data))
+        source = open_labelled(self.trained, as_data(data))
         samples = pick(self.trained, source, split, limit)
         return record_split(self.trained, samples, split, batch_size=batch_size, workers=workers)
 
-    def calibrate(self, data: str | Path | ExitTable, **goal: Any) -> Classifier:
+    def calibrate(self, data: DataLike | ExitTable, **goal: Any) -> Classifier:
         """A classifier with a policy chosen on the calibration split.
 
         Args:
@@ -185,7 +186,7 @@ class Classifier:
         if isinstance(data, ExitTable):
             found = calibrate_table(data, wanted)
         else:
-            found = calibrate(self.trained, Path(data), wanted)
+            found = calibrate(self.trained, as_data(data), wanted)
         info = with_policy(self.info, found.policy, found.table)
         made = Classifier.of(replace(self.trained, info=info), self.name)
         made.calibration = found
@@ -193,7 +194,7 @@ class Classifier:
 
     def evaluate(
         self,
-        data: str | Path | ExitTable,
+        data: DataLike | ExitTable,
         split: str = "test",
         *,
         policies: Sequence[str | Policy] = (),
@@ -216,7 +217,7 @@ class Classifier:
         if isinstance(data, ExitTable):
             run, table = recording(data, self.name, self.info.policy), data
         else:
-            run, table = Recorder(self.name, self.trained, Path(data), limit=limit).record(split)
+            run, table = Recorder(self.name, self.trained, as_data(data), limit=limit).record(split)
         question = Question("policies", tried, diagnose, plot=None)
         return Measurement(run, answer(question, run, table, None))
 
@@ -241,7 +242,7 @@ class Classifier:
     def bench(
         self,
         engines: Sequence[str] = ("torch",),
-        data: str | Path | None = None,
+        data: DataLike | None = None,
         *,
         dtypes: Sequence[str] = ("float32",),
         threads: int = 1,
@@ -263,7 +264,7 @@ class Classifier:
         """
         from exeunt.bench import Asked, engines_named, measure_side_by_side, trained_candidate
 
-        asked = Asked(None, 32, None if data is None else Path(data), None, None, limit)
+        asked = Asked(None, 32, None if data is None else as_data(data), None, None, limit)
         mine = trained_candidate(self.name, self.trained, asked, single=False)
         named = engines_named(engines)
         return measure_side_by_side([mine], named, asked, dtypes=dtypes, threads=threads, runs=runs)
@@ -272,7 +273,7 @@ class Classifier:
         self,
         out: str | Path,
         *,
-        calibration: str | Path | None = None,
+        calibration: DataLike | None = None,
         dtype: str = "int8",
         ranges: str = "mse",
         name: str | None = None,
@@ -307,7 +308,7 @@ class Classifier:
         self,
         out: str | Path,
         *,
-        calibration: str | Path | None = None,
+        calibration: DataLike | None = None,
         dtype: str = "float32",
         quantize_rex: bool = False,
         single_file: bool = False,
@@ -337,7 +338,7 @@ class Classifier:
 
     def report(
         self,
-        data: str | Path,
+        data: DataLike,
         out: str | Path,
         *,
         split: str = "test",
@@ -348,7 +349,7 @@ class Classifier:
         from exeunt.report.page import write_page
 
         shown: dict[str, Any] = {"split": split, "limit": limit, "thumbnails": thumbnails}
-        write_page(self.trained, Path(data), Path(out), title=self.name, **shown)
+        write_page(self.trained, as_data(data), Path(out), title=self.name, **shown)
 
     def save(self, path: str | Path) -> None:
         """Writes a weights file that `exeunt.load` and every command take.
@@ -375,12 +376,12 @@ class Classifier:
 
 
 def _calibration(
-    trained: TrainedModel, data: str | Path | None, limit: int | None, goal: dict[str, Any]
+    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
 ) -> Any:
     from exeunt.export.calibration import Images, Wanted
 
     known = {"policy", "budget_fraction", "max_accuracy_drop"}
     if odd := sorted(goal.keys() - known):
         raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
-    images = None if data is None else Images(trained, Path(data), limit, 8, 0)
+    images = None if data is None else Images(trained, as_data(data), limit, 8, 0)
     return images, Wanted(**dict.fromkeys(known) | goal)

@@ -268,3 +268,32 @@ def test_cifar100_pixel_for_pixel(tmp_path):
             assert [sample.target for sample in source.pools[name]] == labels[mask].tolist()
             for sample, image in zip(source.pools[name], images[mask], strict=True):
                 assert (np.asarray(sample.place.load()) == image).all()
+
+
+@pytest.mark.parametrize(
+    ("folder", "write"),
+    [
+        ("cifar-10-batches-py", python_10),
+        ("cifar-10-batches-bin", binary_10),
+        ("cifar-100-python", python_100),
+    ],
+)
+def test_the_folder_in_which_torchvision_keeps_it(tmp_path, folder, write):
+    (tmp_path / folder).mkdir()
+    write(tmp_path / folder)
+    (tmp_path / "cifar.tar.gz").write_bytes(b"not read")
+    outer, inner = open_source(tmp_path), open_source(tmp_path / folder)
+    assert (outer.root, outer.samples) == (inner.root, inner.samples)
+    assert outer.left_out.note == ""
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    assert open_source(tmp_path).left_out.note == "left out: 1 unused folder (photos)"
+
+
+def test_two_sets_in_one_folder_are_not_chosen_between(tmp_path):
+    for folder, write in (("cifar-10-batches-py", python_10), ("cifar-100-python", python_100)):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder)
+    with pytest.raises(
+        ExeuntError, match=r"holds cifar-10-batches-py, cifar-100-python; give one of them"
+    ):
+        open_source(tmp_path)

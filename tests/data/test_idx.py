@@ -117,3 +117,12 @@ def test_mnist_pixel_for_pixel(tmp_path):
     assert [sample.target for sample in samples] == labels.tolist()
     for i in range(0, len(images), 17):
         assert (np.asarray(samples[i].place.load()) == images[i]).all()
+
+
+def test_the_folder_in_which_torchvision_keeps_it(tmp_path):
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    write(raw)
+    outer, inner = open_source(tmp_path), open_source(raw)
+    assert (outer.root, outer.samples) == (raw, inner.samples)
+    assert open_source(tmp_path / "FashionMNIST").samples == inner.samples

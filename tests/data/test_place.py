@@ -45,7 +45,7 @@ def places(tmp_path: Path) -> list:
     array = PixelArray(PlainFile(tmp_path / "raw"), 5, 61, (3, 4, 5))
     return [
         ImageFile(tmp_path / "a.png"),
-        FilePart(tmp_path / "many", 6, len(png)),
+        FilePart(PlainFile(tmp_path / "many"), 6, len(png)),
         Pixels(array, 1),
     ]
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_read(places, tmp_path, damage):
 
 def test_batches_of_all_kinds(places, tmp_path):
     samples = [Sample(place, i, str(i)) for i, place in enumerate(places)]
-    samples.append(Sample(FilePart(tmp_path / "many", 3, 50), 3, "broken"))
+    samples.append(Sample(FilePart(PlainFile(tmp_path / "many"), 3, 50), 3, "broken"))
     for workers in (0, 1):
         (batch,) = eval_loader(samples, Transform((4, 5)), batch_size=4, workers=workers)
         assert [*batch.unreadable] == ["broken"]

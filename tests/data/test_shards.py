@@ -148,7 +148,7 @@ def test_pools_by_name_and_by_folder(tmp_path):
         "set1_TEST.tar/31.png",
     ]
     shard(tmp_path / "one" / "extra.tar", *parts[3])
-    with pytest.raises(ExeuntError, match=r"extra\.tar: other shards here have train and test"):
+    with pytest.raises(ExeuntError, match=r"extra\.tar: other files here have train and test"):
         open_source(tmp_path / "one")
     for held_out in ("val", "test"):
         shard(tmp_path / held_out / "train" / "0.tar", *parts[0])

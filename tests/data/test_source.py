@@ -214,7 +214,9 @@ def test_one_class_is_enough_for_weights_that_know_it(tmp_path):
 
 @pytest.mark.parametrize("data", [object(), None, 7, b"photos"])
 def test_data_that_is_no_path(data):
-    with pytest.raises(ExeuntError, match=rf"the path of labelled .* type {type(data).__name__};"):
+    with pytest.raises(
+        ExeuntError, match=rf"type {type(data).__name__} is no .*give the path of labelled images"
+    ):
         open_source(data)
 
 

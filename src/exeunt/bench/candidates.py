@@ -13,7 +13,7 @@ from exeunt.bench.plain import plain
 from exeunt.bench.score import Score
 from exeunt.bench.subject import Subject, enliven, noise
 from exeunt.calibrate import match_policy
-from exeunt.data import MAX_UNREADABLE_FRACTION, Transform
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Transform
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.splits import open_labelled, pick, record_split
 from exeunt.export.calibration import Images
@@ -63,7 +63,7 @@ class Asked:
 
     image_size: tuple[int, int] | None
     batch_size: int
-    data: Path | None
+    data: Data | None
     policy: str | None
     shares_from: str | None
     limit: int | None

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from exeunt.calibrate.choice import Choice
 from exeunt.calibrate.goal import Goal
 from exeunt.calibrate.held_out import refuse_tested, refuse_trained
 from exeunt.calibrate.risk import Guarantee
-from exeunt.data import MAX_UNREADABLE_FRACTION, Sample, Source, fingerprint
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Sample, Source, fingerprint
 from exeunt.errors import ExeuntWarning
 from exeunt.evaluate import ExitTable, Outcome, figures_of, replay, wilson
 from exeunt.evaluate.splits import open_labelled, pick, record_split
@@ -109,7 +108,7 @@ class Calibration:
 
 def calibrate(
     trained: TrainedModel,
-    data: Path,
+    data: Data,
     goal: Goal,
     *,
     batch_size: int = 64,
@@ -174,7 +173,7 @@ def with_policy(info: WeightsInfo, policy: Policy, table: ExitTable) -> WeightsI
 
 
 def _check_held_out(
-    trained: TrainedModel, source: Source, samples: tuple[Sample, ...], data: Path
+    trained: TrainedModel, source: Source, samples: tuple[Sample, ...], data: Data
 ) -> None:
     """Refuses images that the weights were trained or are tested on, as far as that can be told.
 

@@ -14,6 +14,7 @@ from exeunt.data.dataset import (
 )
 from exeunt.data.decode import UnreadableImage, load_image
 from exeunt.data.image_like import ImageLike, open_image
+from exeunt.data.labelled import Data, DataLike, LabelledImages, as_data
 from exeunt.data.layouts import open_source
 from exeunt.data.notes import notes
 from exeunt.data.place import FilePart, ImageFile, PixelArray, Pixels, Place
@@ -27,11 +28,14 @@ __all__ = [
     "SPLIT_NAMES",
     "Augment",
     "Batch",
+    "Data",
+    "DataLike",
     "FilePart",
     "ImageDataset",
     "ImageFile",
     "ImageLike",
     "Item",
+    "LabelledImages",
     "PixelArray",
     "Pixels",
     "Place",
@@ -44,6 +48,7 @@ __all__ = [
     "Transform",
     "UnreadableImage",
     "UnreadableTally",
+    "as_data",
     "content_hash",
     "dead_workers_named",
     "described",

@@ -99,10 +99,10 @@ def decode(file: BinaryIO, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = _open(file)
-            reason = _refused(image)
+            reason = refusal(image)
             if reason is None:
                 image.load()
-                reason = _refused(image)
+                reason = refusal(image)
     except MemoryError as error:
         raise UnreadableImage(name, "too little memory is free to decode it") from error
     except Exception as error:  # on bad bytes the decoders raise almost anything
@@ -138,7 +138,7 @@ def _open(file: BinaryIO) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _refused(image: Image.Image) -> str | None:
+def refusal(image: Image.Image) -> str | None:
     """Why an image is not used although Pillow reads it."""
     width, height = image.size
     if width * height > MAX_PIXELS:

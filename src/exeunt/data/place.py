@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 from PIL import Image
 
 from exeunt.data.decode import decode, load_image, unreadable
-from exeunt.data.store import PlainFile, Store, read
+from exeunt.data.store import Store, read
 from exeunt.errors import ExeuntError
 
 
 class Place(Protocol):
     """Where one image is kept. It holds no pixels, and can be sent to another process."""
+
+    __slots__ = ()
 
     @property
     def size_bytes(self) -> int:
@@ -25,6 +28,24 @@ class Place(Protocol):
         Raises:
             ExeuntError: If a file is gone.
         """
+
+    @property
+    def stamp(self) -> str:
+        """What fingerprints tell the image by, known without reading it: its size.
+
+        Raises:
+            ExeuntError: If a file is gone.
+        """
+        return str(self.size_bytes)
+
+    def content_hash(self) -> str:
+        """BLAKE2b of `content`, 16 hex characters.
+
+        Raises:
+            OSError: As `content`.
+            ExeuntError: As `content`.
+        """
+        return hashlib.blake2b(self.content(), digest_size=8).hexdigest()
 
     def content(self) -> bytes:
         """The bytes as they are stored: two images are the same if theirs are.
@@ -43,7 +64,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFile:
+class ImageFile(Place):
     """An image file."""
 
     path: Path
@@ -66,26 +87,26 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True)
-class FilePart:
-    """An image file inside a larger file, such as a member of a tar archive.
+class FilePart(Place):
+    """An image file inside a larger one, such as a member of a tar archive.
 
     Attributes:
-        path: The larger file.
+        store: The larger file, or what it unpacks to.
         offset: Where the image begins, in bytes.
         size_bytes: How long it is.
     """
 
-    path: Path
+    store: Store
     offset: int
     size_bytes: int
 
     def content(self) -> bytes:
         """The bytes of the part."""
-        return read(PlainFile(self.path), self.offset, self.size_bytes)
+        return read(self.store, self.offset, self.size_bytes)
 
     def load(self) -> Image.Image:
         """Decode the part."""
-        name = f"{self.path}, bytes {self.offset} to {self.offset + self.size_bytes}"
+        name = f"{self.store}, bytes {self.offset} to {self.offset + self.size_bytes}"
         try:
             content = self.content()
         except (OSError, ExeuntError) as error:
@@ -111,7 +132,7 @@ class PixelArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
+class Pixels(Place):
     """The image number `index` of an array, counted from 0."""
 
     array: PixelArray

@@ -11,8 +11,9 @@ from exeunt.data.decode import IMAGE_SUFFIXES
 from exeunt.data.labels import LABEL_SUFFIXES, number_classes, read_label
 from exeunt.data.left_out import LeftOut, kind_of_file
 from exeunt.data.place import FilePart
-from exeunt.data.pools import pool_folders, pool_of
+from exeunt.data.pools import pool_folders, pools_of_files
 from exeunt.data.source import Sample, Source, by_name
+from exeunt.data.store import PlainFile
 from exeunt.data.tar import Member, tar_members
 from exeunt.errors import ExeuntError
 
@@ -41,7 +42,7 @@ def find_shards(folder: Path) -> dict[str, list[Path]] | None:
     subfolders = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
     shards = _tars(folder)
     if shards and not subfolders:
-        return _pools(shards)
+        return pools_of_files(shards)
     by_pool = {
         pool: [shard for name in names for shard in _tars(folder / name)]
         for pool, names in pool_folders(path.name for path in subfolders).items()
@@ -110,21 +111,6 @@ def _tars(folder: Path) -> list[Path]:
     )
 
 
-def _pools(shards: Sequence[Path]) -> dict[str, list[Path]]:
-    by_pool: dict[str, list[Path]] = {}
-    for shard in shards:
-        by_pool.setdefault(pool_of(shard.stem) or "", []).append(shard)
-    test = by_pool.get("test") or by_pool.get("val")
-    if not ("train" in by_pool and test):
-        return {"all": list(shards)}
-    if "" in by_pool:
-        raise ExeuntError(
-            f"{by_pool[''][0]}: other shards here have train and test (or val) in their names; "
-            "this one has neither, or both"
-        )
-    return {"train": by_pool["train"], "test": test}
-
-
 def _images(root: Path, shard: Path, left_out: LeftOut) -> Iterator[_Image]:
     """The images of a shard, in its order, with their labels."""
     prefix = shard.relative_to(root).as_posix()
@@ -155,7 +141,7 @@ def _images(root: Path, shard: Path, left_out: LeftOut) -> Iterator[_Image]:
             contents = {
                 suffix: _content(file, shard, fields[field]) for suffix, field in labels.items()
             }
-            place = FilePart(shard, _offset(shard, member), member.size_bytes)
+            place = FilePart(PlainFile(shard), _offset(shard, member), member.size_bytes)
             label = read_label(f"{shard}/{member.name}", contents)
             yield _Image(place, f"{prefix}/{member.name}", label)
 

@@ -33,21 +33,26 @@ class Sample:
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled images as found on disk, before any split.
+    """Labelled images as found on disk or in a dataset, before any split.
 
     Attributes:
-        root: The folder or archive that sample names are relative to.
+        root: The folder or archive that sample names are relative to, or what a dataset is called.
         task: What the targets are.
         class_names: Names of the classes, by target; empty for regression.
         pools: Either `{"all": ...}` or `{"train": ..., "test": ...}`; samples are sorted by name.
         left_out: What lies among the images but is none of the samples.
     """
 
-    root: Path
+    root: Path | str
     task: Task
     class_names: tuple[str, ...]
     pools: Mapping[str, tuple[Sample, ...]]
     left_out: LeftOut = field(default_factory=LeftOut)
+
+    @property
+    def name(self) -> str:
+        """What the images are called: the folder, without those above it, or the dataset."""
+        return self.root if isinstance(self.root, str) else self.root.resolve().name
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -85,26 +90,28 @@ def fingerprint(samples: Iterable[Sample]) -> str:
     """Hash the names, sizes in bytes and targets of `samples`, whatever their order.
 
     Returns:
-        16 hex characters. No image is read, so an edit that keeps its size goes unnoticed.
+        16 hex characters. No image is read, so an edit of a file that keeps its size goes
+        unnoticed. For images of a dataset of Python, the hash of the pixels is in it.
 
     Raises:
         ExeuntError: If a file is gone.
     """
     digest = hashlib.blake2b(digest_size=8)
     for sample in sorted(samples, key=lambda sample: sample.name):
-        text = f"{sample.name}\0{sample.place.size_bytes}\0{sample.target!r}\n"
+        text = f"{sample.name}\0{sample.place.stamp}\0{sample.target!r}\n"
         digest.update(text.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
 def content_hash(place: Place) -> str:
-    """Hash the bytes of an image as they are stored (BLAKE2b, 16 hex characters).
+    """Hash the bytes of an image as they are stored, or its pixels if it comes from a dataset of
+    Python (BLAKE2b, 16 hex characters).
 
     Raises:
         OSError: If a file cannot be read.
         ExeuntError: If a file has become too short.
     """
-    return hashlib.blake2b(place.content(), digest_size=8).hexdigest()
+    return place.content_hash()
 
 
 def by_name(samples: Iterable[Sample]) -> tuple[Sample, ...]:

@@ -14,6 +14,7 @@ from exeunt.compiled import lay_out
 from exeunt.data import (
     MAX_UNREADABLE_FRACTION,
     Batch,
+    Data,
     Sample,
     Source,
     UnreadableTally,
@@ -34,7 +35,7 @@ SPLITS = ("test", "calibration", "train", "all")
 """Splits of labelled images, cut as in training; `"all"` is every image."""
 
 
-def open_labelled(trained: TrainedModel, data: Path) -> Source:
+def open_labelled(trained: TrainedModel, data: Data) -> Source:
     """The images of DATA, with targets that count the classes of the weights.
 
     Of some classes there may be no image. What is left out of DATA is warned of.
@@ -45,7 +46,7 @@ def open_labelled(trained: TrainedModel, data: Path) -> Source:
     return open_known(data, trained.info.task, trained.info.class_names)
 
 
-def open_known(data: Path, task: str, class_names: Sequence[str]) -> Source:
+def open_known(data: Data, task: str, class_names: Sequence[str]) -> Source:
     """`open_labelled` for a task and classes, wherever they come from."""
     source = open_source(data, class_names)
     if source.task != task:

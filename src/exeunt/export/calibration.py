@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exeunt.data import MAX_UNREADABLE_FRACTION
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Images:
     def __init__(
         self,
         trained: TrainedModel,
-        data: Path,
+        data: Data,
         limit: int | None,
         batch_size: int,
         workers: int,

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from exeunt.calibrate import geometric_policies
-from exeunt.data import MAX_UNREADABLE_FRACTION, fingerprint
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data, fingerprint
 from exeunt.evaluate import baseline, replay, sweep
 from exeunt.evaluate.splits import open_labelled, pick, record_split
 from exeunt.report.card import card
@@ -19,7 +19,7 @@ from exeunt.trained import TrainedModel
 
 def write_page(
     trained: TrainedModel,
-    data: Path,
+    data: Data,
     out: Path,
     *,
     title: str,
@@ -69,7 +69,7 @@ def write_page(
         return trained.transform.prepare(places[name].load())
 
     rows = choose(replay(table, stored), table.targets, thumbnails)
-    name = data.resolve().name
+    name = data.resolve().name if isinstance(data, Path) else data.name
     kind = f" and {len(trained.info.class_names)} classes" if trained.info.class_names else ""
     page = payload(
         table,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from exeunt.data import MAX_UNREADABLE_FRACTION, fingerprint
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data, fingerprint
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, baseline, load_table
 from exeunt.evaluate.splits import open_labelled, pick, record_split
@@ -35,7 +34,7 @@ class Recorder:
         self,
         name: str,
         trained: TrainedModel,
-        data: Path,
+        data: Data,
         *,
         limit: int | None = None,
         allow_unreadable: float = MAX_UNREADABLE_FRACTION,

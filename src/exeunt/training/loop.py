@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 
 from exeunt.calibrate import choose_policy
-from exeunt.data import dead_workers_named, open_source, train_loader
+from exeunt.data import DataLike, as_data, dead_workers_named, open_source, train_loader
 from exeunt.evaluate import ExitTable, figures_of
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
 from exeunt.policies import Policy
@@ -36,7 +36,7 @@ from exeunt.training.units import Units
 
 def train(
     config: TrainConfig,
-    data: str | Path,
+    data: DataLike,
     out: str | Path,
     *,
     resume: bool = False,
@@ -70,6 +70,7 @@ def train(
             than `config.allow_unreadable` lets pass, or a loss that is not finite.
     """
     setting = setting or Setting()
+    data = as_data(data)
     if regime is not None:
         config = replace(config, regime=qualified_name(regime))
     if augment is not None:
@@ -87,7 +88,9 @@ def train(
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
         lessons = make_regime(config, exit_macs, source.class_names, regime)
-        run_record = plan.record() | {"images": str(Path(data).absolute())}
+        run_record = plan.record() | {
+            "images": str(data.absolute()) if isinstance(data, Path) else None
+        }
         if processes.led(lambda: run.open(run_record, resume)):
             state.load(run.last, processes)
             if processes.rank == 0:

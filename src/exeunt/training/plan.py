@@ -118,7 +118,7 @@ class Plan:
         if config.teacher is not None:
             licence += licence_of(config.teacher, "taught by")
         return {
-            "name": self.source.root.resolve().name,
+            "name": self.source.name,
             "fingerprint": fingerprint(self.source.samples),
             "licence": licence,
         }

@@ -30,6 +30,11 @@ def data_and_config(
     begun = None if resumed is None else Run(resumed).begun()
     values: dict[str, Any] = {} if begun is None else dict(begun["config"])
     if data is None:
+        if begun is not None and "images" in begun and begun["images"] is None:
+            raise ExeuntError(
+                f"{resumed}: its images, {begun['data'].get('name')}, came from a dataset in "
+                "Python; go on with it there: exeunt.train(..., resume=True)"
+            )
         if begun is not None and "images" in begun:
             data = Path(begun["images"])
         elif begun is not None:

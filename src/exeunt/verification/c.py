@@ -20,7 +20,7 @@ from exeunt.trained import read_split
 from exeunt.verification.device import device_facts, operator_facts
 
 if TYPE_CHECKING:
-    from exeunt.data import Sample
+    from exeunt.data import Data, Sample
     from exeunt.export.c import Comparison
 
 _BATCH = 8
@@ -28,7 +28,7 @@ _BATCH = 8
 
 def verify_c(
     folder: Path,
-    images: Path,
+    images: Data,
     device: str | None,
     limit: int | None,
     split: str,
@@ -63,7 +63,7 @@ def verify_c(
     return facts
 
 
-def _pick(bundle: Bundle, images: Path, split: str, limit: int) -> tuple[Sample, ...]:
+def _pick(bundle: Bundle, images: Data, split: str, limit: int) -> tuple[Sample, ...]:
     source = open_known(images, "classification", bundle.info.class_names)
     spec = read_split(bundle.folder / WEIGHTS, bundle.info)
     samples = source.samples

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from exeunt.data import DataLike, as_data
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.opened import is_exported
 from exeunt.verification.c import verify_c
@@ -13,7 +14,7 @@ from exeunt.verification.onnx import verify_onnx
 
 def verify(
     folder: str | Path,
-    data: str | Path,
+    data: DataLike,
     *,
     device: str | None = None,
     operators: bool = False,
@@ -30,7 +31,7 @@ def verify(
 
     Args:
         folder: what an export wrote.
-        data: labelled images.
+        data: labelled images, by their path or as a dataset (see `LabelledImages`).
         device: of C: `"cortex-m4"`, `"cortex-m7"` or `"cortex-m3"`; None for this machine.
         operators: of C on a device: instructions by operator too.
         limit: so many images; None for 64 (C), 4 (a device) or all (ONNX).
@@ -44,7 +45,7 @@ def verify(
     Raises:
         ExeuntError: at the first difference, or when something cannot be built, read or run.
     """
-    folder, data = Path(folder), Path(data)
+    folder, data = Path(folder), as_data(data)
     if is_exported(folder):
         if device is not None:
             raise ExeuntError(f"--device {device}: {folder} holds ONNX files, which run here")

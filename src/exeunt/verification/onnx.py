@@ -20,7 +20,7 @@ from exeunt.trained import TrainedModel
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from exeunt.data import Sample
+    from exeunt.data import Data, Sample
     from exeunt.export.onnx.compare import Comparison
     from exeunt.runner import StagedModel
 
@@ -28,7 +28,7 @@ _BATCH = 32
 
 
 def verify_onnx(
-    folder: Path, weights: str | None, data: Path, limit: int | None, split: str, engine: str
+    folder: Path, weights: str | None, data: Data, limit: int | None, split: str, engine: str
 ) -> dict[str, Any]:
     """Runs the folder and what it was made of on the same images.
 
