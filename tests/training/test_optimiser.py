@@ -116,5 +116,5 @@ def test_every_optimiser_has_its_usual_rate_and_decay() -> None:
     assert (TrainConfig("x").lr, TrainConfig("x").weight_decay) == (0.05, 1e-4)
     adamw = TrainConfig("x", optimizer="adamw")
     assert (adamw.lr, adamw.weight_decay) == (3e-3, 0.05)
-    with pytest.raises(ExeuntError, match="optimizer='adam'; one of sgd, adamw"):
+    with pytest.raises(ExeuntError, match="optimizer='adam'; did you mean adamw"):
         TrainConfig("x", optimizer="adam")  # type: ignore[arg-type]
