@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from torch import nn
+
 from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
-from exeunt.data import ImageLike, Transform
+from exeunt.data import ImageLike, SplitSpec, Transform
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, pick, record_split
@@ -35,12 +37,17 @@ class Classifier:
     with is said here. Nothing changes a classifier: `calibrate` gives another.
 
     Args:
-        net: with weights; put into evaluation mode.
+        net: a `MultiExitNet` with weights, compiled or wrapped for several processes or neither;
+            put into evaluation mode.
         transform: from image to input.
         class_names: K of them, in the order of the logits; none for regression.
         policy: when to leave, as an object or a spec.
-        data_name: what the images are called, for the record.
+        split: seed and fractions by which calibration and test images were held out of the
+            training; None where that is unknown, and then images to calibrate on have to be given
+            apart.
+        data_name: what the images of the training are called, for the record.
         data_licence: their terms, for the record.
+        data_fingerprint: what `exeunt.data.fingerprint` says of them.
 
     Attributes:
         trained: the network and what is known of it.
@@ -53,18 +60,20 @@ class Classifier:
 
     def __init__(
         self,
-        net: MultiExitNet,
+        net: nn.Module,
         *,
         transform: Transform,
         class_names: Sequence[str] = (),
         policy: str | Policy = "full",
-        data_name: str = "not stated",
-        data_licence: str = "not stated",
+        split: SplitSpec | None = None,
+        data_name: str | None = None,
+        data_licence: str | None = None,
+        data_fingerprint: str | None = None,
     ) -> None:
-        self.trained = TrainedModel.of(
-            net, transform, class_names, as_policy(policy), data_name, data_licence
-        )
-        self.name = self.info.architecture or type(net).__name__
+        data = {"name": data_name, "fingerprint": data_fingerprint, "licence": data_licence}
+        known = {key: text for key, text in data.items() if text}
+        self.trained = TrainedModel.of(net, transform, class_names, as_policy(policy), split, known)
+        self.name = self.info.architecture or type(self.net).__name__
         self.calibration: Calibration | None = None
 
     @classmethod

@@ -15,7 +15,7 @@ from exeunt.calibrate.risk import Guarantee
 from exeunt.data import MAX_UNREADABLE_FRACTION, Sample, Source, fingerprint
 from exeunt.errors import ExeuntWarning
 from exeunt.evaluate import ExitTable, Outcome, figures_of, replay, wilson
-from exeunt.evaluate.splits import open_labelled, pick, record_split
+from exeunt.evaluate.splits import cut, open_labelled, pick, record_split
 from exeunt.models import WeightsInfo
 from exeunt.policies import Policy
 from exeunt.progress import OnProgress
@@ -181,11 +181,12 @@ def _check_held_out(
     Raises:
         ExeuntError: with the way out.
     """
-    refuse_tested(samples, pick(trained, source, "test", None))
+    refuse_tested(samples, cut(trained, source, "test"))
     made_from = trained.info.data.get("fingerprint")
     if made_from and fingerprint(source.samples) == made_from:
         return
-    if refuse_trained(samples, trained.info.calibration_hashes) == 0:
+    known = refuse_trained(samples, trained.info.calibration_hashes)
+    if known == 0 and trained.info.split:  # or else `pick` has said that nothing is known
         message = (
             f"{data}: {'not' if made_from else 'nothing says whether these are'} the images of the "
             "training; the figures are worth what these are, if the weights were neither trained "
