@@ -24,6 +24,7 @@ from exeunt.profile import CONVENTIONS, Profile, costs_of
 from exeunt.report.measurement import Measurement
 from exeunt.report.protocols import Question, answer
 from exeunt.report.recorder import Recorder, recording
+from exeunt.report.summary import summary_html
 from exeunt.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -120,6 +121,9 @@ class Classifier:
             f"Classifier({self.name}, {what}, {len(self.exit_macs)} exits, {height} x {width} px, "
             f"{self.info.policy})"
         )
+
+    def _repr_html_(self) -> str:
+        return summary_html(self.trained, self.name)
 
     @overload
     def predict(

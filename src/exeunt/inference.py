@@ -33,6 +33,9 @@ class Prediction:
     exit_index: Tensor
     rows: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return f"Prediction({len(self.exit_index)} samples, rows={self.rows})"
+
 
 def infer(
     model: nn.Module, x: Tensor, policy: Policy, names: Sequence[str] | None = None

@@ -16,9 +16,11 @@ from exeunt.data import MAX_UNREADABLE_FRACTION, Sample, Source, fingerprint
 from exeunt.errors import ExeuntWarning
 from exeunt.evaluate import ExitTable, Outcome, figures_of, replay, wilson
 from exeunt.evaluate.splits import cut, open_labelled, pick, record_split
+from exeunt.html import html_bars, html_facts
 from exeunt.models import WeightsInfo
 from exeunt.policies import Policy
 from exeunt.progress import OnProgress
+from exeunt.text import figure, percent
 from exeunt.trained import TrainedModel
 
 _Z = 1.959964  # 95 % of a normal distribution lie within so many deviations
@@ -40,6 +42,32 @@ class Calibration:
     table: ExitTable
     outcome: Outcome
     reason: Guarantee | Choice | None = None
+
+    def __repr__(self) -> str:
+        return f"Calibration({', '.join(f'{name} {value}' for name, value in self._facts())})"
+
+    def _repr_html_(self) -> str:
+        shares = self.outcome.exit_shares
+        names = [f"{k}: {percent(share)}" for k, share in enumerate(shares, 1)]
+        return html_facts(self._facts()) + html_bars(shares, names, "share of images by exit")
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [
+            ("policy", self.policy.spec),
+            ("images", f"{len(self.table)} of the {self.table.split} split"),
+        ]
+        if self.outcome.accuracy is not None:
+            low, high = map(percent, self.accuracy_interval)
+            facts.append(("accuracy", f"{percent(self.outcome.accuracy)} ({low} to {high})"))
+        elif self.outcome.mae is not None:
+            facts.append(("mean absolute error", figure(self.outcome.mae)))
+        facts.append(("saving", percent(self.outcome.saving)))
+        if self.guarantee is not None:
+            lost, sure = percent(self.guarantee.max_loss), percent(self.guarantee.probability)
+            facts.append(("guarantee", f"at most {lost} lost, with {sure} probability"))
+        elif self.reason is not None:
+            facts.append(("because", str(self.reason)))
+        return facts
 
     @property
     def guarantee(self) -> Guarantee | None:

@@ -14,7 +14,9 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.numbers import as_tensor
 from exeunt.finite import require_finite_logits
+from exeunt.html import html_facts, html_table
 from exeunt.policies import Reading, TopClass, Value
+from exeunt.text import millions
 
 Task: TypeAlias = Literal["classification", "regression"]
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
@@ -181,6 +183,20 @@ class ExitTable:
         dtype = str(self.logits.dtype).removeprefix("torch.")
         return (
             f"ExitTable({samples} samples, {exits} exits, {outputs} outputs, {dtype}, {self.split})"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = [("table", repr(self)), ("weights", self.weights_fingerprint)]
+        columns, rows = ["exit", "MACs"], [[str(k + 1)] for k in range(self.num_exits)]
+        for row, macs in zip(rows, self.exit_macs, strict=True):
+            row.append(millions(macs))
+        for name, costs in (("ms", self.exit_ms), ("bytes", self.exit_bytes)):
+            if costs is not None:
+                columns.append(name)
+                for row, cost in zip(rows, costs, strict=True):
+                    row.append(f"{cost:,.4g}" if name == "ms" else f"{cost:,}")
+        return html_facts([*facts, ("data", self.data_fingerprint)]) + html_table(
+            columns, rows, "r" * len(columns)
         )
 
     def __len__(self) -> int:
