@@ -29,6 +29,7 @@ from exeunt.trained import TrainedModel
 
 if TYPE_CHECKING:
     from exeunt.bench import Benchmark
+    from exeunt.export.exported import Export
 
 
 class Classifier:
@@ -292,8 +293,8 @@ class Classifier:
         budget_kib: float | None = None,
         limit: int | None = None,
         **goal: Any,
-    ) -> dict[str, Any]:
-        """Writes a folder of C99 that runs in one fixed arena, and returns its report.
+    ) -> Export:
+        """Writes a folder of C99 that runs in one fixed arena.
 
         Args:
             out: the folder.
@@ -326,8 +327,8 @@ class Classifier:
         single_file: bool = False,
         limit: int | None = None,
         **goal: Any,
-    ) -> dict[str, Any]:
-        """Writes a folder with one ONNX file for each stage, and returns its manifest.
+    ) -> Export:
+        """Writes a folder with one ONNX file for each stage.
 
         Args:
             out: the folder.

@@ -110,7 +110,7 @@ class Counts:
         paid = [operator for operator in self.operators if operator.macs]
         return sorted(paid, key=lambda operator: -operator.macs)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Under stable keys."""
         return {
             "total": self.total,

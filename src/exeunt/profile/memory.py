@@ -139,7 +139,7 @@ class Memory:
         live = int(self.live_bytes[step])
         return Peak(step, self.steps[step], live, tuple(held.most_common()))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Sizes and the peak under stable keys; those that the convention has not are absent."""
         sizes = {
             "total_bytes": self.total_bytes,

@@ -128,20 +128,20 @@ class Profile:
             )
         return replace(self, shares=shares)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it but the timelines, under stable keys; `docs/memory.md` explains them."""
         memory: dict[str, dict[str, Any]] = {}
         for found in self.memories:
-            memory.setdefault(found.convention, {})[found.dtype] = found.to_json()
+            memory.setdefault(found.convention, {})[found.dtype] = found.to_dict()
         record: dict[str, Any] = {
             "kind": "profile",
             "model": self.model,
             "image_size": list(self.image_size),
             "parameters": self.exit_parameters[-1],
-            "macs": self.counts.to_json(),
+            "macs": self.counts.to_dict(),
             "exits": [self._exit(k) for k in range(len(self.exits))],
             "memory": memory,
-            "latency": {latency.engine: latency.to_json() for latency in self.latencies},
+            "latency": {latency.engine: latency.to_dict() for latency in self.latencies},
         }
         if self.shares is not None:
             record["mean"] = {
