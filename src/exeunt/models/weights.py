@@ -45,19 +45,19 @@ class _Scores(TypedDict):
     rmse: NotRequired[float]
 
 
-class _Baseline(_Scores):
-    answer: float
-
-
 class _PolicyFigures(_Scores):
     spec: str
     saving: float
     exit_shares: NotRequired[list[float]]
 
 
+class _BaselineFigures(_Scores):
+    answer: float
+
+
 class _SplitFigures(TypedDict):
     samples: int
-    baseline: NotRequired[_Baseline]
+    baseline: NotRequired[_BaselineFigures]
     exits: list[_Scores]
     policy: NotRequired[_PolicyFigures]
 
@@ -73,9 +73,8 @@ class WeightsInfo:
         class_names: K names, in the order of the logits; empty for regression.
         transform: from image to input, as `exeunt.data.Transform.from_dict` takes it.
         policy: the exit policy to use unless told otherwise, as `parse_policy` takes it.
-        metrics: per split, `samples`, under `baseline` what one answer for all images scores, and
-            per exit `accuracy` (0 to 1) or `mae`; under `policy` what the stored policy reached
-            there.
+        metrics: per split, `samples`, `baseline` (the best one answer for all) and per exit
+            `accuracy` (0 to 1) or `mae`; under `policy` what the stored policy reached there.
         split: seed, fractions and limit that made the splits; see `exeunt.data.SplitSpec`.
         calibration_hashes: content hashes of the calibration images, sorted.
         data: `name`, `fingerprint` and `licence` of the images, as far as they are known.
