@@ -68,7 +68,7 @@ def _table(inside: str) -> str:
 def _row(cells: Sequence[str], align: str, first: str = "td", other: str = "td") -> str:
     tags = [first, *[other] * (len(cells) - 1)]
     shown = (
-        f'<{tag} style="text-align:{_ALIGNED[letter]}">{escape(cell)}</{tag}>'
+        f'<{tag} style="text-align:{_ALIGNED[letter]};padding:0 0.5em">{escape(cell)}</{tag}>'
         for tag, cell, letter in zip(tags, cells, align, strict=True)
     )
     return f"<tr>{''.join(shown)}</tr>"

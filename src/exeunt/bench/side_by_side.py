@@ -44,7 +44,7 @@ class Benchmark:
 
     def __repr__(self) -> str:
         machine, left_out = self.machine, len(self.skipped)
-        return f"Benchmark({len(self.rows)} timings on {machine['processor']}, {left_out} skipped)"
+        return f"Benchmark({machine['processor']}, {len(self.rows)} timed, {left_out} skipped)"
 
     def _repr_html_(self) -> str:
         columns = ("model", "engine", "dtype", "first ms", "last ms", "mean ms", "accuracy")

@@ -20,7 +20,7 @@ from exeunt.html import html_bars, html_facts
 from exeunt.models import WeightsInfo
 from exeunt.policies import Policy
 from exeunt.progress import OnProgress
-from exeunt.text import figure, percent
+from exeunt.text import figure, percent, short_spec
 from exeunt.trained import TrainedModel
 
 _Z = 1.959964  # 95 % of a normal distribution lie within so many deviations
@@ -53,7 +53,7 @@ class Calibration:
 
     def _facts(self) -> list[tuple[str, str]]:
         facts = [
-            ("policy", self.policy.spec),
+            ("policy", short_spec(self.policy.spec)),
             ("images", f"{len(self.table)} of the {self.table.split} split"),
         ]
         if self.outcome.accuracy is not None:

@@ -14,7 +14,7 @@ from exeunt.evaluate.table import ExitTable
 from exeunt.html import html_bars, html_facts
 from exeunt.inference import drive
 from exeunt.policies import Memory, Policy, ReadingPolicy, expect_policy
-from exeunt.text import figure, millions, percent
+from exeunt.text import figure, millions, percent, short_spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Outcome:
     def _facts(self) -> list[tuple[str, str]]:
         scores = [("accuracy", self.accuracy, percent), ("mae", self.mae, figure)]
         return [
-            ("policy", self.policy.spec),
+            ("policy", short_spec(self.policy.spec)),
             ("samples", str(len(self.table))),
             *((name, show(value)) for name, value, show in scores if value is not None),
             ("mean MACs", millions(self.mean_macs)),
