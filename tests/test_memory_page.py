@@ -57,9 +57,9 @@ def keys(record: Any) -> set[str]:
 
 def test_every_key_is_explained() -> None:
     net = attach_exits(nn.Sequential(nn.Conv2d(3, 2, 1)), [-1], 2, image_shape=(3, 4, 4))
-    found = profile(net, 4).with_shares(Shares("full", 1, (1.0,))).to_json()
+    found = profile(net, 4).with_shares(Shares("full", 1, (1.0,))).to_dict()
     latency = Latency("eager", "cpu", "x", 1, 1, (1.0,), (1.0,), (1.0,))
-    found["latency"] = {"eager": latency.to_json()}
+    found["latency"] = {"eager": latency.to_dict()}
     prose = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
     explained = {*re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]+)`", prose)))}
     missing = keys(found) - explained - {"kind", "Conv", "Linear"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import exeunt
 from exeunt.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -20,9 +21,24 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
     exec(compile("\n".join(blocks("python")), "README.md", "exec"), {})
-    assert "[(8, 10), (8, 10), (8, 10), (8, 10), (8, 10), (8, 10)]" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("food 0.")
+    assert "[(8, 10), (8, 10), (8, 10), (8, 10), (8, 10), (8, 10)]" in out
+
+
+def test_what_recording_says_of_other_recordings_runs() -> None:
+    page = (ROOT / "docs" / "recording.md").read_text(encoding="utf-8")
+    (block,) = (text for text in blocks("python", page) if "from_logits" in text)
+    names: dict[str, object] = {"exeunt": exeunt}
+    exec(compile(block, "recording.md", "exec"), names)
+    table = names["table"]
+    assert isinstance(table, exeunt.ExitTable)
+    assert (table.num_exits, len(table)) == (6, 8)
 
 
 def commands() -> list[str]:

@@ -7,6 +7,7 @@ commands have left, and do not repeat them.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -20,7 +21,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import exeunt
 from exeunt.cli import app
+from exeunt.training import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -97,6 +100,29 @@ def after_readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_commands_of_the_readme_work(after_readme: Path) -> None:
     assert (after_readme / "report.html").stat().st_size > 50_000
     assert (after_readme / "runs" / "photos.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::exeunt.ExeuntWarning")
+def test_the_same_in_python(
+    after_readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the training, whose settings are looked at: the command has done it."""
+    shutil.copytree(after_readme, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```py\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    if shutil.which("cc") is None:
+        block = block.replace("exeunt.verify(", "# ")
+    train, rest = block.split("\n", 1)
+    (call,) = (node for node in ast.walk(ast.parse(train)) if isinstance(node, ast.Call))
+    settings = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    config = TrainConfig.from_dict(settings, "README.md")
+    assert (config.init, config.epochs) == ("rex_mobilenetv2_075.imagenette", 10)
+    names: dict[str, object] = {"exeunt": exeunt, "clf": exeunt.load("runs/photos")}
+    Path("report.html").unlink()
+    exec(compile(rest, "README.md", "exec"), names)
+    for made in ("runs/calibrated.safetensors", "report.html", "net/report.json"):
+        assert Path(made).exists()
 
 
 @pytest.mark.slow

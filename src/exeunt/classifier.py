@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from torch import nn
+
 from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
-from exeunt.data import DataLike, ImageLike, Transform, as_data
+from exeunt.data import DataLike, ImageLike, SplitSpec, Transform, as_data
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, pick, record_split
@@ -22,10 +24,12 @@ from exeunt.profile import CONVENTIONS, Profile, costs_of
 from exeunt.report.measurement import Measurement
 from exeunt.report.protocols import Question, answer
 from exeunt.report.recorder import Recorder, recording
+from exeunt.report.summary import summary_html
 from exeunt.trained import TrainedModel
 
 if TYPE_CHECKING:
     from exeunt.bench import Benchmark
+    from exeunt.export.exported import Export
 
 
 class Classifier:
@@ -35,12 +39,17 @@ class Classifier:
     with is said here. Nothing changes a classifier: `calibrate` gives another.
 
     Args:
-        net: with weights; put into evaluation mode.
+        net: a `MultiExitNet` with weights, compiled or wrapped for several processes or neither;
+            put into evaluation mode.
         transform: from image to input.
         class_names: K of them, in the order of the logits; none for regression.
         policy: when to leave, as an object or a spec.
-        data_name: what the images are called, for the record.
+        split: seed and fractions by which calibration and test images were held out of the
+            training; None where that is unknown, and then images to calibrate on have to be given
+            apart.
+        data_name: what the images of the training are called, for the record.
         data_licence: their terms, for the record.
+        data_fingerprint: what `exeunt.data.fingerprint` says of them.
 
     Attributes:
         trained: the network and what is known of it.
@@ -53,18 +62,20 @@ class Classifier:
 
     def __init__(
         self,
-        net: MultiExitNet,
+        net: nn.Module,
         *,
         transform: Transform,
         class_names: Sequence[str] = (),
         policy: str | Policy = "full",
-        data_name: str = "not stated",
-        data_licence: str = "not stated",
+        split: SplitSpec | None = None,
+        data_name: str | None = None,
+        data_licence: str | None = None,
+        data_fingerprint: str | None = None,
     ) -> None:
-        self.trained = TrainedModel.of(
-            net, transform, class_names, as_policy(policy), data_name, data_licence
-        )
-        self.name = self.info.architecture or type(net).__name__
+        data = {"name": data_name, "fingerprint": data_fingerprint, "licence": data_licence}
+        known = {key: text for key, text in data.items() if text}
+        self.trained = TrainedModel.of(net, transform, class_names, as_policy(policy), split, known)
+        self.name = self.info.architecture or type(self.net).__name__
         self.calibration: Calibration | None = None
 
     @classmethod
@@ -92,7 +103,7 @@ class Classifier:
     @property
     def class_names(self) -> list[str]:
         """K names; none for regression."""
-        return self.trained.info.class_names
+        return self.info.class_names
 
     @property
     def policy(self) -> Policy:
@@ -111,6 +122,9 @@ class Classifier:
             f"Classifier({self.name}, {what}, {len(self.exit_macs)} exits, {height} x {width} px, "
             f"{self.info.policy})"
         )
+
+    def _repr_html_(self) -> str:
+        return summary_html(self.trained, self.name)
 
     @overload
     def predict(
@@ -209,9 +223,6 @@ class Classifier:
             policies: to try instead of the usual ones.
             diagnose: tell what goes wrong too.
             limit: at most so many images.
-
-        Raises:
-            ExeuntError: as `record`.
         """
         tried = [as_policy(policy) for policy in policies]
         if isinstance(data, ExitTable):
@@ -280,8 +291,8 @@ class Classifier:
         budget_kib: float | None = None,
         limit: int | None = None,
         **goal: Any,
-    ) -> dict[str, Any]:
-        """Writes a folder of C99 that runs in one fixed arena, and returns its report.
+    ) -> Export:
+        """Writes a folder of C99 that runs in one fixed arena.
 
         Args:
             out: the folder.
@@ -314,8 +325,8 @@ class Classifier:
         single_file: bool = False,
         limit: int | None = None,
         **goal: Any,
-    ) -> dict[str, Any]:
-        """Writes a folder with one ONNX file for each stage, and returns its manifest.
+    ) -> Export:
+        """Writes a folder with one ONNX file for each stage.
 
         Args:
             out: the folder.

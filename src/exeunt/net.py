@@ -177,3 +177,27 @@ class MultiExitNet(nn.Module):
         self.num_classes = num_classes
         if self.origin is not None:
             self.origin = self.origin[0], self.origin[1] | {"num_classes": num_classes}
+
+
+def unwrapped(model: nn.Module) -> MultiExitNet:
+    """The network inside what `torch.compile` or `DistributedDataParallel` made of it.
+
+    Raises:
+        ExeuntError: when there is none inside.
+    """
+    inner: Any = model
+    while not isinstance(inner, MultiExitNet):
+        parts = dict(inner.named_children()) if isinstance(inner, nn.Module) else {}
+        if "_orig_mod" in parts:
+            inner = parts["_orig_mod"]
+        elif hasattr(inner, "num_exits"):
+            break  # it will do for one
+        elif "module" in parts:
+            inner = parts["module"]
+        else:
+            raise ExeuntError(
+                f"a {type(model).__name__} is no network with exits; `create_model` or "
+                "`attach_exits` makes one"
+            )
+    found: MultiExitNet = inner
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +14,11 @@ from exeunt.compiled import compile_stages, lay_out
 from exeunt.data import ImageLike, load_image, open_image
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.opened import is_exported, open_folder
+from exeunt.html import html_bars, html_facts
 from exeunt.inference import infer
 from exeunt.policies import Policy
 from exeunt.runner import Prediction, RunnerError, StagedModel
+from exeunt.text import figure, millions, percent, short_spec
 from exeunt.trained import TrainedModel
 
 
@@ -45,8 +47,21 @@ class Answer:
     macs: int
     full_macs: int
     policy: str
-    top: tuple[tuple[str, float], ...] = ()
+    top: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     file: str | None = None
+
+    def _repr_html_(self) -> str:
+        says = [("value", figure(self.value))] if self.value is not None else []
+        says += [(name, percent(share)) for name, share in self.top]
+        rows = [
+            *([] if self.file is None else [("image", self.file)]),
+            *says,
+            ("left at", f"exit {self.exit} of {self.exits}, by {short_spec(self.policy)}"),
+            ("saved", f"{percent(self.saving)} of {millions(self.full_macs)} multiply-adds"),
+        ]
+        names = [str(k) for k in range(1, self.exits + 1)]
+        taken = f"exit {self.exit} of {self.exits}; those after it were not run"
+        return html_facts(rows) + html_bars([0.5] * self.exits, names, taken, self.exit)
 
     @property
     def saving(self) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from torch import nn
+
 from exeunt.data import SplitSpec, Transform
 from exeunt.device import usable_device
 from exeunt.documents import fields_of, naming
@@ -21,7 +23,7 @@ from exeunt.models import (
 )
 from exeunt.models.registry import unknown_name
 from exeunt.models.weights import SUFFIX
-from exeunt.net import MultiExitNet
+from exeunt.net import MultiExitNet, unwrapped
 from exeunt.policies import Policy, parse_policy
 from exeunt.runner import MANIFEST
 from exeunt.versions import versions
@@ -48,18 +50,27 @@ class TrainedModel:
     @classmethod
     def of(
         cls,
-        net: MultiExitNet,
+        net: nn.Module,
         transform: Transform,
         class_names: Sequence[str],
         policy: Policy,
-        data_name: str,
-        data_licence: str,
+        split: SplitSpec | None,
+        data: dict[str, str],
     ) -> TrainedModel:
         """A network whose weights come from somewhere else.
+
+        Args:
+            net: the network, compiled or wrapped or neither.
+            transform: from image to input.
+            class_names: K of them; none for regression.
+            policy: when to leave.
+            split: what the training held out; None where that is unknown.
+            data: name, fingerprint and licence of its images, as far as they are known.
 
         Raises:
             ExeuntError: when the class names or the transform do not fit the network.
         """
+        net = unwrapped(net)
         outputs = len(class_names) or 1
         if net.num_classes != outputs:
             raise ExeuntError(
@@ -80,9 +91,9 @@ class TrainedModel:
             transform=transform.to_dict(),
             policy=policy.spec,
             metrics={},
-            split=asdict(SplitSpec()),
+            split={} if split is None else asdict(split),
             calibration_hashes=[],
-            data={"name": data_name, "fingerprint": "", "licence": data_licence},
+            data=data,
             command="exeunt.Classifier",
             versions=versions(),
         )

@@ -91,7 +91,7 @@ def test_evaluate_profile_and_report(
     assert clf.evaluate(clf.record(images)).lines[1:] == told[1:]
 
     (costs,) = lines(exeunt("profile", weights, "--convention", "streamed", "--json").out)
-    mine = clf.profile(conventions=["streamed"]).to_json()
+    mine = clf.profile(conventions=["streamed"]).to_dict()
     assert json.loads(json.dumps(mine)) | {"model": str(weights)} == costs
 
     clf.report(images, tmp_path / "mine.html")
@@ -190,7 +190,8 @@ def test_verify_compares_an_export(
     library.load(weights).export_c(folder, calibration=images)
     found = library.verify(folder, images, limit=4)
     (told,) = lines(exeunt("verify", folder, "--images", images, "--limit", 4, "--json").out)
-    assert found["same_bits"]
-    assert found == {key: told[key] for key in found}
+    assert found.same_bits
+    assert {"kind": "verified", "folder": str(folder), **found.to_dict()} == told
+    assert list(found.to_dict()) == list(told)[2:]
     with pytest.raises(ExeuntError, match="are for ONNX folders"):
         library.verify(folder, images, engine="openvino")

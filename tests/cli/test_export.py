@@ -68,7 +68,7 @@ def test_the_device_says_it_in_the_memory_that_is_claimed(
     assert memory["total_bytes"] % 32 == 0
     header = (folder / "tiny_net.h").read_text()
     assert f"#define TINY_NET_ARENA_BYTES {memory['arena_bytes']}\n" in header
-    shown = dict(ram_and_flash({"memory": memory, "flash": found["flash"]}))
+    shown = dict(ram_and_flash(memory, found["flash"]))
     rows = [int(shown[f"  {part}"].split()[0]) for part in parts]
     assert sum(rows) == int(shown["RAM"].split()[0]) == memory["total_bytes"]
     assert found["same_bits"]

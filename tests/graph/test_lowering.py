@@ -143,7 +143,7 @@ def test_it_prints_and_goes_into_json() -> None:
         "  stages.0.trunk.stem.conv  16x32x32  Conv(act=relu6, kernel=(3, 3), stride=(2, 2), "
         "padding=(1, 1))  <- image",
     ]
-    stored = json.loads(json.dumps(graph.to_json()))
+    stored = json.loads(json.dumps(graph.to_dict()))
     assert stored["stages"][0]["nodes"][0]["macs"] == 16 * 27 * 32 * 32
     assert stored["stages"][0]["nodes"][0]["constants"] == {"weight": [16, 3, 3, 3], "bias": [16]}
 

@@ -42,7 +42,7 @@ def test_each_exit_waits_for_those_before_it() -> None:
     assert found.processor
     assert torch.get_num_threads() == before
     assert net.training
-    assert found.to_json()["median_ms"] == list(found.median_ms)
+    assert found.to_dict()["median_ms"] == list(found.median_ms)
 
 
 def test_stages_are_compiled_in_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ def test_layerwise_by_hand(two_stages_graph: Graph) -> None:
         0, "stages.0.trunk.0", 448, (("stages.0.trunk.0", 256), ("image", 192))
     )
     wide = layerwise_memory(two_stages_graph, "float32")
-    assert wide.to_json()["total_bytes"] == 4 * 448
+    assert wide.to_dict()["total_bytes"] == 4 * 448
     assert [span.offset_bytes for span in wide.spans] == [4 * s.offset_bytes for s in memory.spans]
 
 

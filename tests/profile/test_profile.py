@@ -36,7 +36,7 @@ def test_keys_are_stable(found: Profile) -> None:
     """Those of docs/memory.md."""
     ms = (1.0, 2.0)
     found = replace(found, latencies=(Latency("eager", "cpu", "x", 1, 5, ms, ms, ms),))
-    record = json.loads(json.dumps(found.with_shares(Shares("full", 10, (0.5, 0.5))).to_json()))
+    record = json.loads(json.dumps(found.with_shares(Shares("full", 10, (0.5, 0.5))).to_dict()))
     assert list(record) == [
         *("kind", "model", "image_size", "parameters", "macs", "exits", "memory", "latency"),
         "mean",

@@ -19,8 +19,10 @@ from exeunt.bench.measure import WARM_UP, Timing, measure
 from exeunt.bench.row import Row
 from exeunt.bench.subject import appointed
 from exeunt.errors import ExeuntError
+from exeunt.html import html_facts, html_table
 from exeunt.profile import Shares
 from exeunt.progress import Bar
+from exeunt.text import percent
 
 Key = tuple[int, str, str]
 """Number of the candidate, engine, dtype."""
@@ -39,6 +41,24 @@ class Benchmark:
     machine: dict[str, Any]
     rows: tuple[Row, ...]
     skipped: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        machine, left_out = self.machine, len(self.skipped)
+        return f"Benchmark({machine['processor']}, {len(self.rows)} timed, {left_out} skipped)"
+
+    def _repr_html_(self) -> str:
+        columns = ("model", "engine", "dtype", "first ms", "last ms", "mean ms", "accuracy")
+        rows = [
+            (
+                *(row.candidate.subject.name, row.engine, row.dtype),
+                *(f"{ms:.2f}" for ms in (row.timing.low_ms[0], row.timing.low_ms[-1])),
+                "-" if row.mean_ms is None else f"{row.mean_ms:.2f}",
+                "-" if row.score is None else percent(row.score.accuracy),
+            )
+            for row in self.rows
+        ]
+        left_out = [(f"skipped: {name}", reason) for name, reason in self.skipped]
+        return html_table(columns, rows, "lllrrrr", repr(self)) + html_facts(left_out)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it under stable keys."""

@@ -14,10 +14,12 @@ from exeunt.calibrate.risk import Guarantee
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Sample, Source, fingerprint
 from exeunt.errors import ExeuntWarning
 from exeunt.evaluate import ExitTable, Outcome, figures_of, replay, wilson
-from exeunt.evaluate.splits import open_labelled, pick, record_split
+from exeunt.evaluate.splits import cut, open_labelled, pick, record_split
+from exeunt.html import html_bars, html_facts
 from exeunt.models import WeightsInfo
 from exeunt.policies import Policy
 from exeunt.progress import OnProgress
+from exeunt.text import figure, percent, short_spec
 from exeunt.trained import TrainedModel
 
 _Z = 1.959964  # 95 % of a normal distribution lie within so many deviations
@@ -39,6 +41,32 @@ class Calibration:
     table: ExitTable
     outcome: Outcome
     reason: Guarantee | Choice | None = None
+
+    def __repr__(self) -> str:
+        return f"Calibration({', '.join(f'{name} {value}' for name, value in self._facts())})"
+
+    def _repr_html_(self) -> str:
+        shares = self.outcome.exit_shares
+        names = [f"{k}: {percent(share)}" for k, share in enumerate(shares, 1)]
+        return html_facts(self._facts()) + html_bars(shares, names, "share of images by exit")
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [
+            ("policy", short_spec(self.policy.spec)),
+            ("images", f"{len(self.table)} of the {self.table.split} split"),
+        ]
+        if self.outcome.accuracy is not None:
+            low, high = map(percent, self.accuracy_interval)
+            facts.append(("accuracy", f"{percent(self.outcome.accuracy)} ({low} to {high})"))
+        elif self.outcome.mae is not None:
+            facts.append(("mean absolute error", figure(self.outcome.mae)))
+        facts.append(("saving", percent(self.outcome.saving)))
+        if self.guarantee is not None:
+            lost, sure = percent(self.guarantee.max_loss), percent(self.guarantee.probability)
+            facts.append(("guarantee", f"at most {lost} lost, with {sure} probability"))
+        elif self.reason is not None:
+            facts.append(("because", str(self.reason)))
+        return facts
 
     @property
     def guarantee(self) -> Guarantee | None:
@@ -180,11 +208,12 @@ def _check_held_out(
     Raises:
         ExeuntError: with the way out.
     """
-    refuse_tested(samples, pick(trained, source, "test", None))
+    refuse_tested(samples, cut(trained, source, "test"))
     made_from = trained.info.data.get("fingerprint")
     if made_from and fingerprint(source.samples) == made_from:
         return
-    if refuse_trained(samples, trained.info.calibration_hashes) == 0:
+    known = refuse_trained(samples, trained.info.calibration_hashes)
+    if known == 0 and trained.info.split:  # or else `pick` has said that nothing is known
         message = (
             f"{data}: {'not' if made_from else 'nothing says whether these are'} the images of the "
             "training; the figures are worth what these are, if the weights were neither trained "

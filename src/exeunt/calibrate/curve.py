@@ -9,7 +9,7 @@ from exeunt.calibrate.geometric import RATIOS, geometric_policies
 from exeunt.calibrate.held_out import refuse_test
 from exeunt.calibrate.optimiser import optimised_policies
 from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable, Outcome, replay, sweep
+from exeunt.evaluate import NOT_STATED, ExitTable, Outcome, replay, sweep
 from exeunt.policies import Consistency, Policy
 
 STEPS = 24
@@ -108,12 +108,13 @@ def _check_pair(calibration: ExitTable, test: ExitTable) -> None:
         raise ExeuntError(
             f"budgeted policies are shown on the test split, and this table is of {test.split}"
         )
-    if calibration.weights_fingerprint != test.weights_fingerprint:
+    weights = {calibration.weights_fingerprint, test.weights_fingerprint}
+    if len(weights) > 1 and NOT_STATED not in weights:
         raise ExeuntError(
             f"the tables are of different weights: {calibration.weights_fingerprint} on "
             f"calibration, {test.weights_fingerprint} on test"
         )
-    if calibration.data_fingerprint == test.data_fingerprint:
+    if calibration.data_fingerprint == test.data_fingerprint != NOT_STATED:
         raise ExeuntError(
             f"both tables hold the same samples, {test.data_fingerprint}; policies are shown on "
             "samples that they were not solved on"

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 
 from exeunt.data import Sample, content_hash
-from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable
+from exeunt.errors import ExeuntError, ExeuntWarning
+from exeunt.evaluate import NOT_STATED, ExitTable
 
 _TOLERATED = 0.01  # of the images: data sets of any size hold a few duplicates
 
 
 def refuse_test(table: ExitTable) -> None:
     """Refuses tables that hold test images; figures of what was chosen on them would be no test.
+    Warns of those that do not say what they hold.
 
     Raises:
         ExeuntError: Saying what to record instead.
     """
+    if table.split == NOT_STATED:
+        warnings.warn(
+            "the table does not say which split it is of; what is chosen on it holds if its samples"
+            ' were neither trained nor are tested on. Say split="calibration" if that is so',
+            ExeuntWarning,
+            stacklevel=2,
+        )
     if table.split in ("test", "all"):
         raise ExeuntError(
             "policies are never chosen on the test split"

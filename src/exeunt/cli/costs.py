@@ -186,7 +186,7 @@ def write_costs(path: Path, profiles: Sequence[Profile]) -> None:
 
 
 def _rows(profile: Profile) -> list[dict[str, Any]]:
-    record = profile.to_json()
+    record = profile.to_dict()
     height, width = profile.image_size
     common = {"model": profile.model, "image_height": height, "image_width": width}
     rows = []

@@ -142,14 +142,14 @@ def export(
 
         _refuse(ctx, _OF_C, Target.C)
         as_onnx = AsOnnx((dtype or Dtype.FLOAT32).value, quantize_rex, single_file)
-        report = export_onnx(model, trained, images, wanted, as_onnx, out)
+        report = export_onnx(model, trained, images, wanted, as_onnx, out).to_dict()
         show: Callable[[Path, dict[str, Any]], None] = _show_onnx
     else:
         from exeunt.export.c.export import AsC, export_c
 
         _refuse(ctx, _OF_ONNX, Target.ONNX)
         asked = AsC((dtype or Dtype.INT8).value, ranges.value, name, budget_kib)
-        report = export_c(model, trained, images, wanted, asked, out)
+        report = export_c(model, trained, images, wanted, asked, out).to_dict()
         show = _show_c
     if json:
         show_json({"kind": "exported", "folder": str(out), **report})

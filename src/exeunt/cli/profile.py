@@ -124,7 +124,7 @@ def profile(
         for uncounted in costs.counts.uncounted:
             warn(f"{costs.model}: no formula for {uncounted}; it counts as 0 MACs")
         if json:
-            show_json(costs.to_json())
+            show_json(costs.to_dict())
         else:
             show_profile(costs)
     if len(found) > 1 and not json:

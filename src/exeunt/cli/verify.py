@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from exeunt.cli.options import AnEngine, Json, Split
 from exeunt.cli.render import show_facts, show_json, show_table
 from exeunt.text import millions, percent, short_spec
+
+if TYPE_CHECKING:
+    from exeunt.verification import CVerification, OnnxVerification
 
 
 def verify(
@@ -55,9 +59,10 @@ def verify(
     ONNX files run with their policy beside PyTorch. In float32 scores must be the same within
     1e-4, and images on the edge of a decision are named; in int8 it is said how often they agree.
     """
+    from exeunt.verification import OnnxVerification
     from exeunt.verification import verify as run
 
-    facts = run(
+    found = run(
         folder,
         images,
         device=device,
@@ -68,38 +73,37 @@ def verify(
         engine=engine,
     )
     if json:
-        show_json({"kind": "verified", "folder": str(folder), **facts})
-    elif "largest_difference" in facts:
-        _show_onnx(folder, facts)
+        show_json({"kind": "verified", "folder": str(folder), **found.to_dict()})
+    elif isinstance(found, OnnxVerification):
+        _show_onnx(folder, found)
     else:
-        _show_c(folder, device, facts)
+        _show_c(folder, device, found)
 
 
-def _show_c(folder: Path, device: str | None, facts: dict[str, Any]) -> None:
+def _show_c(folder: Path, device: str | None, found: CVerification) -> None:
     """Prints what `verify_c` found."""
     where = f"{device} (emulated)" if device else "this machine, with sanitizers"
-    same = "all the same, to the bit" if facts["same_bits"] else "within 1e-4 of the largest"
+    same = "all the same, to the bit" if found.same_bits else "within 1e-4 of the largest"
     show_facts(
         [
             ("verified", f"{folder} on {where}"),
-            ("images", f"{facts['images']}, at {facts['exits']} exits each"),
-            ("scores", f"{same} as Python's ({facts['dtype']})"),
-            ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
-            ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
-            *(ram_and_flash(facts) if device else []),
+            ("images", f"{found.images}, at {found.exits} exits each"),
+            ("scores", f"{same} as Python's ({found.dtype})"),
+            ("accuracy by exit", ", ".join(map(percent, found.exit_accuracy))),
+            ("with the policy", f"{percent(found.accuracy)}, saving {percent(found.saving)}"),
+            *(ram_and_flash(found.memory, found.flash) if found.memory and found.flash else []),
         ]
     )
-    if device:
-        _show_instructions(facts)
+    if found.exit_instructions is not None and found.mean_instructions is not None:
+        _show_instructions(found, found.exit_instructions, found.mean_instructions)
 
 
-def ram_and_flash(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def ram_and_flash(memory: dict[str, int], flash: dict[str, int]) -> list[tuple[str, str]]:
     """Lines that tell them."""
-    parts = {name.removesuffix("_bytes"): size for name, size in facts["memory"].items()}
+    parts = {name.removesuffix("_bytes"): size for name, size in memory.items()}
     total, window = parts.pop("total"), parts.pop("row_window")
     rows = [(f"  {name}", f"{size} bytes") for name, size in parts.items()]
     rows[0] = ("  arena", f"{parts['arena']} bytes, {window} of them rows of the image")
-    flash = facts["flash"]
     return [
         ("RAM", f"{total} bytes ({total / 1024:.1f} KiB), fenced"),
         *rows,
@@ -107,20 +111,19 @@ def ram_and_flash(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _show_instructions(facts: dict[str, Any]) -> None:
+def _show_instructions(found: CVerification, by_exit: Sequence[float], mean: float) -> None:
     """Prints them by exit and, where they were counted, by operator."""
     typer.echo("")
     rows = []
-    for k, count in enumerate(facts["exit_instructions"]):
-        macs = facts["exit_macs"][k]
+    for k, count in enumerate(by_exit):
+        macs = found.exit_macs[k]
         rows.append((str(k + 1), millions(macs), millions(count), f"{count / macs:.2f}"))
     show_table(("exit", "MACs", "instructions", "per MAC"), rows, "rrrr")
-    mean = facts["mean_instructions"]
     typer.echo(f"with the policy {millions(mean)} instructions an image; no cycles are known")
-    if "operators" not in facts:
+    if found.operators is None:
         return
     typer.echo("")
-    whole = sum(row["instructions"] for row in facts["operators"])
+    whole = sum(row["instructions"] for row in found.operators)
     by_kind = [
         (
             f"{row['operator']} ({row['count']})",
@@ -129,29 +132,29 @@ def _show_instructions(facts: dict[str, Any]) -> None:
             percent(row["instructions"] / whole),
             f"{row['instructions'] / row['macs']:.2f}" if row["macs"] else "",
         )
-        for row in facts["operators"]
+        for row in found.operators
     ]
     show_table(("operator", "MACs", "instructions", "share", "per MAC"), by_kind, "lrrrr")
 
 
-def _show_onnx(folder: Path, facts: dict[str, Any]) -> None:
+def _show_onnx(folder: Path, found: OnnxVerification) -> None:
     """Says what came out, for people."""
     lines = [
-        ("verified", f"{folder} ({facts['dtype']}) beside PyTorch"),
-        ("images", f"{facts['images']}, at {facts['exits']} exits each"),
-        ("scores", f"at most {facts['largest_difference']:.2g} apart"),
-        ("same exit and class", f"{percent(facts['same'])} of the images"),
-        ("policy", short_spec(facts["policy"])),
+        ("verified", f"{folder} ({found.dtype}) beside PyTorch"),
+        ("images", f"{found.images}, at {found.exits} exits each"),
+        ("scores", f"at most {found.largest_difference:.2g} apart"),
+        ("same exit and class", f"{percent(found.same)} of the images"),
+        ("policy", short_spec(found.policy)),
     ]
-    if facts["single_same"] is not None:
-        lines.insert(-1, ("  by one graph", f"{percent(facts['single_same'])} of the images"))
-    if facts["ties"]:
-        lines.append(("  on the edge", ", ".join(facts["ties"])))
-    if facts["dtype"] != "float32":
-        lines.append(("  same class", ", ".join(map(percent, facts["exit_agreement"]))))
-    if "accuracy" in facts:
+    if found.single_same is not None:
+        lines.insert(-1, ("  by one graph", f"{percent(found.single_same)} of the images"))
+    if found.ties:
+        lines.append(("  on the edge", ", ".join(found.ties)))
+    if found.dtype != "float32":
+        lines.append(("  same class", ", ".join(map(percent, found.exit_agreement))))
+    if found.accuracy is not None and found.exit_accuracy is not None:
         lines += [
-            ("accuracy by exit", ", ".join(map(percent, facts["exit_accuracy"]))),
-            ("with the policy", f"{percent(facts['accuracy'])}, saving {percent(facts['saving'])}"),
+            ("accuracy by exit", ", ".join(map(percent, found.exit_accuracy))),
+            ("with the policy", f"{percent(found.accuracy)}, saving {percent(found.saving)}"),
         ]
     show_facts(lines)

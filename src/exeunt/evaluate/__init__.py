@@ -14,12 +14,13 @@ from exeunt.evaluate.record import LabelledBatch, record, record_samples, weight
 from exeunt.evaluate.record_to import record_to
 from exeunt.evaluate.reliability import Reliability, reliability
 from exeunt.evaluate.replay import Outcome, replay, sweep
-from exeunt.evaluate.table import ExitTable, Task
+from exeunt.evaluate.table import NOT_STATED, ExitTable, Task
 from exeunt.evaluate.table_file import load_table, save_table
 from exeunt.evaluate.telling import telling
 from exeunt.evaluate.usual import default_policies
 
 __all__ = [
+    "NOT_STATED",
     "Baseline",
     "Confusion",
     "ExitRow",

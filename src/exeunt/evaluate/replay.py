@@ -11,8 +11,10 @@ from torch import Tensor
 from exeunt.errors import expect
 from exeunt.evaluate.scores import scores_of
 from exeunt.evaluate.table import ExitTable
+from exeunt.html import html_bars, html_facts
 from exeunt.inference import drive
 from exeunt.policies import Memory, Policy, ReadingPolicy, expect_policy
+from exeunt.text import figure, millions, percent, short_spec
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,24 @@ class Outcome:
     accuracy: float | None = None
     mae: float | None = None
     rmse: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Outcome({', '.join(f'{name} {value}' for name, value in self._facts())})"
+
+    def _repr_html_(self) -> str:
+        shares = self.exit_shares
+        names = [f"{k}: {percent(share)}" for k, share in enumerate(shares, 1)]
+        return html_facts(self._facts()) + html_bars(shares, names, "share of samples by exit")
+
+    def _facts(self) -> list[tuple[str, str]]:
+        scores = [("accuracy", self.accuracy, percent), ("mae", self.mae, figure)]
+        return [
+            ("policy", short_spec(self.policy.spec)),
+            ("samples", str(len(self.table))),
+            *((name, show(value)) for name, value, show in scores if value is not None),
+            ("mean MACs", millions(self.mean_macs)),
+            ("saving", percent(self.saving)),
+        ]
 
     @property
     def logits(self) -> Tensor:

@@ -61,19 +61,42 @@ def pick(
 ) -> tuple[Sample, ...]:
     """The samples of a split of `source`, cut with the seed and fractions of the training.
 
+    Where the weights do not say these, images that come in one pool are cut with the usual ones,
+    and a warning; from a pool that is there to train on no image is held out.
+
     Raises:
-        ExeuntError: when the source has too few images for its splits, or there is no such split.
+        ExeuntError: when the source has too few images for its splits, there is no such split, or
+            the weights do not say which images were held out of the training.
     """
+    if not trained.info.split and split in ("calibration", "test"):
+        if "all" in source.pools:
+            warnings.warn(
+                f"{source.root}: nothing says whether these are the images of the training, nor "
+                f"how those were split; the {split} split is cut with the usual seed and "
+                "fractions, and worth its name only if none of its images was trained on",
+                ExeuntWarning,
+                stacklevel=2,
+            )
+        elif split == "calibration":
+            raise ExeuntError(
+                f"{source.root}: the calibration split would come from the images to train on, and "
+                "the weights do not say which of those were held out. Give images in class folders "
+                "that were never trained on, or say how they were split: Classifier(..., split=...)"
+            )
+    samples = cut(trained, source, split)
+    return samples if limit is None else take(samples, limit, trained.split_spec.seed)
+
+
+def cut(trained: TrainedModel, source: Source, split: str) -> tuple[Sample, ...]:
+    """`pick` without a limit, and without a word on what is not known."""
     if split not in SPLITS:
         raise ExeuntError(f"split={split!r}; one of {', '.join(SPLITS)}")
-    spec = trained.split_spec
     if split == "all":
-        samples = source.samples
-    elif split == "test":  # a limit in training is no reason to test on less
-        samples = make_splits(source, replace(spec, limit=None)).test
-    else:
-        samples = make_splits(source, spec)[split]
-    return samples if limit is None else take(samples, limit, spec.seed)
+        return source.samples
+    spec = trained.split_spec
+    if split == "test":  # a limit in training is no reason to test on less
+        return make_splits(source, replace(spec, limit=None)).test
+    return make_splits(source, spec)[split]
 
 
 def record_split(

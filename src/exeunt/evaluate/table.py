@@ -6,17 +6,22 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
+from exeunt.evaluate.numbers import as_tensor
 from exeunt.finite import require_finite_logits
+from exeunt.html import html_facts, html_table
 from exeunt.policies import Reading, TopClass, Value
+from exeunt.text import millions
 
 Task: TypeAlias = Literal["classification", "regression"]
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
+NOT_STATED = "not stated"
+"""The split or a fingerprint of a table of which nobody knows it."""
 
 _AT_ONCE = 2**18  # logits read at a time: few enough to stay in the processor's cache
 
@@ -32,7 +37,8 @@ class ExitTable:
         task: "classification" or "regression".
         exit_macs: Multiply-adds spent by a sample that leaves at each exit, cumulative (E).
         names: One name per sample (N).
-        split: Which split the samples are: "train", "calibration", "test", or "all" of them.
+        split: Which split the samples are: "train", "calibration", "test", or "all" of them;
+            `NOT_STATED` where that is unknown, as may be the fingerprints.
         weights_fingerprint: `weights_fingerprint` of the net that was recorded.
         data_fingerprint: Hash that identifies the samples.
         class_names: Names of the K classes, in the order of the logits; empty where unknown.
@@ -101,6 +107,72 @@ class ExitTable:
             if costs is not None:
                 _check_costs(name, costs, exits)
 
+    @classmethod
+    def from_logits(
+        cls,
+        logits: Any,
+        targets: Any,
+        costs: Sequence[float],
+        *,
+        task: Task | None = None,
+        names: Sequence[str] | None = None,
+        split: str = NOT_STATED,
+        class_names: Sequence[str] = (),
+        weights_fingerprint: str = NOT_STATED,
+        data_fingerprint: str = NOT_STATED,
+        exit_ms: Sequence[float] | None = None,
+        exit_bytes: Sequence[int] | None = None,
+    ) -> ExitTable:
+        """A table of logits that anything recorded, of torch, NumPy or lists.
+
+        Args:
+            logits: Outputs (E N K), or E of them (N K); for regression (E N 1), (E N) or E of (N).
+                float64 and bfloat16 become float32, float16 stays.
+            targets: N class indices, or values for regression.
+            costs: Multiply-adds of a sample that leaves at each exit, cumulative (E): whole
+                numbers. Budgets in another unit are in that unit.
+            task: By default regression where there is one output, else classification.
+            names: One for each sample; by default "0", "1", ...
+            split: Which one this is. Policies are chosen with a warning where that is unknown, and
+                never on "test".
+            class_names: K of them.
+            weights_fingerprint: Of the net.
+            data_fingerprint: Of the samples.
+            exit_ms: Milliseconds until a sample leaves at each exit (E).
+            exit_bytes: Peak memory of a sample that leaves at each exit (E).
+
+        Raises:
+            ExeuntError: What was given cannot be read as numbers, or the parts do not fit.
+        """
+        outputs = _outputs_of(logits)
+        labels = as_tensor("targets", targets)
+        task = task or ("regression" if outputs.shape[-1] == 1 else "classification")
+        if task == "classification" and labels.is_floating_point():
+            raise ExeuntError(
+                f"targets of classification are class indices, whole numbers, not {labels.dtype}"
+            )
+        labels = labels.to(torch.int64 if task == "classification" else torch.float32)
+        _check_costs("costs", list(costs), len(outputs))
+        for cost in costs:
+            if cost != int(cost):
+                raise ExeuntError(
+                    f"costs are multiply-adds, whole numbers, and {cost:g} is none; give shares of "
+                    "a whole as millionths of it, for example"
+                )
+        return cls(
+            logits=outputs,
+            targets=labels,
+            task=task,
+            exit_macs=tuple(map(int, costs)),
+            names=tuple(map(str, range(len(labels)) if names is None else names)),
+            split=split,
+            weights_fingerprint=weights_fingerprint,
+            data_fingerprint=data_fingerprint,
+            class_names=tuple(class_names),
+            exit_ms=None if exit_ms is None else tuple(map(float, exit_ms)),
+            exit_bytes=None if exit_bytes is None else tuple(map(int, exit_bytes)),
+        )
+
     @property
     def num_exits(self) -> int:
         """E."""
@@ -111,6 +183,20 @@ class ExitTable:
         dtype = str(self.logits.dtype).removeprefix("torch.")
         return (
             f"ExitTable({samples} samples, {exits} exits, {outputs} outputs, {dtype}, {self.split})"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = [("table", repr(self)), ("weights", self.weights_fingerprint)]
+        columns, rows = ["exit", "MACs"], [[str(k + 1)] for k in range(self.num_exits)]
+        for row, macs in zip(rows, self.exit_macs, strict=True):
+            row.append(millions(macs))
+        for name, costs in (("ms", self.exit_ms), ("bytes", self.exit_bytes)):
+            if costs is not None:
+                columns.append(name)
+                for row, cost in zip(rows, costs, strict=True):
+                    row.append(f"{cost:,.4g}" if name == "ms" else f"{cost:,}")
+        return html_facts([*facts, ("data", self.data_fingerprint)]) + html_table(
+            columns, rows, "r" * len(columns)
         )
 
     def __len__(self) -> int:
@@ -154,6 +240,32 @@ class ExitTable:
     def predictions(self, exit_index: int) -> Tensor:
         """What one exit says of each sample (N,): a class index, or a value in float32."""
         return self.read(TopClass() if self.task == "classification" else Value(), exit_index)
+
+
+def _outputs_of(logits: Any) -> Tensor:
+    """Logits (E N K) of float32 or float16, from one array or from one for each exit.
+
+    Raises:
+        ExeuntError: They are no floating-point numbers, of different shapes, or out of float32.
+    """
+    if isinstance(logits, list | tuple):
+        exits = [as_tensor(f"logits of exit {k}", exit) for k, exit in enumerate(logits, 1)]
+        shapes = [tuple(exit.shape) for exit in exits]
+        if not exits or len(set(shapes)) > 1:
+            raise ExeuntError(f"logits need (N K) for each exit, all of one shape, got {shapes}")
+        outputs = torch.stack(exits)
+    else:
+        outputs = as_tensor("logits", logits)
+    if not outputs.is_floating_point():
+        raise ExeuntError(f"logits must be floating-point numbers, not {outputs.dtype}")
+    if outputs.ndim == 2:  # values of regression
+        outputs = outputs.unsqueeze(2)
+    if outputs.dtype not in DTYPES.values():
+        wide = outputs
+        outputs = wide.float()
+        if (outputs.isinf() & ~wide.isinf()).any():
+            raise ExeuntError(f"a logit of {wide.abs().max():g} does not fit float32")
+    return outputs
 
 
 def check_exit_macs(exit_macs: Sequence[int], num_exits: int) -> None:

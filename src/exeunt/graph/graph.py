@@ -120,7 +120,7 @@ class Graph:
             lines.append(f"  logits {stage.logits}; state {', '.join(stage.state)}")
         return "\n".join(lines)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything but the weights, of which it gives the shapes."""
         return {
             "image": self.image,

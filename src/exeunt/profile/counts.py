@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -44,7 +44,7 @@ class Counts:
         num_stages: E.
     """
 
-    operators: tuple[OperatorCost, ...]
+    operators: tuple[OperatorCost, ...] = field(repr=False)
     uncounted: tuple[str, ...]
     num_stages: int
 
@@ -110,7 +110,7 @@ class Counts:
         paid = [operator for operator in self.operators if operator.macs]
         return sorted(paid, key=lambda operator: -operator.macs)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Under stable keys."""
         return {
             "total": self.total,

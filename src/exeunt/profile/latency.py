@@ -54,7 +54,7 @@ class Latency:
         """
         return sum(share * ms for share, ms in zip(shares, self.median_ms, strict=True))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Under stable keys."""
         return {
             "device": self.device,

@@ -105,8 +105,8 @@ class Memory:
     dtype: str
     total_bytes: int
     exit_bytes: tuple[int, ...]
-    steps: tuple[str, ...]
-    exit_steps: tuple[int, ...]
+    steps: tuple[str, ...] = field(repr=False)
+    exit_steps: tuple[int, ...] = field(repr=False)
     spans: tuple[Span, ...] = field(repr=False)
     arena_bytes: int | None = None
     row_window_bytes: int | None = None
@@ -114,7 +114,7 @@ class Memory:
     without_image_bytes: int | None = None
     macs: int | None = None
     recompute_free_bytes: int | None = None
-    cuts: tuple[Cut, ...] = ()
+    cuts: tuple[Cut, ...] = field(default=(), repr=False)
 
     @cached_property
     def live_bytes(self) -> np.ndarray:
@@ -139,7 +139,7 @@ class Memory:
         live = int(self.live_bytes[step])
         return Peak(step, self.steps[step], live, tuple(held.most_common()))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Sizes and the peak under stable keys; those that the convention has not are absent."""
         sizes = {
             "total_bytes": self.total_bytes,

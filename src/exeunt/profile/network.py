@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exeunt.errors import ExeuntError
-from exeunt.evaluate import load_table, replay, weights_fingerprint
+from exeunt.evaluate import NOT_STATED, load_table, replay, weights_fingerprint
 from exeunt.net import MultiExitNet
 from exeunt.policies import parse_policy
 from exeunt.profile.profile import Profile, Shares, profile
@@ -47,7 +47,11 @@ def shares_of(network: Network, model: str, file: Path, spec: str | None) -> Sha
         ExeuntError: when it is of another network, or there is no policy.
     """
     table = load_table(file)
-    if network.info is not None and table.weights_fingerprint != weights_fingerprint(network.net):
+    fingerprint = table.weights_fingerprint
+    if network.info is not None and fingerprint not in (
+        NOT_STATED,
+        weights_fingerprint(network.net),
+    ):
         raise ExeuntError(f"{file} is a recording of other weights than those of {model}")
     if spec is None:
         if network.info is None:

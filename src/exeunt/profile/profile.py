@@ -10,13 +10,15 @@ import torch
 
 from exeunt.errors import ExeuntError, one_of
 from exeunt.graph import Graph, build_graph
+from exeunt.html import html_bars, html_table
 from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet
 from exeunt.profile.counts import Counts
 from exeunt.profile.latency import Latency
-from exeunt.profile.memory import ELEMENT_BYTES, Memory, bytes_of
+from exeunt.profile.memory import ELEMENT_BYTES, Memory, bytes_of, spell_bytes
 from exeunt.profile.optimised import optimised_memory, paper_memory
 from exeunt.profile.planned import layerwise_memory, streamed_memory
+from exeunt.text import figure, millions, percent
 
 CONVENTIONS: dict[str, Callable[[Graph, str], Memory]] = {
     "paper": paper_memory,
@@ -66,6 +68,35 @@ class Profile:
     latencies: tuple[Latency, ...] = ()
     shares: Shares | None = None
 
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return (
+            f"Profile({self.model}, {height} x {width} px, {len(self.exits)} exits, "
+            f"{millions(self.counts.total)} multiply-adds, {len(self.memories)} memories, "
+            f"{len(self.latencies)} latencies)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Exits with their costs; memory of the dtype that was asked for first."""
+        shown = [one for one in self.memories if one.dtype == self.memories[0].dtype]
+        columns = ["exit", "parameters", "MACs", "of full"]
+        columns += [f"{one.convention} {one.dtype}" for one in shown]
+        columns += [f"ms, {one.engine}" for one in self.latencies]
+        rows = [
+            [
+                *(str(k + 1), millions(self.exit_parameters[k]), millions(macs)),
+                percent(macs / self.counts.total),
+                *(spell_bytes(one.exit_bytes[k]) for one in shown),
+                *(figure(one.median_ms[k]) for one in self.latencies),
+            ]
+            for k, macs in enumerate(self.counts.exits)
+        ]
+        shares = [macs / self.counts.total for macs in self.counts.exits]
+        names = [percent(share) for share in shares]
+        return html_table(columns, rows, "r" * len(columns), repr(self)) + html_bars(
+            shares, names, "multiply-adds up to each exit, of the whole network's"
+        )
+
     def memory(self, convention: str, dtype: str = "float32") -> Memory:
         """That of one convention.
 
@@ -97,20 +128,20 @@ class Profile:
             )
         return replace(self, shares=shares)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it but the timelines, under stable keys; `docs/memory.md` explains them."""
         memory: dict[str, dict[str, Any]] = {}
         for found in self.memories:
-            memory.setdefault(found.convention, {})[found.dtype] = found.to_json()
+            memory.setdefault(found.convention, {})[found.dtype] = found.to_dict()
         record: dict[str, Any] = {
             "kind": "profile",
             "model": self.model,
             "image_size": list(self.image_size),
             "parameters": self.exit_parameters[-1],
-            "macs": self.counts.to_json(),
+            "macs": self.counts.to_dict(),
             "exits": [self._exit(k) for k in range(len(self.exits))],
             "memory": memory,
-            "latency": {latency.engine: latency.to_json() for latency in self.latencies},
+            "latency": {latency.engine: latency.to_dict() for latency in self.latencies},
         }
         if self.shares is not None:
             record["mean"] = {

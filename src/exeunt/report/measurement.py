@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exeunt.files import AS_NAMED, replacing
+from exeunt.html import html_facts, html_table
 from exeunt.report.sections.section import Row, Section
 
 FIRST = ("kind", "setting", "exit", "stored")
@@ -24,6 +25,17 @@ class Measurement:
 
     run: Row
     sections: list[Section]
+
+    def __repr__(self) -> str:
+        about = ", ".join(str(self.run[key]) for key in ("model", "data", "split"))
+        titles = "; ".join(section.title for section in self.sections)
+        return f"Measurement({about}, {self.run['samples']} samples: {titles})"
+
+    def _repr_html_(self) -> str:
+        about = [(key, str(self.run[key])) for key in LAST]
+        return html_facts(about) + "".join(
+            html_table(one.columns, one.cells, one.align, one.title) for one in self.sections
+        )
 
     @property
     def lines(self) -> list[Row]:

@@ -18,6 +18,7 @@ from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
 from exeunt.export.c.report import WEIGHTS
 from exeunt.trained import read_split
 from exeunt.verification.device import device_facts, operator_facts
+from exeunt.verification.result import CVerification
 
 if TYPE_CHECKING:
     from exeunt.data import Data, Sample
@@ -33,7 +34,7 @@ def verify_c(
     limit: int | None,
     split: str,
     operators: bool = False,
-) -> dict[str, Any]:
+) -> CVerification:
     """Builds and runs the folder, here or on a device, and holds every exit against Python.
 
     Raises:
@@ -60,7 +61,7 @@ def verify_c(
             facts |= device_facts(bundle, run, found)
             if operators:
                 facts["operators"] = operator_facts(bundle, raw, device)
-    return facts
+    return CVerification(**facts)
 
 
 def _pick(bundle: Bundle, images: Data, split: str, limit: int) -> tuple[Sample, ...]:
@@ -110,10 +111,12 @@ def _facts(bundle: Bundle, found: Comparison, kept: list[Sample]) -> dict[str, A
         "images": found.images,
         "exits": found.exits,
         "same_bits": found.same_bits,
-        "exit_accuracy": (found.classes == targets).double().mean(1).tolist(),
+        "exit_accuracy": tuple((found.classes == targets).double().mean(1).tolist()),
         "accuracy": float((found.class_index == targets).double().mean()),
-        "exit_macs": list(bundle.report.exit_macs),
-        "exit_shares": [float((found.exit_index == k).double().mean()) for k in range(found.exits)],
+        "exit_macs": tuple(bundle.report.exit_macs),
+        "exit_shares": tuple(
+            float((found.exit_index == k).double().mean()) for k in range(found.exits)
+        ),
         "mean_macs": macs,
         "saving": 1 - macs / float(exit_macs[-1]),
     }

@@ -20,7 +20,7 @@ def device_facts(bundle: Bundle, run: DeviceRun, found: Comparison) -> dict[str,
     return {
         "memory": memory_parts(bundle.report, run),
         "flash": {"code_bytes": run.code_bytes, "weights_bytes": run.weights_bytes},
-        "exit_instructions": means,
+        "exit_instructions": tuple(means),
         "mean_instructions": sum(taken) / len(taken),
         "instructions_per_mac": means[-1] / bundle.report.exit_macs[-1],
     }
@@ -43,7 +43,7 @@ def memory_parts(report: ExportReport, run: DeviceRun) -> dict[str, int]:
     }
 
 
-def operator_facts(bundle: Bundle, image: Path, device: str) -> list[dict[str, Any]]:
+def operator_facts(bundle: Bundle, image: Path, device: str) -> tuple[dict[str, Any], ...]:
     """Multiply-adds and instructions of every kind of operator, for the first image, all exits."""
     nodes = bundle.report.nodes
     counts = count_instructions(bundle.folder, bundle.report.name, image, len(nodes), device)
@@ -56,4 +56,4 @@ def operator_facts(bundle: Bundle, image: Path, device: str) -> list[dict[str, A
         of["count"] += 1
     found["the image"] |= {"instructions": counts[-1], "count": 1}
     ordered = sorted(found.items(), key=lambda item: -item[1]["instructions"])
-    return [{"operator": kind, **of} for kind, of in ordered]
+    return tuple({"operator": kind, **of} for kind, of in ordered)

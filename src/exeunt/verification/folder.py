@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from exeunt.data import DataLike, as_data
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.opened import is_exported
 from exeunt.verification.c import verify_c
 from exeunt.verification.onnx import verify_onnx
+from exeunt.verification.result import Verification
 
 
 def verify(
@@ -22,7 +22,7 @@ def verify(
     split: str = "test",
     weights: str | None = None,
     engine: str | None = None,
-) -> dict[str, Any]:
+) -> Verification:
     """Runs an exported network on images, and compares every exit with Python.
 
     C is built for this machine, with sanitizers, or run on an emulated device whose RAM is fenced
@@ -40,7 +40,7 @@ def verify(
         engine: that runs ONNX, `"onnxruntime"` or `"openvino"`.
 
     Returns:
-        What was found, under stable keys.
+        What was found: `CVerification` of C, `OnnxVerification` of ONNX files.
 
     Raises:
         ExeuntError: at the first difference, or when something cannot be built, read or run.

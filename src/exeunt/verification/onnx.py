@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from exeunt.evaluate.splits import open_labelled, pick
 from exeunt.export.onnx.opened import open_folder
 from exeunt.runner import RunnerError
 from exeunt.trained import TrainedModel
+from exeunt.verification.result import OnnxVerification
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +31,7 @@ _BATCH = 32
 
 def verify_onnx(
     folder: Path, weights: str | None, data: Data, limit: int | None, split: str, engine: str
-) -> dict[str, Any]:
+) -> OnnxVerification:
     """Runs the folder and what it was made of on the same images.
 
     Raises:
@@ -48,7 +50,7 @@ def verify_onnx(
     samples = pick(trained, open_labelled(trained, data), split, limit)
     kept: list[Sample] = []
     found = compare_onnx(model, trained.net, _batches(trained, samples, kept), single)
-    return _facts(model, found, kept)
+    return _result(model, found, kept)
 
 
 def _origin(model: StagedModel, weights: str | None) -> TrainedModel:
@@ -83,23 +85,28 @@ def _batches(
         raise ExeuntError("none of the images can be read")
 
 
-def _facts(model: StagedModel, found: Comparison, kept: list[Sample]) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "dtype": model.manifest["dtype"],
-        "policy": model.policy.spec,
-        "images": found.images,
-        "exits": model.num_exits,
-        "largest_difference": found.largest_difference,
-        "same": found.same,
-        "exit_agreement": found.exit_agreement,
-        "ties": found.ties,
-        "single_same": found.single_same,
-    }
+def _result(model: StagedModel, found: Comparison, kept: list[Sample]) -> OnnxVerification:
     shares = [float((found.exit_index == k).double().mean()) for k in range(model.num_exits)]
     macs = sum(share * cost for share, cost in zip(shares, model.exit_macs, strict=True))
-    facts |= {"exit_shares": shares, "mean_macs": macs, "saving": 1 - macs / model.exit_macs[-1]}
-    if model.class_names:
-        targets = torch.tensor([sample.target for sample in kept])
-        facts["exit_accuracy"] = (found.classes == targets).double().mean(1).tolist()
-        facts["accuracy"] = float((found.class_index == targets).double().mean())
-    return facts
+    result = OnnxVerification(
+        dtype=model.manifest["dtype"],
+        policy=model.policy.spec,
+        images=found.images,
+        exits=model.num_exits,
+        largest_difference=found.largest_difference,
+        same=found.same,
+        exit_agreement=tuple(found.exit_agreement),
+        ties=tuple(found.ties),
+        single_same=found.single_same,
+        exit_shares=tuple(shares),
+        mean_macs=macs,
+        saving=1 - macs / model.exit_macs[-1],
+    )
+    if not model.class_names:
+        return result
+    targets = torch.tensor([sample.target for sample in kept])
+    return replace(
+        result,
+        exit_accuracy=tuple((found.classes == targets).double().mean(1).tolist()),
+        accuracy=float((found.class_index == targets).double().mean()),
+    )

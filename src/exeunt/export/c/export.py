@@ -13,6 +13,7 @@ from exeunt.export.calibration import (
     needed_for_int8,
     on_calibration,
 )
+from exeunt.export.exported import Export
 
 if TYPE_CHECKING:
     from exeunt.export.c import Numbers
@@ -44,8 +45,8 @@ def export_c(
     wanted: Wanted,
     asked: AsC,
     out: Path,
-) -> dict[str, Any]:
-    """Writes the folder and returns its report."""
+) -> Export:
+    """Writes the folder."""
     from exeunt.evaluate import weights_fingerprint
     from exeunt.export.c import CModel, check_budget, check_prefix, owned_files, prefix_of, write_c
     from exeunt.folders import check_folder
@@ -76,7 +77,7 @@ def export_c(
         {"model": model, "fingerprint": weights_fingerprint(trained.net), **facts},
         trained.path,
     )
-    return write_c(made, out)
+    return Export.of(out, write_c(made, out))
 
 
 def _integers(

@@ -15,6 +15,7 @@ from exeunt.export.calibration import (
     needed_for_int8,
     on_calibration,
 )
+from exeunt.export.exported import Export
 
 if TYPE_CHECKING:
     from exeunt.export.onnx import OnnxModel
@@ -47,8 +48,8 @@ def export_onnx(
     wanted: Wanted,
     asked: AsOnnx,
     out: Path,
-) -> dict[str, Any]:
-    """Writes the folder and returns its manifest."""
+) -> Export:
+    """Writes the folder."""
     for package in ("onnx", "onnxruntime"):
         if find_spec(package) is None:
             raise ExeuntError(f'ONNX files are written with {package}: pip install "exeunt[onnx]"')
@@ -75,7 +76,7 @@ def export_onnx(
     else:
         policy, calibration = choose_policy(trained, images, wanted)
         made = replace(made, policy=policy, calibration=calibration)
-    return write_onnx(made, out)
+    return Export.of(out, write_onnx(made, out))
 
 
 def _integers(
