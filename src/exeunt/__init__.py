@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         optimised_policy,
     )
     from exeunt.classifier import Classifier
-    from exeunt.contract import check_model
+    from exeunt.contract import check_exit_head, check_model
+    from exeunt.data import check_augmentation, register_augmentation
     from exeunt.errors import ExeuntError, ExeuntWarning
     from exeunt.evaluate import (
         ExitTable,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from exeunt.inference import Prediction, infer
     from exeunt.models import create_model, list_models, load_weights, register_model
     from exeunt.net import MultiExitNet, Stage
+    from exeunt.ops.exits import ExitHead, register_exit_head
     from exeunt.ops.rex import ReX2d
     from exeunt.policies import (
         Confidence,
@@ -57,8 +59,10 @@ if TYPE_CHECKING:
         Policy,
         check_policy,
         parse_policy,
+        register_policy,
     )
     from exeunt.predictor import Answer
+    from exeunt.training import Regime, check_regime, register_regime
     from exeunt.verification import verify
 
     __version__: str
@@ -72,6 +76,7 @@ __all__ = [
     "Every",
     "ExeuntError",
     "ExeuntWarning",
+    "ExitHead",
     "ExitTable",
     "Full",
     "Margin",
@@ -79,14 +84,18 @@ __all__ = [
     "Policy",
     "Prediction",
     "ReX2d",
+    "Regime",
     "Stage",
     "__version__",
     "agreement",
     "attach_exits",
     "budgeted_curves",
     "budgeted_policy",
+    "check_augmentation",
+    "check_exit_head",
     "check_model",
     "check_policy",
+    "check_regime",
     "choose_policy",
     "compare_criteria",
     "confusion",
@@ -110,7 +119,11 @@ __all__ = [
     "parse_policy",
     "record",
     "record_to",
+    "register_augmentation",
+    "register_exit_head",
     "register_model",
+    "register_policy",
+    "register_regime",
     "reliability",
     "replay",
     "save_table",
@@ -128,7 +141,8 @@ _NAMES = {
     ),
     "api": ("load", "train"),
     "classifier": ("Classifier",),
-    "contract": ("check_model",),
+    "contract": ("check_exit_head", "check_model"),
+    "data": ("check_augmentation", "register_augmentation"),
     "errors": ("ExeuntError", "ExeuntWarning"),
     "evaluate": (
         *("ExitTable", "exit_rows", "load_table", "record", "record_to"),
@@ -139,12 +153,14 @@ _NAMES = {
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),
+    "ops.exits": ("ExitHead", "register_exit_head"),
     "ops.rex": ("ReX2d",),
     "predictor": ("Answer",),
     "policies": (
         *("Confidence", "Consistency", "Entropy", "Every", "Full", "Margin", "Policy"),
-        *("check_policy", "parse_policy"),
+        *("check_policy", "parse_policy", "register_policy"),
     ),
+    "training": ("Regime", "check_regime", "register_regime"),
     "verification": ("verify",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

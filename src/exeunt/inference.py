@@ -11,9 +11,12 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError, expect
 from exeunt.finite import require_finite_logits
+from exeunt.net import unwrapped
 from exeunt.policies import Memory, Policy, expect_policy
 
 if TYPE_CHECKING:
+    from torch.nn.parallel import DistributedDataParallel
+
     from exeunt.net import MultiExitNet
 
 LogitSource: TypeAlias = Callable[[int, Tensor | None], Tensor]
@@ -37,7 +40,10 @@ class Prediction:
 
 
 def infer(
-    model: MultiExitNet, x: Tensor, policy: Policy, names: Sequence[str] | None = None
+    model: MultiExitNet | DistributedDataParallel,
+    x: Tensor,
+    policy: Policy,
+    names: Sequence[str] | None = None,
 ) -> Prediction:
     """Classifies a batch, running each stage only on the rows that are still in.
 
@@ -45,7 +51,7 @@ def infer(
     No stage runs once everyone has left, and at the last exit the policy is not asked.
 
     Args:
-        model: A net in evaluation mode.
+        model: A net in evaluation mode, or what `exeunt.net.unwrapped` finds one in.
         x: Images (N C H W), N >= 1, on the model's device.
         policy: Decides after each exit but the last which rows leave.
         names: Of the N images, for messages; they are counted otherwise.
@@ -56,12 +62,13 @@ def infer(
     """
     expect("infer(model, x, policy)", "x", x, Tensor)
     expect_policy("infer(model, x, policy)", policy)
-    if model.training:
+    net = unwrapped(model)
+    if net.training:
         raise ExeuntError("the model is in training mode; call .eval() before inference")
     if len(x) == 0:
         raise ExeuntError(f"the batch is empty: x has shape {tuple(x.shape)}")
     with torch.inference_mode():
-        state = model.begin(x)
+        state = net.begin(x)
         kept: list[Tensor] = []
 
         def name(row: int) -> str:
@@ -74,11 +81,11 @@ def infer(
             if keep is not None:
                 state = tuple(part[keep] for part in state)
                 kept.append(keep)
-            logits, state = model.step(k, state)
+            logits, state = net.step(k, state)
             require_finite_logits(logits, k, name)
             return logits
 
-        return drive(policy, model.num_exits, run_stage)
+        return drive(policy, net.num_exits, run_stage)
 
 
 def drive(policy: Policy, num_exits: int, source: LogitSource) -> Prediction:

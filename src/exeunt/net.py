@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from torch import Tensor, nn
 from exeunt.errors import ExeuntError
 from exeunt.mode import evaluating
 from exeunt.ops.macs import counting_macs
+
+if TYPE_CHECKING:
+    from torch.nn.parallel import DistributedDataParallel
 
 State = tuple[Tensor, ...]
 
@@ -177,3 +180,16 @@ class MultiExitNet(nn.Module):
         self.num_classes = num_classes
         if self.origin is not None:
             self.origin = self.origin[0], self.origin[1] | {"num_classes": num_classes}
+
+
+def unwrapped(model: MultiExitNet | DistributedDataParallel) -> MultiExitNet:
+    """The network inside `DistributedDataParallel`, `DataParallel`, `AveragedModel` or
+    `torch.compile`, in any order; the network itself where nothing is wrapped around it.
+
+    It runs as it is: stages that are compiled each for itself stay compiled
+    (`exeunt.compiled.compile_stages`), a network that is compiled as a whole runs uncompiled.
+    """
+    inner: Any = model
+    while "_orig_mod" in inner._modules or "module" in inner._modules:
+        inner = inner._modules.get("_orig_mod", inner._modules.get("module"))
+    return inner  # type: ignore[no-any-return]

@@ -21,7 +21,7 @@ from exeunt.models import (
 )
 from exeunt.models.registry import unknown_name
 from exeunt.models.weights import SUFFIX
-from exeunt.net import MultiExitNet
+from exeunt.net import MultiExitNet, unwrapped
 from exeunt.policies import Policy, parse_policy
 from exeunt.runner import MANIFEST
 from exeunt.versions import versions
@@ -60,6 +60,7 @@ class TrainedModel:
         Raises:
             ExeuntError: when the class names or the transform do not fit the network.
         """
+        net = unwrapped(net)
         outputs = len(class_names) or 1
         if net.num_classes != outputs:
             raise ExeuntError(

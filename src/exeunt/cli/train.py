@@ -16,7 +16,7 @@ from exeunt.errors import ExeuntError
 
 # Parameters of `train` that are no keys of a recipe.
 _NOT_SETTINGS = (
-    *("data", "out", "recipe", "model_arg", "resume"),
+    *("context", "data", "out", "recipe", "model_arg", "resume"),
     *("device", "threads", "workers", "sync_batchnorm"),
 )
 
@@ -27,6 +27,7 @@ def option(help: str, *names: str) -> Any:
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -51,7 +52,9 @@ def train(
     ] = None,
     regime: Annotated[
         str | None,
-        option("joint, shallow_deep, exits, successive or distilled (from --init) [joint]."),
+        option(
+            "joint, shallow_deep, exits, successive, distilled (from --init) or your own [joint]."
+        ),
     ] = None,
     distil_share: Annotated[float | None, option("Of the teacher, if distilled [0.1].")] = None,
     distil_temperature: Annotated[float | None, option("Of its logits [1].")] = None,
@@ -80,7 +83,10 @@ def train(
     ] = None,
     exit_head: Annotated[
         str | None,
-        option("pooled, mixed, rex, conv, or one for each exit, rex,conv [the architecture's]."),
+        option(
+            "pooled, mixed, rex, conv or your own, or one for each exit, rex,conv "
+            "[the architecture's]."
+        ),
     ] = None,
     grey: Annotated[bool | None, option("One luma channel.", "--grey/--rgb")] = None,
     optimizer: Annotated[str | None, option("sgd or adamw [sgd].")] = None,
@@ -105,6 +111,9 @@ def train(
         float | None, option("Largest change of brightness, contrast, saturation [0].")
     ] = None,
     erase: Annotated[float | None, option("Share of images that lose a rectangle [0].")] = None,
+    augment: Annotated[
+        str | None, option("Augmentation besides, see `exeunt list --all` [none].")
+    ] = None,
     precision: Annotated[str | None, option("float32 or bfloat16 (autocast).")] = None,
     storage: Annotated[str | None, option("Of the weights file: float32 or float16.")] = None,
     seed: Annotated[int | None, option("Of weights, splits, order and augmentation [0].")] = None,
@@ -168,7 +177,9 @@ def train(
                 how += [] if threads is None else ["--threads", str(threads)]
                 how += ["--workers", str(workers)] if workers != 1 else []
                 how += ["--sync-batchnorm"] if sync_batchnorm else []
-                again = _command(processes.size, ["train", "--resume", "--out", str(out), *how])
+                own = [f"--import={m}" for m in context.find_root().params["modules"] or ()]
+                words = [*own, "train", "--resume", "--out", str(out), *how]
+                again = _command(processes.size, words)
                 progress.interrupted(again)
             raise
 

@@ -1,6 +1,12 @@
 """Labelled images: where they are, how they are split, and how they become tensors."""
 
 from exeunt.data.augment import Augment
+from exeunt.data.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    check_augmentation,
+    register_augmentation,
+)
 from exeunt.data.dataset import (
     MAX_UNREADABLE_FRACTION,
     Batch,
@@ -23,9 +29,11 @@ from exeunt.data.transforms import Transform
 from exeunt.data.workers import dead_workers_named
 
 __all__ = [
+    "AUGMENTATIONS",
     "MAX_UNREADABLE_FRACTION",
     "SPLIT_NAMES",
     "Augment",
+    "Augmentation",
     "Batch",
     "FilePart",
     "ImageDataset",
@@ -44,6 +52,7 @@ __all__ = [
     "Transform",
     "UnreadableImage",
     "UnreadableTally",
+    "check_augmentation",
     "content_hash",
     "dead_workers_named",
     "described",
@@ -54,6 +63,7 @@ __all__ = [
     "notes",
     "open_image",
     "open_source",
+    "register_augmentation",
     "take",
     "train_loader",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
+from exeunt.data.augmentations import Augmentation, augmented
 from exeunt.data.transforms import Box, Transform
 from exeunt.errors import ExeuntError
 
@@ -32,6 +33,7 @@ class Augment:
         colour: Brightness, contrast and (of RGB) saturation are scaled, in random order, by
             factors between 1 - colour and 1 + colour; at least 0, at most 1.
         erase: Share of the images that lose a rectangle to the mean colour; 0 to 1.
+        augmentation: What else is done to an image, after all but the erasing.
 
     Raises:
         ExeuntError: If a value is out of its range.
@@ -43,6 +45,7 @@ class Augment:
     flip: bool = True
     colour: float = 0.0
     erase: float = 0.0
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         lo, hi = self.crop_scale
@@ -63,6 +66,8 @@ class Augment:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.colour:
             image = self._jitter(image, rng)
+        if self.augmentation is not None:
+            image = augmented(self.augmentation, image, rng)
         pixels = self.transform.normalise(image)
         if self.erase and rng.random() < self.erase:
             left, top, right, bottom = draw_box(

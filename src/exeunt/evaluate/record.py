@@ -14,8 +14,11 @@ from exeunt.errors import ExeuntError
 from exeunt.evaluate.table import DTYPES, ExitTable, Task, check_exit_macs
 from exeunt.finite import require_finite_logits
 from exeunt.mode import evaluating
+from exeunt.net import unwrapped
 
 if TYPE_CHECKING:
+    from torch.nn.parallel import DistributedDataParallel
+
     from exeunt.net import MultiExitNet
 
 
@@ -28,7 +31,7 @@ class LabelledBatch(Protocol):
 
 
 def record(
-    model: MultiExitNet,
+    model: MultiExitNet | DistributedDataParallel,
     loader: Iterable[LabelledBatch],
     *,
     exit_macs: Sequence[int],
@@ -44,7 +47,8 @@ def record(
     The model is put into evaluation mode and left as it was found.
 
     Args:
-        model: The net; batches are moved to the device of its weights.
+        model: The net, or what `exeunt.net.unwrapped` finds one in; batches are moved to the device
+            of its weights.
         loader: Batches, in evaluation order.
         exit_macs: Cumulative multiply-adds of each exit (E).
         task: "classification" or "regression".
@@ -58,7 +62,8 @@ def record(
         ExeuntError: The loader gave no samples, costs or targets do not fit the net, or logits are
             not finite, or too large for float16.
     """
-    check_exit_macs(exit_macs, model.num_exits)
+    net = unwrapped(model)
+    check_exit_macs(exit_macs, net.num_exits)
     logits: list[Tensor] = []
     targets: list[Tensor] = []
     indices: list[int] = []
@@ -68,7 +73,7 @@ def record(
         targets.append(batch.targets.cpu())
         indices.extend(batch.indices.tolist())
 
-    run_exits(model, loader, names, dtype, keep)
+    run_exits(net, loader, names, dtype, keep)
     if not logits:
         raise ExeuntError(f"nothing to record: the {split} split gave no samples")
     return ExitTable(
@@ -78,14 +83,14 @@ def record(
         exit_macs=tuple(exit_macs),
         names=tuple(names[index] for index in indices),
         split=split,
-        weights_fingerprint=weights_fingerprint(model),
+        weights_fingerprint=weights_fingerprint(net),
         data_fingerprint=data_fingerprint,
         class_names=tuple(class_names),
     )
 
 
 def record_samples(
-    model: MultiExitNet,
+    model: MultiExitNet | DistributedDataParallel,
     samples: Sequence[Sample],
     transform: Transform,
     *,
@@ -135,10 +140,12 @@ def record_samples(
 def weights_fingerprint(model: nn.Module) -> str:
     """Hash of a model's tensors (32 hex digits): names, types, shapes and bytes, sorted by name.
 
-    Metadata does not enter, so a file may be given a new policy and keep its fingerprint.
+    Metadata does not enter, so a file may be given a new policy and keep its fingerprint. Nor does
+    it matter whether stages are compiled.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(model.state_dict().items()):
+    tensors = {n.replace("_orig_mod.", ""): t for n, t in model.state_dict().items()}
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

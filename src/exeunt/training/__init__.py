@@ -7,19 +7,27 @@ from exeunt.training.loop import train
 from exeunt.training.losses import auxiliary_loss, depth_weighted, exit_losses
 from exeunt.training.processes import Alone, Processes, processes_here
 from exeunt.training.progress import Progress, Quiet
+from exeunt.training.regime_check import check_regime
+from exeunt.training.regimes import Pass, Regime, register_regime
+from exeunt.training.registered import REGIMES
 from exeunt.training.setting import Setting
 
 __all__ = [
+    "REGIMES",
     "Alone",
+    "Pass",
     "Processes",
     "Progress",
     "Quiet",
+    "Regime",
     "Setting",
     "TrainConfig",
     "auxiliary_loss",
+    "check_regime",
     "depth_weighted",
     "exit_losses",
     "processes_here",
     "read_recipe",
+    "register_regime",
     "train",
 ]

@@ -7,17 +7,17 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from exeunt.data import MAX_UNREADABLE_FRACTION
+from exeunt.data import AUGMENTATIONS, MAX_UNREADABLE_FRACTION
 from exeunt.data.transforms import MOST_PIXELS
 from exeunt.documents import naming, parse_toml, read_text
 from exeunt.errors import ExeuntError, one_of
 from exeunt.runner.fitted import fitted
+from exeunt.training.registered import REGIMES
 from exeunt.training.start import settings_of
 
 Precision = Literal["float32", "bfloat16"]
 Storage = Literal["float32", "float16"]
 OptimizerName = Literal["sgd", "adamw"]
-RegimeName = Literal["joint", "shallow_deep", "exits", "successive", "distilled"]
 
 USUAL_RATES: dict[str, tuple[float, float]] = {"sgd": (0.05, 1e-4), "adamw": (3e-3, 0.05)}
 """Peak learning rate and weight decay of each optimiser, where a run says nothing else."""
@@ -42,10 +42,10 @@ class TrainConfig:
             costs less (Touvron et al., 2019, "Fixing the train-test resolution discrepancy").
         grey: train on one luma channel instead of RGB.
         exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`.
-        exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, or one for
-            each exit, `"rex,pooled"`; the architecture's own if None.
+        exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"`, `"conv"` or one that was
+            registered, or one for each exit, `"rex,pooled"`; the architecture's own if None.
         regime: what learns when, see `exeunt.training.regimes`: `"joint"`, `"shallow_deep"`,
-            `"exits"`, `"successive"` or `"distilled"`.
+            `"exits"`, `"successive"`, `"distilled"` or one that was registered.
         gradient_equilibrium: balance the exits' gradients, see `exeunt.training.equilibrium`.
         quantize_aware: train on weights and tensors that are rounded as int8 rounds them, see
             `exeunt.training.aware`; from `init`, whose batch norms keep their statistics.
@@ -72,6 +72,7 @@ class TrainConfig:
         flip: mirror half of the images.
         colour: largest change of brightness, contrast and saturation, as a share.
         erase: share of the images that lose a random rectangle.
+        augment: what else is done to the train images, the name of a registered augmentation.
         precision: `"bfloat16"` trains under autocast.
         storage: how the weights file stores floats.
         seed: of the initial weights, the splits, the order and the augmentation.
@@ -91,7 +92,7 @@ class TrainConfig:
     grey: bool = False
     exits: str = "paper"
     exit_head: str | None = None
-    regime: RegimeName = "joint"
+    regime: str = "joint"
     gradient_equilibrium: bool = False
     quantize_aware: bool = False
     distil_share: float = 0.1
@@ -114,6 +115,7 @@ class TrainConfig:
     flip: bool = True
     colour: float = 0.0
     erase: float = 0.0
+    augment: str | None = None
     precision: Precision = "float32"
     storage: Storage = "float32"
     seed: int = 0
@@ -132,8 +134,9 @@ class TrainConfig:
                 "follow from the data, exits and exit_head are settings of their own"
             )
         words = {"optimizer": get_args(OptimizerName), "precision": get_args(Precision)}
-        words |= {"storage": get_args(Storage), "regime": get_args(RegimeName)}
+        words |= {"storage": get_args(Storage), "regime": tuple(REGIMES)}
         words["cell_optimizer"] = (None, *words["optimizer"])
+        words["augment"] = (None, *AUGMENTATIONS)
         for name, valid in words.items():
             if getattr(self, name) not in valid:
                 value = getattr(self, name)

@@ -22,7 +22,7 @@ from exeunt.training.epoch import train_epoch
 from exeunt.training.figures import calibration_columns, last_is_best
 from exeunt.training.optimiser import Optimisers
 from exeunt.training.plan import Plan
-from exeunt.training.regimes import REGIMES
+from exeunt.training.registered import REGIMES
 from exeunt.training.run import Run
 from exeunt.training.setting import Setting
 from exeunt.training.start import refuse_other_split, start_from

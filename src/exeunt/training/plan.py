@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from exeunt.data import (
+    AUGMENTATIONS,
     Augment,
     Sample,
     Source,
@@ -24,7 +25,7 @@ from exeunt.data import (
 from exeunt.data.left_out import listed
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, record_samples
-from exeunt.models import WeightsInfo
+from exeunt.models import WeightsInfo, model_takes
 from exeunt.net import MultiExitNet
 from exeunt.quantize import QuantizedNet
 from exeunt.training.config import TrainConfig
@@ -77,14 +78,18 @@ class Plan:
             flip=config.flip,
             colour=config.colour,
             erase=config.erase,
+            augmentation=None if config.augment is None else AUGMENTATIONS[config.augment],
         )
 
     @property
     def arguments(self) -> dict[str, Any]:
+        """Of the architecture. One that takes no `exits` has its own."""
+        model, places = self.config.model, self.config.exit_places
+        asked = places != TrainConfig.exits or model_takes(model, "exits")
         return {
             "num_classes": len(self.source.class_names) or 1,
             "in_chans": self.transform.channels,
-            "exits": self.config.exit_places,
+            **({"exits": places} if asked else {}),
             **self.config.exit_heads,
             **self.config.model_args,
         }

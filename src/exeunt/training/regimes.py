@@ -7,8 +7,9 @@ on the regime.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,12 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.models import find_weights, load_weights
 from exeunt.net import MultiExitNet
+from exeunt.registry import registering
 from exeunt.training.config import TrainConfig
 from exeunt.training.losses import depth_weighted
+from exeunt.training.registered import REGIMES
+
+Maker = TypeVar("Maker", bound=Callable[..., "Regime"])
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,24 @@ class Regime(ABC):
         return 0, self.epochs
 
 
+@overload
+def register_regime(maker: Maker, *, name: str | None = None) -> Maker: ...
+@overload
+def register_regime(maker: None = None, *, name: str | None = None) -> Callable[[Maker], Maker]: ...
+def register_regime(maker: Any = None, *, name: str | None = None) -> Any:
+    """Makes a regime known under its class's or function's name, or under `name`, to recipes and
+    `exeunt train --regime`. Usable as a decorator.
+
+    It is called as `maker(config, exit_macs, class_names)` and returns a `Regime`.
+    `exeunt.check_regime` tests it.
+
+    Raises:
+        ExeuntError: when the name is taken or is none.
+    """
+    return registering(REGIMES, maker, name)
+
+
+@register_regime(name="joint")
 class Joint(Regime):
     """Everything learns at once, later exits count more (ReX paper, equation 12)."""
 
@@ -68,6 +91,7 @@ class Joint(Regime):
         return depth_weighted(seen.losses)
 
 
+@register_regime(name="shallow_deep")
 class ShallowDeep(Regime):
     """Everything learns, early exits more and more (shallow-deep networks, Kaya et al. 2019).
 
@@ -83,6 +107,7 @@ class ShallowDeep(Regime):
         return (weights * seen.losses).sum()
 
 
+@register_regime(name="exits")
 class ExitsOnly(Regime):
     """The trunks stay as they are, with the statistics of their batch norms; only exits learn.
 
@@ -99,6 +124,7 @@ class ExitsOnly(Regime):
         return seen.losses.sum()
 
 
+@register_regime(name="successive")
 class Successive(Regime):
     """One stage after the other, which the ReX paper calls straightforward and argues against.
 
@@ -137,6 +163,7 @@ class Successive(Regime):
         return self.starts[k], self.starts[k + 1]
 
 
+@register_regime(name="distilled")
 class Distilled(ExitsOnly):
     """Only exits learn, from the labels and from the last exit of the net they began with: one for
     all, the second stage of IMTA (Li et al. 2019). There all classifiers are new; here they go on
@@ -185,12 +212,3 @@ class Distilled(ExitsOnly):
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "none (values)"
-
-
-REGIMES: dict[str, type[Regime]] = {
-    "joint": Joint,
-    "shallow_deep": ShallowDeep,
-    "exits": ExitsOnly,
-    "successive": Successive,
-    "distilled": Distilled,
-}
