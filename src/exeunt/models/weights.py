@@ -45,6 +45,10 @@ class _Scores(TypedDict):
     rmse: NotRequired[float]
 
 
+class _BaselineFigures(_Scores):
+    answer: float
+
+
 class _PolicyFigures(_Scores):
     spec: str
     saving: float
@@ -53,6 +57,7 @@ class _PolicyFigures(_Scores):
 
 class _SplitFigures(TypedDict):
     samples: int
+    baseline: NotRequired[_BaselineFigures]
     exits: list[_Scores]
     policy: NotRequired[_PolicyFigures]
 
