@@ -109,7 +109,8 @@ def _numbers(text: str) -> int | PerExit:
 
 
 def _forms() -> str:
-    return "; ".join([POLICY_FORMS, *(f"{name}:..." for name in POLICIES.own())])
+    own = [f"{name}:..." for name in POLICIES.own()]
+    return "; ".join([POLICY_FORMS, *own, "`exeunt --import MODULE ...` adds your own"])
 
 
 def as_policy(policy: str | Policy) -> Policy:
