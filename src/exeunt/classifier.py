@@ -64,7 +64,7 @@ class Classifier:
         self.trained = TrainedModel.of(
             net, transform, class_names, as_policy(policy), data_name, data_licence
         )
-        self.name = self.info.architecture or type(net).__name__
+        self.name = self.info.architecture or type(self.net).__name__
         self.calibration: Calibration | None = None
 
     @classmethod
