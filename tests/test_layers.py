@@ -10,7 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
-    ("files", "device", "mode", "documents", "progress", "text", "html", "versions", "finite"),
+    (
+        *("files", "device", "mode", "documents", "progress", "text", "html", "versions"),
+        *("finite", "registry", "own_code"),
+    ),
     ("locks",),
     ("folders",),
     ("native",),

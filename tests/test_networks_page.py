@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from exeunt.errors import ExeuntError
-from exeunt.models import list_models
-from exeunt.models.registry import _BUILDERS
+from exeunt.models import MODELS, list_models
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -76,7 +75,7 @@ def test_stale_drawings_are_removed(
 
 def arguments(name: str) -> tuple[str, dict[str, Any]]:
     """The function behind a name, and all its arguments but the number of classes."""
-    builder = _BUILDERS[name]
+    builder = MODELS[name].builder
     values = {key: value.default for key, value in inspect.signature(builder).parameters.items()}
     function = builder.func if isinstance(builder, partial) else builder
     return function.__name__, {**values, "num_classes": None}

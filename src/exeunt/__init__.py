@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         optimised_policy,
     )
     from exeunt.classifier import Classifier
-    from exeunt.contract import check_model
-    from exeunt.data import LabelledImages
+    from exeunt.contract import check_exit_head, check_model
+    from exeunt.data import LabelledImages, check_augmentation, register_augmentation
     from exeunt.errors import ExeuntError, ExeuntWarning
     from exeunt.evaluate import (
         ExitTable,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from exeunt.inference import Prediction, infer
     from exeunt.models import create_model, list_models, load_weights, register_model
     from exeunt.net import MultiExitNet, Stage
+    from exeunt.ops.exits import ExitHead, register_exit_head
     from exeunt.ops.rex import ReX2d
     from exeunt.policies import (
         Confidence,
@@ -58,8 +59,10 @@ if TYPE_CHECKING:
         Policy,
         check_policy,
         parse_policy,
+        register_policy,
     )
     from exeunt.predictor import Answer
+    from exeunt.training import Regime, check_regime, register_regime
     from exeunt.verification import verify
 
     __version__: str
@@ -73,6 +76,7 @@ __all__ = [
     "Every",
     "ExeuntError",
     "ExeuntWarning",
+    "ExitHead",
     "ExitTable",
     "Full",
     "LabelledImages",
@@ -81,14 +85,18 @@ __all__ = [
     "Policy",
     "Prediction",
     "ReX2d",
+    "Regime",
     "Stage",
     "__version__",
     "agreement",
     "attach_exits",
     "budgeted_curves",
     "budgeted_policy",
+    "check_augmentation",
+    "check_exit_head",
     "check_model",
     "check_policy",
+    "check_regime",
     "choose_policy",
     "compare_criteria",
     "confusion",
@@ -112,7 +120,11 @@ __all__ = [
     "parse_policy",
     "record",
     "record_to",
+    "register_augmentation",
+    "register_exit_head",
     "register_model",
+    "register_policy",
+    "register_regime",
     "reliability",
     "replay",
     "save_table",
@@ -130,8 +142,8 @@ _NAMES = {
     ),
     "api": ("load", "train"),
     "classifier": ("Classifier",),
-    "contract": ("check_model",),
-    "data": ("LabelledImages",),
+    "contract": ("check_exit_head", "check_model"),
+    "data": ("LabelledImages", "check_augmentation", "register_augmentation"),
     "errors": ("ExeuntError", "ExeuntWarning"),
     "evaluate": (
         *("ExitTable", "exit_rows", "load_table", "record", "record_to"),
@@ -142,12 +154,14 @@ _NAMES = {
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),
+    "ops.exits": ("ExitHead", "register_exit_head"),
     "ops.rex": ("ReX2d",),
     "predictor": ("Answer",),
     "policies": (
         *("Confidence", "Consistency", "Entropy", "Every", "Full", "Margin", "Policy"),
-        *("check_policy", "parse_policy"),
+        *("check_policy", "parse_policy", "register_policy"),
     ),
+    "training": ("Regime", "check_regime", "register_regime"),
     "verification": ("verify",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

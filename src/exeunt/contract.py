@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from exeunt.net import MultiExitNet
 
@@ -111,3 +112,56 @@ def _check_reset(net: MultiExitNet, x: Tensor) -> None:
 def _same(got: Tensor, wanted: Tensor, tolerance: float, what: str) -> None:
     gap = (got - wanted).abs().max().item()
     assert gap <= tolerance, f"{what} differ by {gap:.3g}, allowed {tolerance:.3g}"
+
+
+def check_exit_head(
+    maker: Callable[..., nn.Module], channels: int = 16, *, tolerance: float = 1e-4
+) -> None:
+    """Checks what an exit head must do (`exeunt.ops.exits.ExitHead`).
+
+    * `maker(channels, num_classes, dropout)` makes one;
+    * it maps (N, C, H, W) to finite (N, K), for maps of 8, 7 and 3 pixels, square or not;
+    * a batch is evaluated row by row: batch 1 equals batch N;
+    * every parameter gets a finite gradient;
+    * `reset_classifier` changes K, and `rescale(scale, shift)` makes outputs `scale * output +
+      shift`.
+
+    Args:
+        maker: class or function, as `register_exit_head` takes it.
+        channels: C of the maps to try.
+        tolerance: largest difference that counts as the same, relative to the largest logit.
+
+    Raises:
+        AssertionError: naming the rule that is broken, where and by how much.
+    """
+    classes = 3
+    head = maker(channels, classes, 0.0)
+    assert isinstance(head, nn.Module), f"makes {type(head).__name__}, not a module"
+    for name in ("reset_classifier", "rescale"):
+        assert callable(getattr(head, name, None)), f"{type(head).__name__} has no {name}"
+    generator = torch.Generator().manual_seed(0)
+    head.eval()
+    for height, width in ((8, 8), (7, 7), (3, 3), (8, 5)):
+        x, size = torch.randn(4, channels, height, width, generator=generator), f"{height}x{width}"
+        with torch.no_grad():
+            logits = head(x)
+            shape = tuple(logits.shape)
+            assert shape == (4, classes), f"{size}: output of shape {shape}, expected (4, 3)"
+            assert logits.isfinite().all(), f"{size}: output is not finite"
+            near = tolerance * max(1.0, logits.abs().max().item())
+            _same(head(x[:1]), logits[:1], near, f"{size}: batch 1 and batch 4")
+    head.train()
+    head(torch.randn(4, channels, 8, 8, generator=generator)).square().sum().backward()
+    for name, parameter in head.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, f"{name} gets no gradient"
+            assert parameter.grad.isfinite().all(), f"{name}: its gradient is not finite"
+    head.eval()
+    with torch.no_grad():
+        before = head(x)
+        head.rescale(2.0, 1.0)  # type: ignore[operator]
+        scale = max(1.0, before.abs().max().item())
+        _same(head(x), 2 * before + 1, 2 * tolerance * scale, "after rescale(2, 1)")
+        head.reset_classifier(classes + 2)  # type: ignore[operator]
+        shape = tuple(head(x).shape)
+    assert shape == (4, classes + 2), f"after reset_classifier(5): output of shape {shape}"

@@ -63,4 +63,4 @@ def one_of(name: object, valid: Iterable[str]) -> str:
     valid = list(valid)
     near = nearest(name, valid)
     guess = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{guess}one of {', '.join(valid)}"
+    return f"{guess}one of {', '.join(valid)}" if valid else "none is known"

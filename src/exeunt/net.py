@@ -15,14 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from exeunt.errors import ExeuntError
 from exeunt.mode import evaluating
 from exeunt.ops.macs import counting_macs
+
+if TYPE_CHECKING:
+    pass
 
 State = tuple[Tensor, ...]
 
@@ -111,6 +115,8 @@ class MultiExitNet(nn.Module):
         Raises:
             ExeuntError: when x has another shape.
         """
+        if isinstance(x, Proxy):  # whose shape torch.fx does not know
+            return (x,)
         if x.dim() != 4 or x.shape[1] != self.in_chans:
             raise ExeuntError(
                 f"got images of shape {tuple(x.shape)}; expected (N, {self.in_chans}, H, W)"

@@ -18,7 +18,7 @@ from exeunt.chain import Block, chain
 from exeunt.cli import app
 from exeunt.data import SplitSpec, Transform, load_image, open_source
 from exeunt.data.source import fingerprint
-from exeunt.models import WeightsInfo, create_model, register_model, registry, save_weights
+from exeunt.models import MODELS, WeightsInfo, create_model, register_model, save_weights
 from exeunt.net import MultiExitNet
 from exeunt.ops.exits import make_exit
 
@@ -119,7 +119,7 @@ def tiny(info: WeightsInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     about = replace(info, architecture="two_convolutions", transform=transform, metrics={})
     save_weights(path, two_convolutions().state_dict(), about)
     yield path
-    del registry._BUILDERS["two_convolutions"], registry._IMAGE_SIZE["two_convolutions"]
+    MODELS.remove("two_convolutions")
 
 
 @pytest.fixture(scope="session")

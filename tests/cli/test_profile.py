@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from exeunt.cli.options import Convention, Dtype
 from exeunt.compiled import CompileError
 from exeunt.evaluate import ExitTable, save_table, weights_fingerprint
-from exeunt.models import load_weights, register_model
-from exeunt.models.registry import _BUILDERS
+from exeunt.models import MODELS, load_weights, register_model
 from exeunt.net import MultiExitNet
 from exeunt.profile import CONVENTIONS, ELEMENT_BYTES
 
@@ -141,7 +140,7 @@ def test_what_has_no_formula_is_said(
     try:
         run = exeunt("profile", "with_distances", *QUICK, "--json")
     finally:
-        del _BUILDERS["with_distances"]
+        MODELS.remove("with_distances")
     assert "no formula for stages.0.trunk.1 (aten.cdist.default); it counts as 0" in run.err
     assert json.loads(run.out)["macs"]["uncounted"] == ["stages.0.trunk.1 (aten.cdist.default)"]
 

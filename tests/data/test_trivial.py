@@ -103,7 +103,7 @@ def test_it_is_part_of_the_training_transform(mode: str) -> None:
     transform = Transform((9, 9), mode=mode)
     image = Image.fromarray(PIXELS).resize((30, 20))
     plain = Augment(transform)
-    augment = Augment(transform, operation=trivial_augment)
+    augment = Augment(transform, augmentation=trivial_augment)
     one, same, other = (augment(image, np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert one.shape == (transform.channels, 9, 9)
@@ -129,7 +129,7 @@ def test_a_callable_draws_from_the_seed_and_leaves_generators_alone() -> None:
     random.seed(5)
     np.random.seed(5)
     torch.manual_seed(5)
-    augment = Augment(Transform((8, 8), **RAW), operation=Seeded(noisy))
+    augment = Augment(Transform((8, 8), **RAW), augmentation=Seeded(noisy))
     image = Image.fromarray(PIXELS)
     results = [augment(image, np.random.default_rng(seed)) for seed in (0, 0, 1, 2)]
     assert (random.random(), np.random.random(), torch.rand(()).item()) == expected

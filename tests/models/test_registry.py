@@ -20,9 +20,7 @@ from exeunt.net import MultiExitNet
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
-    monkeypatch.setattr(registry, "_ABOUT", dict(registry._ABOUT))
-    monkeypatch.setattr(registry, "_IMAGE_SIZE", dict(registry._IMAGE_SIZE))
+    monkeypatch.setattr(registry.MODELS, "_entries", dict(registry.MODELS._entries))
 
 
 def tiny(num_classes: int = 1000, in_chans: int = 3, width: int = 4) -> MultiExitNet:
@@ -85,7 +83,7 @@ def test_unknown_tag_is_answered_with_what_ships() -> None:
 
 
 def test_a_type_error_of_the_builder_is_not_hidden() -> None:
-    def faulty(in_chans: int) -> MultiExitNet:
+    def faulty(in_chans: int, num_classes: int = 2) -> MultiExitNet:
         raise TypeError("something else")
 
     register_model(faulty)

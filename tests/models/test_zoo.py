@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from exeunt.contract import check_model
 from exeunt.graph import buffers_of, build_graph, interpret, make_plan, verify_plan
-from exeunt.models import WeightsInfo, create_model, list_models, load_weights, save_weights
-from exeunt.models.registry import _BUILDERS
+from exeunt.models import MODELS, WeightsInfo, create_model, list_models, load_weights, save_weights
 from exeunt.net import MultiExitNet
 from exeunt.training.losses import depth_weighted, exit_losses
 
@@ -46,7 +45,7 @@ COMPILED = ("resnet34", "msdnet_cifar10")  # by inductor, which takes its time
 
 def small_arguments(name: str) -> tuple[str, dict[str, Any]]:
     """The function that builds `name`, and the arguments of its small variant."""
-    builder, preset = _BUILDERS[name], {}
+    builder, preset = MODELS[name].builder, {}
     if isinstance(builder, partial):
         builder, preset = builder.func, builder.keywords
     assert builder.__name__ in SMALL, f"{name}: give {builder.__name__} a small variant in SMALL"

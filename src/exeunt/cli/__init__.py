@@ -96,6 +96,17 @@ app = typer.Typer(
 
 @app.callback()
 def _root(
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            show_default=False,
+            help="Import your own code first, a module's name or a .py file; several times if need "
+            "be. What it registers is then known by name.",
+        ),
+    ] = None,
+    *,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
@@ -104,6 +115,11 @@ def _root(
 
     MODEL is a run folder, a weights file or a name from `exeunt list`.
     """
+    if modules:
+        from exeunt.own_code import import_own
+
+        for module in modules:
+            import_own(module)
 
 
 app.command("list")(networks)

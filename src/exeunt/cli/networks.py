@@ -13,14 +13,22 @@ from exeunt.errors import ExeuntError
 
 def networks(
     pattern: Annotated[str, typer.Argument(help="Shell pattern, such as 'rex*'.")] = "*",
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Exit heads, policies, regimes and augmentations too, and where each is from.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """List networks and the weights that ship."""
     from exeunt.models import describe_model, list_models, shipped_weights
 
     names = list_models(pattern)
-    if not names:
-        raise ExeuntError(f"no network matches {pattern!r}; `exeunt list` shows all")
+    others = _others(pattern) if everything else []
+    if not names and not others:
+        raise ExeuntError(f"nothing matches {pattern!r}; `exeunt list --all` shows all")
     shipped = shipped_weights()
     rows = []
     for name in names:
@@ -29,9 +37,33 @@ def networks(
     if json:
         for name, text, weights in rows:
             show_json({"name": name, "description": text, "weights": weights})
+        for kind, name, home in others:
+            show_json({"kind": kind, "name": name, "module": home})
         return
-    show_table(
-        ("network", "weights", "what it is"),
-        [(name, ", ".join(weights) or "-", text) for name, text, weights in rows],
-        "lll",
-    )
+    if rows:
+        show_table(
+            ("network", "weights", "what it is"),
+            [(name, ", ".join(weights) or "-", text) for name, text, weights in rows],
+            "lll",
+        )
+    if others:
+        show_table(("kind", "name", "from"), others, "lll")
+
+
+def _others(pattern: str) -> list[tuple[str, str, str]]:
+    """Kind, name and module of all that has a name and is no network, and of networks from
+    elsewhere.
+    """
+    from fnmatch import fnmatch
+
+    from exeunt.data import AUGMENTATIONS
+    from exeunt.models import MODELS
+    from exeunt.ops.exits import EXIT_HEADS
+    from exeunt.policies import POLICIES
+    from exeunt.registry import home_of
+    from exeunt.training import REGIMES
+
+    found = [("model", name, home) for name, home in MODELS.own().items()]
+    for registry in (EXIT_HEADS, POLICIES, REGIMES, AUGMENTATIONS):
+        found += [(registry.noun, name, home_of(entry)) for name, entry in registry.items()]
+    return [row for row in found if fnmatch(row[1], pattern)]

@@ -16,7 +16,7 @@ from exeunt.errors import ExeuntError
 
 # Parameters of `train` that are no keys of a recipe.
 _NOT_SETTINGS = (
-    *("data", "out", "recipe", "model_arg", "resume"),
+    *("context", "data", "out", "recipe", "model_arg", "resume"),
     *("device", "threads", "workers", "sync_batchnorm", "log"),
 )
 
@@ -27,6 +27,7 @@ def option(help: str, *names: str) -> Any:
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -51,7 +52,10 @@ def train(
     ] = None,
     regime: Annotated[
         str | None,
-        option("joint, mixed, shallow_deep, exits, successive, distilled (from --init) [joint]."),
+        option(
+            "joint, mixed, shallow_deep, exits, successive, distilled (from --init) or your own "
+            "[joint]."
+        ),
     ] = None,
     mixed_share: Annotated[
         float | None, option("Of the epochs for the last exit alone, if mixed [0.5].")
@@ -86,7 +90,10 @@ def train(
     ] = None,
     exit_head: Annotated[
         str | None,
-        option("pooled, mixed, rex, conv, or one for each exit, rex,conv [the architecture's]."),
+        option(
+            "pooled, mixed, rex, conv or your own, or one for each exit, rex,conv "
+            "[the architecture's]."
+        ),
     ] = None,
     grey: Annotated[bool | None, option("One luma channel.", "--grey/--rgb")] = None,
     optimizer: Annotated[str | None, option("sgd or adamw [sgd].")] = None,
@@ -112,7 +119,9 @@ def train(
         float | None, option("Largest change of brightness, contrast, saturation [0].")
     ] = None,
     erase: Annotated[float | None, option("Share of images that lose a rectangle [0].")] = None,
-    augment: Annotated[str | None, option("trivial: TrivialAugment, besides the above.")] = None,
+    augment: Annotated[
+        str | None, option("trivial, or your own: besides the above, see `exeunt list --all`.")
+    ] = None,
     mixup: Annotated[float | None, option("Mix images, by shares from Beta(A, A) [0].")] = None,
     cutmix: Annotated[float | None, option("Put a part of another image in, likewise [0].")] = None,
     precision: Annotated[str | None, option("float32 or bfloat16 (autocast).")] = None,
@@ -184,7 +193,9 @@ def train(
                 how += ["--workers", str(workers)] if workers != 1 else []
                 how += ["--sync-batchnorm"] if sync_batchnorm else []
                 how += [word for name in log or () for word in ("--log", name)]
-                again = _command(processes.size, ["train", "--resume", "--out", str(out), *how])
+                own = [f"--import={m}" for m in context.find_root().params["modules"] or ()]
+                words = [*own, "train", "--resume", "--out", str(out), *how]
+                again = _command(processes.size, words)
                 progress.interrupted(again)
             raise
 

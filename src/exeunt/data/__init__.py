@@ -1,6 +1,12 @@
 """Labelled images: where they are, how they are split, and how they become tensors."""
 
 from exeunt.data.augment import Augment
+from exeunt.data.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    check_augmentation,
+    register_augmentation,
+)
 from exeunt.data.dataset import (
     MAX_UNREADABLE_FRACTION,
     Batch,
@@ -24,9 +30,11 @@ from exeunt.data.transforms import Transform
 from exeunt.data.workers import dead_workers_named
 
 __all__ = [
+    "AUGMENTATIONS",
     "MAX_UNREADABLE_FRACTION",
     "SPLIT_NAMES",
     "Augment",
+    "Augmentation",
     "Batch",
     "Data",
     "DataLike",
@@ -49,6 +57,7 @@ __all__ = [
     "UnreadableImage",
     "UnreadableTally",
     "as_data",
+    "check_augmentation",
     "content_hash",
     "dead_workers_named",
     "described",
@@ -59,6 +68,7 @@ __all__ = [
     "notes",
     "open_image",
     "open_source",
+    "register_augmentation",
     "take",
     "train_loader",
 ]

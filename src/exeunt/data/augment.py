@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
+from exeunt.data.augmentations import Augmentation, augmented, register_augmentation
 from exeunt.data.transforms import Box, Transform
 from exeunt.data.trivial import trivial_augment
 from exeunt.errors import ExeuntError
@@ -20,11 +21,7 @@ from exeunt.errors import ExeuntError
 ERASED_AREA = (0.02, 0.33)
 ERASED_RATIO = (0.3, 3.3)
 
-Operation = Callable[[Image.Image, np.random.Generator], Image.Image]
-"""From an image to another of the same mode and size, by the draws of a generator."""
-
-OPERATIONS: dict[str, Operation] = {"trivial": trivial_augment}
-"""What may be done to the cropped image besides, by name."""
+register_augmentation(trivial_augment, name="trivial")
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Augment:
         colour: Brightness, contrast and (of RGB) saturation are scaled, in random order, by
             factors between 1 - colour and 1 + colour; at least 0, at most 1.
         erase: Share of the images that lose a rectangle to the mean colour; 0 to 1.
-        operation: Done to the cropped and resized image, after the colours; nothing if None.
+        augmentation: What else is done to an image, after all but the erasing.
 
     Raises:
         ExeuntError: If a value is out of its range.
@@ -55,7 +52,7 @@ class Augment:
     flip: bool = True
     colour: float = 0.0
     erase: float = 0.0
-    operation: Operation | None = None
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         lo, hi = self.crop_scale
@@ -76,8 +73,8 @@ class Augment:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.colour:
             image = self._jitter(image, rng)
-        if self.operation is not None:
-            image = self.operation(image, rng)
+        if self.augmentation is not None:
+            image = augmented(self.augmentation, image, rng)
         pixels = self.transform.normalise(image)
         if self.erase and rng.random() < self.erase:
             left, top, right, bottom = draw_box(
@@ -111,7 +108,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class Seeded:
-    """A callable from image to image as an operation: what it draws, it draws from the seed.
+    """A callable from image to image as an augmentation: what it draws, it draws from the seed.
 
     That is true of the generators of `random`, `numpy.random` and torch, on the CPU, which are left
     as they were; a generator of the callable's own is its own affair.

@@ -18,6 +18,8 @@ from exeunt.mode import evaluating
 from exeunt.net import unwrapped
 
 if TYPE_CHECKING:
+    from torch.nn.parallel import DistributedDataParallel
+
     from exeunt.net import MultiExitNet
 
 
@@ -108,7 +110,7 @@ def record(
         targets.append(_targets_of(batch.targets.cpu(), kind))
         indices.extend(batch.indices.tolist())
 
-    run_exits(model, counted(_numbered(loader, names)), names, dtype, keep)
+    run_exits(net, counted(_numbered(loader, names)), names, dtype, keep)
     if not logits:
         raise ExeuntError(
             f"nothing to record: the {split} split gave no samples"
@@ -171,7 +173,7 @@ def _pixels(images: Tensor) -> str:
 
 
 def record_samples(
-    model: MultiExitNet,
+    model: MultiExitNet | DistributedDataParallel,
     samples: Sequence[Sample],
     transform: Transform,
     *,
@@ -221,10 +223,12 @@ def record_samples(
 def weights_fingerprint(model: nn.Module) -> str:
     """Hash of a model's tensors (32 hex digits): names, types, shapes and bytes, sorted by name.
 
-    Metadata does not enter, so a file may be given a new policy and keep its fingerprint.
+    Metadata does not enter, so a file may be given a new policy and keep its fingerprint. Nor does
+    it matter whether stages are compiled.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(model.state_dict().items()):
+    tensors = {n.replace("_orig_mod.", ""): t for n, t in model.state_dict().items()}
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

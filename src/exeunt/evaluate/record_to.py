@@ -25,14 +25,17 @@ from exeunt.evaluate.record import batches, run_exits, weights_fingerprint
 from exeunt.evaluate.table import ExitTable, Task
 from exeunt.evaluate.table_file import load_table, save_table
 from exeunt.locks import locked
+from exeunt.net import unwrapped
 
 if TYPE_CHECKING:
+    from torch.nn.parallel import DistributedDataParallel
+
     from exeunt.net import MultiExitNet
 
 
 def record_to(
     path: str | Path,
-    model: MultiExitNet,
+    model: MultiExitNet | DistributedDataParallel,
     samples: Sequence[Sample],
     transform: Transform,
     *,
@@ -79,7 +82,8 @@ def record_to(
     """
     expect("record_to(path, model, samples, transform)", "path", path, str, Path)
     path, names = Path(path), [sample.name for sample in samples]
-    exits, outputs = model.num_exits, model.num_classes
+    net = unwrapped(model)
+    exits, outputs = net.num_exits, net.num_classes
     nothing = torch.zeros((), dtype=dtype).expand(exits, len(samples), outputs)
     table = ExitTable(  # what does not fit is refused before anything is run
         logits=nothing,
@@ -88,7 +92,7 @@ def record_to(
         exit_macs=tuple(exit_macs),
         names=tuple(names),
         split=split,
-        weights_fingerprint=weights_fingerprint(model),
+        weights_fingerprint=weights_fingerprint(net),
         data_fingerprint=fingerprint(samples),
         class_names=tuple(class_names),
     )
@@ -118,7 +122,7 @@ def record_to(
             }
             tally = UnreadableTally(len(samples), known, allow_unreadable)
             run_exits(
-                model,
+                net,
                 batches(samples, transform, partial.done, batch_size, workers, tally, on_batch),
                 names,
                 dtype,

@@ -15,9 +15,11 @@ from exeunt.models import (  # noqa: F401  registers their networks
     resnet_cifar,
 )
 from exeunt.models.registry import (
+    MODELS,
     build_model,
     describe_model,
     list_models,
+    model_takes,
     register_model,
     usual_image_size,
 )
@@ -32,12 +34,14 @@ from exeunt.models.weights import (
 from exeunt.net import MultiExitNet
 
 __all__ = [
+    "MODELS",
     "WeightsInfo",
     "create_model",
     "describe_model",
     "find_weights",
     "list_models",
     "load_weights",
+    "model_takes",
     "read_info",
     "register_model",
     "save_weights",

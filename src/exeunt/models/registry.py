@@ -5,19 +5,30 @@ from __future__ import annotations
 import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, overload
 
 from exeunt.collaboration import collaborate
 from exeunt.errors import ExeuntError, nearest, one_of
 from exeunt.net import MultiExitNet
+from exeunt.registry import Registry
 
 Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
 
-_BUILDERS: dict[str, Callable[..., MultiExitNet]] = {}
-_ABOUT: dict[str, str] = {}
-_IMAGE_SIZE: dict[str, int] = {}
 _GIVEN = ("num_classes", "in_chans")  # follow from the data
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is known of a network by its name; see `register_model`."""
+
+    builder: Callable[..., MultiExitNet]
+    about: str | None
+    image_size: int
+
+
+MODELS: Registry[Model] = Registry("model")
 
 
 @overload
@@ -26,7 +37,11 @@ def register_model(
 ) -> Builder: ...
 @overload
 def register_model(
-    builder: None = None, *, name: str, about: str | None = None, image_size: int = 224
+    builder: None = None,
+    *,
+    name: str | None = None,
+    about: str | None = None,
+    image_size: int = 224,
 ) -> Callable[[Builder], Builder]: ...
 def register_model(
     builder: Any = None,
@@ -37,42 +52,98 @@ def register_model(
 ) -> Any:
     """Makes a builder known under its function's name, or under `name`. Usable as a decorator.
 
-    The builder takes `num_classes`, which has a default, and `in_chans`, and returns a
-    `MultiExitNet`. `about` is one line on what it is; by default the first of its docstring.
-    `image_size` is the height and width of the images it was designed for.
+    The builder is called with keywords: always `in_chans`, and `num_classes` wherever the data say
+    how many there are. It returns a `MultiExitNet` of so many. Training passes `exits` too if the
+    builder takes it, and `exit_head` and others if the user gives them. All but `in_chans` have
+    defaults. `exeunt.check_model` tests what it returns.
+
+    Args:
+        builder: function that builds the network.
+        name: of the network, without a dot.
+        about: one line on what it is; by default the first of the builder's docstring.
+        image_size: height and width of the images it was designed for.
 
     Raises:
-        ExeuntError: when the name is taken, or holds a dot (dots separate weights' tags).
+        ExeuntError: when the name is taken or is none, or the builder does not take what it is
+            called with.
     """
     if builder is None:
         return partial(register_model, name=name, about=about, image_size=image_size)
-    key = name or builder.__name__
-    if key in _BUILDERS:
-        raise ExeuntError(f"a model named {key!r} is registered already; choose another name")
-    if "." in key:
-        raise ExeuntError(f"model name {key!r} holds a dot; what follows a dot names weights")
-    _BUILDERS[key] = builder
-    _IMAGE_SIZE[key] = image_size
-    if about is not None:
-        _ABOUT[key] = about
+    key = name or getattr(builder, "__name__", None)
+    if key is None:
+        raise ExeuntError(f"model {builder!r}: give it a name")
+    _refuse_builder(key, builder)
+    MODELS.add(key, Model(builder, about, image_size))
     return builder
+
+
+def _refuse_builder(name: str, builder: Any) -> None:
+    """Refuses what cannot be called as builders are.
+
+    Raises:
+        ExeuntError: naming the parameter that is missing, or needs a default.
+    """
+    if not callable(builder):
+        raise ExeuntError(f"model {name!r}: {type(builder).__name__} is no function that builds it")
+    parameters = _parameters(builder)
+    for given in _GIVEN:
+        if not _takes(parameters, given):
+            raise ExeuntError(
+                f"model {name!r}: its builder takes no {given}; it is called as "
+                "builder(num_classes=K, in_chans=C), and with exits=... if it takes that"
+            )
+    for parameter in parameters.values():
+        free = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if not free and parameter.default is parameter.empty and parameter.name != "in_chans":
+            raise ExeuntError(
+                f"model {name!r}: give {parameter.name} of its builder a default; "
+                "nothing but in_chans is always passed"
+            )
+
+
+def model_takes(name: str, argument: str) -> bool:
+    """Whether the builder of a registered network has that parameter.
+
+    Raises:
+        ExeuntError: as `build_model`, for an unknown name.
+    """
+    return _takes(_parameters(_model(name).builder), argument)
+
+
+def _parameters(builder: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(builder).parameters
+
+
+def _takes(parameters: Mapping[str, inspect.Parameter], argument: str) -> bool:
+    return any(
+        parameter.kind is parameter.VAR_KEYWORD
+        or (name == argument and parameter.kind is not parameter.POSITIONAL_ONLY)
+        for name, parameter in parameters.items()
+    )
+
+
+def _model(name: str) -> Model:
+    if name not in MODELS:
+        raise ExeuntError(unknown_name("model", name, list(MODELS)))
+    return MODELS[name]
 
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of all networks that match a shell pattern such as `"*rex*"`, sorted."""
-    return sorted(fnmatch.filter(_BUILDERS, pattern))
+    return sorted(fnmatch.filter(MODELS, pattern))
 
 
 def usual_image_size(name: str) -> int:
     """Height and width of the images that a registered network was designed for, in pixels."""
-    return _IMAGE_SIZE[name]
+    return _model(name).image_size
 
 
 def describe_model(name: str) -> str:
     """What a registered network is, in a line; presets are shown where nothing else says it."""
-    if name in _ABOUT:
-        return _ABOUT[name]
-    builder, options = _BUILDERS[name], ""
+    model = _model(name)
+    if model.about is not None:
+        return model.about
+    builder, options = model.builder, ""
     if isinstance(builder, partial):
         options = ", ".join(f"{key}={value!r}" for key, value in builder.keywords.items())
         builder = builder.func
@@ -88,16 +159,26 @@ def build_model(
     Every network also takes `collaborative=True`, see `exeunt.collaboration`.
 
     Raises:
-        ExeuntError: for an unknown name, with the nearest valid ones, or an unknown argument.
+        ExeuntError: for an unknown name, with the nearest valid ones, or an unknown argument; or
+            when a builder does not return a network as it is asked for.
     """
-    if name not in _BUILDERS:
-        raise ExeuntError(unknown_name("model", name, list(_BUILDERS)))
+    builder = _model(name).builder
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
     arguments = dict(kwargs)
     collaborative = kwargs.pop("collaborative", False)
     _refuse_unknown_arguments(name, kwargs)
-    net = _BUILDERS[name](in_chans=in_chans, **kwargs)
+    net = builder(in_chans=in_chans, **kwargs)
+    if not isinstance(net, MultiExitNet):
+        raise ExeuntError(
+            f"model {name!r}: its builder returned {type(net).__name__}, not a MultiExitNet"
+        )
+    for key, wanted in {"num_classes": num_classes, "in_chans": in_chans}.items():
+        if wanted is not None and getattr(net, key) != wanted:
+            raise ExeuntError(
+                f"model {name!r}: asked for {key}={wanted}, its builder returned a network with "
+                f"{key}={getattr(net, key)}"
+            )
     net = collaborate(net) if collaborative else net
     net.origin = name, {"num_classes": net.num_classes, "in_chans": in_chans} | arguments
     return net
@@ -109,11 +190,9 @@ def _refuse_unknown_arguments(name: str, arguments: Mapping[str, Any]) -> None:
     Raises:
         ExeuntError: naming the nearest that it has.
     """
-    parameters = inspect.signature(_BUILDERS[name]).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
+    parameters = _parameters(MODELS[name].builder)
     for argument in arguments:
-        if argument not in parameters:
+        if not _takes(parameters, argument):
             valid = [*(key for key in parameters if key not in _GIVEN), "collaborative"]
             raise ExeuntError(f"{name} has no argument {argument!r}; {one_of(argument, valid)}")
 
@@ -122,4 +201,7 @@ def unknown_name(kind: str, name: str, valid: list[str]) -> str:
     """The sentence that answers a misspelt name with the nearest valid ones."""
     near = nearest(name, valid) or sorted(valid)[:6]
     guess = f"did you mean {', '.join(near)}? " if near else ""
-    return f"unknown {kind} {name!r}; {guess}`exeunt list` shows all"
+    return (
+        f"unknown {kind} {name!r}; {guess}`exeunt list` shows all, "
+        "`exeunt --import MODULE ...` adds your own"
+    )

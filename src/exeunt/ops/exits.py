@@ -7,14 +7,18 @@ map size and offers `reset_classifier(num_classes)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exeunt.errors import ExeuntError, one_of
+from exeunt.errors import ExeuntError
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.rex import ReX2d
+from exeunt.registry import Registry, registering
+
+Maker = TypeVar("Maker", bound=Callable[..., nn.Module])
 
 
 def make_linear(features: int, num_classes: int) -> nn.Linear:
@@ -142,26 +146,49 @@ class ConvExit(ExitHead):
         return summary.mean((2, 3))
 
 
-EXIT_HEADS: dict[str, Callable[..., ExitHead]] = {
-    "pooled": PooledExit,
-    "mixed": MixedPoolExit,
-    "rex": ReXExit,
-    "conv": ConvExit,
-}
+EXIT_HEADS: Registry[Callable[..., nn.Module]] = Registry("exit head")
+
+
+@overload
+def register_exit_head(maker: Maker, *, name: str | None = None) -> Maker: ...
+@overload
+def register_exit_head(
+    maker: None = None, *, name: str | None = None
+) -> Callable[[Maker], Maker]: ...
+def register_exit_head(maker: Any = None, *, name: str | None = None) -> Any:
+    """Makes an exit head known under its class's or function's name, or under `name`, so that
+    `exit_head=` of the architectures takes it. Usable as a decorator.
+
+    It is called as `maker(channels, num_classes, dropout)` and returns a module as `ExitHead`
+    describes it. `exeunt.check_exit_head` tests it.
+
+    Raises:
+        ExeuntError: when the name is taken or is none.
+    """
+    return registering(EXIT_HEADS, maker, name)
+
+
+for _name, _head in (
+    *(("pooled", PooledExit), ("mixed", MixedPoolExit)),
+    *(("rex", ReXExit), ("conv", ConvExit)),
+):
+    register_exit_head(_head, name=_name)
 
 
 def make_exit(
     kind: str, channels: int, num_classes: int, dropout: float = 0.0, width: int | None = None
-) -> ExitHead:
+) -> nn.Module:
     """Builds the exit head named `kind`; `width` is for `ConvExit` alone.
 
     Raises:
-        ExeuntError: when there is no head of that name.
+        ExeuntError: when there is no head of that name, or it makes no module.
     """
-    _require_kind(kind)
     if kind == "conv":
         return ConvExit(channels, num_classes, dropout, width)
-    return EXIT_HEADS[kind](channels, num_classes, dropout)
+    head: object = EXIT_HEADS.find(kind)(channels, num_classes, dropout)
+    if not isinstance(head, nn.Module):
+        raise ExeuntError(f"exit head {kind!r} made {type(head).__name__}, not a module")
+    return head
 
 
 def exit_kinds(exit_head: str | Sequence[str], count: int, last: str | None = None) -> list[str]:
@@ -176,16 +203,11 @@ def exit_kinds(exit_head: str | Sequence[str], count: int, last: str | None = No
         ExeuntError: when a kind is unknown, or there are more or fewer than `count`.
     """
     if isinstance(exit_head, str):
-        _require_kind(exit_head)
+        EXIT_HEADS.find(exit_head)
         return [exit_head] * (count - 1) + [last or exit_head]
     kinds = [*exit_head]
     if len(kinds) != count:
         raise ExeuntError(f"exit_head: {len(kinds)} kinds for {count} exits; give one for each")
     for kind in kinds:
-        _require_kind(kind)
+        EXIT_HEADS.find(kind)
     return kinds
-
-
-def _require_kind(kind: str) -> None:
-    if kind not in EXIT_HEADS:
-        raise ExeuntError(f"unknown exit head {kind!r}; {one_of(kind, EXIT_HEADS)}")

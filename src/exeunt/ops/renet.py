@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError, one_of
-from exeunt.ops.sizes import require_map, require_positive
+from exeunt.ops.sizes import require_map, require_positive, require_unpacked
 
 CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
@@ -61,6 +61,8 @@ class ReNet2d(nn.Module):
             ExeuntError: when x is not (N, in_channels, H, W).
         """
         require_map("ReNet2d", x, self.in_channels)
+        if not torch.compiler.is_compiling():
+            require_unpacked("ReNet2d", self.children())
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):

@@ -30,7 +30,7 @@ from exeunt.errors import ExeuntError, one_of
 from exeunt.native.axis import Axis
 from exeunt.ops.native_rex import kernels_for, run_native
 from exeunt.ops.recurrence import CELLS, CellWeights, linear
-from exeunt.ops.sizes import require_map, require_positive
+from exeunt.ops.sizes import require_map, require_positive, require_unpacked
 from exeunt.ops.sweep import Reads, gather, sweep
 
 Padding = Literal["same", "replicate_out"] | int | tuple[int, int]
@@ -277,6 +277,8 @@ class ReX2d(nn.Module):
                 the padding does not make up for it.
         """
         require_map(type(self).__name__, x, self.in_channels)
+        if not torch.compiler.is_compiling():
+            require_unpacked(type(self).__name__, self.children())
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):

@@ -37,7 +37,7 @@ def sweep(
     Returns:
         For every run, (D*h, A, B, N).
     """
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if _with_own_backward():
         ends: tuple[Tensor, ...] = _Sweep.apply(  # type: ignore[no-untyped-call]
             projected, weight_hh, bias, runs, cell
         )
@@ -52,10 +52,18 @@ def sweep(
 
 def gather(maps: Tensor, reads: Sequence[Index]) -> Tensor:
     """Everything that `reads` index in `maps`, one after the other along the features."""
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if _with_own_backward():
         gathered: Tensor = _Gather.apply(maps, reads)  # type: ignore[no-untyped-call]
         return gathered
     return torch.cat([maps[index] for index in reads])
+
+
+def _with_own_backward() -> bool:
+    """Whether the backward passes written here are used; who writes down what runs sees plain
+    operators.
+    """
+    recorded = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return torch.is_grad_enabled() and not recorded
 
 
 def _take(projected: Tensor, read: Sequence[Index]) -> Tensor:

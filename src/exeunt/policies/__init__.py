@@ -4,12 +4,19 @@ from exeunt.policies.check import check_policy
 from exeunt.policies.conditions import Conditions
 from exeunt.policies.consistency import Consistency
 from exeunt.policies.every import Every
-from exeunt.policies.parse import POLICY_FORMS, as_policy, parse_policy
+from exeunt.policies.parse import (
+    POLICIES,
+    POLICY_FORMS,
+    as_policy,
+    parse_policy,
+    register_policy,
+)
 from exeunt.policies.policy import Full, Memory, Policy, ReadingPolicy, expect_policy
 from exeunt.policies.readings import Nats, ProbabilityGap, Reading, TopClass, TopProbability, Value
 from exeunt.policies.thresholds import Confidence, Entropy, Margin, PerExit, Threshold
 
 __all__ = [
+    "POLICIES",
     "POLICY_FORMS",
     "Conditions",
     "Confidence",
@@ -33,4 +40,5 @@ __all__ = [
     "check_policy",
     "expect_policy",
     "parse_policy",
+    "register_policy",
 ]

@@ -9,10 +9,13 @@ from exeunt.training.losses import auxiliary_loss, depth_weighted, exit_losses
 from exeunt.training.mixing import Targets
 from exeunt.training.processes import Alone, Processes, processes_here
 from exeunt.training.progress import Progress, Quiet
-from exeunt.training.regimes import Pass, Regime
+from exeunt.training.regime_check import check_regime
+from exeunt.training.regimes import Pass, Regime, register_regime
+from exeunt.training.registered import REGIMES
 from exeunt.training.setting import Setting
 
 __all__ = [
+    "REGIMES",
     "Alone",
     "Logger",
     "Pass",
@@ -24,10 +27,12 @@ __all__ = [
     "Targets",
     "TrainConfig",
     "auxiliary_loss",
+    "check_regime",
     "depth_weighted",
     "exit_losses",
     "make_logger",
     "processes_here",
     "read_recipe",
+    "register_regime",
     "train",
 ]

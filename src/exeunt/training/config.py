@@ -7,18 +7,17 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from exeunt.data import MAX_UNREADABLE_FRACTION
+from exeunt.data import AUGMENTATIONS, MAX_UNREADABLE_FRACTION
 from exeunt.data.transforms import MOST_PIXELS
 from exeunt.documents import naming, parse_toml, read_text
 from exeunt.errors import ExeuntError, one_of
 from exeunt.runner.fitted import fitted
+from exeunt.training.registered import REGIMES
 from exeunt.training.start import settings_of
 
 Precision = Literal["float32", "bfloat16"]
 Storage = Literal["float32", "float16"]
 OptimizerName = Literal["sgd", "adamw"]
-RegimeName = Literal["joint", "mixed", "shallow_deep", "exits", "successive", "distilled"]
-AugmentName = Literal["trivial"]
 ClassWeights = Literal["balanced"]
 
 USUAL_RATES: dict[str, tuple[float, float]] = {"sgd": (0.05, 1e-4), "adamw": (3e-3, 0.05)}
@@ -44,11 +43,11 @@ class TrainConfig:
             costs less (Touvron et al., 2019, "Fixing the train-test resolution discrepancy").
         grey: train on one luma channel instead of RGB.
         exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`.
-        exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, or one for
-            each exit, `"rex,pooled"`; the architecture's own if None.
+        exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"`, `"conv"` or one that was
+            registered, or one for each exit, `"rex,pooled"`; the architecture's own if None.
         regime: what learns when, see `exeunt.training.regimes`: `"joint"`, `"mixed"`,
-            `"shallow_deep"`, `"exits"`, `"successive"` or `"distilled"`; or of a regime that is
-            handed to `train`, its module and name, `"my_module:Focal"`.
+            `"shallow_deep"`, `"exits"`, `"successive"`, `"distilled"` or one that was registered;
+            or of a regime that is handed to `train`, its module and name, `"my_module:Focal"`.
         mixed_share: of the epochs in the regime `"mixed"`, in which the trunks and the last exit
             learn alone.
         teacher: a run folder, a weights file or a shipped name of a network for the same classes,
@@ -81,8 +80,9 @@ class TrainConfig:
         flip: mirror half of the images.
         colour: largest change of brightness, contrast and saturation, as a share.
         erase: share of the images that lose a random rectangle.
-        augment: what is done to the cropped image besides: `"trivial"` (TrivialAugment), or of a
-            callable that is handed to `train`, its module and name.
+        augment: what is done to the cropped image besides: `"trivial"` (TrivialAugment), an
+            augmentation that was registered, or of a callable that is handed to `train`, its module
+            and name.
         mixup: mix every image with another, by shares from Beta(mixup, mixup); 0 is off.
         cutmix: put a part of another into every image, by shares from Beta(cutmix, cutmix); 0 is
             off. With both, each batch gets one of them.
@@ -152,10 +152,10 @@ class TrainConfig:
                 "follow from the data, exits and exit_head are settings of their own"
             )
         words = {"optimizer": get_args(OptimizerName), "precision": get_args(Precision)}
-        words |= {"storage": get_args(Storage), "regime": get_args(RegimeName)}
+        words |= {"storage": get_args(Storage), "regime": tuple(REGIMES)}
         words["cell_optimizer"] = (None, *words["optimizer"])
-        words |= {"augment": (None, *get_args(AugmentName))}
-        words |= {"class_weights": (None, *get_args(ClassWeights))}
+        words["augment"] = (None, *AUGMENTATIONS)
+        words["class_weights"] = (None, *get_args(ClassWeights))
         for name, valid in words.items():
             value = getattr(self, name)
             own = name in ("regime", "augment") and ":" in str(value)  # handed to `train`

@@ -12,6 +12,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from exeunt.data import (
+    AUGMENTATIONS,
     Augment,
     Sample,
     Source,
@@ -23,11 +24,12 @@ from exeunt.data import (
     fingerprint,
     make_splits,
 )
-from exeunt.data.augment import OPERATIONS, Operation, Seeded
+from exeunt.data.augment import Seeded
+from exeunt.data.augmentations import Augmentation
 from exeunt.data.left_out import listed
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, record_samples
-from exeunt.models import WeightsInfo
+from exeunt.models import WeightsInfo, model_takes
 from exeunt.net import MultiExitNet
 from exeunt.quantize import QuantizedNet
 from exeunt.training.config import TrainConfig
@@ -77,17 +79,17 @@ class Plan:
         """The training transform.
 
         Args:
-            function: from image to image, in place of the operation that the config names.
+            function: from image to image, in place of the augmentation that the config names.
 
         Raises:
             ExeuntError: when the config names a function that is not given.
         """
         name = self.config.augment
-        operation: Operation | None = None if function is None else Seeded(function)
-        if operation is None and name is not None:
-            if name not in OPERATIONS:
+        augmentation: Augmentation | None = None if function is None else Seeded(function)
+        if augmentation is None and name is not None:
+            if name not in AUGMENTATIONS:
                 raise missing_object("augment", name)
-            operation = OPERATIONS[name]
+            augmentation = AUGMENTATIONS[name]
         size = self.config.train_size or self.config.image_size
         transform = replace(self.transform, image_size=(size, size))
         config = self.config
@@ -97,15 +99,18 @@ class Plan:
             flip=config.flip,
             colour=config.colour,
             erase=config.erase,
-            operation=operation,
+            augmentation=augmentation,
         )
 
     @property
     def arguments(self) -> dict[str, Any]:
+        """Of the architecture. One that takes no `exits` has its own."""
+        model, places = self.config.model, self.config.exit_places
+        asked = places != TrainConfig.exits or model_takes(model, "exits")
         return {
             "num_classes": len(self.source.class_names) or 1,
             "in_chans": self.transform.channels,
-            "exits": self.config.exit_places,
+            **({"exits": places} if asked else {}),
             **self.config.exit_heads,
             **self.config.model_args,
         }

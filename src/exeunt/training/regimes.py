@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -17,11 +18,15 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.models import find_weights, load_weights
 from exeunt.net import MultiExitNet
+from exeunt.registry import registering
 from exeunt.training.config import TrainConfig
 from exeunt.training.losses import depth_weighted
 from exeunt.training.mixing import Targets
 from exeunt.training.objects import missing_object
+from exeunt.training.registered import REGIMES
 from exeunt.training.teacher import divergence, some_of
+
+Maker = TypeVar("Maker", bound=Callable[..., "Regime"])
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,24 @@ class Regime(ABC):
         return True
 
 
+@overload
+def register_regime(maker: Maker, *, name: str | None = None) -> Maker: ...
+@overload
+def register_regime(maker: None = None, *, name: str | None = None) -> Callable[[Maker], Maker]: ...
+def register_regime(maker: Any = None, *, name: str | None = None) -> Any:
+    """Makes a regime known under its class's or function's name, or under `name`, to recipes and
+    `exeunt train --regime`. Usable as a decorator.
+
+    It is called as `maker(config, exit_macs, class_names)` and returns a `Regime`.
+    `exeunt.check_regime` tests it.
+
+    Raises:
+        ExeuntError: when the name is taken or is none.
+    """
+    return registering(REGIMES, maker, name)
+
+
+@register_regime(name="joint")
 class Joint(Regime):
     """Everything learns at once, later exits count more (ReX paper, equation 12)."""
 
@@ -98,6 +121,7 @@ class Joint(Regime):
         return depth_weighted(seen.losses)
 
 
+@register_regime(name="mixed")
 class Mixed(Regime):
     """The trunks and the last exit learn first, as a network of one exit; then everything, jointly
     (the "mixed" regime of Kubaty et al., "Joint or Disjoint", arXiv 2407.14320).
@@ -136,6 +160,7 @@ class Mixed(Regime):
         return epoch >= self.turn
 
 
+@register_regime(name="shallow_deep")
 class ShallowDeep(Regime):
     """Everything learns, early exits more and more (shallow-deep networks, Kaya et al. 2019).
 
@@ -151,6 +176,7 @@ class ShallowDeep(Regime):
         return (weights * seen.losses).sum()
 
 
+@register_regime(name="exits")
 class ExitsOnly(Regime):
     """The trunks stay as they are, with the statistics of their batch norms; only exits learn.
 
@@ -167,6 +193,7 @@ class ExitsOnly(Regime):
         return seen.losses.sum()
 
 
+@register_regime(name="successive")
 class Successive(Regime):
     """One stage after the other, which the ReX paper calls straightforward and argues against.
 
@@ -205,6 +232,7 @@ class Successive(Regime):
         return self.starts[k], self.starts[k + 1]
 
 
+@register_regime(name="distilled")
 class Distilled(ExitsOnly):
     """Only exits learn, from the labels and from the last exit of the net they began with: one for
     all, the second stage of IMTA (Li et al. 2019). There all classifiers are new; here they go on
@@ -246,16 +274,6 @@ class Distilled(ExitsOnly):
         for logits in seen.logits[:-1]:
             total = total + self.share * divergence(taught, logits, self.temperature)
         return total
-
-
-REGIMES: dict[str, type[Regime]] = {
-    "joint": Joint,
-    "mixed": Mixed,
-    "shallow_deep": ShallowDeep,
-    "exits": ExitsOnly,
-    "successive": Successive,
-    "distilled": Distilled,
-}
 
 
 def make_regime(
