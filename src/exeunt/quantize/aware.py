@@ -19,6 +19,7 @@ from torch.func import functional_call
 
 from exeunt.errors import ExeuntError
 from exeunt.graph import CapturedNet, Graph, Node
+from exeunt.graph.normed import take_norms
 from exeunt.graph.operators import (
     Concat,
     Flatten,
@@ -81,7 +82,7 @@ class QuantizationAware(nn.Module):
         """With the weights as they are now."""
         if size not in self._captured:
             self._captured[size] = CapturedNet.of(self.net, size)
-        return self._captured[size].graph(self.net)
+        return take_norms(self._captured[size].graph(self.net))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         graph = self._graph((images.shape[2], images.shape[3]))
@@ -101,9 +102,9 @@ class QuantizationAware(nn.Module):
         if isinstance(operator, _MOVES):
             return operator.run(inputs, node.constants)
         if isinstance(operator, Whole):
-            out: Tensor = functional_call(
-                operator.module, _rounded_rex(operator.module, taken), (inputs[0],)
-            )
+            nearest = _rounded_rex(operator.module, taken)
+            made: Tensor = functional_call(operator.module, nearest, (inputs[0],))
+            out = operator.finish(made, node.constants)
         else:
             out = operator.run(inputs, _rounded_constants(node, taken))
         given = self.scales[node.output]
