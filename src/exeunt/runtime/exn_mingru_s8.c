@@ -6,7 +6,7 @@
 #include "exn_cells_s8.h"
 
 /* Two gates, in 4096ths: k in 32768ths, and what it leaves to the new, and a half. */
-static int32_t activate(const int32_t *gates, int32_t *fresh)
+EXN_INLINE int32_t activate(const int32_t *gates, int32_t *fresh)
 {
     int32_t keep = exn_sigmoid(gates[0]);
     *fresh = (32768 - keep) * exn_hyperbolic(gates[1]) + 16384;
@@ -16,18 +16,16 @@ static int32_t activate(const int32_t *gates, int32_t *fresh)
 /* In place: words are written where gates have been read. */
 static void activate_all(uint32_t hidden, int32_t *gates)
 {
-    int32_t *words = gates, *end = gates + 2 * (hidden & ~(uint32_t)1);
+    int32_t *words = gates, *end = gates + 2 * hidden;
+    if (hidden % 2 != 0) { /* a unit that is not there makes a pair of the last */
+        end[0] = end[1] = 0;
+    }
     for (; gates < end; gates += 4, words += 3) {
         int32_t first, second, keep = activate(gates, &first);
         keep |= activate(gates + 2, &second) * 65536;
         words[0] = keep;
         words[1] = first;
         words[2] = second;
-    }
-    if (hidden % 2 != 0) {
-        int32_t first, keep = activate(gates, &first);
-        words[0] = keep;
-        words[1] = first;
     }
 }
 
@@ -50,7 +48,7 @@ static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
     if (cell->hidden % 2 != 0) {
         gates += 3 * pairs;
         state += 2 * pairs;
-        *state = (int16_t)((gates[0] * *state + gates[1]) >> 15);
+        *state = (int16_t)(((gates[0] & 0xffff) * *state + gates[1]) >> 15);
     }
 }
 
