@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node
@@ -25,6 +26,28 @@ class NormedReX(Whole):
     def finish(self, out: Tensor, constants: Constants) -> Tensor:
         scale, shift = constants["norm.scale"], constants["norm.shift"]
         return Affine().run([out], {"scale": scale, "shift": shift})
+
+
+def into_linear(rex: ReX2d, constants: Constants) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The linear map of ReX with its share of the norm, and the norm that remains for the states.
+
+    Returns:
+        The map's parameters by name, where there is one, and `norm.scale` and `norm.shift`
+        (C'), which are 1 and 0 in its channels, and where there is no norm.
+    """
+    of = rex.rnn1.weight_ih_l0
+    scale = constants.get("norm.scale", of.new_ones(rex.out_channels))
+    shift = constants.get("norm.shift", of.new_zeros(rex.out_channels))
+    parameters = {}
+    at = torch.zeros(rex.out_channels, dtype=torch.bool, device=of.device)
+    if rex.use_global:
+        start = 2 * rex.hidden2 * rex.use_rows
+        at[start : start + 4 * rex.hidden2] = True
+        weight, bias = rex.linear.weight, rex.linear.bias
+        parameters["linear.weight"] = weight * scale[at, None]
+        parameters["linear.bias"] = bias * scale[at] + shift[at]
+    rest = {"norm.scale": scale.masked_fill(at, 1.0), "norm.shift": shift.masked_fill(at, 0.0)}
+    return parameters, rest
 
 
 def take_norms(graph: Graph) -> Graph:

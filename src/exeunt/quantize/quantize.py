@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.normed import take_norms
+from exeunt.graph.normed import into_linear, take_norms
 from exeunt.graph.operators import (
     ACTIVATIONS,
     Activation,
@@ -279,22 +279,19 @@ def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
     if rex.use_rows or rex.use_cols:
         ways = ("l0", "l0") if rex.shared_directions else ("l0", "l0_reverse")
         second = tuple(cell(rex.rnn2, way, state, 0, STATE_ONE, node) for way in ways)
-    both = 2 * rex.hidden2
-    sizes = [both * rex.use_rows, 2 * both * rex.use_global, both * rex.use_cols]
-    ones, zeros = torch.ones(rex.out_channels), torch.zeros(rex.out_channels)
-    scale = torch.split(node.constants.get("norm.scale", ones), sizes)
-    shift = torch.split(node.constants.get("norm.shift", zeros), sizes)
+    parameters, norm = into_linear(rex, node.constants)
     linear = None
     if rex.use_global:
-        weight = rex.linear.weight * scale[1][:, None]
-        bias = rex.linear.bias * scale[1] + shift[1]
-        linear = Projection(*_rows(weight, bias, (state, given.scale), 0, STATE_ONE, node))
+        rows = parameters["linear.weight"], parameters["linear.bias"]
+        linear = Projection(*_rows(*rows, (state, given.scale), 0, STATE_ONE, node))
+    both, scale, shift = 2 * rex.hidden2, norm["norm.scale"], norm["norm.shift"]
+    ends = [slice(None, both)] * rex.use_rows + [slice(-both, None)] * rex.use_cols
     return IntegerReX(
         rex,
         cell(rex.rnn1, "l0", taken.scale, taken.zero, reach(taken.zero), node),
         second,
         linear,
-        tuple(_rescaling(scale[k], shift[k], given.scale, node) for k in (0, 2) if sizes[k]),
+        tuple(_rescaling(scale[end], shift[end], given.scale, node) for end in ends),
         taken.zero,
         given,
     )
