@@ -157,7 +157,7 @@ def _rounded_constants(node: Node, taken: Scale) -> Mapping[str, Tensor]:
 
 def _rounded_rex(rex: nn.Module, instead: Mapping[str, Tensor], taken: Scale) -> dict[str, Tensor]:
     """Parameters of ReX by name: its first matrix reads the input, the others read states."""
-    parameters = dict(rex.named_parameters()) | instead
+    parameters: dict[str, Tensor] = {**dict(rex.named_parameters()), **instead}
     found = {}
     for name, weight in parameters.items():
         if "weight" in name:
