@@ -1,18 +1,22 @@
 """What networks need on a Cortex-M4: RAM, flash, instructions, with ReX and without.
 
-    python experiments/microcontroller.py [NAME:PIXELS:CLASSES ...]
+    python experiments/microcontroller.py [NAME:PIXELS:CLASSES[:FORM] ...]
 
 Each network gets random weights, which change neither memory nor multiply-adds, and int8 ranges
 from random images; it is exported, built with arm-none-eabi-gcc and run by qemu-system-arm on one
 image with its RAM fenced at the total printed; its scores are compared with Python's, bit for bit.
 By default the nets of the ReX paper's Table 1, with ReX and without. About two minutes each.
+
+FORM is what differs from the paper's form of ReX, in JSON: {"cell": "mingru", "norm": true}.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,13 +37,14 @@ def main(nets: list[str]) -> None:
         f"{'code':>8}{'constants':>11}{'M MACs':>9}{'M instr.':>10}{'per MAC':>9}"
     )
     for net in nets:
-        name, pixels, classes = net.split(":")
-        measure(name, int(pixels), int(classes))
+        name, pixels, classes, *form = net.split(":", 3)
+        arguments = {"rex_form": json.loads(form[0])} if form else {}
+        measure(name, int(pixels), int(classes), arguments)
 
 
-def measure(name: str, pixels: int, classes: int) -> None:
+def measure(name: str, pixels: int, classes: int, arguments: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    net = create_model(name, num_classes=classes)
+    net = create_model(name, num_classes=classes, **arguments)
     enliven(net, torch.randn(4, 3, pixels, pixels))
     graph = build_graph(net, pixels)
     transform = Transform((pixels, pixels))

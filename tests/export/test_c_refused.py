@@ -45,7 +45,7 @@ def write(net: MultiExitNet, folder: Path, policy: str = "full", **changed: Any)
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.SiLU()), r"no kernel with silu in float32; relu"),
         (MixedPool2d(2, channels=3), r"no kernel for MixedPool2d in float32"),
         (nn.AvgPool2d(2, 256), r"pooling \(2, 2\) with stride \(256, 256\); up to 255"),
-        (ReX2d(3, 2, 1, 4, 2, cell="lstm"), r"no kernel for ReX with lstm; gru has one"),
+        (ReX2d(3, 2, 1, 4, 2, cell="lstm"), r"ReX with lstm; gru, mingru and fastgrnn have one"),
         (ReX2d(3, 33, 1, 4, 2), r"states of 33 and 1 and patches of \(4, 4\); up to 32 and 32"),
         (ReX2d(3, 2, 1, 2, 2, padding=2), r"padding \(2, 2\) beside patches of \(2, 2\); less"),
     ],

@@ -20,6 +20,7 @@ from exeunt.quantize.aware import rounded, rounded_weights
 
 NETS: dict[str, dict[str, Any]] = {
     "rex_mobilenetv2_035": {},
+    "rex_mobilenetv2_050": {"rex_form": {"cell": "mingru", "norm": True}},
     "rex_resnet34": {"layers": (1, 1, 2, 1), "widths": (8, 8, 16, 24)},
     "densenetbc100_cifar": {"depth": 16, "growth": 4},
     "msdnet_cifar10": {

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node, StageGraph
+from exeunt.graph.normed import take_norms
 from exeunt.graph.operators import Add, Affine, Constants, Conv, Operator, Shape
 from exeunt.graph.views import is_whole, segments_of
 
@@ -78,9 +79,11 @@ class PreactivatedConv(Operator):
 
 
 def fuse(graph: Graph) -> Graph:
-    """The same graph with every inverted residual of one whole tensor as one node, and every dense
-    convolution with the scaling before it that it alone reads.
+    """The same graph with every inverted residual of one whole tensor as one node, every ReX with
+    the scaling that alone reads it, and every dense convolution with the scaling before it that it
+    alone reads.
     """
+    graph = take_norms(graph)
     segments = segments_of(graph)
     whole = {name for name, parts in segments.items() if is_whole(parts, graph)}
     readers = Counter(name for node in graph.nodes for name in node.inputs)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
+from exeunt.graph.normed import NormedReX
 from exeunt.graph.operators import (
     Activation,
     Add,
@@ -140,5 +141,6 @@ _RULES: dict[type[Operator], Callable[[Any, int, int, int], range]] = {
     Pad: _pad,
     Resize: _resize,
     Whole: _whole,
+    NormedReX: _whole,
     InvertedResidual: _residual,
 }

@@ -121,7 +121,8 @@ class _Run:
 
     def _accumulated(self, node: Node, row: int) -> Tensor:
         if isinstance(node.operator, Whole):
-            return self._rex(node).row(row)
+            made = self._rex(node).row(row)
+            return node.operator.finish(made[None], node.constants)[0]
         kept: Any = self.kept[node.output]
         if isinstance(node.operator, GridPool):
             values: Tensor = kept.pop(row)

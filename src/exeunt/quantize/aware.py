@@ -19,6 +19,7 @@ from torch.func import functional_call
 
 from exeunt.errors import ExeuntError
 from exeunt.graph import CapturedNet, Graph, Node
+from exeunt.graph.normed import into_linear, take_norms
 from exeunt.graph.operators import (
     Concat,
     Flatten,
@@ -30,6 +31,7 @@ from exeunt.graph.operators import (
     Whole,
 )
 from exeunt.net import MultiExitNet
+from exeunt.ops.rex import ReX2d
 from exeunt.quantize.quantize import quantize
 from exeunt.quantize.ranges import Range, observe_ranges
 from exeunt.quantize.rex import STATE_ONE
@@ -81,7 +83,7 @@ class QuantizationAware(nn.Module):
         """With the weights as they are now."""
         if size not in self._captured:
             self._captured[size] = CapturedNet.of(self.net, size)
-        return self._captured[size].graph(self.net)
+        return take_norms(self._captured[size].graph(self.net))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         graph = self._graph((images.shape[2], images.shape[3]))
@@ -101,9 +103,11 @@ class QuantizationAware(nn.Module):
         if isinstance(operator, _MOVES):
             return operator.run(inputs, node.constants)
         if isinstance(operator, Whole):
-            out: Tensor = functional_call(
-                operator.module, _rounded_rex(operator.module, taken), (inputs[0],)
-            )
+            assert isinstance(operator.module, ReX2d)
+            linear, norm = into_linear(operator.module, node.constants)
+            nearest = _rounded_rex(operator.module, linear, taken)
+            made: Tensor = functional_call(operator.module, nearest, (inputs[0],))
+            out = operator.finish(made, norm)
         else:
             out = operator.run(inputs, _rounded_constants(node, taken))
         given = self.scales[node.output]
@@ -151,9 +155,9 @@ def _rounded_constants(node: Node, taken: Scale) -> Mapping[str, Tensor]:
     return found if offset is None else found | {names[1]: offset}
 
 
-def _rounded_rex(rex: nn.Module, taken: Scale) -> dict[str, Tensor]:
+def _rounded_rex(rex: nn.Module, instead: Mapping[str, Tensor], taken: Scale) -> dict[str, Tensor]:
     """Parameters of ReX by name: its first matrix reads the input, the others read states."""
-    parameters = dict(rex.named_parameters())
+    parameters: dict[str, Tensor] = {**dict(rex.named_parameters()), **instead}
     found = {}
     for name, weight in parameters.items():
         if "weight" in name:

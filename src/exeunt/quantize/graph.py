@@ -18,7 +18,7 @@ class QuantizedGraph:
     """A graph, and what stands for its tensors and nodes.
 
     Attributes:
-        graph: as `build_graph` makes it.
+        graph: as `build_graph` makes it, ReX and the norm behind it being one node.
         scales: of every tensor, by name.
         operators: of every node, by the name of its output.
     """

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
 from exeunt.graph.graph import Graph, Node
+from exeunt.graph.normed import into_linear, take_norms
 from exeunt.graph.operators import (
     ACTIVATIONS,
     Activation,
@@ -46,7 +47,16 @@ from exeunt.quantize.operators import (
     View,
 )
 from exeunt.quantize.ranges import Range
-from exeunt.quantize.rex import GATE_ONE, STATE_ONE, IntegerCell, IntegerReX, Projection
+from exeunt.quantize.rex import (
+    GATE_ONE,
+    STATE_ONE,
+    IntegerCell,
+    IntegerGRU,
+    IntegerMinGRU,
+    IntegerReX,
+    Projection,
+    Rescaling,
+)
 from exeunt.quantize.scale import (
     INT8,
     Factor,
@@ -54,6 +64,7 @@ from exeunt.quantize.scale import (
 )
 from exeunt.quantize.scales import choose_scales, reach, weight_step
 
+_LARGEST_SHIFT = 1 << 27  # of states, in their steps
 _SUM_SHIFT = 22  # of the factors of `IntegerSum`: 255 * 2 * 2**22 stays within 31 bits
 
 
@@ -69,6 +80,7 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> QuantizedGraph:
         ExeuntError: for an operator or activation that has no integer form, naming its module, and
             for sums that do not fit 32 bits.
     """
+    graph = take_norms(graph)
     scales = choose_scales(graph, ranges)
     operators = {node.output: _integer(node, graph, scales) for node in graph.nodes}
     return QuantizedGraph(graph, scales, operators)
@@ -77,8 +89,8 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> QuantizedGraph:
 def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOperator:
     kind = type(node.operator)
     make = _MAKERS.get(kind)
-    if kind is Whole:
-        make = _rex if isinstance(node.operator.module, ReX2d) else None  # type: ignore[attr-defined]
+    if isinstance(node.operator, Whole):
+        make = _rex if isinstance(node.operator.module, ReX2d) else None
     scores = any(stage.logits == node.output for stage in graph.stages)
     if make is None or (scores and kind is not Linear):
         known = sorted({k.__name__ for k in _MAKERS} | {ReX2d.__name__})
@@ -257,38 +269,71 @@ def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
     assert isinstance(node.operator, Whole)
     rex = node.operator.module
     assert isinstance(rex, ReX2d)
-    if rex.cell != "gru":
-        raise ExeuntError(f"{node.module}: ReX with {rex.cell} has no integer form; gru has")
-    taken, given = scales[node.inputs[0]], scales[node.output]
-    state = 1 / STATE_ONE
-
-    def cell(gru: nn.Module, ending: str, step: float, zero: int, most: int) -> IntegerCell:
-        parts = {
-            kind: (getattr(gru, f"weight_{kind}_{ending}"), getattr(gru, f"bias_{kind}_{ending}"))
-            for kind in ("ih", "hh")
-        }
-        return IntegerCell(
-            Projection(*_rows(*parts["ih"], (step, 1 / GATE_ONE), zero, most, node)),
-            Projection(*_rows(*parts["hh"], (state, 1 / GATE_ONE), 0, STATE_ONE, node)),
+    if rex.cell not in _CELLS:
+        raise ExeuntError(
+            f"{node.module}: ReX with {rex.cell} has no integer form; {' and '.join(_CELLS)} have"
         )
-
+    taken, given = scales[node.inputs[0]], scales[node.output]
+    cell, state = _CELLS[rex.cell], 1 / STATE_ONE
     second: tuple[IntegerCell, ...] = ()
     if rex.use_rows or rex.use_cols:
         ways = ("l0", "l0") if rex.shared_directions else ("l0", "l0_reverse")
-        second = tuple(cell(rex.rnn2, way, state, 0, STATE_ONE) for way in ways)
+        second = tuple(cell(rex.rnn2, way, state, 0, STATE_ONE, node) for way in ways)
+    parameters, norm = into_linear(rex, node.constants)
     linear = None
     if rex.use_global:
-        weight, bias = rex.linear.weight, rex.linear.bias
-        linear = Projection(*_rows(weight, bias, (state, given.scale), 0, STATE_ONE, node))
+        rows = parameters["linear.weight"], parameters["linear.bias"]
+        linear = Projection(*_rows(*rows, (state, given.scale), 0, STATE_ONE, node))
+    both, scale, shift = 2 * rex.hidden2, norm["norm.scale"], norm["norm.shift"]
+    ends = [slice(None, both)] * rex.use_rows + [slice(-both, None)] * rex.use_cols
     return IntegerReX(
         rex,
-        cell(rex.rnn1, "l0", taken.scale, taken.zero, reach(taken.zero)),
+        cell(rex.rnn1, "l0", taken.scale, taken.zero, reach(taken.zero), node),
         second,
         linear,
-        Factor.of([state / given.scale], node.module),
+        tuple(_rescaling(scale[end], shift[end], given.scale, node) for end in ends),
         taken.zero,
         given,
     )
+
+
+def _gru(gru: nn.Module, ending: str, step: float, zero: int, most: int, node: Node) -> IntegerGRU:
+    """A cell whose inputs have such steps, their integer for 0, and so many steps at most."""
+    inputs, hidden = (
+        (getattr(gru, f"weight_{kind}_{ending}"), getattr(gru, f"bias_{kind}_{ending}"))
+        for kind in ("ih", "hh")
+    )
+    return IntegerGRU(
+        Projection(*_rows(*inputs, (step, 1 / GATE_ONE), zero, most, node)),
+        Projection(*_rows(*hidden, (1 / STATE_ONE, 1 / GATE_ONE), 0, STATE_ONE, node)),
+    )
+
+
+def _mingru(
+    mingru: nn.Module, ending: str, step: float, zero: int, most: int, node: Node
+) -> IntegerMinGRU:
+    """As `_gru`; what updates a state is negated, and keeps it."""
+    weight, bias = (getattr(mingru, f"{name}_ih_{ending}") for name in ("weight", "bias"))
+    signs = torch.ones(len(bias))
+    signs[: len(bias) // 2] = -1
+    rows = weight * signs[:, None], bias * signs
+    return IntegerMinGRU(Projection(*_rows(*rows, (step, 1 / GATE_ONE), zero, most, node)))
+
+
+_CELLS: dict[str, Callable[..., IntegerCell]] = {"gru": _gru, "mingru": _mingru}
+
+
+def _rescaling(scale: Tensor, shift: Tensor, step: float, node: Node) -> Rescaling:
+    """From states to `scale * state + shift` in steps of the output, by channel.
+
+    Where a shift is thousands of times its scale the state counts for a little more than it should,
+    so that the sums fit, but still for next to nothing.
+    """
+    scale, shift = scale.detach().double(), shift.detach().double()
+    size = torch.maximum(scale.abs(), shift.abs() * (STATE_ONE / _LARGEST_SHIFT))
+    scale = torch.where(scale < 0, -size, size)
+    bias = torch.where(size > 0, shift / scale, 0).mul(STATE_ONE).round().long()
+    return Rescaling(bias, Factor.of((scale / (STATE_ONE * step)).tolist(), node.module))
 
 
 Maker = Callable[[Node, Graph, Mapping[str, Scale]], IntegerOperator]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -84,43 +86,98 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class IntegerCell:
-    """A GRU: gates reset, update, new, as in `nn.GRU`."""
+class Rescaling:
+    """What is added to states, and the factors of both, by row."""
+
+    bias: Tensor
+    factor: Factor
+
+    def apply(self, states: Tensor) -> Tensor:
+        """(C, ...) to (C, ...), int32."""
+        sums = states.flatten(1) + self.bias[:, None]
+        return self.factor.apply(sums[None])[0].int().view_as(states)
+
+
+@dataclass(frozen=True)
+class IntegerCell(ABC):
+    """A recurrent cell.
+
+    Attributes:
+        inputs: from an input to gates, all units of each one after the other.
+    """
 
     inputs: Projection
-    hidden: Projection
+
+    gates: ClassVar[int]
 
     @property
     def units(self) -> int:
-        return len(self.hidden.bias) // 3
+        return len(self.inputs.bias) // self.gates
 
-    def step(self, gates: Tensor, state: Tensor) -> Tensor:
-        """One step for many sweeps at once: gates (3 h, ...), state (h, ...)."""
-        tanh, logistic = curves()
-        recurrent, both = self.hidden.apply(state), 2 * self.units
-        reset, update = logistic(gates[:both] + recurrent[:both]).chunk(2)
-        new = recurrent[both:].clamp_(-MAX_GATE, MAX_GATE).mul_(reset).add_(16384) >> 15
-        fresh = tanh(new.add_(gates[both:]))
-        return fresh + ((update * (state - fresh) + 16384) >> 15)
+    def take(self, x: Tensor) -> Tensor:
+        """What steps read of inputs (C, ...)."""
+        return self.inputs.apply(x)
+
+    @abstractmethod
+    def step(self, taken: Tensor, state: Tensor) -> Tensor:
+        """One step for many sweeps at once: (G h, ...) and the state (h, ...) to the next."""
 
     def run(self, steps: Sequence[Tensor]) -> Tensor:
-        """The last state after projected steps (3 h, ...)."""
+        """The last state after inputs that were taken in, (G h, ...) each."""
         state = torch.zeros_like(steps[0][: self.units])
-        for gates in steps:
-            state = self.step(gates, state)
+        for taken in steps:
+            state = self.step(taken, state)
         return state
 
 
 @dataclass(frozen=True)
+class IntegerGRU(IntegerCell):
+    """Gates reset, update, new, as in `nn.GRU`."""
+
+    hidden: Projection
+
+    gates = 3
+
+    def step(self, taken: Tensor, state: Tensor) -> Tensor:
+        tanh, logistic = curves()
+        recurrent, both = self.hidden.apply(state), 2 * self.units
+        reset, update = logistic(taken[:both] + recurrent[:both]).chunk(2)
+        new = recurrent[both:].clamp_(-MAX_GATE, MAX_GATE).mul_(reset).add_(16384) >> 15
+        fresh = tanh(new.add_(taken[both:]))
+        return fresh + ((update * (state - fresh) + 16384) >> 15)
+
+
+@dataclass(frozen=True)
+class IntegerMinGRU(IntegerCell):
+    """Gates keep, new: keep is 1 minus the update of `MinGRU`, and comes from its weights negated.
+
+    Steps read keep, and what the new adds: `h' = keep h + (1 - keep) c` is rounded once.
+    """
+
+    gates = 2
+
+    def take(self, x: Tensor) -> Tensor:
+        tanh, logistic = curves()
+        keep, new = self.inputs.apply(x).chunk(2)
+        keep = logistic(keep)
+        return torch.cat([keep, (STATE_ONE - keep) * tanh(new) + 16384])
+
+    def step(self, taken: Tensor, state: Tensor) -> Tensor:
+        keep, added = taken.chunk(2)
+        return (keep * state + added) >> 15
+
+
+@dataclass(frozen=True)
 class IntegerReX(IntegerOperator):
-    """`ReX2d` of a GRU.
+    """`ReX2d`, and scale and shift by channel behind it if there are any.
 
     Attributes:
         rex: sizes and which branches there are.
         first: the cell that runs along rows and columns.
         second: the cells over summaries, forward and backward; none if there is no such branch.
         linear: of all summaries, in steps of the output; None if there is no such branch.
-        state_factor: from states to steps of the output.
+        states: biases and factors from the states that are put out to steps of the output, along
+            rows and along columns, both ways; none where there is no such branch.
         zero_in: the input's integer for 0.
         scale: of the output.
     """
@@ -129,7 +186,7 @@ class IntegerReX(IntegerOperator):
     first: IntegerCell
     second: tuple[IntegerCell, ...]
     linear: Projection | None
-    state_factor: Factor
+    states: tuple[Rescaling, ...]
     zero_in: int
     scale: Scale
 
@@ -138,12 +195,12 @@ class IntegerReX(IntegerOperator):
         rows, columns = self.rex.windows(x.shape[2], x.shape[3])
         maps = columns.keep(rows.keep(x.permute(1, 2, 3, 0), _ROWS), _COLUMNS)
         edges = (0, 0, columns.lead, columns.trail, rows.lead, rows.trail)
-        gates = self.first.inputs.apply(F.pad(maps, edges, value=self.zero_in))
+        gates = self.first.take(F.pad(maps, edges, value=self.zero_in))
         row_ends = self.first.run([gates[columns.read(_COLUMNS, t)] for t in range(columns.size)])
         column_ends = self.first.run([gates[rows.read(_ROWS, t)] for t in range(rows.size)])
-        parts = []
+        parts, states = [], iter(self.states)
         if self.rex.use_rows:
-            parts += self._both_ways(row_ends, _ROWS, rows)
+            parts.append(next(states).apply(self._both_ways(row_ends, _ROWS, rows)))
         if self.linear is not None:
             summaries = torch.cat(
                 [
@@ -156,17 +213,16 @@ class IntegerReX(IntegerOperator):
             )
             parts.append(self.linear.apply(summaries))
         if self.rex.use_cols:
-            parts += self._both_ways(column_ends, _COLUMNS, columns)
+            parts.append(next(states).apply(self._both_ways(column_ends, _COLUMNS, columns)))
         out = (torch.cat(parts) + self.scale.zero).clamp(*self.scale.limits)
         out = out.permute(3, 0, 1, 2)
         if rows.repeat or columns.repeat:
             out = F.pad(out.double(), (0, columns.repeat, 0, rows.repeat), "replicate").int()
         return out
 
-    def _both_ways(self, ends: Tensor, axis: int, window: Window) -> list[Tensor]:
+    def _both_ways(self, ends: Tensor, axis: int, window: Window) -> Tensor:
         found = []
         for way, cell in enumerate(self.second):
             order = range(window.size) if way == 0 else reversed(range(window.size))
-            steps = [cell.inputs.apply(ends[window.read(axis, t)]) for t in order]
-            found.append(self.state_factor.apply(cell.run(steps)[None, None])[0, 0].int())
-        return found
+            found.append(cell.run([cell.take(ends[window.read(axis, t)]) for t in order]))
+        return torch.cat(found)

@@ -68,7 +68,7 @@ class Factor:
     """Factors of sums, as integers: `multiplier / 2 ** (32 - SPARE_BITS + shift)`, by channel.
 
     Attributes:
-        multipliers: in 2**30 ... 2**31 - 1, or 0; the last 7 bits are 0.
+        multipliers: in size 2**30 ... 2**31 - 1, or 0; the last 7 bits are 0.
         shifts: in 1 ... 31.
     """
 
@@ -77,7 +77,7 @@ class Factor:
 
     @classmethod
     def of(cls, values: Sequence[float], where: str = "factor") -> Factor:
-        """The nearest to positive real numbers.
+        """The nearest to real numbers.
 
         Raises:
             ExeuntError: one is too large, naming the place.
@@ -122,8 +122,8 @@ class Factor:
 def _integers(value: float, where: str) -> tuple[int, int]:
     mantissa, exponent = math.frexp(value)
     multiplier = round(mantissa * 2**FACTOR_BITS) << (31 - FACTOR_BITS)
-    if multiplier == 2**31:
-        multiplier, exponent = 2**30, exponent + 1
+    if abs(multiplier) == 2**31:
+        multiplier, exponent = multiplier // 2, exponent + 1
     shift = -exponent - 1 + SPARE_BITS
     if shift < 1:
         raise ExeuntError(

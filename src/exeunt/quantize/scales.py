@@ -64,7 +64,8 @@ def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
     if isinstance(node.operator, GlobalAverage):
         return taken.scale / math.prod(graph.shapes[node.inputs[0]][1:])
     if isinstance(node.operator, Whole):
-        return 1 / STATE_ONE
+        scale = node.constants.get("norm.scale")
+        return 1 / STATE_ONE if scale is None else float(scale.abs().max()) / STATE_ONE
     if isinstance(node.operator, Add | Mix):
         return max(scales[name].scale for name in node.inputs) / _COARSEST_SUMMAND
     names = WEIGHTED.get(type(node.operator))

@@ -101,9 +101,12 @@ typedef struct exn_input_f32 {
     const float *means, *deviations;
 } exn_input_f32;
 
-/* A GRU. Gates come one after the other, all units of each: reset, update, new.
- * weights: input, gate
+/* A recurrent cell, of at most EXN_MAX_HIDDEN units. Gates come one after the other, all units of
+ * each; weights: input, gate. A kind of cell whose gates depend on the input alone has no hidden
+ * ones.
  */
+enum { EXN_MAX_HIDDEN = 32 };
+
 typedef struct exn_cell_f32 {
     const float *input_weights, *hidden_weights;
     const float *input_biases, *hidden_biases;
@@ -111,11 +114,23 @@ typedef struct exn_cell_f32 {
     uint8_t hidden;
 } exn_cell_f32;
 
+/* What cells of a kind do: take in an input, which gives gates, and go on by these; NULL is a place
+ * beside the map.
+ */
+typedef struct exn_cell_kind_f32 {
+    void (*take)(const exn_cell_f32 *cell, const float *x, float *gates);
+    void (*step)(const exn_cell_f32 *cell, const float *gates, float *state);
+} exn_cell_kind_f32;
+
+extern const exn_cell_kind_f32 exn_gru_f32, exn_mingru_f32, exn_fastgrnn_f32;
+
 typedef struct exn_rex_f32 {
+    const exn_cell_kind_f32 *kind;
     exn_cell_f32 first;
     const exn_cell_f32 *second;  /* forward and backward */
     const float *linear_weights;
     const float *linear_biases;
+    const float *scales, *shifts;  /* of all outputs; NULL where they stay as they are */
     exn_patches down, across;
     uint16_t globals;            /* outputs of the linear map */
     uint8_t use_rows, use_columns;
@@ -150,6 +165,14 @@ exn_kernel exn_rex_f32_take;
 void exn_read_row_f32(const exn_model *model, const uint8_t *pixels, uint8_t *row);
 int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
                   uint16_t *class_index);
+
+/* What an input adds to so many gates. */
+EXN_INLINE void exn_take_input(const exn_cell_f32 *cell, uint32_t count, const float *x,
+                               float *gates)
+{
+    exn_map(cell->input_weights, cell->input_biases, count, x, x == NULL ? 0 : cell->inputs,
+            gates);
+}
 
 EXN_INLINE float *exn_row_f32(const exn_ring *ring, uint8_t *arena, uint32_t row)
 {

@@ -44,6 +44,16 @@ EXN_INLINE int32_t exn_height(const exn_line *line, int32_t at)
     return line->start + line->slope * at;
 }
 
+/* Pairs of states h become (k h + c) / 2^15: three words a pair, k of both, c of the one, c of the
+ * other. */
+EXN_INLINE void exn_blend(int16_t *state, const int32_t *words, uint32_t pairs)
+{
+    for (; pairs > 0; pairs--, state += 2, words += 3) {
+        state[0] = (int16_t)(((words[0] & 0xffff) * state[0] + words[1]) >> 15);
+        state[1] = (int16_t)(((words[0] >> 16) * state[1] + words[2]) >> 15);
+    }
+}
+
 #ifdef EXN_X86
 #include "exn_x86.h"
 #else

@@ -4,34 +4,11 @@
  * every line: for columns one state per line waits from row to row, for rows one per patch that is
  * under way. What a row's sweep ends with is kept for as many lines as a patch has.
  */
-#include "exn_exp_f32.h"
 #include "exn_f32.h"
 
 #include <string.h>
 
-enum { MAX_HIDDEN = 32, MAX_GATES = 3 * MAX_HIDDEN };
-
-/* What an input adds to the gates; NULL is a place beside the map. */
-static void project(const exn_cell_f32 *cell, const float *x, float *gates)
-{
-    exn_map(cell->input_weights, cell->input_biases, 3u * cell->hidden, x,
-            x == NULL ? 0 : cell->inputs, gates);
-}
-
-/* One step of a GRU. */
-static void step(const exn_cell_f32 *cell, const float *gates, float *state)
-{
-    float recurrent[MAX_GATES];
-    uint32_t hidden = cell->hidden, unit;
-    exn_map(cell->hidden_weights, cell->hidden_biases, 3 * hidden, state, hidden, recurrent);
-    for (unit = 0; unit < hidden; unit++) {
-        uint32_t u = hidden + unit, n = u + hidden;
-        float reset = exn_sigmoid(gates[unit] + recurrent[unit]);
-        float update = exn_sigmoid(gates[u] + recurrent[u]);
-        float fresh = exn_tanh(gates[n] + reset * recurrent[n]);
-        state[unit] = fresh + update * (state[unit] - fresh);
-    }
-}
+enum { MAX_GATES = 3 * EXN_MAX_HIDDEN };
 
 typedef struct places {
     float *columns;    /* patch under way, line, unit */
@@ -70,14 +47,14 @@ static void take_pixel(const exn_rex_f32 *rex, const places *p, uint32_t line, u
     const exn_patches *down = &rex->down, *across = &rex->across;
     uint32_t hidden = cell->hidden, patch, end, i;
     float gates[MAX_GATES];
-    project(cell, pixel, gates);
+    rex->kind->take(cell, pixel, gates);
     end = exn_last_patch(across, column);
     for (patch = exn_first_patch(across, column); patch < end; patch++) {
         float *state = p->rows + patch % across->under_way * hidden;
         for (i = 0; i < hidden && column == patch * across->hop; i++) {
             state[i] = 0.0f;
         }
-        step(cell, gates, state);
+        rex->kind->step(cell, gates, state);
         if (column + 1 == patch * across->hop + across->size) {
             memcpy(summary_of(rex, p, line, patch), state, hidden * sizeof *state);
         }
@@ -88,7 +65,7 @@ static void take_pixel(const exn_rex_f32 *rex, const places *p, uint32_t line, u
         for (i = 0; i < hidden && line == patch * down->hop; i++) {
             state[i] = 0.0f;
         }
-        step(cell, gates, state);
+        rex->kind->step(cell, gates, state);
     }
 }
 
@@ -135,8 +112,8 @@ static float *both_ways(const exn_rex_f32 *rex, const float *const *summaries, u
             out[i] = 0.0f;
         }
         for (t = 0; t < count; t++) {
-            project(cell, summaries[way ? count - 1 - t : t], gates);
-            step(cell, gates, out);
+            rex->kind->take(cell, summaries[way ? count - 1 - t : t], gates);
+            rex->kind->step(cell, gates, out);
         }
         out += cell->hidden;
     }
@@ -165,6 +142,15 @@ static float *global(const exn_rex_f32 *rex, const float *const *summaries, floa
     return out;
 }
 
+/* Scales what a patch gave, up to `end`. */
+static void scale(const exn_rex_f32 *rex, float *out, const float *end)
+{
+    const float *factor = rex->scales, *term = rex->shifts;
+    for (; factor != NULL && out < end; out++) {
+        *out = *out * *factor++ + *term++;
+    }
+}
+
 void exn_rex_f32_make(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t row)
 {
     const exn_rex_f32 *rex = node->spec;
@@ -185,6 +171,7 @@ void exn_rex_f32_make(const exn_model *model, const exn_node *node, uint8_t *are
     }
     for (q = 0; q < ring->width; q++) {
         uint32_t column = q < across->count ? q : across->count - 1u;
+        float *first = out;
         for (t = 0; t < down->size; t++) {
             summaries[t] = summary_of(rex, &p, begin + t, column);
         }
@@ -200,5 +187,6 @@ void exn_rex_f32_make(const exn_model *model, const exn_node *node, uint8_t *are
         if (rex->use_columns) {
             out = both_ways(rex, summaries + down->size, across->size, out);
         }
+        scale(rex, first, out);
     }
 }

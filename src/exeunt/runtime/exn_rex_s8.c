@@ -1,126 +1,16 @@
 /* ReX, one row of its input at a time.
  *
- * States are 16 bits, 32768 being 1; gates are sums of 4096ths. A line is a row or a column that
+ * States are 16 bits, 32768 being 1. What a cell makes of an input is found once, and read by all
+ * sweeps that meet there. A line is a row or a column that
  * some patch reads, padding included. The first cell runs along every line: for columns one state
  * per line waits from row to row, for rows one per patch that is under way. What a row's sweep
  * ends with is kept for as many lines as a patch has.
  */
-#include "exn_s8.h"
-#include "exn_tanh.h"
+#include "exn_cells_s8.h"
 
 #include <string.h>
 
-enum {
-    MAX_GATES = 3 * EXN_STATES,
-    MOST_WIDE = EXN_WIDEST < 64 ? EXN_WIDEST : 64  /* channels of a pixel that is widened */
-};
-
-/* Within -65535 ... 65535. */
-static int32_t limited(int32_t x)
-{
-    return exn_int17(exn_int17(x) - 1) + 1;
-}
-
-/* tanh of 4096ths, in 32768ths. */
-static int32_t hyperbolic(int32_t x)
-{
-    const exn_line *lines = exn_tanh_lines + 256;
-    x = exn_int16(x);
-    return exn_height(lines + (x >> 7), x & 127) >> 7;
-}
-
-/* (32768 + tanh(x / 2)) / 2. */
-static int32_t sigmoid(int32_t x)
-{
-    const exn_line *lines = exn_tanh_lines + 256;
-    x = exn_int17(x);
-    return 16384 + (exn_height(lines + (x >> 8), x >> 1 & 127) >> 8);
-}
-
-static void project_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates)
-{
-    const int16_t *weights = cell->input_weights;
-    const exn_row *row = cell->input_rows, *end = row + 3u * cell->hidden;
-    EXN_WORDS int16_t wide[EXN_COPIES * MOST_WIDE];
-    uint32_t filled = cell->inputs <= MOST_WIDE ? exn_widen(wide, x, cell->inputs) : 0;
-    for (; row < end; gates += 4) {
-        int32_t sums[4] = {0};
-        if (filled > 0) {
-            weights = exn_dot_4_wide(sums, weights, wide, filled);
-        } else {
-            weights = exn_dot_4(sums, weights, x, cell->inputs);
-        }
-        gates[0] = exn_scale_next(&row, sums[0], 0);
-        gates[1] = exn_scale_next(&row, sums[1], 0);
-        gates[2] = exn_scale_next(&row, sums[2], 0);
-        gates[3] = exn_scale_next(&row, sums[3], 0);
-    }
-}
-
-static uint32_t filled_size(uint32_t hidden)
-{
-    return (hidden + 7) & ~(uint32_t)7;
-}
-
-/* Copies a state, and fills it up with zeros. */
-static void fill(int16_t *into, const int16_t *state, uint32_t hidden)
-{
-    uint32_t i, filled = filled_size(hidden);
-    for (i = 0; i + 8 <= hidden; i += 8) {
-        memcpy(into + i, state + i, 8 * sizeof *state);
-    }
-    for (; i + 2 <= hidden; i += 2) {
-        memcpy(into + i, state + i, 2 * sizeof *state);
-    }
-    for (; i < filled; i++) {
-        into[i] = i < hidden ? state[i] : 0;
-    }
-}
-
-/* A state that is filled up: itself, or a copy. */
-static const int16_t *filled_up(const int16_t *state, uint32_t hidden, int16_t *copy)
-{
-    if (hidden % 8 == 0) {
-        return state;
-    }
-    fill(copy, state, hidden);
-    return copy;
-}
-
-static void project_state(const exn_cell_s8 *cell, const int16_t *x, int32_t *gates)
-{
-    EXN_WORDS int16_t copy[EXN_STATES];
-    const int16_t *inputs = filled_up(x, cell->inputs, copy);
-    const int16_t *weights = cell->input_weights;
-    const exn_row *row = cell->input_rows, *end = row + 3u * cell->hidden;
-    for (; row < end; gates += 3) {
-        int32_t sums[3] = {0};
-        weights = exn_dot_3_s16(sums, weights, inputs, filled_size(cell->inputs));
-        gates[0] = exn_scale_next(&row, sums[0], 0);
-        gates[1] = exn_scale_next(&row, sums[1], 0);
-        gates[2] = exn_scale_next(&row, sums[2], 0);
-    }
-}
-
-/* One step of a GRU; gates and weights come unit by unit: reset, update, new. */
-static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
-{
-    EXN_WORDS int16_t before[EXN_STATES];
-    uint32_t filled = filled_size(cell->hidden);
-    const int16_t *weights = cell->hidden_weights;
-    const exn_row *row = cell->hidden_rows;
-    int16_t *end = state + cell->hidden;
-    fill(before, state, cell->hidden);
-    for (; state < end; state++, gates += 3) {
-        int32_t sums[3] = {0}, reset, update, fresh;
-        weights = exn_dot_3_s16(sums, weights, before, filled);
-        reset = sigmoid(exn_scale_next(&row, sums[0], gates[0]));
-        update = sigmoid(exn_scale_next(&row, sums[1], gates[1]));
-        fresh = limited(exn_scale_next(&row, sums[2], 0));
-        fresh = hyperbolic(gates[2] + ((reset * fresh + 16384) >> 15));
-        *state = (int16_t)(fresh + ((update * (*state - fresh) + 16384) >> 15));
-    }
-}
+enum { MAX_GATES = 3 * EXN_STATES };
 
 typedef struct places {
     int16_t *columns;    /* patch under way, line, unit */
@@ -171,14 +61,14 @@ static void take_pixel(const exn_rex_s8 *rex, const places *p, uint32_t line, ui
     uint32_t size = cell->hidden * sizeof(int16_t);
     int32_t gates[MAX_GATES];
     uint32_t patch, end;
-    project_pixel(cell, pixel, gates);
+    rex->kind->take_pixel(cell, pixel, gates);
     end = exn_last_patch(across, column);
     for (patch = exn_first_patch(across, column); patch < end; patch++) {
         int16_t *state = p->rows + patch % across->under_way * cell->hidden;
         if (column == patch * across->hop) {
             memset(state, 0, size);
         }
-        step(cell, gates, state);
+        rex->kind->step(cell, gates, state);
         if (column + 1 == patch * across->hop + across->size) {
             memcpy(summary_of(rex, p, line, patch), state, size);
         }
@@ -189,7 +79,7 @@ static void take_pixel(const exn_rex_s8 *rex, const places *p, uint32_t line, ui
         if (line == patch * down->hop) {
             memset(state, 0, size);
         }
-        step(cell, gates, state);
+        rex->kind->step(cell, gates, state);
     }
 }
 
@@ -224,8 +114,8 @@ void exn_rex_s8_take(const exn_model *model, const exn_node *node, uint8_t *aren
     }
 }
 
-/* Runs the second cell over a patch's summaries, both ways. */
-static int8_t *both_ways(const exn_rex_s8 *rex, const run *r, int8_t *out)
+/* Runs the second cell over a patch's summaries, both ways; `row` is that of the first output. */
+static int8_t *both_ways(const exn_rex_s8 *rex, const run *r, const exn_row *row, int8_t *out)
 {
     uint32_t way, t, i;
     for (way = 0; way < 2; way++) {
@@ -234,11 +124,11 @@ static int8_t *both_ways(const exn_rex_s8 *rex, const run *r, int8_t *out)
         EXN_WORDS int16_t state[EXN_STATES];
         memset(state, 0, sizeof state);
         for (t = 0; t < r->count; t++) {
-            project_state(cell, summary(r, way ? r->count - 1 - t : t), gates);
-            step(cell, gates, state);
+            rex->kind->take_state(cell, summary(r, way ? r->count - 1 - t : t), gates);
+            rex->kind->step(cell, gates, state);
         }
         for (i = 0; i < cell->hidden; i++) {
-            *out++ = (int8_t)exn_int8(exn_scale(state[i], rex->state_factor) + rex->zero);
+            *out++ = (int8_t)exn_int8(exn_scale_next(&row, state[i], rex->zero));
         }
     }
     return out;
@@ -250,8 +140,8 @@ static const int16_t *sum_up(int32_t sums[3], const int16_t *weights, const run 
     uint32_t t;
     EXN_WORDS int16_t copy[EXN_STATES];
     for (t = 0; t < r->count; t++) {
-        const int16_t *states = filled_up(summary(r, t), hidden, copy);
-        weights = exn_dot_3_s16(sums, weights, states, filled_size(hidden));
+        const int16_t *states = exn_filled_up(summary(r, t), hidden, copy);
+        weights = exn_dot_3_s16(sums, weights, states, exn_filled_size(hidden));
     }
     return weights;
 }
@@ -296,13 +186,13 @@ void exn_rex_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
         run rows = {summary_of(rex, &p, 0, column), across->count * hidden, begin, down->size};
         run columns = {column_of(rex, &p, patch, column * across->hop), hidden, 0, across->size};
         if (rex->use_rows) {
-            out = both_ways(rex, &rows, out);
+            out = both_ways(rex, &rows, rex->row_rows, out);
         }
         if (rex->globals) {
             out = global(rex, &rows, &columns, out);
         }
         if (rex->use_columns) {
-            out = both_ways(rex, &columns, out);
+            out = both_ways(rex, &columns, rex->column_rows, out);
         }
     }
 }

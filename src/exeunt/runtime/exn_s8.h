@@ -124,8 +124,8 @@ typedef struct exn_input_s8 {
     const exn_byte_table *table;
 } exn_input_s8;
 
-/* A GRU. Gates and rows of weights come unit by unit: reset, update, new; factors lead to 4096ths.
- * The weights of int8 inputs are packed. */
+/* A recurrent cell. Gates and rows of weights come unit by unit, in a GRU reset, update, new; factors
+ * lead to 4096ths. The weights of int8 inputs are packed. */
 typedef struct exn_cell_s8 {
     const int16_t *input_weights, *hidden_weights;
     const exn_row *input_rows, *hidden_rows;
@@ -133,13 +133,23 @@ typedef struct exn_cell_s8 {
     uint8_t hidden;
 } exn_cell_s8;
 
+/* What cells of a kind do: take in a pixel or a state, which gives gates, and go on by these. */
+typedef struct exn_cell_kind_s8 {
+    void (*take_pixel)(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates);
+    void (*take_state)(const exn_cell_s8 *cell, const int16_t *x, int32_t *gates);
+    void (*step)(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state);
+} exn_cell_kind_s8;
+
+extern const exn_cell_kind_s8 exn_gru_s8, exn_mingru_s8;
+
 typedef struct exn_rex_s8 {
+    const exn_cell_kind_s8 *kind;
     exn_cell_s8 first;
     const exn_cell_s8 *second;  /* forward and backward */
     const int16_t *linear_weights;
     const exn_row *linear_rows;
     const int8_t *blank;        /* a pixel beside the map */
-    exn_factor state_factor;    /* from states to the output */
+    const exn_row *row_rows, *column_rows;  /* from states to the output, both ways */
     exn_patches down, across;
     uint16_t globals;           /* outputs of the linear map */
     uint8_t use_rows, use_columns;

@@ -95,7 +95,7 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         f"{model.name}.c": _model(model, source),
         "self_test.c": _self_test(model),
     }
-    names = sorted({kernel.name for kernel in kernels.values()})
+    names = sorted({name for kernel in kernels.values() for name in (kernel.name, *kernel.parts)})
     report = {
         "format": FORMAT,
         "name": model.name,

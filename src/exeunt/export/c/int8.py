@@ -51,7 +51,7 @@ class Int8(Numbers):
         "exn_depthwise_s8": ("exn_filter_s8.h", "exn_filter_s8.c"),
         "exn_gathered_conv_s8": ("exn_mix_s8.c",),
         "exn_residual_s8": ("exn_filter_s8.h", "exn_filter_s8.c", "exn_mix_s8.c"),
-        "exn_rex_s8": ("exn_tanh.h", "exn_tanh.c"),
+        "exn_rex_s8": ("exn_cells_s8.h", "exn_tanh.h", "exn_tanh.c"),
     }
     read_row = "exn_read_row_s8"
     judge = "exn_judge_s8"

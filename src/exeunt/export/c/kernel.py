@@ -29,11 +29,13 @@ class Kernel:
         name: of the runtime's file and function, `exn_conv_s8`.
         accumulates: whether it also takes in rows.
         spec: expression for its struct.
+        parts: other files of the runtime that it calls, `exn_gru_s8`.
     """
 
     name: str
     accumulates: bool
     spec: str
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -44,10 +46,11 @@ class Kernel:
         number: int,
         *,
         accumulates: bool = False,
+        parts: tuple[str, ...] = (),
     ) -> Kernel:
         """The kernel `name` for node `number`, with a struct of these fields, named alike."""
         spec = source.struct(name, f"spec_{number}", dict(fields))
-        return cls(name, accumulates, f"&{spec}")
+        return cls(name, accumulates, f"&{spec}", parts)
 
 
 def gathers(node: Node, plan: StreamedPlan, conv: Conv | IntegerConv) -> bool:
@@ -143,8 +146,6 @@ def rex_fields(rex: ReX2d, height: int, width: int, where: str) -> dict[str, Any
     Raises:
         ExeuntError: for sizes that no kernel does.
     """
-    if rex.cell != "gru":
-        raise ExeuntError(f"{where}: no kernel for ReX with {rex.cell}; gru has one")
     if max(rex.hidden1, rex.hidden2) > MAX_HIDDEN or max(rex.patch_size) > MAX_PATCH:
         raise ExeuntError(
             f"{where}: no kernel for ReX with states of {rex.hidden1} and {rex.hidden2} and "

@@ -218,16 +218,22 @@ def _activation(
 
 
 def _rex(node: Node, whole: Whole, graph: Graph, source: CSource, number: int) -> Kernel:
-    rex = whole.module
+    rex, where = whole.module, node.module
     assert isinstance(rex, ReX2d)
+    if rex.cell not in _CELLS:
+        *others, last = _CELLS
+        raise ExeuntError(
+            f"{where}: no kernel for ReX with {rex.cell}; {', '.join(others)} and {last} have one"
+        )
     _, height, width = graph.shapes[node.inputs[0]]
-    fields = rex_fields(rex, height, width, node.module)
-    fields["first"] = _cell(rex.rnn1, "l0", source, f"first_{number}", node.module)
+    kind = f"exn_{rex.cell}_f32"
+    fields = {"kind": f"&{kind}", **rex_fields(rex, height, width, where)}
+    fields["first"] = _cell(rex, rex.rnn1, "l0", source, f"first_{number}", where)
     fields["second"] = "NULL"
     if rex.use_rows or rex.use_cols:
         ways = ("l0", "l0") if rex.shared_directions else ("l0", "l0_reverse")
         cells = [
-            _cell(rex.rnn2, ending, source, f"second{way}_{number}", node.module)
+            _cell(rex, rex.rnn2, ending, source, f"second{way}_{number}", where)
             for way, ending in enumerate(ways)
         ]
         fields["second"] = source.array("exn_cell_f32", f"second_{number}", map(initialiser, cells))
@@ -235,22 +241,42 @@ def _rex(node: Node, whole: Whole, graph: Graph, source: CSource, number: int) -
     if rex.use_global:
         weight, bias = rex.linear.weight.detach(), rex.linear.bias.detach()
         name = f"linear_{number}"
-        fields["linear_weights"] = _array(source, f"weights_{name}", weight.t(), node.module)
-        fields["linear_biases"] = _array(source, f"biases_{name}", bias, node.module)
+        fields["linear_weights"] = _array(source, f"weights_{name}", weight.t(), where)
+        fields["linear_biases"] = _array(source, f"biases_{name}", bias, where)
         fields["globals"] = len(bias)
-    return Kernel.of("exn_rex_f32", fields, source, number, accumulates=True)
+    for name in ("scale", "shift"):
+        values = node.constants.get(f"norm.{name}")
+        fields[f"{name}s"] = (
+            "NULL" if values is None else _array(source, f"{name}s_{number}", values, where)
+        )
+    return Kernel.of("exn_rex_f32", fields, source, number, accumulates=True, parts=(kind,))
 
 
-def _cell(gru: nn.Module, ending: str, source: CSource, name: str, where: str) -> dict[str, Any]:
+def _cell(
+    rex: ReX2d, rnn: nn.Module, ending: str, source: CSource, name: str, where: str
+) -> dict[str, Any]:
     """Fields of `exn_cell_f32`."""
+    own = {part: getattr(rnn, f"{part}_{ending}").detach() for part in _CELLS[rex.cell]}
+    if rex.cell == "fastgrnn":  # its two biases are added in each step
+        biases = own["bias_ih"]
+        own["bias_hh"] = torch.cat([biases, own.pop("mix").sigmoid()])
+        own["bias_ih"] = torch.zeros(len(biases) // 2)
     fields: dict[str, Any] = {}
     for kind, short in (("input", "ih"), ("hidden", "hh")):
-        weight = getattr(gru, f"weight_{short}_{ending}").detach()
-        bias = getattr(gru, f"bias_{short}_{ending}").detach()
-        fields[f"{kind}_weights"] = _array(source, f"{kind}_weights_{name}", weight.t(), where)
-        fields[f"{kind}_biases"] = _array(source, f"{kind}_biases_{name}", bias, where)
-    return {**fields, "inputs": gru.input_size, "hidden": gru.hidden_size}
+        for said, part in (("weights", f"weight_{short}"), ("biases", f"bias_{short}")):
+            fields[f"{kind}_{said}"] = "NULL"
+            if part in own:
+                values = own[part].t()
+                fields[f"{kind}_{said}"] = _array(source, f"{kind}_{said}_{name}", values, where)
+    return {**fields, "inputs": rnn.input_size, "hidden": rnn.hidden_size}
 
+
+_CELLS = {
+    "gru": ("weight_ih", "bias_ih", "weight_hh", "bias_hh"),
+    "mingru": ("weight_ih", "bias_ih"),
+    "fastgrnn": ("weight_ih", "bias_ih", "weight_hh", "mix"),
+}
+"""What a cell of each kind has."""
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     **MAP_MAKERS,

@@ -34,7 +34,7 @@ from exeunt.quantize.operators import (
     IntegerSum,
     Weighted,
 )
-from exeunt.quantize.rex import IntegerCell, IntegerReX, Projection
+from exeunt.quantize.rex import IntegerCell, IntegerGRU, IntegerReX, Projection
 from exeunt.quantize.scale import SPARE_BITS, Factor
 
 GATHERED = 160  # numbers of a window that are copied together before they are multiplied
@@ -73,11 +73,11 @@ def kernel_of(
     return make(node, operator, quantized.graph, source, number)
 
 
-def _rows(source: CSource, name: str, bias: Tensor, factor: Factor) -> str:
-    """Filled up to a multiple of 4, as packed weights are."""
+def _rows(source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4) -> str:
+    """Filled up to a multiple of 4, as packed weights are, or of 3."""
     every = zip(bias.tolist(), factor.multipliers, factor.shifts, strict=True)
     rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
-    return source.array("exn_row", f"rows_{name}", rows + ["{0, 0, 1}"] * (-len(rows) % 4))
+    return source.array("exn_row", f"rows_{name}", rows + ["{0, 0, 1}"] * (-len(rows) % fill))
 
 
 def _flat(weight: Tensor) -> list[int]:
@@ -270,7 +270,9 @@ def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number
     rex = operator.rex
     _, height, width = graph.shapes[node.inputs[0]]
     geometry = rex_fields(rex, height, width, node.module)
-    fields: dict[str, Any] = {"first": _cell(source, f"first_{number}", operator.first, wide=False)}
+    kind = f"exn_{rex.cell}_s8"
+    first = _cell(source, f"first_{number}", operator.first, wide=False)
+    fields: dict[str, Any] = {"kind": f"&{kind}", "first": first}
     second = "NULL"
     if operator.second:
         cells = [
@@ -279,16 +281,20 @@ def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number
         ]
         second = source.array("exn_cell_s8", f"second_{number}", map(_braced, cells))
     blank = _blank(source, operator.zero_in, rex.in_channels)
-    (multiplier,), (shift,) = operator.state_factor.multipliers, operator.state_factor.shifts
     fields |= {"second": second, "linear_weights": "NULL", "linear_rows": "NULL", "blank": blank}
-    fields["state_factor"] = {"multiplier": multiplier, "shift": shift}
+    states = iter(operator.states)
+    for part, used in (("row", rex.use_rows), ("column", rex.use_cols)):
+        fields[f"{part}_rows"] = "NULL"
+        if used:
+            of = next(states)
+            fields[f"{part}_rows"] = _rows(source, f"{part}_{number}", of.bias, of.factor, 1)
     fields |= {**geometry, "globals": 0}
     if operator.linear is not None:
         summaries = sum(rex.patch_size)
         fields |= _projection(source, "linear", str(number), operator.linear, summaries)
         fields["globals"] = len(operator.linear.bias)
     fields["zero"] = operator.scale.zero
-    return Kernel.of("exn_rex_s8", fields, source, number, accumulates=True)
+    return Kernel.of("exn_rex_s8", fields, source, number, accumulates=True, parts=(kind,))
 
 
 def _braced(fields: Mapping[str, Any]) -> str:
@@ -302,16 +308,18 @@ def _projection(
     weight = in_threes(projection.weight.view(len(projection.weight), runs, -1))
     return {
         f"{part}_weights": source.array(WORDS, f"weights_{part}_{name}", _flat(weight)),
-        f"{part}_rows": _rows(source, f"{part}_{name}", projection.bias, projection.factor),
+        f"{part}_rows": _rows(source, f"{part}_{name}", projection.bias, projection.factor, 3),
     }
 
 
 def _cell(source: CSource, name: str, cell: IntegerCell, *, wide: bool) -> dict[str, Any]:
     """Fields of `exn_cell_s8`: the gates of one unit come together; `wide` inputs are states."""
     units = cell.units
-    order = torch.arange(3 * units).view(3, units).t().flatten()
-    inputs, hidden = _sorted(cell.inputs, order), _sorted(cell.hidden, order)
-    fields: dict[str, Any] = _projection(source, "hidden", name, hidden)
+    order = torch.arange(cell.gates * units).view(cell.gates, units).t().flatten()
+    inputs = _sorted(cell.inputs, order)
+    fields: dict[str, Any] = {"hidden_weights": "NULL", "hidden_rows": "NULL"}
+    if isinstance(cell, IntegerGRU):
+        fields = _projection(source, "hidden", name, _sorted(cell.hidden, order))
     if wide:
         fields |= _projection(source, "input", name, inputs)
     else:

@@ -1,0 +1,97 @@
+/* What the recurrent cells of ReX have in common. Gates are sums of 4096ths. */
+#ifndef EXN_CELLS_S8_H
+#define EXN_CELLS_S8_H
+
+#include "exn_s8.h"
+#include "exn_tanh.h"
+
+#include <string.h>
+
+enum { EXN_MOST_WIDE = EXN_WIDEST < 64 ? EXN_WIDEST : 64 }; /* channels of a pixel that is widened */
+
+/* tanh of 4096ths, in 32768ths. */
+EXN_INLINE int32_t exn_hyperbolic(int32_t x)
+{
+    const exn_line *lines = exn_tanh_lines + 256;
+    x = exn_int16(x);
+    return exn_height(lines + (x >> 7), x & 127) >> 7;
+}
+
+/* (32768 + tanh(x / 2)) / 2. */
+EXN_INLINE int32_t exn_sigmoid(int32_t x)
+{
+    const exn_line *lines = exn_tanh_lines + 256;
+    x = exn_int17(x);
+    return 16384 + (exn_height(lines + (x >> 8), x >> 1 & 127) >> 8);
+}
+
+EXN_INLINE uint32_t exn_filled_size(uint32_t hidden)
+{
+    return (hidden + 7) & ~(uint32_t)7;
+}
+
+/* Copies a state, and fills it up with zeros. */
+EXN_INLINE void exn_fill(int16_t *into, const int16_t *state, uint32_t hidden)
+{
+    uint32_t i, filled = exn_filled_size(hidden);
+    for (i = 0; i + 8 <= hidden; i += 8) {
+        memcpy(into + i, state + i, 8 * sizeof *state);
+    }
+    for (; i + 2 <= hidden; i += 2) {
+        memcpy(into + i, state + i, 2 * sizeof *state);
+    }
+    for (; i < filled; i++) {
+        into[i] = i < hidden ? state[i] : 0;
+    }
+}
+
+/* A state that is filled up: itself, or a copy. */
+EXN_INLINE const int16_t *exn_filled_up(const int16_t *state, uint32_t hidden, int16_t *copy)
+{
+    if (hidden % 8 == 0) {
+        return state;
+    }
+    exn_fill(copy, state, hidden);
+    return copy;
+}
+
+/* What a pixel adds to so many gates, four at a time. */
+EXN_INLINE void exn_project_pixel(const exn_cell_s8 *cell, const int8_t *x, uint32_t count,
+                                  int32_t *gates)
+{
+    const int16_t *weights = cell->input_weights;
+    const exn_row *row = cell->input_rows, *end = row + count;
+    EXN_WORDS int16_t wide[EXN_COPIES * EXN_MOST_WIDE];
+    uint32_t filled = cell->inputs <= EXN_MOST_WIDE ? exn_widen(wide, x, cell->inputs) : 0;
+    for (; row < end; gates += 4) {
+        int32_t sums[4] = {0};
+        if (filled > 0) {
+            weights = exn_dot_4_wide(sums, weights, wide, filled);
+        } else {
+            weights = exn_dot_4(sums, weights, x, cell->inputs);
+        }
+        gates[0] = exn_scale_next(&row, sums[0], 0);
+        gates[1] = exn_scale_next(&row, sums[1], 0);
+        gates[2] = exn_scale_next(&row, sums[2], 0);
+        gates[3] = exn_scale_next(&row, sums[3], 0);
+    }
+}
+
+/* What a state adds to so many gates, three at a time. */
+EXN_INLINE void exn_project_state(const exn_cell_s8 *cell, const int16_t *x, uint32_t count,
+                                  int32_t *gates)
+{
+    EXN_WORDS int16_t copy[EXN_STATES];
+    const int16_t *inputs = exn_filled_up(x, cell->inputs, copy);
+    const int16_t *weights = cell->input_weights;
+    const exn_row *row = cell->input_rows, *end = row + count;
+    for (; row < end; gates += 3) {
+        int32_t sums[3] = {0};
+        weights = exn_dot_3_s16(sums, weights, inputs, exn_filled_size(cell->inputs));
+        gates[0] = exn_scale_next(&row, sums[0], 0);
+        gates[1] = exn_scale_next(&row, sums[1], 0);
+        gates[2] = exn_scale_next(&row, sums[2], 0);
+    }
+}
+
+#endif

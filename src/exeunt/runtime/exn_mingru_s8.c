@@ -1,0 +1,55 @@
+/* Minimal gated units: h becomes k h + (1 - k) c, where k and c come from the input alone.
+ *
+ * Gates and rows of weights come unit by unit: keep, new. Of two units three words remain: k of
+ * both in 16 bits each, and what k h is added to, for the one and for the other.
+ */
+#include "exn_cells_s8.h"
+
+/* Two gates, in 4096ths: k in 32768ths, and what it leaves to the new, and a half. */
+EXN_INLINE int32_t activate(const int32_t *gates, int32_t *fresh)
+{
+    int32_t keep = exn_sigmoid(gates[0]);
+    *fresh = (32768 - keep) * exn_hyperbolic(gates[1]) + 16384;
+    return keep;
+}
+
+/* In place: words are written where gates have been read. */
+static void activate_all(uint32_t hidden, int32_t *gates)
+{
+    int32_t *words = gates, *end = gates + 2 * hidden;
+    if (hidden % 2 != 0) { /* a unit that is not there makes a pair of the last */
+        end[0] = end[1] = 0;
+    }
+    for (; gates < end; gates += 4, words += 3) {
+        int32_t first, second, keep = activate(gates, &first);
+        keep |= activate(gates + 2, &second) * 65536;
+        words[0] = keep;
+        words[1] = first;
+        words[2] = second;
+    }
+}
+
+static void take_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates)
+{
+    exn_project_pixel(cell, x, 2u * cell->hidden, gates);
+    activate_all(cell->hidden, gates);
+}
+
+static void take_state(const exn_cell_s8 *cell, const int16_t *x, int32_t *gates)
+{
+    exn_project_state(cell, x, 2u * cell->hidden, gates);
+    activate_all(cell->hidden, gates);
+}
+
+static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
+{
+    uint32_t pairs = cell->hidden / 2u;
+    exn_blend(state, gates, pairs);
+    if (cell->hidden % 2 != 0) {
+        gates += 3 * pairs;
+        state += 2 * pairs;
+        *state = (int16_t)(((gates[0] & 0xffff) * *state + gates[1]) >> 15);
+    }
+}
+
+const exn_cell_kind_s8 exn_mingru_s8 = {take_pixel, take_state, step};
