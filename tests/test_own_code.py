@@ -352,7 +352,7 @@ def test_augmentations_come_before_the_net_and_repeat() -> None:
     ("setting", "said"),
     [
         ({"regime": "jiont"}, "regime='jiont'; did you mean joint"),
-        ({"augment": "nothing"}, "augment='nothing'; none is known"),
+        ({"augment": "nothing"}, "augment='nothing'; one of trivial"),
         ({"exit_head": "poled"}, "unknown exit head 'poled'; did you mean pooled"),
     ],
 )

@@ -34,7 +34,8 @@ class FrozenNorms(Joint):
     def prepare(self, net, epoch):
         net.eval().requires_grad_(True)
 
-REGIMES["joint"] = FrozenNorms
+REGIMES.remove("joint")
+REGIMES.add("joint", FrozenNorms)
 data, out = sys.argv[1:]
 setting = Setting(processes_here("cpu"))
 config = TrainConfig("rex_mobilenetv2_035", image_size=32, epochs=1, lr=0.02, ema_decay=0.5)
