@@ -167,11 +167,14 @@ class Spread:
         """The same plan, spread."""
         offsets, at = [], 0
         for strip in plan.strips:
-            offsets.append(at + GAP)
-            self.ends.append(offsets[-1] + strip.size_bytes)
-            self.free.append(slice(at, at + GAP))
-            at = offsets[-1] + -(-strip.size_bytes // 4) * 4
-            self.free.append(slice(self.ends[-1], at))
+            rows = []
+            for _ in strip.spans:
+                rows.append(at + GAP)
+                self.ends.append(rows[-1] + strip.row_bytes)
+                self.free.append(slice(at, at + GAP))
+                at = rows[-1] + -(-strip.row_bytes // 4) * 4
+                self.free.append(slice(self.ends[-1], at))
+            offsets.append(tuple(rows))
         self.free.append(slice(at, at + GAP))
         return replace(plan, offsets_bytes=tuple(offsets), arena_bytes=at + GAP)
 

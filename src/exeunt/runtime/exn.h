@@ -35,9 +35,8 @@ typedef struct exn_result {
 
 /* A tensor: a ring of rows, each row pixel after pixel, each pixel channel after channel. */
 typedef struct exn_ring {
-    uint32_t offset;     /* in the arena */
-    uint32_t row_bytes;  /* from one row to the next */
-    uint16_t slots;      /* rows that it holds */
+    const uint32_t *places;  /* in the arena, each aligned to EXN_ALIGN: row r lies at */
+    uint16_t slots;          /* places[r % slots] */
     uint16_t height, width, channels;
 } exn_ring;
 

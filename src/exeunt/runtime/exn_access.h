@@ -14,7 +14,7 @@
 
 EXN_INLINE uint8_t *exn_place(const exn_ring *ring, uint8_t *arena, uint32_t row)
 {
-    return arena + ring->offset + row % ring->slots * ring->row_bytes;
+    return arena + ring->places[row % ring->slots];
 }
 
 /* A row that padding may have moved out of the map: then NULL. */

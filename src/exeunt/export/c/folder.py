@@ -128,10 +128,9 @@ def _told(node: Node, graph: Graph) -> dict[str, Any]:
 
 
 def _memory(plan: StreamedPlan) -> dict[str, int]:
-    window = plan.strips[plan.home[plan.graph.image]].size_bytes
     return {
         "arena_bytes": plan.arena_bytes,
-        "row_window_bytes": window,
+        "row_window_bytes": plan.window_bytes,
         "bound_bytes": plan.bound_bytes,
     }
 

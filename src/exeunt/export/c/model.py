@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
@@ -24,9 +24,11 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
     """
     graph = plan.graph
     ring_of = {name: k for k, name in enumerate([graph.image, *kernels])}
-    source.array("exn_ring", "rings", (_ring(plan, name) for name in ring_of))
+    rings = [_ring(plan, name, source, number) for name, number in ring_of.items()]
+    source.array("exn_ring", "rings", rings)
     place = {
-        strip.name: offset for strip, offset in zip(plan.strips, plan.offsets_bytes, strict=True)
+        strip.name: offsets[0]
+        for strip, offsets in zip(plan.strips, plan.offsets_bytes, strict=True)
     }
     nodes = []
     for number, node in enumerate(written(plan)):
@@ -71,12 +73,18 @@ def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:
     return inputs
 
 
-def _ring(plan: StreamedPlan, name: str) -> str:
-    strip = plan.strips[plan.home[name]]
-    offset = plan.offsets_bytes[plan.home[name]]
+def _ring(plan: StreamedPlan, name: str, source: CSource, number: int) -> str:
+    offsets = _repeating(plan.offsets_of(name))
+    places = source.array("uint32_t", f"places_{number}", offsets)
     height, width = _size(plan.graph, name)
     channels = plan.graph.shapes[name][0]
-    return f"{{{offset}, {strip.row_bytes}, {len(strip.spans)}, {height}, {width}, {channels}}}"
+    return f"{{{places}, {len(offsets)}, {height}, {width}, {channels}}}"
+
+
+def _repeating(places: Sequence[int]) -> Sequence[int]:
+    """The shortest beginning of which the rest is a repetition."""
+    periods = range(1, len(places) + 1)
+    return next(places[:n] for n in periods if places[n:] == places[:-n])
 
 
 def _size(graph: Graph, name: str) -> tuple[int, int]:
