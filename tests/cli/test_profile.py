@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import torch
 from exeunt.cli.options import Convention, Dtype
 from exeunt.compiled import CompileError
 from exeunt.evaluate import ExitTable, save_table, weights_fingerprint
-from exeunt.models import load_weights, register_model
+from exeunt.models import load_weights, register_model, registry
+from exeunt.models.mobilenetv1 import mobilenetv1
 from exeunt.models.registry import _BUILDERS
 from exeunt.net import MultiExitNet
 from exeunt.profile import CONVENTIONS, ELEMENT_BYTES
@@ -139,9 +142,37 @@ def test_what_has_no_formula_is_said(
     assert json.loads(run.out)["macs"]["uncounted"] == ["stages.0.trunk.1 (aten.gelu.default)"]
 
 
+def test_the_dial_between_bytes_and_multiply_adds(
+    exeunt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLPerf Tiny's net without internal exits, of 96 px."""
+    monkeypatch.setattr("exeunt.graph.again._EFFORT", 3_000_000)
+    monkeypatch.setitem(
+        registry._BUILDERS, "narrow", partial(mobilenetv1, num_classes=2, width=0.25, exits="last")
+    )
+    monkeypatch.setitem(registry._IMAGE_SIZE, "narrow", 96)
+    plot = tmp_path / "dial.svg"
+    options = ("--dial", "--dtype", "int8", "--image-size", 96, "--plot", plot)
+    run = exeunt("profile", "narrow", *options, "--json")
+    assert run.status == 0, run.err
+    found = [json.loads(line) for line in run.out.splitlines()]
+    assert len(found) > 1
+    assert (found[0]["kind"], found[0]["macs"], found[0]["factor"]) == ("dial", 7_489_664, 1)
+    assert found[0]["arena_bytes"] == found[0]["least_bytes"] == 12_912
+    assert found[0]["again"] == []
+    for before, after in itertools.pairwise(found):
+        assert before["arena_bytes"] > after["arena_bytes"]
+        assert before["macs"] < after["macs"]
+    assert "12,912 B" in plot.read_text()
+    table = exeunt("profile", "narrow", *options).out.splitlines()
+    assert table[0] == "narrow, int8: what fewer bytes cost, where rows are expanded again"
+    assert table[2].split() == ["12912", "least", "7.49", "M", "1.000x", "0"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (["--dial", "--convention", "streamed"], "leave --convention out"),
         (["--image-size", "0"], "give at least 1 pixel"),
         (["--image-size", "big"], "--image-size 'big'"),
         (["--convention", "guess"], "guess"),

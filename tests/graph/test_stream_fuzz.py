@@ -49,17 +49,18 @@ def assert_nothing_overlaps(plan: StreamedPlan, element_bytes: int) -> None:
     for (name, row), (first, last) in lives_of(plan).items():
         strip, offset = plan.strips[plan.home[name]], plan.offsets_of(name)[row]
         found.append((offset, offset + strip.row_bytes, first, last))
-    offset_of = {s.name: at[0] for s, at in zip(plan.strips, plan.offsets_bytes, strict=True)}
+    offset_of = {s.name: at for s, at in zip(plan.strips, plan.offsets_bytes, strict=True)}
     for node in plan.graph.nodes:
         acts = [k for k, event in enumerate(plan.schedule.events) if event.node is node]
         kept = kept_bytes(plan.graph, node, element_bytes)
         if acts and kept:
-            offset = offset_of[f"{node.output} (kept)"]
+            (offset,) = offset_of[f"{node.output} (kept)"]
             found.append((offset, offset + kept, acts[0], acts[-1]))
         scratch = scratch_bytes(plan.graph, node, element_bytes, plan.segments)
         if acts and scratch:
-            offset = offset_of[f"{node.output} (scratch)"]
-            found += [(offset, offset + scratch, act, act) for act in acts]
+            offsets = offset_of[f"{node.output} (scratch)"]
+            each = offsets if len(offsets) > 1 else offsets * len(acts)
+            found += [(at, at + scratch, act, act) for at, act in zip(each, acts, strict=True)]
     start, end, first, last = np.array(found).T
     assert end.max() == plan.arena_bytes
     overlap = (start[:, None] < end) & (start < end[:, None])

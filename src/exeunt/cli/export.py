@@ -81,7 +81,11 @@ def export(
     ] = None,
     budget_kib: Annotated[
         float | None,
-        typer.Option(metavar="KIB", show_default=False, help="Refuse an arena that is larger."),
+        typer.Option(
+            metavar="KIB",
+            show_default=False,
+            help="Expand rows again until the arena is no larger; refuse, if that cannot be.",
+        ),
     ] = None,
     quantize_rex: Annotated[
         bool,

@@ -52,15 +52,19 @@ def export_c(
     """Writes the folder and returns its report."""
     from exeunt.evaluate import weights_fingerprint
     from exeunt.export.c import CModel, check_budget, write_c
-    from exeunt.graph import build_graph, plan_stream
+    from exeunt.graph import build_graph, plan_stream, plan_within
 
     integers = asked.dtype == "int8"
     if integers:
         images = needed_for_int8(images)
     graph = build_graph(trained.net, trained.transform.image_size)
-    plan = plan_stream(graph, 1 if integers else 4)
-    if asked.budget_kib is not None:
-        check_budget(plan, round(1024 * asked.budget_kib))
+    element_bytes = 1 if integers else 4
+    if asked.budget_kib is None:
+        plan = plan_stream(graph, element_bytes)
+    else:
+        budget_bytes = round(1024 * asked.budget_kib)
+        plan = plan_within(graph, element_bytes, budget_bytes)
+        check_budget(plan, budget_bytes)
     if integers:
         assert images is not None
         numbers, facts = _integers(trained, graph, images, wanted, asked.ranges)
@@ -119,6 +123,12 @@ def _prefix(out: Path) -> str:
     return kept if kept[:1].isalpha() else f"net_{kept}".rstrip("_")
 
 
+def _proved(memory: dict[str, int]) -> str:
+    if memory["arena_bytes"] == memory["least_bytes"]:
+        return "the least for this order of rows"
+    return f"no arena for this order of rows is smaller than {memory['least_bytes']}"
+
+
 def show_c(out: Path, report: dict[str, Any]) -> None:
     """Says what was written, for people."""
     memory = report["memory"]
@@ -127,12 +137,15 @@ def show_c(out: Path, report: dict[str, Any]) -> None:
         (
             "arena",
             f"{memory['arena_bytes']} bytes ({memory['arena_bytes'] / 1024:.1f} KiB), "
-            f"{memory['row_window_bytes']} of them rows of the image; "
-            f"no order of these rows needs less than {memory['bound_bytes']}",
+            f"{memory['row_window_bytes']} of them rows of the image; " + _proved(memory),
         ),
         ("constants", f"{report['flash']['constants_bytes']} bytes"),
         ("policy", short_spec(report["policy"])),
     ]
+    if report["recomputed_macs"]:
+        macs = report["exit_macs"][-1]
+        factor = macs / (macs - report["recomputed_macs"])
+        facts.insert(2, ("price", f"{factor:.3f} times the multiply-adds, for rows expanded again"))
     found = report["calibration"]
     if found:
         facts += calibration_facts(found)

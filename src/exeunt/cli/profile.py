@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from exeunt.cli.trained import Network
     from exeunt.profile import Engine, Latency, Profile, Shares
 
+_NOT_WITH_DIAL = ("convention", "compare", "latency", "exits", "csv")
 _OF_LATENCY = ("device", "threads", "runs", "compile")
 
 
@@ -80,6 +81,14 @@ def profile(
             metavar="FILE", show_default=False, help="Draw memory over time, as PNG or SVG."
         ),
     ] = None,
+    dial: Annotated[
+        bool,
+        typer.Option(
+            "--dial",
+            help="Instead: what fewer bytes cost in multiply-adds, where expanded rows are not "
+            "kept; --plot draws that.",
+        ),
+    ] = False,
     csv: Annotated[
         Path | None,
         typer.Option(show_default=False, help="Write a row for each exit to this file."),
@@ -97,12 +106,21 @@ def profile(
     from exeunt.report.canvas import check_figure, write_figure
     from exeunt.report.memory_figure import memory_figure
 
-    _refuse_options(ctx, latency, exits)
+    _refuse_options(ctx, latency, exits, dial)
     if plot is not None:
         check_figure(plot)
     if latency:
         usable_device(device)
     network = Network.open(model)
+    if dial:
+        from exeunt.cli.dial import show_dial
+        from exeunt.graph import build_graph
+
+        graph = build_graph(
+            network.net, parse_size(image_size) if image_size else network.image_size
+        )
+        show_dial(model, graph, [one.value for one in dtype or Dtype], plot, json)
+        return
     shares = None if exits is None else _shares(network, model, exits, policy)
     networks = [(model, network)]
     if compare is not None:
@@ -136,7 +154,7 @@ def profile(
         write_figure(memory_figure(found, title_of(found, dtypes[0]), dtypes[0]), plot)
 
 
-def _refuse_options(ctx: typer.Context, latency: bool, exits: Path | None) -> None:
+def _refuse_options(ctx: typer.Context, latency: bool, exits: Path | None, dial: bool) -> None:
     """Refuses options that have nothing to act on.
 
     Raises:
@@ -149,6 +167,10 @@ def _refuse_options(ctx: typer.Context, latency: bool, exits: Path | None) -> No
         source = ctx.get_parameter_source(name)
         if source is not None and source.name != "DEFAULT":
             raise ExeuntError(f"--{name} is for {other}; give that too")
+    for name in _NOT_WITH_DIAL if dial else ():
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise ExeuntError(f"--dial shows bytes against multiply-adds alone; leave --{name} out")
 
 
 def _shares(network: Network, model: str, file: Path, spec: str | None) -> Shares:

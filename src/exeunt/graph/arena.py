@@ -49,9 +49,10 @@ class Arena:
         tensors = set(plan.home.values())
         for number, strip in enumerate(plan.strips):
             if number not in tensors:
-                place, mark = self._place(number, 0), number + 0.5
-                for first, last in strip.spans[0]:
-                    self.begins[first].append(_Fence(strip.name, place, mark, last))
+                for k, spans in enumerate(strip.spans):
+                    place, mark = self._place(number, k), number + 0.5
+                    for first, last in spans:
+                        self.begins[first].append(_Fence(strip.name, place, mark, last))
 
     def _place(self, number: int, row: int) -> Tensor:
         start = self.plan.offsets_bytes[number][row] // _FLOAT_BYTES

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_ROUNDS, _RESTARTS = 20, 30  # of improving an order, before the next one's turn
+EFFORT = 3_000_000  # pairs of blocks that are looked at while orders are improved
+_ROUNDS, _RESTARTS = 60, 20  # of improving an order, before the next one's turn
+_MOVES = (10, 3)  # a block moves by this part of an order at most; by turns
+_CLOSER = 0.98  # of the best arena, if that is above the least: what to aim at
 _MANY = 150  # neighbours of a block that numpy goes through faster
 
 Span = tuple[int, int]
@@ -58,12 +61,12 @@ def least_bytes(blocks: Sequence[Block], align_bytes: int = 1) -> int:
 
 
 def place(
-    blocks: Sequence[Block], *, align_bytes: int = 1, effort: int = 2_000_000
+    blocks: Sequence[Block], *, align_bytes: int = 1, effort: int = EFFORT
 ) -> tuple[int, ...]:
     """Offsets of blocks, in as small an arena as is found.
 
     Each block goes as low as those placed before it allow, in several orders. As long as the least
-    is not met, what reaches above that comes earlier in the next round of an order. Deterministic.
+    is not met, what reaches too high comes earlier in the next round of an order. Deterministic.
 
     Args:
         blocks: with their times.
@@ -77,10 +80,11 @@ def place(
     for at in range(rounds):
         if search.arena_bytes <= search.least_bytes:
             break
+        turn = at // _ROUNDS
         if at % _ROUNDS == 0:
-            order = orders[at // _ROUNDS % len(orders)]
+            order = orders[turn % len(orders)]
         search.put(order)
-        order = search.blamed(order, chance)
+        order = search.blamed(order, len(blocks) // _MOVES[turn % len(_MOVES)], chance)
     return tuple(search.best)
 
 
@@ -124,12 +128,12 @@ class _Search:
             self.arena_bytes, self.best = arena, offsets
         return arena
 
-    def blamed(self, order: Sequence[int], chance: random.Random) -> list[int]:
-        """Another order: what has just reached above the least comes earlier in it."""
-        most = max(2, len(order) // 3)
+    def blamed(self, order: Sequence[int], moves: int, chance: random.Random) -> list[int]:
+        """Another order: what has just reached above the aim comes earlier in it."""
+        aim = max(self.least_bytes, _CLOSER * self.arena_bytes)
         ends = (np.array(self.offsets) + self.sizes).tolist()
         rank = {
-            i: place - (chance.randint(1, most) if ends[i] > self.least_bytes else 0)
+            i: place - (chance.randint(1, max(2, moves)) if ends[i] > aim else 0)
             for place, i in enumerate(order)
         }
         return sorted(order, key=lambda i: rank[i] + chance.random() / 2)

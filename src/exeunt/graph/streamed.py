@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from exeunt.graph.demand import Demand
-from exeunt.graph.fuse import fuse
+from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.placement import Block, least_bytes, live_bytes, place
+from exeunt.graph.placement import EFFORT, Block, least_bytes, live_bytes, place
 from exeunt.graph.schedule import Schedule, joined
 from exeunt.graph.search import order_stages
 from exeunt.graph.stage_rows import stages_of
@@ -43,6 +43,22 @@ class StreamedPlan:
     bound_bytes: int
     least_bytes: int
     schedule: Schedule
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds up to the last exit, with all that is computed again."""
+        return sum(self.graph.macs.values())
+
+    @property
+    def recomputed_macs(self) -> int:
+        """Of these, what is spent on expanding rows again."""
+        graph, total = self.graph, 0
+        for node in graph.nodes:
+            if isinstance(node.operator, InvertedResidual) and node.operator.again:
+                shapes = [graph.shapes[name] for name in node.inputs]
+                kept = replace(node.operator, again=False)
+                total += graph.macs[node.output] - kept.macs(shapes, graph.shapes[node.output])
+        return total
 
     @property
     def window_bytes(self) -> int:
@@ -110,9 +126,9 @@ class Draft:
         """The most that is needed at one event."""
         return int(self.live_bytes.max())
 
-    def placed(self, align_bytes: int) -> StreamedPlan:
-        """A place for everything."""
-        offsets = place(self.blocks, align_bytes=align_bytes)
+    def placed(self, align_bytes: int, effort: int = EFFORT) -> StreamedPlan:
+        """A place for everything; see `place`."""
+        offsets = place(self.blocks, align_bytes=align_bytes, effort=effort)
         rest = iter(offsets)
         return StreamedPlan(
             self.graph,

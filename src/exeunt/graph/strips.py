@@ -23,7 +23,8 @@ class Strip:
     Attributes:
         name: of the tensor or, with a note in brackets, of the operator.
         row_bytes: of each place.
-        spans: for each place all times when it is needed: for each row, if it is a tensor.
+        spans: for each place all times when it is needed. A tensor has one for each row, an
+            operator one for each that it makes, unless it needs the same throughout.
     """
 
     name: str
@@ -58,8 +59,10 @@ def strips_of(schedule: Schedule, demand: Demand) -> tuple[list[Strip], dict[str
             kept = ((acts[0], acts[-1]),)
             strips.append(Strip(f"{name} (kept)", demand.kept_bytes[name], (kept,)))
         if acts and demand.scratch_bytes[name]:
-            used = tuple(_united([(at, at) for at in acts]))
-            strips.append(Strip(f"{name} (scratch)", demand.scratch_bytes[name], (used,)))
+            used: tuple[tuple[Span, ...], ...] = tuple(((at, at),) for at in acts)
+            if len(acts) > len(schedule.born[name]):  # it takes rows in, too
+                used = (tuple(_united([(at, at) for at in acts])),)
+            strips.append(Strip(f"{name} (scratch)", demand.scratch_bytes[name], used))
     numbers = {name: k for k, name in enumerate(lives)}
     return strips, {name: numbers[owner] for name, owner in home.items()}
 

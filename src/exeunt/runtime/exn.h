@@ -61,7 +61,8 @@ typedef struct exn_node {
     uint16_t part_count[2];
     uint16_t output;        /* its ring */
     uint32_t kept;          /* offset of what it keeps between rows */
-    uint32_t scratch;       /* and of what it needs while it makes one */
+    const uint32_t *scratch;  /* and of what it needs while it makes row r: scratch[r % slots] */
+    uint16_t slots;
 } exn_node;
 
 /* Bit of `exn_event.node` that says: take in. The image's own rows have this node alone. */

@@ -39,6 +39,12 @@ EXN_INLINE const exn_ring *exn_input_ring(const exn_model *model, const exn_node
     return &model->rings[exn_parts_of(node, input)->ring];
 }
 
+/* What a node has of its own while it makes a row. */
+EXN_INLINE uint8_t *exn_scratch(const exn_node *node, uint8_t *arena, uint32_t row)
+{
+    return arena + node->scratch[row % node->slots];
+}
+
 EXN_INLINE uint8_t *exn_output_row(const exn_model *model, const exn_node *node, uint8_t *arena,
                                    uint32_t row)
 {

@@ -27,8 +27,7 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
     rings = [_ring(plan, name, source, number) for name, number in ring_of.items()]
     source.array("exn_ring", "rings", rings)
     place = {
-        strip.name: offsets[0]
-        for strip, offsets in zip(plan.strips, plan.offsets_bytes, strict=True)
+        strip.name: offsets for strip, offsets in zip(plan.strips, plan.offsets_bytes, strict=True)
     }
     nodes = []
     for number, node in enumerate(written(plan)):
@@ -41,10 +40,12 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         counts = [*map(len, inputs), 0]
         listed = source.array("exn_part", f"parts_{number}", parts)
         take = f"{kernel.name}_take" if kernel.accumulates else "NULL"
-        own = [place.get(f"{node.output} ({what})", 0) for what in ("kept", "scratch")]
+        (kept,) = place.get(f"{node.output} (kept)", (0,))
+        used = _repeating(place.get(f"{node.output} (scratch)", (0,)))
+        scratch = source.array("uint32_t", f"scratch_{number}", used)
         nodes.append(
-            f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, "
-            f"{{{counts[0]}, {counts[1]}}}, {ring_of[node.output]}, {own[0]}, {own[1]}}}"
+            f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, {{{counts[0]}, {counts[1]}}}, "
+            f"{ring_of[node.output]}, {kept}, {scratch}, {len(used)}}}"
         )
     source.array("exn_node", "nodes", nodes)
     number_of = {name: k for k, name in enumerate(kernels)}
@@ -58,11 +59,12 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
 
 
 def written(plan: StreamedPlan) -> Iterator[Node]:
-    """The nodes that write something; the others are another look at what others have written, or
-    nobody reads them.
+    """The nodes that write something, in the order in which they are first carried out; the others
+    are another look at what others have written, or nobody reads them.
     """
     nodes = (node for node in plan.graph.nodes if node.output in plan.home)
-    return (node for node in nodes if not is_view(node.output, plan.segments))
+    acting = [node for node in nodes if not is_view(node.output, plan.segments)]
+    return iter(sorted(acting, key=lambda node: plan.schedule.acts[node.output][0]))
 
 
 def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:
