@@ -37,11 +37,12 @@ def dial(
         wanted = max(int(_STEP * plans[-1].bound_bytes), smallest.bound_bytes)
         draft = search.within(wanted)
         assert draft is not None
-        plan = draft.placed(align_bytes, _EFFORT)
-        while len(plans) > 1 and plans[-1].macs >= plan.macs:
-            plans.pop()
-        plans.append(plan)
-    return plans
+        plans.append(draft.placed(align_bytes, _EFFORT))
+    kept: list[StreamedPlan] = []
+    for plan in sorted(plans, key=lambda plan: (plan.macs, plan.arena_bytes)):
+        if not kept or plan.arena_bytes < kept[-1].arena_bytes:
+            kept.append(plan)
+    return kept
 
 
 def plan_within(
@@ -65,7 +66,7 @@ def plan_within(
         A plan within the budget, or the smallest that was found.
     """
     search = _Dial(fuse(graph), element_bytes, image)
-    wanted = budget_bytes
+    wanted, plans = budget_bytes, []
     for _ in range(_CLOSER):
         draft = search.within(wanted)
         if draft is None:
@@ -73,8 +74,10 @@ def plan_within(
         plan = draft.placed(align_bytes, _EFFORT)
         if plan.arena_bytes <= budget_bytes:
             return plan
+        plans.append(plan)
         wanted -= plan.arena_bytes - budget_bytes
-    return search.smallest().placed(align_bytes, _EFFORT)
+    plans.append(search.smallest().placed(align_bytes, _EFFORT))
+    return min(plans, key=lambda plan: (plan.arena_bytes, plan.macs))
 
 
 class _Dial:
@@ -99,6 +102,9 @@ class _Dial:
 
     def within(self, budget_bytes: int) -> Draft | None:
         """The cheapest found whose bound is within the budget."""
+        plain = self.draft(frozenset())
+        if plain.bound_bytes <= budget_bytes:
+            return plain
         found = [self._turned(budget_bytes), self._all()]
         kept = [
             self._spared(again, budget_bytes)

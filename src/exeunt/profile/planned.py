@@ -78,6 +78,7 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
         arena_bytes=plan.arena_bytes - plan.window_bytes,
         row_window_bytes=plan.window_bytes,
         bound_bytes=plan.bound_bytes,
+        least_bytes=plan.least_bytes,
     )
 
 
