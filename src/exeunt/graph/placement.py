@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-EFFORT = 3_000_000  # pairs of blocks that are looked at while orders are improved
+EFFORT = 3_000_000  # neighbours of blocks that are looked at while orders are improved
 _ROUNDS, _RESTARTS = 60, 20  # of improving an order, before the next one's turn
 _MOVES = (10, 3)  # a block moves by this part of an order at most; by turns
 _CLOSER = 0.98  # of the best arena, if that is above the least: what to aim at
-_MANY = 150  # neighbours of a block that numpy goes through faster
+_MANY = 60  # neighbours of a block that numpy goes through faster
 
 Span = tuple[int, int]
 """First and last event."""
@@ -71,12 +71,12 @@ def place(
     Args:
         blocks: with their times.
         align_bytes: that every offset is a multiple of.
-        effort: pairs of blocks to look at while orders are improved.
+        effort: neighbours to look at while orders are improved.
     """
     search = _Search(blocks, align_bytes)
     orders = sorted(_orders(blocks), key=search.put)
     chance = random.Random(0)
-    rounds = min(_ROUNDS * _RESTARTS, effort // (search.pairs + 1))
+    rounds = min(_ROUNDS * _RESTARTS, effort // (search.work + 1))
     for at in range(rounds):
         if search.arena_bytes <= search.least_bytes:
             break
@@ -97,7 +97,8 @@ class _Search:
         self.padded = -(-self.sizes // align_bytes) * align_bytes
         self.near = _neighbours(blocks)
         self.near_lists = [[] if len(near) > _MANY else near.tolist() for near in self.near]
-        self.pairs = sum(map(len, self.near))
+        counts = [len(near) for near in self.near]
+        self.work = sum(n if n <= _MANY else _MANY + n // 20 for n in counts)
         self.least_bytes = least_bytes(blocks, align_bytes)
         self.arena_bytes = int(self.padded.sum())
         self.best = (self.padded.cumsum() - self.padded).tolist()
