@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Linear, Whole
+from exeunt.graph.rows import row_count
 from exeunt.graph.views import Parts, is_whole
 from exeunt.ops.recurrence import CELLS
 from exeunt.ops.rex import ReX2d
@@ -49,9 +50,9 @@ def scratch_bytes(
     """What an operator needs while it makes, or takes in, one row, and no longer; in bytes.
 
     Where the input of a convolution lies in several places, or is scaled on the way, it gathers the
-    pixels that make one pixel of the output: as many as the kernel has, of C channels. Matrices and
-    ReX gather one. What treats channels apart reads them where they lie. An inverted residual
-    filters into one expanded pixel; one that keeps nothing is told of at
+    pixels that make one pixel of the output: as many as the kernel has, of C channels. ReX gathers
+    one, a matrix all of a map, whose rows lie apart. What treats channels apart reads them where
+    they lie. An inverted residual filters into one expanded pixel; for one that keeps nothing see
     `numbers_again`.
 
     Args:
@@ -74,6 +75,9 @@ def scratch_bytes(
         return numbers_again(operator, width, given)[1] * element_bytes
     if isinstance(operator, InvertedResidual) and operator.expand is None:
         return operator.depthwise.groups * element_bytes
+    first = segments[node.inputs[0]][0].tensor
+    if isinstance(operator, Linear) and row_count(graph.shapes[first]) > 1:
+        gathered = channels
     if isinstance(operator, (Linear, Whole)):
         return gathered * element_bytes
     return 0
