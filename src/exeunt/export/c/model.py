@@ -23,6 +23,8 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         source: to define them in.
     """
     graph = plan.graph
+    # first, since a table of places that is equal would give its name to it
+    source.array("uint32_t", "stage_ends", (end + 1 for end in plan.schedule.ends))
     ring_of = {name: k for k, name in enumerate([graph.image, *kernels])}
     rings = [_ring(plan, name, source, number) for name, number in ring_of.items()]
     source.array("exn_ring", "rings", rings)
@@ -54,7 +56,6 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         at = IMAGE if event.node is None else number_of[event.node.output]
         events.append(f"{{{at | (TAKE if event.takes else 0)}, {event.row}}}")
     source.array("exn_event", "events", events)
-    source.array("uint32_t", "stage_ends", (end + 1 for end in plan.schedule.ends))
     source.array("uint16_t", "logits", (ring_of[stage.logits] for stage in graph.stages))
 
 
