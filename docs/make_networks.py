@@ -77,6 +77,11 @@ DENSENET = (
     "Huang, Liu, van der Maaten, Weinberger, *Densely Connected Convolutional Networks*, CVPR 2017"
 )
 WIDE_RESNET = "Zagoruyko, Komodakis, *Wide Residual Networks*, BMVC 2016"
+MOBILENET_V1 = (
+    "Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto, Adam, *MobileNets: Efficient "
+    "Convolutional Neural Networks for Mobile Vision Applications*, 2017"
+)
+TINY = "Banbury et al., *MLPerf Tiny Benchmark*, NeurIPS 2021"
 MOBILENET = (
     "Sandler, Howard, Zhu, Zhmoginov, Chen, *MobileNetV2: Inverted Residuals and Linear "
     "Bottlenecks*, CVPR 2018"
@@ -117,6 +122,13 @@ FAMILIES = (
             ),
         ),
         (("mobilenetv2_100", "mobilenetv2"), ("rex_mobilenetv2_100", "rex_mobilenetv2")),
+    ),
+    Family(
+        "MobileNetV1",
+        (MOBILENET_V1, TINY),
+        "Exits stand near 15, 30, 45, 60, 75 and 90 % of the trunk's multiply-adds. A quarter as "
+        "wide, it is what MLPerf Tiny has for visual wake words.",
+        (_imagenet("mobilenetv1"), Network("mobilenetv1_025", 2)),
     ),
     Family(
         "ResNet-34",
@@ -170,11 +182,12 @@ FAMILIES = (
     ),
     Family(
         "ResNet for CIFAR",
-        (RESNET, SDN),
+        (RESNET, SDN, TINY),
         "Exits stand where shallow-deep networks have them, near 15, 30, 45, 60, 75 and 90 % of "
         "the trunk's multiply-adds. So they do in the two families below, but for "
-        "`wideresnet34_4_cifar`, the published code's own places.",
-        (_cifar("resnet56_cifar"), _cifar("resnet110_cifar")),
+        "`wideresnet34_4_cifar`, the published code's own places. With 8 layers, and 1x1 "
+        "convolutions as shortcuts, it is what MLPerf Tiny has for image classification.",
+        (_cifar("resnet56_cifar"), _cifar("resnet110_cifar"), _cifar("resnet8")),
         (("resnet_cifar", "resnet56_cifar"),),
     ),
     Family(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exeunt.cli.verify import ram_and_flash
+from exeunt.data import Transform
+from exeunt.export.c.model import written
 from exeunt.graph import build_graph, plan_stream
-from exeunt.models import load_weights
+from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
 
 EMULATED = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
@@ -127,6 +130,49 @@ def test_a_budget_that_cannot_be_met_says_what_stands_in_the_way(
     assert done.status == 2
     assert "more than 1024; most is needed at stages." in done.err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_budget_that_costs_multiply_adds(
+    info: WeightsInfo, images: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    arguments = {"num_classes": 3, "in_chans": 3, "exits": "last"}
+    net = create_model("mobilenetv1_025", **arguments)
+    transform = Transform((48, 48)).to_dict()
+    narrow = replace(
+        info,
+        architecture="mobilenetv1_025",
+        arguments=arguments,
+        transform=transform,
+        policy="full",
+        metrics={},
+    )
+    weights, out = tmp_path / "w.safetensors", tmp_path / "out"
+    save_weights(weights, net.state_dict(), narrow)
+    graph = build_graph(net.eval(), 48)
+    plain = plan_stream(graph, 1)
+    budget = (plain.least_bytes - 4) / 1024
+    options = ("--calibration", images, "--budget-kib", budget, "--out", out)
+    done = exeunt("export", weights, *options)
+    assert done.status == 0, done.err
+    report = json.loads((out / "report.json").read_text())
+    assert report["memory"]["arena_bytes"] <= plain.least_bytes - 4
+    assert report["recomputed_macs"] == report["exit_macs"][-1] - graph.exit_macs[-1] > 0
+    assert "times the multiply-adds, for rows expanded again" in done.out
+    assert exeunt("verify", out, "--images", images, "--limit", "2").status == 0
+
+
+def test_constants_lie_in_the_order_of_their_first_use(folder: Path, weights: Path) -> None:
+    flash = json.loads((folder / "report.json").read_text())["flash"]
+    until = flash["exit_constants_bytes"]
+    assert until == sorted(until)
+    assert 0 < until[0] < until[-1] <= flash["constants_bytes"]
+    plan = plan_stream(build_graph(load_weights(weights)[0], 32), 1)
+    first = [plan.schedule.acts[node.output][0] for node in written(plan)]
+    assert first == sorted(first)
+    source = (folder / "tiny_net.c").read_text()
+    at = [source.find(f"tiny_net_spec_{k} =") for k in range(len(first))]
+    assert [place for place in at if place >= 0] == sorted(place for place in at if place >= 0)
+    assert at[0] >= 0
 
 
 def test_a_folder_that_holds_something_else_stays(

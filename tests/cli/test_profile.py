@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from exeunt.cli.options import Convention, Dtype
 from exeunt.compiled import CompileError
 from exeunt.evaluate import ExitTable, save_table, weights_fingerprint
 from exeunt.models import MODELS, load_weights, register_model
+from exeunt.models.mobilenetv1 import mobilenetv1
 from exeunt.net import MultiExitNet
 from exeunt.profile import CONVENTIONS, ELEMENT_BYTES
 
@@ -145,9 +148,38 @@ def test_what_has_no_formula_is_said(
     assert json.loads(run.out)["macs"]["uncounted"] == ["stages.0.trunk.1 (aten.cdist.default)"]
 
 
+def test_the_dial_between_bytes_and_multiply_adds(
+    exeunt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLPerf Tiny's net without internal exits."""
+    monkeypatch.setattr("exeunt.graph.again._EFFORT", 200_000)
+    narrow = partial(mobilenetv1, num_classes=2, width=0.25, exits="last")
+    register_model(narrow, name="narrow", image_size=96)
+    plot = tmp_path / "dial.svg"
+    options = ("--dial", "--dtype", "int8", "--image-size", 48, "--plot", plot)
+    try:
+        run = exeunt("profile", "narrow", *options, "--json")
+        table = exeunt("profile", "narrow", *options).out.splitlines()
+    finally:
+        MODELS.remove("narrow")
+    assert run.status == 0, run.err
+    found = [json.loads(line) for line in run.out.splitlines()]
+    assert len(found) > 1
+    assert (found[0]["kind"], found[0]["macs"], found[0]["factor"]) == ("dial", 2_050_880, 1)
+    assert found[0]["arena_bytes"] >= found[0]["least_bytes"] == 4_896
+    assert found[0]["again"] == []
+    for before, after in itertools.pairwise(found):
+        assert before["arena_bytes"] > after["arena_bytes"]
+        assert before["macs"] < after["macs"]
+    assert f"{found[0]['arena_bytes']:,} B" in plot.read_text()
+    assert table[0] == "narrow, int8: what fewer bytes cost, where rows are expanded again"
+    assert table[2].split()[2:] == ["2.05", "M", "1.000x", "0"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (["--dial", "--convention", "streamed"], "leave --convention out"),
         (["--image-size", "0"], "give at least 1 pixel"),
         (["--image-size", "big"], "--image-size 'big'"),
         (["--convention", "guess"], "guess"),

@@ -16,7 +16,11 @@ from torch import Tensor, nn
 
 from exeunt.chain import Block, chain
 from exeunt.export.c.host import build_host
-from exeunt.graph.streamed import StreamedPlan
+from exeunt.graph import Graph
+from exeunt.graph.again import expanding_again
+from exeunt.graph.fuse import InvertedResidual as FusedResidual
+from exeunt.graph.fuse import fuse
+from exeunt.graph.streamed import Draft, StreamedPlan
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct, InvertedResidual, init_conv_net
@@ -109,6 +113,38 @@ def every_kernel(chained: Callable[..., MultiExitNet]) -> MakeNet:
 
 
 @pytest.fixture(scope="session")
+def blocks_of_mobilenet(chained: Callable[..., MultiExitNet]) -> MakeNet:
+    """A net for 1x37x41 of inverted residuals of 3x3 and 5x5, the last on a map of 3x3."""
+
+    def make() -> MultiExitNet:
+        torch.manual_seed(0)
+        links = [
+            (ConvNormAct(1, 10, 3, 2), 10),
+            (large_residual(10, 1, 40), 10),
+            (InvertedResidual(10, 10, 1, 3), 10),
+            (large_residual(10, 2, 21), 10),
+            (InvertedResidual(10, 12, 2, 2), 12),
+            (InvertedResidual(12, 12, 2, 6), 12),
+            (large_residual(12, 1, 37), 12),
+        ]
+        return chained(1, links, (2,))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def plan_again() -> Callable[[Graph, int], StreamedPlan]:
+    """Plans a graph in which no inverted residual keeps rows."""
+
+    def plan(graph: Graph, element_bytes: int) -> StreamedPlan:
+        fused = fuse(graph)
+        blocks = [n.output for n in fused.nodes if isinstance(n.operator, FusedResidual)]
+        return Draft(expanding_again(fused, blocks), element_bytes, image=True).placed(4)
+
+    return plan
+
+
+@pytest.fixture(scope="session")
 def every_rex(chained: Callable[..., MultiExitNet]) -> MakeNet:
     """A net for 3x30x26 of ReX in all its variants, and batch norms."""
 
@@ -167,11 +203,14 @@ class Spread:
         """The same plan, spread."""
         offsets, at = [], 0
         for strip in plan.strips:
-            offsets.append(at + GAP)
-            self.ends.append(offsets[-1] + strip.size_bytes)
-            self.free.append(slice(at, at + GAP))
-            at = offsets[-1] + -(-strip.size_bytes // 4) * 4
-            self.free.append(slice(self.ends[-1], at))
+            rows = []
+            for _ in strip.spans:
+                rows.append(at + GAP)
+                self.ends.append(rows[-1] + strip.row_bytes)
+                self.free.append(slice(at, at + GAP))
+                at = rows[-1] + -(-strip.row_bytes // 4) * 4
+                self.free.append(slice(self.ends[-1], at))
+            offsets.append(tuple(rows))
         self.free.append(slice(at, at + GAP))
         return replace(plan, offsets_bytes=tuple(offsets), arena_bytes=at + GAP)
 

@@ -18,7 +18,7 @@ from exeunt.export.c.device import COMPILER, EMULATOR, run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
 from exeunt.export.c.host import STRICT, Answer, build_host, run_host, run_tool
-from exeunt.graph import build_graph, plan_stream
+from exeunt.graph import Graph, build_graph, plan_stream
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
@@ -49,9 +49,10 @@ def export(
     folder: Path,
     policy: Policy,
     changed: Callable[[StreamedPlan], StreamedPlan] = lambda plan: plan,
+    plan_of: Callable[[Graph, int], StreamedPlan] = plan_stream,
 ) -> Exported:
     transform = transform_of(shape)
-    plan = changed(plan_stream(build_graph(net, transform.image_size), 4))
+    plan = changed(plan_of(build_graph(net, transform.image_size), 4))
     names = [f"class {k}" for k in range(net.num_classes)]
     write_c(CModel("net", "A test.", Float32(policy), plan, transform, names, {}), folder)
     return Exported(net, plan, folder)
@@ -170,3 +171,24 @@ def test_nothing_is_written_beside_what_was_planned(
     net = lively(every_kernel(), inputs_of(pixels))
     made = export(net, (1, 37, 41), tmp_path / "c", parse_policy("full"), spread.plan)
     spread.check(made.folder, pixels[0])
+
+
+def test_what_is_expanded_again_has_the_same_bits(
+    blocks_of_mobilenet: Any,
+    plan_again: Any,
+    images: Any,
+    lively: Any,
+    raw: Any,
+    spread: Any,
+    tmp_path: Path,
+) -> None:
+    pixels, full = images(3, (1, 37, 41)), parse_policy("full")
+    net = lively(blocks_of_mobilenet(), inputs_of(pixels))
+    answers = []
+    for plan_of in (plan_stream, plan_again):
+        made = export(net, (1, 37, 41), tmp_path / plan_of.__name__, full, plan_of=plan_of)
+        build_host(made.folder, tmp_path / "program", CHECKED)
+        answers.append(list(run_host(tmp_path / "program", raw(pixels))))
+    assert answers[0] == answers[1]
+    apart = export(net, (1, 37, 41), tmp_path / "apart", full, spread.plan, plan_again)
+    spread.check(apart.folder, pixels[0])

@@ -34,6 +34,8 @@ void sigmoids(const float *x, float *y, uint32_t n)
     for (i = 0; i < n; i++) y[i] = exn_sigmoid(x[i]);
 }
 
+static const uint32_t zero = 0;
+
 void tanhs(const float *x, float *y, uint32_t n)
 {
     uint32_t i;
@@ -44,7 +46,7 @@ void read_row(const uint8_t *pixels, uint8_t *row, uint16_t width, uint16_t chan
               const float *means, const float *deviations)
 {
     exn_input_f32 input = {means, deviations};
-    exn_ring ring = {0, 0, 1, 1, width, channels};
+    exn_ring ring = {&zero, 1, 1, width, channels};
     exn_model model = {.rings = &ring, .input = &input};
     exn_read_row_f32(&model, pixels, row);
 }
@@ -54,7 +56,7 @@ int judge(const float *scores, uint16_t classes, const float *confidence, const 
 {
     exn_policy_f32 levels = {confidence, margin, &temperature};
     exn_policy policy = {&levels, 0};
-    exn_ring ring = {0, 0, 1, 1, 1, classes};
+    exn_ring ring = {&zero, 1, 1, 1, classes};
     uint16_t logits[2] = {0, 0};
     exn_model model = {.rings = &ring, .logits = logits, .policy = &policy};
     model.class_count = classes;

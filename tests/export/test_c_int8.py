@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from exeunt.data import Transform
 from exeunt.export.c import Answer, CModel, Int8, build_host, run_device, run_host, write_c
 from exeunt.export.c.device import COMPILER, EMULATOR
 from exeunt.export.c.host import CHECKED, run_tool
-from exeunt.graph import build_graph, plan_stream
+from exeunt.graph import Graph, StreamedPlan, build_graph, plan_stream
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct
@@ -50,14 +51,20 @@ class Exported:
         return run_quantized(self.quantized, inputs_of(pixels))
 
 
-def export(net: MultiExitNet, pixels: np.ndarray, folder: Path, name: str = "net") -> Exported:
+def export(
+    net: MultiExitNet,
+    pixels: np.ndarray,
+    folder: Path,
+    name: str = "net",
+    plan_of: Callable[[Graph, int], StreamedPlan] = plan_stream,
+) -> Exported:
     inputs = inputs_of(pixels)
     graph = build_graph(net, tuple(inputs.shape[2:]))
     quantized = quantize(graph, observe_ranges(graph, [inputs]))
     scales = [quantized.logit_scale(k) for k in range(len(graph.stages))]
     policy = IntegerPolicy.of(parse_policy(SPEC), scales)
     names = [f"class {k}" for k in range(net.num_classes)]
-    numbers, plan = Int8(quantized, policy), plan_stream(graph, 1)
+    numbers, plan = Int8(quantized, policy), plan_of(graph, 1)
     write_c(CModel(name, "A test.", numbers, plan, transform_of(pixels), names, {}), folder)
     return Exported(quantized, policy, folder)
 
@@ -104,6 +111,30 @@ def test_c_says_what_integers_say(
         build_host(exported.folder, tmp_path / "program", (*CHECKED, *form))
         check(exported, list(run_host(tmp_path / "program", raw(pixels))), pixels)
         assert "passed" in run_tool([str(tmp_path / "program"), "--self-test"])
+
+
+def test_what_is_expanded_again_is_the_same(
+    blocks_of_mobilenet: Any,
+    plan_again: Any,
+    images: Any,
+    lively: Any,
+    raw: Any,
+    spread: Any,
+    tmp_path: Path,
+) -> None:
+    pixels = images(3, (1, 37, 41))
+    net = lively(blocks_of_mobilenet(), inputs_of(pixels))
+    exported = export(net, pixels, tmp_path / "net", plan_of=plan_again)
+    for form in ((), ("-DEXN_PLAIN",)):
+        build_host(exported.folder, tmp_path / "program", (*CHECKED, *form))
+        check(exported, list(run_host(tmp_path / "program", raw(pixels))), pixels)
+    if shutil.which(COMPILER) and shutil.which(EMULATOR):
+        run = run_device(exported.folder, "net", raw(pixels), len(pixels))
+        check(exported, run.answers, pixels)
+    made = export(
+        net, pixels, tmp_path / "apart", plan_of=lambda *given: spread.plan(plan_again(*given))
+    )
+    spread.check(made.folder, pixels[0])
 
 
 @EMULATED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -268,3 +268,15 @@ def test_nothing_is_written_beside_what_was_planned(
     monkeypatch.setitem(kernels_f32._MAKERS, Scaled, scaled)
     write(every_operator(), tmp_path / "c", spread.plan)
     spread.check(tmp_path / "c", images(1, SHAPE)[0])
+
+
+def test_tables_that_are_equal_keep_the_name_that_is_asked_for() -> None:
+    """Where the only row of a tensor lies may be what the only stage ends at."""
+    plan = plan_stream(every_operator(), 4)
+    ends = [end + 1 for end in plan.schedule.ends]
+    offsets = [*plan.offsets_bytes]
+    offsets[plan.home[plan.graph.image]] = tuple(ends)
+    source = CSource("net")
+    kernels = {node.output: Kernel("exn_none", False, "NULL") for node in model.written(plan)}
+    model.write_tables(replace(plan, offsets_bytes=tuple(offsets)), kernels, source)
+    assert f" net_stage_ends[{len(ends)}] = " in str(source)

@@ -16,30 +16,35 @@ from exeunt.graph.order import Order, Rules, StageOrders
 from exeunt.graph.schedule import joined
 from exeunt.graph.search import order_stages
 from exeunt.graph.stage_rows import stages_of
-from exeunt.graph.strips import strips_of
+from exeunt.graph.strips import Strip, strips_of
 from exeunt.graph.views import segments_of
 
 Sketcher = Callable[..., Any]
 
 
-def ordered(graph: Graph, rules: Rules, exclusive: bool = False) -> tuple[list[Order], Demand]:
+def ordered(graph: Graph, rules: Rules) -> tuple[list[Order], Demand]:
     """Every stage by these rules, for int8."""
     graph = fuse(graph)
     segments = segments_of(graph)
     demand = Demand.of(graph, segments, element_bytes=1, image=True)
     orders = [
-        StageOrders(stage, demand, exclusive).order(rules, math.inf)
-        for stage in stages_of(graph, segments)
+        StageOrders(stage, demand).order(rules, math.inf) for stage in stages_of(graph, segments)
     ]
     assert None not in orders
     return orders, demand  # type: ignore[return-value]
 
 
+def most(strip: Strip, events: int) -> int:
+    """Rows that are needed at one time."""
+    return int(strip.live_bytes(events).max()) // strip.row_bytes
+
+
 def slots(graph: Graph, rules: Rules = Rules()) -> dict[str, tuple[int, int]]:  # noqa: B008
-    """Number and bytes of the slots of every strip."""
+    """Rows of every strip that are needed at one time, and the bytes of each."""
     orders, demand = ordered(graph, rules)
-    strips, _ = strips_of(joined([order.schedule for order in orders]), demand)
-    return {strip.name: (len(strip.spans), strip.row_bytes) for strip in strips}
+    schedule = joined([order.schedule for order in orders])
+    strips, _ = strips_of(schedule, demand)
+    return {s.name: (most(s, len(schedule.events)), s.row_bytes) for s in strips}
 
 
 def test_a_dense_block_of_two_layers(sketch: Sketcher) -> None:
@@ -103,7 +108,8 @@ def test_a_sum_is_written_over_the_longer_lived_of_its_terms(sketch: Sketcher) -
     orders, demand = ordered(net.graph(), Rules())
     strips, home = strips_of(orders[0].schedule, demand)
     assert home[total] == home[x] != home[y]
-    assert len(strips[home[x]].spans) == 3  # from row r of the sum to row r + 2 of x
+    events = len(orders[0].schedule.events)
+    assert most(strips[home[x]], events) == 3  # from row r of the sum to row r + 2 of x
 
 
 def test_a_sum_is_not_written_over_what_is_read_again(sketch: Sketcher) -> None:
@@ -155,26 +161,13 @@ def test_what_an_order_needs_event_by_event(sketch: Sketcher) -> None:
     assert other.live_bytes[:5] == [12, 24, 36, 48, 54]
 
 
-def test_empty_slots_count_if_nothing_else_could_lie_there(sketch: Sketcher) -> None:
-    """Of three rows under the kernel one is done with when the next is made."""
-    net = sketch(1, 16, 8)
-    x = net.conv("image", 1)
-    net.exit(net.conv(x, 1, kernel=3))
-    graph = net.graph()
-    (shared,), _ = ordered(graph, Rules())
-    (alone,), _ = ordered(graph, Rules(), exclusive=True)
-    assert shared.schedule == alone.schedule
-    extra = [b - a for a, b in zip(shared.live_bytes, alone.live_bytes, strict=True)]
-    assert set(extra) == {0, 8}
-
-
 def test_an_order_that_needs_too_much_is_given_up(sketch: Sketcher) -> None:
     net = sketch(3, 4, 4)
     net.exit(net.add(Pool("max", (2, 2), (2, 2)), "image"))
     graph = net.graph()
     segments = segments_of(graph)
     (stage,) = stages_of(graph, segments)
-    orders = StageOrders(stage, Demand.of(graph, segments, 1, True), exclusive=False)
+    orders = StageOrders(stage, Demand.of(graph, segments, 1, True))
     assert orders.order(Rules(), 41) is None
     assert orders.order(Rules(), 42) is not None
     assert orders.events_tried == 7 + 10
@@ -193,7 +186,7 @@ def test_the_search_finds_where_streaming_ends(sketch: Sketcher) -> None:
     graph = net.graph()
     segments = segments_of(graph)
     demand, stages = Demand.of(graph, segments, 1, True), stages_of(graph, segments)
-    (found,) = order_stages(stages, demand, exclusive=False)
+    (found,) = order_stages(stages, demand)
     everything = frozenset(node.output for node in graph.nodes)
     (streaming,), _ = ordered(graph, Rules())
     (whole,), _ = ordered(graph, Rules(whole=everything))

@@ -5,6 +5,7 @@ import torch
 
 from exeunt.contract import check_model
 from exeunt.errors import ExeuntError
+from exeunt.graph import build_graph
 from exeunt.models import create_model
 
 
@@ -32,6 +33,17 @@ def test_macs_of_resnet_56() -> None:
     blocks = 27 * full - 2 * full // 4
     macs = create_model("resnet56_cifar", 10, exits="last").exit_info(32)[-1].macs
     assert macs == 27 * 16 * 1024 + blocks + 640
+
+
+def test_mlperf_tinys_resnet_8() -> None:
+    """Published with biases in its convolutions: 78,666 numbers, of which batch norm has 4 for each
+    of 240 channels, which fold away; here the two shortcuts have batch norm, too.
+    """
+    net = create_model("resnet8", exits="last")
+    assert net.exit_info(32)[-1].macs == 12_501_632
+    nodes = build_graph(net, 32).nodes
+    assert sum(t.numel() for node in nodes for t in node.constants.values()) == 78_666 - 4 * 240
+    assert create_model("resnet8").num_exits == 3
 
 
 def test_exits_of_resnet_56_are_those_of_shallow_deep_networks() -> None:

@@ -36,6 +36,9 @@ def test_streamed_by_hand(two_stages_graph: Graph) -> None:
     assert memory.row_window_bytes == 3 * 8 * 3
     assert memory.total_bytes == memory.arena_bytes == plan.arena_bytes
     assert memory.bound_bytes == plan.bound_bytes == memory.live_bytes.max()
+    assert memory.least_bytes == plan.least_bytes
+    assert memory.is_least
+    assert not layerwise_memory(two_stages_graph, "int8").is_least
     assert memory.exit_steps[-1] == len(memory.steps) - 1
     assert "image" in memory.steps
 

@@ -110,7 +110,8 @@ def _remark(memory: Memory) -> str:
             remark += f"; {spell_bytes(memory.recompute_free_bytes)} with nothing computed twice"
         return remark
     if memory.row_window_bytes is not None:
-        return f"{spell_bytes(memory.row_window_bytes)} rows of the image"
+        rows = f"{spell_bytes(memory.row_window_bytes)} rows of the image"
+        return f"{rows}; least for this order" if memory.is_least else rows
     if memory.without_image_bytes is not None:
         return f"{spell_bytes(memory.without_image_bytes)} without the image"
     return ""

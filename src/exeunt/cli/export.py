@@ -92,7 +92,11 @@ def export(
     ] = None,
     budget_kib: Annotated[
         float | None,
-        typer.Option(metavar="KIB", show_default=False, help="Refuse an arena that is larger."),
+        typer.Option(
+            metavar="KIB",
+            show_default=False,
+            help="Expand rows again until the arena is no larger; refuse, if that cannot be.",
+        ),
     ] = None,
     quantize_rex: Annotated[
         bool,
@@ -177,12 +181,15 @@ def _show_c(out: Path, report: dict[str, Any]) -> None:
         (
             "arena",
             f"{memory['arena_bytes']} bytes ({memory['arena_bytes'] / 1024:.1f} KiB), "
-            f"{memory['row_window_bytes']} of them rows of the image; "
-            f"no order of these rows needs less than {memory['bound_bytes']}",
+            f"{memory['row_window_bytes']} of them rows of the image; {_proved(memory)}",
         ),
         ("constants", f"{report['flash']['constants_bytes']} bytes"),
         ("policy", short_spec(report["policy"])),
     ]
+    if report["recomputed_macs"]:
+        macs = report["exit_macs"][-1]
+        factor = macs / (macs - report["recomputed_macs"])
+        facts.insert(2, ("price", f"{factor:.3f} times the multiply-adds, for rows expanded again"))
     found = report["calibration"]
     if found:
         facts += _calibration_facts(found)
@@ -190,6 +197,12 @@ def _show_c(out: Path, report: dict[str, Any]) -> None:
             facts += _float32_facts(found)
     facts.append(("verify it with", f"exeunt verify {shlex.quote(str(out))} --images DATA"))
     show_facts(facts)
+
+
+def _proved(memory: dict[str, int]) -> str:
+    if memory["arena_bytes"] == memory["least_bytes"]:
+        return "the least for this order of rows"
+    return f"no arena for this order of rows is smaller than {memory['least_bytes']}"
 
 
 def _show_onnx(out: Path, manifest: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from exeunt.profile import Engine, Latency
     from exeunt.trained import Network
 
+_NOT_WITH_DIAL = ("convention", "compare", "latency", "exits", "csv")
 _OF_LATENCY = ("device", "threads", "runs", "compile")
 
 
@@ -77,6 +78,14 @@ def profile(
             metavar="FILE", show_default=False, help="Draw memory over time, as PNG or SVG."
         ),
     ] = None,
+    dial: Annotated[
+        bool,
+        typer.Option(
+            "--dial",
+            help="Instead: what fewer bytes cost in multiply-adds, where expanded rows are not "
+            "kept; --plot draws that.",
+        ),
+    ] = False,
     csv: Annotated[
         Path | None,
         typer.Option(show_default=False, help="Write a row for each exit to this file."),
@@ -95,7 +104,7 @@ def profile(
     from exeunt.report.memory_figure import memory_figure
     from exeunt.trained import Network
 
-    _refuse_options(ctx, latency, exits)
+    _refuse_options(ctx, latency, exits, dial)
     for name, file in (("--csv", csv), ("--plot", plot)):
         check_output(name, file, [model, compare, exits])
     if plot is not None:
@@ -103,6 +112,15 @@ def profile(
     if latency:
         usable_device(device)
     network = Network.open(model)
+    if dial:
+        from exeunt.cli.dial import show_dial
+        from exeunt.graph import build_graph
+
+        graph = build_graph(
+            network.net, parse_size(image_size) if image_size else network.image_size
+        )
+        show_dial(model, graph, [one.value for one in dtype or Dtype], plot, json)
+        return
     shares = None if exits is None else shares_of(network, model, exits, policy)
     networks = [(model, network)]
     if compare is not None:
@@ -135,7 +153,7 @@ def profile(
         write_figure(memory_figure(found, title_of(found, dtypes[0]), dtypes[0]), plot)
 
 
-def _refuse_options(ctx: typer.Context, latency: bool, exits: Path | None) -> None:
+def _refuse_options(ctx: typer.Context, latency: bool, exits: Path | None, dial: bool) -> None:
     """Refuses options that have nothing to act on.
 
     Raises:
@@ -148,6 +166,10 @@ def _refuse_options(ctx: typer.Context, latency: bool, exits: Path | None) -> No
         source = ctx.get_parameter_source(name)
         if source is not None and source.name != "DEFAULT":
             raise ExeuntError(f"--{name} is for {other}; give that too")
+    for name in _NOT_WITH_DIAL if dial else ():
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise ExeuntError(f"--dial shows bytes against multiply-adds alone; leave --{name} out")
 
 
 def _measure(

@@ -1,5 +1,6 @@
 """One graph that answers every question of cost, and that the generators read."""
 
+from exeunt.graph.again import dial, plan_within
 from exeunt.graph.buffers import Buffer, buffers_of, live_bytes
 from exeunt.graph.build import CapturedNet, build_graph
 from exeunt.graph.graph import Graph, Node, StageGraph
@@ -27,10 +28,12 @@ __all__ = [
     "Whole",
     "buffers_of",
     "build_graph",
+    "dial",
     "interpret",
     "live_bytes",
     "make_plan",
     "plan_stream",
+    "plan_within",
     "run_stream",
     "verify_plan",
 ]

@@ -49,15 +49,14 @@ class Arena:
         tensors = set(plan.home.values())
         for number, strip in enumerate(plan.strips):
             if number not in tensors:
-                place, mark = self._slot(number, 0), number + 0.5
-                for first, last in strip.spans[0]:
-                    self.begins[first].append(_Fence(strip.name, place, mark, last))
+                for k, spans in enumerate(strip.spans):
+                    place, mark = self._place(number, k), number + 0.5
+                    for first, last in spans:
+                        self.begins[first].append(_Fence(strip.name, place, mark, last))
 
-    def _slot(self, number: int, row: int) -> Tensor:
-        strip, offset = self.plan.strips[number], self.plan.offsets_bytes[number]
-        size = strip.row_bytes // _FLOAT_BYTES
-        start = offset // _FLOAT_BYTES + row % len(strip.spans) * size
-        return self.memory[start : start + size]
+    def _place(self, number: int, row: int) -> Tensor:
+        start = self.plan.offsets_bytes[number][row] // _FLOAT_BYTES
+        return self.memory[start : start + self.plan.strips[number].row_bytes // _FLOAT_BYTES]
 
     def begin(self, event: int) -> None:
         """Marks what an operator has of its own from this event on."""
@@ -77,14 +76,14 @@ class Arena:
 
     def write(self, name: str, row: int, values: Tensor) -> None:
         """Puts down one row: (C, W) of a map, or a vector."""
-        self._slot(self.plan.home[name], row).copy_(values.flatten())
+        self._place(self.plan.home[name], row).copy_(values.flatten())
 
     def read(self, name: str, row: int) -> Tensor:
         """One row, (C, W) of a map and (C, 1) of a vector, from wherever its channels lie."""
         parts = []
         for part in self.plan.segments[name]:
             channels = self.shapes[part.tensor][0]
-            line = self._slot(self.plan.home[part.tensor], row).view(channels, -1)
+            line = self._place(self.plan.home[part.tensor], row).view(channels, -1)
             parts.append(line[part.first : part.first + part.channels])
         return torch.cat(parts)
 

@@ -22,18 +22,23 @@ class InvertedResidual(Operator):
     """Expand, filter depthwise, project, and perhaps add the input: one operator.
 
     Constants are those of the three convolutions, `expand.weight` and so on; `expand` may be None.
+
+    Attributes:
+        again: whether no expanded row is kept: each row of the output expands all that is under
+            its windows, which takes less memory and more multiply-adds.
     """
 
     expand: Conv | None
     depthwise: Conv
     project: Conv
     residual: bool
+    again: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
         parts = (("expand", self.expand), ("depthwise", self.depthwise), ("project", self.project))
         told = {name: part.settings for name, part in parts if part is not None}
-        return {**told, "residual": self.residual}
+        return {**told, "residual": self.residual, "again": self.again}
 
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         x = inputs[0]
@@ -49,9 +54,18 @@ class InvertedResidual(Operator):
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         channels, height, width = inputs[0]
         hidden = self.depthwise.groups
-        total = 0 if self.expand is None else hidden * channels * height * width
+        rows = height
+        if self.again:
+            windows = (self.window(row) for row in range(output[1]))
+            rows = sum(min(end, height) - max(start, 0) for start, end in windows)
+        total = 0 if self.expand is None else hidden * channels * rows * width
         kernel = self.depthwise.kernel[0] * self.depthwise.kernel[1]
         return total + (hidden * kernel + hidden * output[0]) * output[1] * output[2]
+
+    def window(self, row: int) -> tuple[int, int]:
+        """First row, and end, of what is filtered for one row of the output, padding included."""
+        start = row * self.depthwise.stride[0] - self.depthwise.padding[0]
+        return start, start + self.depthwise.kernel[0]
 
 
 @dataclass(frozen=True)

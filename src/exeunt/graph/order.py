@@ -42,20 +42,16 @@ class Order:
 class StageOrders:
     """All orders of one stage.
 
-    A map is needed from its oldest row that somebody still reads to its newest.
-
     Args:
         stage: what its rows are made of.
         demand: what they need.
-        exclusive: whether a slot of a ring is needed even when it is empty, as long as others are
-            not and rows are to come: as if nothing else could lie there.
 
     Attributes:
         events_tried: of all orders so far: what they cost to find.
     """
 
-    def __init__(self, stage: StageRows, demand: Demand, exclusive: bool) -> None:
-        self.stage, self.exclusive = stage, exclusive
+    def __init__(self, stage: StageRows, demand: Demand) -> None:
+        self.stage = stage
         self.events_tried = 0
         self.row_bytes = [demand.row_bytes.get(name, 0) for name in stage.names]
         outputs = [node.output for node in stage.nodes]
@@ -68,10 +64,12 @@ class StageOrders:
             [count + held for count, held in zip(*both, strict=True)]
             for both in zip(stage.readers, stage.held, strict=True)
         ]
-        self.oldest = [
-            next((row for row, count in enumerate(left) if count and number >= stage.made), 0)
-            for number, left in enumerate(self.left)
-        ]
+        self.held_bytes = sum(
+            size * sum(count > 0 for count in left)
+            for size, left in zip(
+                self.row_bytes[stage.made :], self.left[stage.made :], strict=True
+            )
+        )
 
     def order(self, rules: Rules, limit_bytes: float) -> Order | None:
         """The order by these rules: whoever is furthest and may, goes on.
@@ -106,10 +104,7 @@ class _Pass:
         self.born: list[list[int]] = [[] for _ in range(stage.made)]
         self.last = [[-1] * len(left) for left in orders.left]
         self.left = [[*left] for left in orders.left]
-        self.oldest = [*orders.oldest]
-        self.slots = [made - old for made, old in zip(self.made, self.oldest, strict=True)]
-        self.most = [*self.slots]
-        self.live = sum(a * b for a, b in zip(orders.row_bytes, self.slots, strict=True))
+        self.live = orders.held_bytes
         self.live_bytes: list[int] = []
 
     def carry_out(self) -> Order | None:
@@ -176,7 +171,6 @@ class _Pass:
         if not self.acts[k]:
             self.live += orders.kept_bytes[k]
         self.acts[k].append(len(self.events))
-        slots = self.slots[k]
         takes = self.stage.accumulates[k] and self.taken[k] < max((r[2] for r in reads), default=0)
         if takes:
             self.events.append(self.stage.takes[k][self.taken[k]])
@@ -185,11 +179,10 @@ class _Pass:
         else:
             self._make(k)
         need = self.live + orders.scratch_bytes[k]
-        grown = self.slots[k] - slots
         if takes or not self.stage.accumulates[k]:
             self._read(reads)
-        if grown > 0 and self._replaces(k, row):
-            need -= grown * orders.row_bytes[k]
+        if not takes and self._replaces(k, row):
+            need -= orders.row_bytes[k]
         self.live_bytes.append(need)
         if self.made[k] == self.stage.heights[k]:
             self.live -= orders.kept_bytes[k]
@@ -200,7 +193,7 @@ class _Pass:
         self.born[k].append(len(self.events))
         self.events.append(self.stage.makes[k][self.made[k]])
         self.made[k] += 1
-        self._count(k)
+        self.live += self.orders.row_bytes[k]
 
     def _hand_on(self, k: int) -> None:
         """Drops a row just made if nobody reads it, and looks who waited for it."""
@@ -226,22 +219,7 @@ class _Pass:
 
     def _drop(self, number: int, row: int) -> None:
         self.last[number][row] = len(self.events) - 1
-        oldest = self.oldest[number]
-        if row != oldest:
-            return
-        left, end = self.left[number], self.made[number]
-        while oldest < end and not left[oldest]:
-            oldest += 1
-        self.oldest[number] = oldest
-        self._count(number)
-
-    def _count(self, number: int) -> None:
-        """Counts a tensor's slots again."""
-        slots = self.made[number] - self.oldest[number]
-        if self.orders.exclusive and slots and self.made[number] < self.stage.heights[number]:
-            slots = self.most[number] = max(self.most[number], slots)
-        self.live += (slots - self.slots[number]) * self.orders.row_bytes[number]
-        self.slots[number] = slots
+        self.live -= self.orders.row_bytes[number]
 
     def _order(self) -> Order:
         stage, end = self.stage, len(self.events) - 1

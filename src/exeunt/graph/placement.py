@@ -2,151 +2,186 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-_ROUNDS = 2000  # of improving an order, at most
+import numpy as np
+from numpy.typing import NDArray
 
-Gap = tuple[int, int]
-"""Two distances between which the offset of one block must not lie above that of another."""
+EFFORT = 3_000_000  # neighbours of blocks that are looked at while orders are improved
+_ROUNDS, _RESTARTS = 60, 20  # of improving an order, before the next one's turn
+_MOVES = (10, 3)  # a block moves by this part of an order at most; by turns
+_CLOSER = 0.98  # of the best arena, if that is above the least: what to aim at
+_MANY = 60  # neighbours of a block that numpy goes through faster
+
+Span = tuple[int, int]
+"""First and last event."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Block:
     """What is to be placed.
 
     Attributes:
         size_bytes: of all of it.
-        first: when it is first needed.
-        last: when it is last needed.
-        gaps: by number of every other block that is needed at one of its times: how far it must not
-            lie above that, in rising order.
+        spans: all times when it is needed, in order.
     """
 
     size_bytes: int
-    first: int
-    last: int
-    gaps: dict[int, list[Gap]] = field(default_factory=dict)
+    spans: tuple[Span, ...]
 
 
-def keep_apart(blocks: Sequence[Block], i: int, j: int, gaps: list[Gap]) -> None:
-    """Notes how far block `i` must not lie above block `j`, and so `j` above `i`."""
-    blocks[i].gaps[j] = gaps
-    blocks[j].gaps[i] = [(-high, -low) for low, high in reversed(gaps)]
+def live_bytes(blocks: Sequence[Block], events: int) -> NDArray[np.int64]:
+    """What is needed at each of so many events."""
+    steps = np.zeros(events + 1, dtype=np.int64)
+    for block in blocks:
+        for first, last in block.spans:
+            steps[first] += block.size_bytes
+            steps[last + 1] -= block.size_bytes
+    return steps[:events].cumsum()
+
+
+def least_bytes(blocks: Sequence[Block], align_bytes: int = 1) -> int:
+    """What no arena can be smaller than, if every offset is a multiple of `align_bytes`.
+
+    What is needed at one event lies apart, and all but the highest of it up to the next multiple.
+    """
+    events = max((last for block in blocks for _, last in block.spans), default=-1) + 1
+    if not events:
+        return 0
+    padded = [Block(_up(block.size_bytes, align_bytes), block.spans) for block in blocks]
+    needed = live_bytes(padded, events)
+    spare = np.zeros(events, dtype=np.int64)
+    for mine, theirs in zip(blocks, padded, strict=True):
+        for first, last in mine.spans:
+            part = spare[first : last + 1]
+            np.maximum(part, theirs.size_bytes - mine.size_bytes, out=part)
+    return int((needed - spare).max())
 
 
 def place(
-    blocks: Sequence[Block], bound_bytes: int, *, align_bytes: int = 1, effort: int = 10_000_000
-) -> list[int]:
+    blocks: Sequence[Block], *, align_bytes: int = 1, effort: int = EFFORT
+) -> tuple[int, ...]:
     """Offsets of blocks, in as small an arena as is found.
 
-    Each block goes as low as those placed before it allow, in several orders. The best order is
-    improved by moving what reaches the top, or lies below that, to another place in it, as long as
-    the bound is not met. Deterministic.
+    Each block goes as low as those placed before it allow, in several orders. As long as the least
+    is not met, what reaches too high comes earlier in the next round of an order. Deterministic.
 
     Args:
-        blocks: with the gaps between them.
-        bound_bytes: that no arena can be smaller than.
+        blocks: with their times.
         align_bytes: that every offset is a multiple of.
-        effort: pairs of blocks to look at while the best order is improved.
+        effort: neighbours to look at while orders are improved.
     """
-    found = _Placed([], [], math.inf)
-    for order in _orders(blocks):
-        found = _put(blocks, order, align_bytes, found.arena_bytes) or found
+    search = _Search(blocks, align_bytes)
+    orders = sorted(_orders(blocks), key=search.put)
     chance = random.Random(0)
-    pairs = sum(len(gaps) for block in blocks for gaps in block.gaps.values())
-    for _ in range(min(_ROUNDS, effort // max(pairs, 1))):
-        if found.arena_bytes <= bound_bytes:
+    rounds = min(_ROUNDS * _RESTARTS, effort // (search.work + 1))
+    for at in range(rounds):
+        if search.arena_bytes <= search.least_bytes:
             break
-        changed = _changed(blocks, found, chance)
-        found = _put(blocks, changed, align_bytes, found.arena_bytes) or found
-    return found.offsets
+        turn = at // _ROUNDS
+        if at % _ROUNDS == 0:
+            order = orders[turn % len(orders)]
+        search.put(order)
+        order = search.blamed(order, len(blocks) // _MOVES[turn % len(_MOVES)], chance)
+    return tuple(search.best)
 
 
-@dataclass(frozen=True)
-class _Placed:
-    order: list[int]
-    offsets: list[int]
-    arena_bytes: float
+class _Search:
+    """The best offsets of some blocks so far."""
+
+    def __init__(self, blocks: Sequence[Block], align_bytes: int) -> None:
+        self.align_bytes = align_bytes
+        self.sizes = np.array([block.size_bytes for block in blocks], dtype=np.int64)
+        self.padded = -(-self.sizes // align_bytes) * align_bytes
+        self.near = _neighbours(blocks)
+        self.near_lists = [[] if len(near) > _MANY else near.tolist() for near in self.near]
+        counts = [len(near) for near in self.near]
+        self.work = sum(n if n <= _MANY else _MANY + n // 20 for n in counts)
+        self.least_bytes = least_bytes(blocks, align_bytes)
+        self.arena_bytes = int(self.padded.sum())
+        self.best = (self.padded.cumsum() - self.padded).tolist()
+        self.offsets: list[int] = []
+
+    def put(self, order: Sequence[int]) -> int:
+        """Places blocks in this order, each as low as it can; returns the arena that takes."""
+        count = len(self.sizes)
+        offsets, padded = [-1] * count, self.padded.tolist()
+        lows, ends = np.full(count, -1, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        for i in order:
+            near = self.near[i]
+            if len(near) > _MANY:
+                offset = _lowest(lows[near], ends[near], padded[i])
+            else:
+                taken = [(offsets[j], padded[j]) for j in self.near_lists[i] if offsets[j] >= 0]
+                taken.sort()
+                offset = 0
+                for low, size in taken:
+                    if low - offset >= padded[i]:
+                        break
+                    offset = max(offset, low + size)
+            offsets[i] = lows[i] = offset
+            ends[i] = offset + padded[i]
+        self.offsets = offsets
+        arena = int((lows + self.sizes).max(initial=0))
+        if arena < self.arena_bytes:
+            self.arena_bytes, self.best = arena, offsets
+        return arena
+
+    def blamed(self, order: Sequence[int], moves: int, chance: random.Random) -> list[int]:
+        """Another order: what has just reached above the aim comes earlier in it."""
+        aim = max(self.least_bytes, _CLOSER * self.arena_bytes)
+        ends = (np.array(self.offsets) + self.sizes).tolist()
+        rank = {
+            i: place - (chance.randint(1, max(2, moves)) if ends[i] > aim else 0)
+            for place, i in enumerate(order)
+        }
+        return sorted(order, key=lambda i: rank[i] + chance.random() / 2)
 
 
-def _put(
-    blocks: Sequence[Block], order: list[int], align_bytes: int, limit_bytes: float
-) -> _Placed | None:
-    """Places blocks in this order, each as low as it can; None if the limit does not suffice."""
-    offsets = [-1] * len(blocks)
-    arena = 0
-    for i in order:
-        taken = [
-            (offsets[j] + low, offsets[j] + high)
-            for j, gaps in blocks[i].gaps.items()
-            if offsets[j] >= 0
-            for low, high in gaps
-        ]
-        taken.sort()
-        offset = 0
-        for low, high in taken:
-            if low >= offset:
-                break
-            if high > offset:
-                offset = high + -high % align_bytes
-        offsets[i] = offset
-        arena = max(arena, offset + blocks[i].size_bytes)
-        if arena > limit_bytes:
-            return None
-    return _Placed(order, offsets, arena)
+def _lowest(lows: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> int:
+    """The lowest place of this size beside others, of which those below 0 have none yet."""
+    placed = lows >= 0
+    lows, ends = lows[placed], ends[placed]
+    order = np.argsort(lows)
+    reached = np.concatenate([[0], np.maximum.accumulate(ends[order])])
+    fits = lows[order] - reached[:-1] >= size
+    return int(reached[fits.argmax() if fits.any() else -1])
 
 
-def _orders(blocks: Sequence[Block]) -> Iterator[list[int]]:
-    """By several ranks, and each time also as an arena is filled from the ground by that rank."""
-    ranks: tuple[Callable[[Block], tuple[int, int]], ...] = (
-        lambda block: (-block.size_bytes, -block.first),
-        lambda block: (-block.size_bytes * (block.last - block.first + 1), block.first),
-        lambda block: (block.first, -block.size_bytes),
-        lambda block: (-block.last, -block.size_bytes),
-        lambda block: (block.first - block.last, -block.size_bytes),
+def _neighbours(blocks: Sequence[Block]) -> list[NDArray[np.int64]]:
+    """For each block the others that are needed at one of its times, in rising order."""
+    spans = [(*span, i) for i, block in enumerate(blocks) for span in block.spans]
+    if not spans:
+        return []
+    first, last, owner = np.array(sorted(spans)).T
+    begin_while = np.searchsorted(first, last, side="right") - np.arange(len(first)) - 1
+    one = np.repeat(np.arange(len(first)), begin_while)
+    start = np.repeat(begin_while.cumsum() - begin_while, begin_while)
+    other = one + 1 + np.arange(len(one)) - start
+    a, b = owner[one], owner[other]
+    pairs = np.unique(np.concatenate([a * len(blocks) + b, b * len(blocks) + a]))
+    a, b = np.divmod(pairs, len(blocks))
+    apart = a != b
+    counts = np.bincount(a[apart], minlength=len(blocks))
+    return np.split(b[apart], counts.cumsum()[:-1])
+
+
+def _orders(blocks: Sequence[Block]) -> list[list[int]]:
+    """By several ranks."""
+    ends = [(block.spans[0][0], block.spans[-1][1]) for block in blocks]
+    again = [len(block.spans) == 1 for block in blocks]  # what has several times comes first
+    sizes = [block.size_bytes for block in blocks]
+    ranks: tuple[Callable[[int], tuple[int, int]], ...] = (
+        lambda i: (-sizes[i], ends[i][0]),
+        lambda i: (-sizes[i] * (ends[i][1] - ends[i][0] + 1), ends[i][0]),
+        lambda i: (ends[i][0] - ends[i][1], -sizes[i]),
+        lambda i: (ends[i][0], -sizes[i]),
+        lambda i: (-ends[i][1], -sizes[i]),
     )
-    for rank in ranks:
-        ranked = sorted(range(len(blocks)), key=lambda i: rank(blocks[i]))
-        yield ranked
-        yield _from_the_ground(blocks, ranked)
+    return [sorted(range(len(blocks)), key=lambda i: (again[i], rank(i))) for rank in ranks]
 
 
-def _from_the_ground(blocks: Sequence[Block], ranked: Sequence[int]) -> list[int]:
-    """Always what can lie lowest on top of the others; of several, what comes first in `ranked`."""
-    rank = {i: k for k, i in enumerate(ranked)}
-    floor = [0] * len(blocks)
-    waiting = [(0, k) for k in range(len(blocks))]
-    order: dict[int, None] = {}
-    while waiting:
-        offset, k = heappop(waiting)
-        i = ranked[k]
-        if i in order or offset < floor[i]:
-            continue
-        order[i] = None
-        for j, gaps in blocks[i].gaps.items():
-            top = offset - gaps[0][0]
-            if top > floor[j] and j not in order:
-                floor[j] = top
-                heappush(waiting, (top, rank[j]))
-    return list(order)
-
-
-def _changed(blocks: Sequence[Block], found: _Placed, chance: random.Random) -> list[int]:
-    """Another order: one that reaches the top, or is needed at one of its times, is moved, or
-    changes places with a third.
-    """
-    order = found.order
-    top = [i for i in order if found.offsets[i] + blocks[i].size_bytes == found.arena_bytes]
-    highest = chance.choice(top)
-    moved = chance.choice([highest, *blocks[highest].gaps])
-    if chance.random() < 0.5:
-        other = chance.choice([moved, *blocks[moved].gaps])
-        swapped = {moved: other, other: moved}
-        return [swapped.get(i, i) for i in order]
-    rest = [i for i in order if i != moved]
-    rest.insert(chance.randrange(len(order)) if chance.random() < 0.5 else 0, moved)
-    return rest
+def _up(size_bytes: int, align_bytes: int) -> int:
+    return -(-size_bytes // align_bytes) * align_bytes

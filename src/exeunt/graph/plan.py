@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exeunt.graph.buffers import Buffer, live_bytes
-from exeunt.graph.placement import Block, keep_apart, place
+from exeunt.graph.placement import Block, place
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,7 @@ def make_plan(buffers: Sequence[Buffer], *, align_bytes: int = 1) -> Plan:
         align_bytes: that every offset is a multiple of.
     """
     bound = max(live_bytes(buffers))
-    blocks = [Block(buffer.size_bytes, buffer.first, buffer.last) for buffer in buffers]
-    for i, mine in enumerate(buffers):
-        for j, theirs in enumerate(buffers[:i]):
-            if mine.meets(theirs):
-                keep_apart(blocks, i, j, [(-mine.size_bytes, theirs.size_bytes)])
-    offsets = place(blocks, bound, align_bytes=align_bytes)
+    blocks = [Block(b.size_bytes, ((max(b.first, 0), b.last),)) for b in buffers]
+    offsets = place(blocks, align_bytes=align_bytes)
     arena = max(o + b.size_bytes for o, b in zip(offsets, buffers, strict=True))
-    return Plan(tuple(buffers), tuple(offsets), arena, bound)
+    return Plan(tuple(buffers), offsets, arena, bound)

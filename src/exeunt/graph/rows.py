@@ -119,9 +119,11 @@ def _whole(operator: Whole, height: int, out: int, row: int) -> range:
 
 
 def _residual(operator: InvertedResidual, height: int, out: int, row: int) -> range:
-    """The rows that are expanded now, those before being kept expanded, and the one to be added."""
+    """The rows that are expanded now, those before being kept expanded unless all are expanded
+    again, and the one to be added.
+    """
     reads = [_conv(operator.depthwise, height, out, at) for at in (row - 1, row)]
-    if operator.expand is None:
+    if operator.expand is None or operator.again:
         return reads[1]
     first = min(reads[0].stop, height) if row else 0
     return range(min(first, row) if operator.residual else first, max(reads[1].stop, first))

@@ -14,7 +14,7 @@ _EVENTS = 700_000  # that may be tried in all
 _NEAR = 0.97  # of the peak: events that come so near are counted
 
 
-def order_stages(stages: Sequence[StageRows], demand: Demand, exclusive: bool) -> list[Order]:
+def order_stages(stages: Sequence[StageRows], demand: Demand) -> list[Order]:
     """An order for each stage; no other stage's matters for what one needs at most.
 
     Each gets the best of a few: a run of its first or its last maps whole, and the rest streaming.
@@ -24,9 +24,8 @@ def order_stages(stages: Sequence[StageRows], demand: Demand, exclusive: bool) -
     Args:
         stages: of a net.
         demand: what their rows need.
-        exclusive: whether empty slots of rings are needed, too; see `StageOrders`.
     """
-    searches = [_Search(StageOrders(stage, demand, exclusive)) for stage in stages]
+    searches = [_Search(StageOrders(stage, demand)) for stage in stages]
     for search in searches:
         search.start()
     while sum(search.orders.events_tried for search in searches) < _EVENTS:

@@ -209,22 +209,23 @@ class _Run:
             for part in ("expand", "depthwise", "project")
         }
         filtered = operator.depthwise
-        start = row * filtered.stride[0] - filtered.padding[0]
-        window = range(start, start + filtered.kernel[0])
+        window = range(*operator.window(row))
         height, width = self.shapes[source][1:]
         if operator.expand is None:
             slab = self.arena.rows(source, window)
         else:
-            kept: dict[int, Tensor] = self.kept.setdefault(node.output, {})
+            kept: dict[int, Tensor] = (
+                {} if operator.again else self.kept.setdefault(node.output, {})
+            )
             for needed in window:
                 if 0 <= needed < height and needed not in kept:
                     line = self.arena.rows(source, [needed])
                     kept[needed] = _filtered(operator.expand, line, constants["expand"])[:, 0]
             zeros = torch.zeros(filtered.groups, width)
             slab = torch.stack([kept.get(needed, zeros) for needed in window], 1)
-            for old in [old for old in kept if old < start + filtered.stride[0]]:
+            for old in [old for old in kept if old < window.start + filtered.stride[0]]:
                 del kept[old]
-            if len(kept) > filtered.kernel[0] - filtered.stride[0]:
+            if not operator.again and len(kept) > filtered.kernel[0] - filtered.stride[0]:
                 raise ExeuntError(f"{node.output} keeps {len(kept)} expanded rows")
         values = _filtered(filtered, slab, constants["depthwise"])
         values = _filtered(operator.project, values, constants["project"])

@@ -1,21 +1,19 @@
-"""The plan of a net whose rows stream: where rings, whole maps and operators' own memory lie."""
+"""The plan of a net whose rows stream: where every row and operators' own memory lie."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from exeunt.graph.demand import Demand
-from exeunt.graph.fuse import fuse
+from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.placement import place
+from exeunt.graph.placement import EFFORT, Block, least_bytes, live_bytes, place
 from exeunt.graph.schedule import Schedule, joined
 from exeunt.graph.search import order_stages
 from exeunt.graph.stage_rows import stages_of
-from exeunt.graph.strips import Strip, blocks_of, peak_bytes, strips_of
+from exeunt.graph.strips import Strip, blocks_of, strips_of
 from exeunt.graph.views import Parts, segments_of
-
-_FIRST_EFFORT, _LAST_EFFORT = 2_000_000, 6_000_000  # of placing each draft, and the best
-_ENOUGH = 1.005  # of the bound: no other draft is made
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,11 @@ class StreamedPlan:
             not read as itself: a concatenation, a slice of channels, a flattened map.
         strips: of all tensors and operators.
         home: number of the strip of each tensor that is written, by name.
-        offsets_bytes: of each strip.
+        offsets_bytes: of the places of each strip: of a tensor's rows, in order.
         arena_bytes: the end of the highest.
         bound_bytes: the most that is needed at one event.
+        least_bytes: the same, with what lies between places that begin at multiples: no arena of
+            this order is smaller.
         schedule: of the rows; where the strips lie is right for this order alone.
     """
 
@@ -38,10 +38,43 @@ class StreamedPlan:
     segments: dict[str, Parts]
     strips: tuple[Strip, ...]
     home: dict[str, int]
-    offsets_bytes: tuple[int, ...]
+    offsets_bytes: tuple[tuple[int, ...], ...]
     arena_bytes: int
     bound_bytes: int
+    least_bytes: int
     schedule: Schedule
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds up to the last exit, with all that is computed again."""
+        return sum(self.graph.macs.values())
+
+    @property
+    def recomputed_macs(self) -> int:
+        """Of these, what is spent on expanding rows again."""
+        graph, total = self.graph, 0
+        for node in graph.nodes:
+            if isinstance(node.operator, InvertedResidual) and node.operator.again:
+                shapes = [graph.shapes[name] for name in node.inputs]
+                kept = replace(node.operator, again=False)
+                total += graph.macs[node.output] - kept.macs(shapes, graph.shapes[node.output])
+        return total
+
+    @property
+    def window_bytes(self) -> int:
+        """Rows of the image that are held at once."""
+        number = self.home.get(self.graph.image)
+        if number is None:
+            return 0
+        born, last = (lives[self.graph.image] for lives in (self.schedule.born, self.schedule.last))
+        rows = [
+            Block(self.strips[number].row_bytes, (span,)) for span in zip(born, last, strict=False)
+        ]
+        return int(live_bytes(rows, len(self.schedule.events)).max(initial=0))
+
+    def offsets_of(self, name: str) -> tuple[int, ...]:
+        """Where the rows of a tensor that is written lie."""
+        return self.offsets_bytes[self.home[name]]
 
     def reads(self, node: Node) -> tuple[Parts, ...]:
         """For each input of a node the channels that make it, in order, where they are stored."""
@@ -51,52 +84,60 @@ class StreamedPlan:
 def plan_stream(
     graph: Graph, element_bytes: int, *, image: bool = True, align_bytes: int = 4
 ) -> StreamedPlan:
-    """The smallest arena found. Deterministic.
+    """The smallest arena found in which nothing is computed twice. Deterministic.
 
     Args:
         graph: of a whole net.
         element_bytes: 4 for float32, 1 for int8 (whose recurrent states take 2, and sums 4).
         image: whether the rows of the image that are needed take memory, too.
-        align_bytes: that the offset of every strip is a multiple of.
+        align_bytes: that every offset is a multiple of.
     """
-    graph = fuse(graph)
-    segments = segments_of(graph)
-    demand = Demand.of(graph, segments, element_bytes, image)
-    stages = stages_of(graph, segments)
-    drafts = []
-    for exclusive in (False, True):
-        orders = order_stages(stages, demand, exclusive)
-        draft = _Draft(joined([order.schedule for order in orders]), demand, align_bytes)
-        draft.place(_FIRST_EFFORT)
-        drafts.append(draft)
-        if draft.arena_bytes <= _ENOUGH * draft.bound_bytes:
-            break
-    best = min(drafts, key=lambda draft: draft.arena_bytes)
-    best.place(_LAST_EFFORT)
-    return StreamedPlan(
-        graph,
-        segments,
-        tuple(best.strips),
-        best.home,
-        tuple(best.offsets_bytes),
-        best.arena_bytes,
-        best.bound_bytes,
-        best.schedule,
-    )
+    return Draft(fuse(graph), element_bytes, image).placed(align_bytes)
 
 
-class _Draft:
-    """Strips for one schedule, and where they lie."""
+class Draft:
+    """An order of rows, and what it needs; nothing has a place yet.
 
-    def __init__(self, schedule: Schedule, demand: Demand, align_bytes: int) -> None:
-        self.schedule, self.align_bytes = schedule, align_bytes
-        self.strips, self.home = strips_of(schedule, demand)
-        self.bound_bytes = peak_bytes(self.strips, len(schedule.events))
+    Args:
+        graph: of a whole net, fused.
+        element_bytes: 4 for float32, 1 for int8.
+        image: whether the rows of the image that are needed take memory, too.
+
+    Attributes:
+        live_bytes: what is needed at each event.
+    """
+
+    def __init__(self, graph: Graph, element_bytes: int, image: bool) -> None:
+        self.graph, self.segments = graph, segments_of(graph)
+        demand = Demand.of(graph, self.segments, element_bytes, image)
+        orders = order_stages(stages_of(graph, self.segments), demand)
+        self.schedule = joined([order.schedule for order in orders])
+        self.strips, self.home = strips_of(self.schedule, demand)
         self.blocks = blocks_of(self.strips)
+        self.live_bytes = live_bytes(self.blocks, len(self.schedule.events))
 
-    def place(self, effort: int) -> None:
-        self.offsets_bytes = place(
-            self.blocks, self.bound_bytes, align_bytes=self.align_bytes, effort=effort
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of all stages."""
+        return sum(self.graph.macs.values())
+
+    @property
+    def bound_bytes(self) -> int:
+        """The most that is needed at one event."""
+        return int(self.live_bytes.max())
+
+    def placed(self, align_bytes: int, effort: int = EFFORT) -> StreamedPlan:
+        """A place for everything; see `place`."""
+        offsets = place(self.blocks, align_bytes=align_bytes, effort=effort)
+        rest = iter(offsets)
+        return StreamedPlan(
+            self.graph,
+            self.segments,
+            tuple(self.strips),
+            self.home,
+            tuple(tuple(islice(rest, len(strip.spans))) for strip in self.strips),
+            max(at + block.size_bytes for at, block in zip(offsets, self.blocks, strict=True)),
+            self.bound_bytes,
+            least_bytes(self.blocks, align_bytes),
+            self.schedule,
         )
-        ends = zip(self.offsets_bytes, self.strips, strict=True)
-        self.arena_bytes = max(offset + strip.size_bytes for offset, strip in ends)

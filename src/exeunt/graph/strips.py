@@ -1,45 +1,39 @@
-"""Memory in strips: a ring of rows for a tensor, or what an operator has of its own.
+"""Memory in strips: the rows of a tensor, or what an operator has of its own.
 
-A ring has as many slots as rows are ever needed at once. Where that is all of them, its rows come
-and go one by one, so that a map may grow where another shrinks; and while a slot is empty, others
-may lie there.
+Every row has a place of its own in the arena, as long as it is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import and_, or_
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exeunt.graph.demand import Demand
-from exeunt.graph.placement import Block, Gap, keep_apart
+from exeunt.graph.placement import Block, Span, live_bytes
 from exeunt.graph.schedule import Schedule
-
-Span = tuple[int, int]
-"""First and last event."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Slots of one size behind each other.
+    """Places of one size that belong together, wherever each of them lies.
 
     Attributes:
         name: of the tensor or, with a note in brackets, of the operator.
-        row_bytes: of each slot. Row r of a tensor lies in slot r modulo their number.
-        spans: for each slot, in order of their addresses, all times when it is needed.
+        row_bytes: of each place.
+        spans: for each place all times when it is needed. A tensor has one for each row, an
+            operator one for each that it makes, unless it needs the same throughout.
     """
 
     name: str
     row_bytes: int
     spans: tuple[tuple[Span, ...], ...]
 
-    @property
-    def size_bytes(self) -> int:
-        return self.row_bytes * len(self.spans)
+    def live_bytes(self, events: int) -> NDArray[np.int64]:
+        """What is needed of it at each of so many events."""
+        return live_bytes(blocks_of([self]), events)
 
 
 def strips_of(schedule: Schedule, demand: Demand) -> tuple[list[Strip], dict[str, int]]:
@@ -53,83 +47,52 @@ def strips_of(schedule: Schedule, demand: Demand) -> tuple[list[Strip], dict[str
         The strips, and the number of each tensor's. What is written over another row by row shares
         its strip.
     """
-    rings, home = _rings(schedule, demand)
-    strips = [Strip(name, demand.row_bytes[name], _slots(*spans)) for name, spans in rings.items()]
+    lives, home = _lives(schedule, demand)
+    strips = [
+        Strip(
+            name, demand.row_bytes[name], tuple(((first, last),) for first, last in rows.T.tolist())
+        )
+        for name, rows in lives.items()
+    ]
     for name, acts in schedule.acts.items():
         if acts and demand.kept_bytes[name]:
             kept = ((acts[0], acts[-1]),)
             strips.append(Strip(f"{name} (kept)", demand.kept_bytes[name], (kept,)))
         if acts and demand.scratch_bytes[name]:
-            used = tuple(_united([(at, at) for at in acts]))
-            strips.append(Strip(f"{name} (scratch)", demand.scratch_bytes[name], (used,)))
-    numbers = {name: k for k, name in enumerate(rings)}
+            used: tuple[tuple[Span, ...], ...] = tuple(((at, at),) for at in acts)
+            if len(acts) > len(schedule.born[name]):  # it takes rows in, too
+                used = (tuple(_united([(at, at) for at in acts])),)
+            strips.append(Strip(f"{name} (scratch)", demand.scratch_bytes[name], used))
+    numbers = {name: k for k, name in enumerate(lives)}
     return strips, {name: numbers[owner] for name, owner in home.items()}
 
 
-def live_bytes(strips: Iterable[Strip], events: int) -> NDArray[np.int64]:
-    """What is needed at each of so many events."""
-    steps = np.zeros(events + 1, dtype=np.int64)
-    for strip in strips:
-        for spans in strip.spans:
-            for first, last in spans:
-                steps[first] += strip.row_bytes
-                steps[last + 1] -= strip.row_bytes
-    return steps[:events].cumsum()
+def blocks_of(strips: Iterable[Strip]) -> list[Block]:
+    """The places of all strips, in order."""
+    return [Block(strip.row_bytes, spans) for strip in strips for spans in strip.spans]
 
 
-def peak_bytes(strips: Iterable[Strip], events: int) -> int:
-    """The most that is needed at one of so many events: no arena can be smaller."""
-    return int(live_bytes(strips, events).max())
-
-
-def blocks_of(strips: Sequence[Strip]) -> list[Block]:
-    """Strips with the gaps between them: slots that are needed at one time lie apart."""
-    masks = [[_mask(spans) for spans in strip.spans] for strip in strips]
-    ever = [reduce(or_, slots) for slots in masks]
-    at_once = [reduce(and_, slots) for slots in masks]
-    blocks = [
-        Block(strip.size_bytes, (mask & -mask).bit_length() - 1, mask.bit_length() - 1)
-        for strip, mask in zip(strips, ever, strict=True)
-    ]
-    for i, mine in enumerate(strips):
-        for j, theirs in enumerate(strips[:i]):
-            if at_once[i] & at_once[j]:
-                keep_apart(blocks, i, j, [(-mine.size_bytes, theirs.size_bytes)])
-            elif ever[i] & ever[j]:
-                keep_apart(blocks, i, j, _gaps(mine, masks[i], theirs, masks[j]))
-    return blocks
-
-
-def _rings(
+def _lives(
     schedule: Schedule, demand: Demand
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
-    """First and last event of every row, (2, rows), by ring; and the ring of each tensor."""
-    rings = {
+    """First and last event of every row, (2, rows), by strip; and the strip of each tensor."""
+    lives = {
         name: np.array([born, schedule.last[name][: len(born)]])
         for name, born in schedule.born.items()
         if born and name in demand.row_bytes
     }
-    home = {name: name for name in rings}
-    for name in [made for made in schedule.acts if made in rings]:
+    home = {name: name for name in lives}
+    for name in [made for made in schedule.acts if made in lives]:
         owners = [
             home[source]
             for source in demand.replaceable[name]
-            if source in home and np.array_equal(rings[home[source]][1], rings[name][0])
+            if source in home and np.array_equal(lives[home[source]][1], lives[name][0])
         ]
         if owners:
-            longest = max(owners, key=lambda owner: int(np.diff(rings[owner], axis=0).sum()))
-            rings[longest][1] = rings.pop(name)[1]
+            longest = max(owners, key=lambda owner: int(np.diff(lives[owner], axis=0).sum()))
+            lives[longest][1] = lives.pop(name)[1]
             home[name] = longest
-    return rings, home
-
-
-def _slots(first: NDArray[np.int64], last: NDArray[np.int64]) -> tuple[tuple[Span, ...], ...]:
-    """When each slot of a ring is needed."""
-    rows = len(first)
-    oldest = np.searchsorted(np.maximum.accumulate(last), first)
-    slots = int((np.arange(rows) - oldest).max()) + 1
-    spans = list(zip(first.tolist(), last.tolist(), strict=True))
-    return tuple(tuple(_united(spans[slot::slots])) for slot in range(slots))
+    return lives, home
 
 
 def _united(spans: Sequence[Span]) -> Iterator[Span]:
@@ -141,30 +104,3 @@ def _united(spans: Sequence[Span]) -> Iterator[Span]:
             start = first
         end = last
     yield start, end
-
-
-def _mask(spans: Iterable[Span]) -> int:
-    """A bit for each event."""
-    return sum((1 << last + 1) - (1 << first) for first, last in spans)
-
-
-def _gaps(
-    mine: Strip, my_masks: Sequence[int], theirs: Strip, their_masks: Sequence[int]
-) -> list[Gap]:
-    """How far one strip must not lie above another."""
-    forbidden = sorted(
-        (
-            q * theirs.row_bytes - (p + 1) * mine.row_bytes,
-            (q + 1) * theirs.row_bytes - p * mine.row_bytes,
-        )
-        for p, my_mask in enumerate(my_masks)
-        for q, their_mask in enumerate(their_masks)
-        if my_mask & their_mask
-    )
-    gaps: list[Gap] = []
-    for low, high in forbidden:
-        if gaps and low < gaps[-1][1]:
-            gaps[-1] = gaps[-1][0], max(high, gaps[-1][1])
-        else:
-            gaps.append((low, high))
-    return gaps

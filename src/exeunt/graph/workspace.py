@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Linear, Whole
+from exeunt.graph.rows import row_count
 from exeunt.graph.views import Parts, is_whole
 from exeunt.ops.recurrence import CELLS
 from exeunt.ops.rex import ReX2d
+
+AGAIN_BLOCK = 16  # channels that are expanded together where not all are
 
 
 def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
@@ -27,6 +30,8 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
     if isinstance(operator, GridPool):
         return 4 * taken[0] * operator.grid[1] * operator.under_way(taken[1])
     if isinstance(operator, InvertedResidual) and operator.expand is not None:
+        if operator.again:
+            return 0
         kernel, stride = operator.depthwise.kernel, operator.depthwise.stride
         held = max(kernel[0] - stride[0], 0)
         pixels = held * (taken[2] + kernel[0] - held) + 1
@@ -45,9 +50,10 @@ def scratch_bytes(
     """What an operator needs while it makes, or takes in, one row, and no longer; in bytes.
 
     Where the input of a convolution lies in several places, or is scaled on the way, it gathers the
-    pixels that make one pixel of the output: as many as the kernel has, of C channels. Matrices and
-    ReX gather one. What treats channels apart reads them where they lie. An inverted residual
-    filters into one expanded pixel.
+    pixels that make one pixel of the output: as many as the kernel has, of C channels. ReX gathers
+    one, a matrix all of a map, whose rows lie apart. What treats channels apart reads them where
+    they lie. An inverted residual filters into one expanded pixel; for one that keeps nothing see
+    `numbers_again`.
 
     Args:
         graph: that the node belongs to.
@@ -64,11 +70,35 @@ def scratch_bytes(
         return (channels if dilated else gathered) * math.prod(operator.kernel) * element_bytes
     if isinstance(operator, PreactivatedConv):
         return channels * math.prod(operator.conv.kernel) * element_bytes
+    if isinstance(operator, InvertedResidual) and operator.again:
+        width, given = graph.shapes[node.inputs[0]][2], graph.shapes[node.output][2]
+        return numbers_again(operator, width, given)[1] * element_bytes
     if isinstance(operator, InvertedResidual) and operator.expand is None:
         return operator.depthwise.groups * element_bytes
+    first = segments[node.inputs[0]][0].tensor
+    if isinstance(operator, Linear) and row_count(graph.shapes[first]) > 1:
+        gathered = channels
     if isinstance(operator, (Linear, Whole)):
         return gathered * element_bytes
     return 0
+
+
+def numbers_again(operator: InvertedResidual, width: int, given: int) -> tuple[int, int]:
+    """How an inverted residual goes about it that keeps nothing: channels that it expands and
+    filters at a time, and numbers that it needs besides.
+
+    Either all channels of a window and one filtered pixel, or those of a block, and a filtered row.
+
+    Args:
+        operator: that is meant.
+        width: of its input.
+        given: width of its output.
+    """
+    hidden, (height, across) = operator.depthwise.groups, operator.depthwise.kernel
+    window = height * min(across, width)
+    by_pixel = (hidden, (window + 1) * hidden)
+    by_block = (AGAIN_BLOCK, window * AGAIN_BLOCK + given * hidden)
+    return by_block if hidden > AGAIN_BLOCK and by_block[1] < by_pixel[1] else by_pixel
 
 
 def _rex_numbers(rex: ReX2d, height: int, width: int) -> int:

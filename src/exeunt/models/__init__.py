@@ -8,6 +8,7 @@ from typing import Any
 from exeunt.errors import ExeuntError
 from exeunt.models import (  # noqa: F401  registers their networks
     densenet,
+    mobilenetv1,
     mobilenetv2,
     msdnet,
     ranet,

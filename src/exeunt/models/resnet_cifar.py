@@ -75,19 +75,22 @@ def resnet_cifar(
     *,
     depth: int = 56,
     width: int = 16,
+    projection: bool = False,
     exits: str | Sequence[int] = "paper",
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
 ) -> MultiExitNet:
     """ResNet for CIFAR (He et al. 2016), as a shallow-deep network: 7 exits.
 
-    Shortcuts have no parameters (option A). For images of 4 px and more.
+    For images of 4 px and more.
 
     Args:
         num_classes: K.
         in_chans: channels of the image.
         depth: 6n + 2 layers for n blocks in each group.
         width: channels of the first group; 2 and 4 times as many follow.
+        projection: whether shortcuts between groups are 1x1 convolutions (option B); if not, they
+            have no parameters (option A).
         exits: `"paper"` (six internal ones by their share of the MACs), `"all"` (after
             every second block of a group), `"last"` (the ordinary network) or 0-based positions
             among the 3n blocks; the last exit always is.
@@ -102,7 +105,7 @@ def resnet_cifar(
     if depth < 8 or depth % 6 != 2:
         raise ExeuntError(f"depth={depth!r}; give 6n + 2, such as 20, 56 or 110")
     (stem,) = stem_blocks("cifar", in_chans, width)
-    block = partial(BasicBlock, projection=False)
+    block = partial(BasicBlock, projection=projection)
     count = depth // 6
     return _build(stem, block, count, width, [], num_classes, in_chans, exits, exit_head, dropout)
 
@@ -151,6 +154,12 @@ def wideresnet_cifar(
 
 for _depth in (56, 110):
     register_model(partial(resnet_cifar, depth=_depth), name=f"resnet{_depth}_cifar", image_size=32)
+register_model(
+    partial(resnet_cifar, depth=8, projection=True),
+    name="resnet8",
+    about="ResNet-8, MLPerf Tiny's net for image classification, with exits: 3",
+    image_size=32,
+)
 for _depth, _widen in ((28, 10), (34, 4)):
     register_model(
         partial(wideresnet_cifar, depth=_depth, widen=_widen),

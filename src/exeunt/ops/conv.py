@@ -1,4 +1,4 @@
-"""Convolution with batch norm and activation, behind it or before it; the inverted residual."""
+"""Convolution with batch norm and activation, behind it or before it; blocks of MobileNets."""
 
 from __future__ import annotations
 
@@ -93,6 +93,18 @@ class BottleneckConv(nn.Sequential):
                 conv=ConvNormAct(inner, out_channels, 3, stride, act=nn.ReLU),
             )
         )
+
+
+class DepthwiseSeparable(nn.Sequential):
+    """A depthwise 3x3 convolution, then a 1x1 one, each with batch norm and ReLU (MobileNetV1).
+
+    Maps (N, C, H, W) to (N, C', H/s, W/s), rounded up. Parts are named `depthwise` and `pointwise`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        depthwise = ConvNormAct(in_channels, in_channels, 3, stride, in_channels, act=nn.ReLU)
+        pointwise = ConvNormAct(in_channels, out_channels, act=nn.ReLU)
+        super().__init__(OrderedDict(depthwise=depthwise, pointwise=pointwise))
 
 
 class InvertedResidual(nn.Module):

@@ -94,6 +94,8 @@ class Memory:
         arena_bytes: of the array that tensors live in.
         row_window_bytes: `streamed`: of the rows of the image in it, which are held at once.
         bound_bytes: the most that is held at once: no plan of this order needs less.
+        least_bytes: `streamed`: the same with what lies between places that begin at whole words;
+            a total that meets it is proved least for its order of rows.
         without_image_bytes: `layerwise`: of the array, if the image is read from elsewhere.
         macs: `memory-optimised`: multiply-adds, with all that is computed again.
         recompute_free_bytes: `memory-optimised`: the published least without computing again, block
@@ -111,6 +113,7 @@ class Memory:
     arena_bytes: int | None = None
     row_window_bytes: int | None = None
     bound_bytes: int | None = None
+    least_bytes: int | None = None
     without_image_bytes: int | None = None
     macs: int | None = None
     recompute_free_bytes: int | None = None
@@ -120,6 +123,11 @@ class Memory:
     def live_bytes(self) -> np.ndarray:
         """Bytes held at each step (int64)."""
         return live_bytes(self.spans, len(self.steps))
+
+    @property
+    def is_least(self) -> bool:
+        """Whether no arena for the same order of rows can be smaller."""
+        return self.least_bytes == self.total_bytes
 
     @cached_property
     def exit_bound_bytes(self) -> tuple[int, ...]:
@@ -146,6 +154,7 @@ class Memory:
             "arena_bytes": self.arena_bytes,
             "row_window_bytes": self.row_window_bytes,
             "bound_bytes": self.bound_bytes,
+            "least_bytes": self.least_bytes,
             "without_image_bytes": self.without_image_bytes,
             "recompute_free_bytes": self.recompute_free_bytes,
             "macs": self.macs,

@@ -64,8 +64,7 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
         dtype: of all tensors; sums take 4 bytes and recurrent states at least 2.
     """
     plan = plan_stream(graph, bytes_of(dtype))
-    window = sum(strip.size_bytes for strip in plan.strips if strip.name == plan.graph.image)
-    spans = list(_slots(plan))
+    spans = list(_places(plan))
     events = plan.schedule.events
     exit_steps = plan.schedule.ends
     return Memory(
@@ -77,18 +76,15 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
         exit_steps,
         tuple(spans),
         arena_bytes=plan.arena_bytes,
-        row_window_bytes=window,
+        row_window_bytes=plan.window_bytes,
         bound_bytes=plan.bound_bytes,
+        least_bytes=plan.least_bytes,
     )
 
 
-def _slots(plan: StreamedPlan) -> Iterator[Span]:
-    """The slots of all strips; neighbours that are needed just as long are one."""
-    for strip, offset in zip(plan.strips, plan.offsets_bytes, strict=True):
-        start = 0
-        for i, spans in enumerate(strip.spans):
-            if i + 1 == len(strip.spans) or strip.spans[i + 1] != spans:
-                size, at = (i + 1 - start) * strip.row_bytes, offset + start * strip.row_bytes
-                for first, last in spans:
-                    yield Span(strip.name, first, last, at, size)
-                start = i + 1
+def _places(plan: StreamedPlan) -> Iterator[Span]:
+    """The places of all strips."""
+    for strip, offsets in zip(plan.strips, plan.offsets_bytes, strict=True):
+        for spans, offset in zip(strip.spans, offsets, strict=True):
+            for first, last in spans:
+                yield Span(strip.name, first, last, offset, strip.row_bytes)

@@ -44,9 +44,8 @@ typedef struct exn_result {
 
 /* A tensor: a ring of rows, each row pixel after pixel, each pixel channel after channel. */
 typedef struct exn_ring {
-    uint32_t offset;     /* in the arena */
-    uint32_t row_bytes;  /* from one row to the next */
-    uint16_t slots;      /* rows that it holds */
+    const uint32_t *places;  /* in the arena, each aligned to EXN_ALIGN: row r lies at */
+    uint16_t slots;          /* places[r % slots] */
     uint16_t height, width, channels;
 } exn_ring;
 
@@ -71,7 +70,8 @@ typedef struct exn_node {
     uint16_t part_count[2];
     uint16_t output;        /* its ring */
     uint32_t kept;          /* offset of what it keeps between rows */
-    uint32_t scratch;       /* and of what it needs while it makes one */
+    const uint32_t *scratch;  /* and of what it needs while it makes row r: scratch[r % slots] */
+    uint16_t slots;
 } exn_node;
 
 /* Bit of `exn_event.node` that says: take in. The image's own rows have this node alone. */

@@ -14,7 +14,7 @@
 
 EXN_INLINE uint8_t *exn_place(const exn_ring *ring, uint8_t *arena, uint32_t row)
 {
-    return arena + ring->offset + row % ring->slots * ring->row_bytes;
+    return arena + ring->places[row % ring->slots];
 }
 
 /* A row that padding may have moved out of the map: then NULL. */
@@ -37,6 +37,12 @@ EXN_INLINE const exn_part *exn_parts_of(const exn_node *node, int input)
 EXN_INLINE const exn_ring *exn_input_ring(const exn_model *model, const exn_node *node, int input)
 {
     return &model->rings[exn_parts_of(node, input)->ring];
+}
+
+/* What a node has of its own while it makes a row. */
+EXN_INLINE uint8_t *exn_scratch(const exn_node *node, uint8_t *arena, uint32_t row)
+{
+    return arena + node->scratch[row % node->slots];
 }
 
 EXN_INLINE uint8_t *exn_output_row(const exn_model *model, const exn_node *node, uint8_t *arena,

@@ -1,4 +1,4 @@
-#include "exn.h"
+#include "exn_access.h"
 
 #include <string.h>
 
@@ -25,7 +25,7 @@ static void decide(exn_state *state)
     state->before = found;
     state->result.class_index = found;
     state->result.exit_index = state->stage;
-    state->result.scores = state->arena + logits->offset;
+    state->result.scores = state->arena + logits->places[0];
     state->result.leave = state->stage + 1 == model->exit_count ||
                           (asked && sure && state->agreements >= policy->patience);
     state->answered = 1;
@@ -81,8 +81,7 @@ uint8_t *exn_row_place(const exn_state *state)
         return NULL;
     }
     ring = &state->model->rings[state->model->image];
-    return state->arena + ring->offset +
-           state->model->events[state->event].row % ring->slots * ring->row_bytes;
+    return exn_place(ring, state->arena, state->model->events[state->event].row);
 }
 
 int exn_push_row(exn_state *state, const uint8_t *pixels)

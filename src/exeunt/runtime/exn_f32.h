@@ -86,6 +86,7 @@ typedef struct exn_residual_f32 {
     exn_conv_f32 project;
     uint16_t hidden;             /* expanded channels */
     uint8_t adds;                /* whether the input is added to the projection */
+    uint16_t again;              /* 0, or channels at a time of one that keeps no expanded rows */
 } exn_residual_f32;
 
 /* weights: input, output */

@@ -59,7 +59,7 @@ void exn_gathered_conv_f32_make(const exn_model *model, const exn_node *node, ui
     const exn_gathered_conv_f32 *spec = node->spec;
     const exn_conv_f32 *conv = &spec->conv;
     const exn_ring *ring = exn_output_ring(model, node);
-    float *column = (float *)(void *)(arena + node->scratch);
+    float *column = (float *)(void *)exn_scratch(node, arena, row);
     float *out = exn_row_f32(ring, arena, row);
     uint32_t count = (uint32_t)conv->window.height * conv->window.width * spec->channels;
     uint32_t x, o;

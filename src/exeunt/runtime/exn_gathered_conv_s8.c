@@ -38,7 +38,7 @@ void exn_gathered_conv_s8_make(const exn_model *model, const exn_node *node, uin
     const exn_window *window = &conv->window;
     const exn_ring *in = exn_input_ring(model, node, 0);
     const exn_ring *ring = exn_output_ring(model, node);
-    int8_t *column = (int8_t *)arena + node->scratch;
+    int8_t *column = (int8_t *)exn_scratch(node, arena, row);
     int8_t *out = (int8_t *)exn_place(ring, arena, row);
     uint32_t channels = spec->channels, x;
     uint32_t count = (uint32_t)window->height * window->width * channels;

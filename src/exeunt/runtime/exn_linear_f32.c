@@ -1,12 +1,14 @@
 #include "exn_f32.h"
 
-/* All numbers of the input, pixel after pixel; gathered in the scratch where they lie in parts. */
+/* All numbers of the input, pixel after pixel; gathered in the scratch where they lie in parts, or
+ * in several rows. */
 static const float *find(const exn_model *model, const exn_node *node, uint8_t *arena)
 {
     const exn_ring *in = exn_input_ring(model, node, 0);
-    float *to = (float *)(void *)(arena + node->scratch);
+    float *to = (float *)(void *)exn_scratch(node, arena, 0);
     uint32_t y, x, k, c;
-    if (node->part_count[0] == 1 && exn_parts_of(node, 0)->channels == in->channels) {
+    if (in->height == 1 && node->part_count[0] == 1 &&
+        exn_parts_of(node, 0)->channels == in->channels) {
         return exn_row_f32(in, arena, 0);
     }
     for (y = 0; y < in->height; y++) {
@@ -20,7 +22,7 @@ static const float *find(const exn_model *model, const exn_node *node, uint8_t *
             }
         }
     }
-    return (const float *)(const void *)(arena + node->scratch);
+    return (const float *)(const void *)exn_scratch(node, arena, 0);
 }
 
 void exn_linear_f32_make(const exn_model *model, const exn_node *node, uint8_t *arena,

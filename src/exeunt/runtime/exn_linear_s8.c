@@ -2,13 +2,15 @@
 
 #include <string.h>
 
-/* All numbers of the input, pixel after pixel; gathered in the scratch where they lie in parts. */
+/* All numbers of the input, pixel after pixel; gathered in the scratch where they lie in parts, or
+ * in several rows. */
 static const int8_t *find(const exn_model *model, const exn_node *node, uint8_t *arena)
 {
     const exn_ring *in = exn_input_ring(model, node, 0);
-    int8_t *to = (int8_t *)arena + node->scratch;
+    int8_t *to = (int8_t *)exn_scratch(node, arena, 0);
     uint32_t y, x, k;
-    if (node->part_count[0] == 1 && exn_parts_of(node, 0)->channels == in->channels) {
+    if (in->height == 1 && node->part_count[0] == 1 &&
+        exn_parts_of(node, 0)->channels == in->channels) {
         return (const int8_t *)exn_place(in, arena, 0);
     }
     for (y = 0; y < in->height; y++) {
@@ -22,7 +24,7 @@ static const int8_t *find(const exn_model *model, const exn_node *node, uint8_t 
             }
         }
     }
-    return (const int8_t *)arena + node->scratch;
+    return (const int8_t *)exn_scratch(node, arena, 0);
 }
 
 void exn_linear_s8_make(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t line)

@@ -216,7 +216,7 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     const exn_window *window = &spec->depthwise.window;
     const exn_ring *in = exn_input_ring(model, node, 0);
     const exn_ring *ring = exn_output_ring(model, node);
-    float *filtered = (float *)(void *)(arena + node->scratch);
+    float *filtered = (float *)(void *)exn_scratch(node, arena, row);
     const float *lines[MAX_SIZE];
     int32_t column = -(int32_t)window->left;
     uint32_t x;
@@ -229,6 +229,83 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     }
 }
 
+/* What a block that keeps nothing goes through, some of its channels at a time. */
+typedef struct again {
+    pass p;
+    const float *lines[MAX_SIZE];  /* input rows under the window, NULL outside the map */
+    float *pixels;                 /* expanded: row, column modulo span, channel */
+    int32_t size, span, next;      /* of the window; of it on the map; column to expand next */
+    uint32_t first, count;         /* channels */
+} again;
+
+static float *expanded(const again *a, int32_t row, int32_t column)
+{
+    return a->pixels + (uint32_t)(row * a->span + column % a->span) * a->p.spec->again;
+}
+
+/* Expands the columns of the window that begins at `column` which none before had, and filters. */
+static void filter_again(again *a, int32_t column, float *out)
+{
+    const float *taps[EXN_MAX_TAPS];
+    const exn_ring *in = a->p.in;
+    uint32_t end = a->first + a->count, first;
+    int32_t k, x;
+    for (; a->next < column + a->size && a->next < in->width; a->next++) {
+        for (k = 0; k < a->size; k++) {
+            for (first = a->first; a->lines[k] != NULL && first < end; first += EXN_LANES) {
+                expand(&a->p, a->lines[k] + (uint32_t)a->next * in->channels, first,
+                       exn_lanes_left(first, end), expanded(a, k, a->next) + first - a->first);
+            }
+        }
+    }
+    for (first = a->first; first < end; first += EXN_LANES) {
+        const float **tap = taps;
+        for (k = 0; k < a->size; k++) {
+            for (x = column; x < column + a->size; x++) {
+                int inside = a->lines[k] != NULL && x >= 0 && x < in->width;
+                *tap++ = inside ? expanded(a, k, x) + first - a->first : NULL;
+            }
+        }
+        exn_filter_f32(&a->p.spec->depthwise, taps, first, exn_lanes_left(first, end), a->p.hidden,
+                       out + first - a->first);
+    }
+}
+
+/* A block that keeps nothing: for every output row all rows under the window are expanded.
+ *
+ * Scratch: some channels of the pixels of a window, and one filtered pixel if those are all
+ * channels, or else a filtered row. */
+static void again_row(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t row,
+                      const float *input, float *out)
+{
+    const exn_residual_f32 *spec = node->spec;
+    const exn_ring *ring = exn_output_ring(model, node);
+    uint32_t pitch = spec->again < spec->hidden ? spec->hidden : 0, x;
+    float *filtered;
+    again a;
+    a.p.spec = spec;
+    a.p.hidden = spec->hidden;
+    a.p.in = exn_input_ring(model, node, 0);
+    a.pixels = (float *)(void *)exn_scratch(node, arena, row);
+    a.size = spec->depthwise.window.height;
+    a.span = exn_smaller(a.size, a.p.in->width);
+    filtered = a.pixels + (uint32_t)(a.size * a.span) * spec->again;
+    exn_lines_f32(a.p.in, arena, &spec->depthwise.window, row, 0, a.lines);
+    for (a.first = 0; a.first < spec->hidden; a.first += spec->again) {
+        int32_t column = -(int32_t)spec->depthwise.window.left;
+        a.count = spec->hidden - a.first < spec->again ? spec->hidden - a.first : spec->again;
+        a.next = 0;
+        for (x = 0; x < ring->width; x++, column += spec->depthwise.window.stride_x) {
+            filter_again(&a, column, filtered + x * pitch + a.first);
+            if (a.first + a.count == spec->hidden) {
+                project(spec, filtered + x * pitch,
+                        input == NULL ? NULL : input + x * a.p.in->channels,
+                        out + x * ring->channels, ring->channels);
+            }
+        }
+    }
+}
+
 void exn_residual_f32_make(const exn_model *model, const exn_node *node, uint8_t *arena,
                            uint32_t row)
 {
@@ -238,5 +315,7 @@ void exn_residual_f32_make(const exn_model *model, const exn_node *node, uint8_t
     if (spec->adds) {
         input = exn_row_f32(exn_input_ring(model, node, 0), arena, row);
     }
-    (spec->expand != NULL ? expanded_row : plain_row)(model, node, arena, row, input, out);
+    (spec->again            ? again_row
+     : spec->expand != NULL ? expanded_row
+                            : plain_row)(model, node, arena, row, input, out);
 }

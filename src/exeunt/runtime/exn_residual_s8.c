@@ -258,7 +258,7 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     const exn_window *window = &spec->depthwise.window;
     const exn_ring *in = exn_input_ring(model, node, 0);
     const exn_ring *ring = exn_output_ring(model, node);
-    int8_t *filtered = (int8_t *)arena + node->scratch;
+    int8_t *filtered = (int8_t *)exn_scratch(node, arena, row);
     const int8_t *lines[MAX_SIZE], *taps[EXN_MAX_TAPS];
     int32_t column = -(int32_t)window->left;
     uint32_t x;
@@ -271,6 +271,78 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     }
 }
 
+/* What a block that keeps nothing goes through, some of its channels at a time. */
+typedef struct again {
+    const exn_residual_s8 *spec;
+    const exn_ring *in;
+    const int8_t *lines[MAX_SIZE];  /* input rows under the window, NULL outside the map */
+    int8_t *pixels;                 /* expanded: row, column modulo span, channel */
+    int32_t size, span, next;       /* of the window; of it on the map; column to expand next */
+    uint32_t first, count;          /* channels */
+} again;
+
+static int8_t *expanded(const again *p, int32_t row, int32_t column)
+{
+    return p->pixels + (uint32_t)(row * p->span + column % p->span) * p->spec->again;
+}
+
+/* Expands the columns of the window that begins at `column` which none before had, and filters. */
+static void filter_again(again *p, int32_t column, int8_t *out)
+{
+    const int8_t *taps[EXN_MAX_TAPS];
+    const int8_t **tap = taps;
+    int32_t k, x;
+    for (; p->next < column + p->size && p->next < p->in->width; p->next++) {
+        for (k = 0; k < p->size; k++) {
+            if (p->lines[k] != NULL) {
+                const int8_t *pixel = p->lines[k] + (uint32_t)p->next * p->in->channels;
+                exn_mix_s8(p->spec->expand, pixel, p->in->channels, p->first, p->count,
+                           expanded(p, k, p->next));
+            }
+        }
+    }
+    for (k = 0; k < p->size; k++) {
+        for (x = column; x < column + p->size; x++) {
+            int inside = p->lines[k] != NULL && x >= 0 && x < p->in->width;
+            *tap++ = inside ? expanded(p, k, x) : p->spec->depthwise.blank;
+        }
+    }
+    exn_filter_s8(&p->spec->depthwise, taps, p->first, p->count, out, NULL);
+}
+
+/* A block that keeps nothing: for every output row all rows under the window are expanded.
+ *
+ * Scratch: some channels of the pixels of a window, and one filtered pixel if those are all
+ * channels, or else a filtered row. */
+static void again_row(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t row,
+                      const int8_t *input, int8_t *out)
+{
+    const exn_residual_s8 *spec = node->spec;
+    const exn_ring *ring = exn_output_ring(model, node);
+    uint32_t pitch = spec->again < spec->hidden ? spec->hidden : 0, x;
+    int8_t *filtered;
+    again p;
+    p.spec = spec;
+    p.in = exn_input_ring(model, node, 0);
+    p.pixels = (int8_t *)exn_scratch(node, arena, row);
+    p.size = spec->depthwise.window.height;
+    p.span = exn_smaller(p.size, p.in->width);
+    filtered = p.pixels + (uint32_t)(p.size * p.span) * spec->again;
+    exn_lines_s8(p.in, arena, &spec->depthwise.window, row, 0, p.lines);
+    for (p.first = 0; p.first < spec->hidden; p.first += spec->again) {
+        int32_t column = -(int32_t)spec->depthwise.window.left;
+        p.count = spec->hidden - p.first < spec->again ? spec->hidden - p.first : spec->again;
+        p.next = 0;
+        for (x = 0; x < ring->width; x++, column += spec->depthwise.window.stride_x) {
+            filter_again(&p, column, filtered + x * pitch + p.first);
+            if (p.first + p.count == spec->hidden) {
+                project(spec, filtered + x * pitch, input == NULL ? NULL : input + x * p.in->channels,
+                        out + x * ring->channels, ring->channels);
+            }
+        }
+    }
+}
+
 void exn_residual_s8_make(const exn_model *model, const exn_node *node, uint8_t *arena,
                           uint32_t row)
 {
@@ -280,5 +352,7 @@ void exn_residual_s8_make(const exn_model *model, const exn_node *node, uint8_t 
     if (spec->sum != NULL) {
         input = (const int8_t *)exn_input_row(model, node, 0, arena, row);
     }
-    (spec->expand != NULL ? expanded_row : plain_row)(model, node, arena, row, input, out);
+    (spec->again            ? again_row
+     : spec->expand != NULL ? expanded_row
+                            : plain_row)(model, node, arena, row, input, out);
 }

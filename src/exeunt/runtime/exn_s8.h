@@ -59,6 +59,7 @@ typedef struct exn_residual_s8 {
     exn_conv_s8 project;
     const exn_sum_s8 *sum;      /* of the input and the projection, or NULL */
     uint16_t hidden;            /* expanded channels */
+    uint16_t again;             /* 0, or channels at a time of one that keeps no expanded rows */
 } exn_residual_s8;
 
 /* weights: packed rows */

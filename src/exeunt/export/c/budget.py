@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from exeunt.errors import ExeuntError
 from exeunt.graph.streamed import StreamedPlan
-from exeunt.graph.strips import Strip, live_bytes
 
 _NAMED = 3
 
@@ -17,9 +18,10 @@ def check_budget(plan: StreamedPlan, budget_bytes: int) -> None:
     """
     if plan.arena_bytes <= budget_bytes:
         return
-    event = int(live_bytes(plan.strips, len(plan.schedule.events)).argmax())
+    needed = [strip.live_bytes(len(plan.schedule.events)) for strip in plan.strips]
+    event = int(np.sum(needed, axis=0).argmax())
     node = plan.schedule.events[event].node
-    alive = [(strip, _bytes_at(strip, event)) for strip in plan.strips]
+    alive = [(strip, int(there[event])) for strip, there in zip(plan.strips, needed, strict=True)]
     largest = sorted(alive, key=lambda pair: -pair[1])[:_NAMED]
     said = ", ".join(f"{strip.name} ({size} bytes)" for strip, size in largest if size)
     raise ExeuntError(
@@ -27,8 +29,3 @@ def check_budget(plan: StreamedPlan, budget_bytes: int) -> None:
         f"{node.module if node else 'the image'}, where the largest are {said}. A smaller image or "
         "width helps, ReX in place of the early blocks, or int8 in place of float32"
     )
-
-
-def _bytes_at(strip: Strip, event: int) -> int:
-    alive = (any(first <= event <= last for first, last in spans) for spans in strip.spans)
-    return strip.row_bytes * sum(alive)

@@ -50,7 +50,7 @@ def export_c(
     from exeunt.evaluate import weights_fingerprint
     from exeunt.export.c import CModel, check_budget, check_prefix, owned_files, prefix_of, write_c
     from exeunt.folders import check_folder
-    from exeunt.graph import build_graph, plan_stream
+    from exeunt.graph import build_graph, plan_stream, plan_within
 
     check_folder(out, owned_files)
     name = asked.name or prefix_of(out.resolve().name)
@@ -59,9 +59,13 @@ def export_c(
     if integers:
         images = needed_for_int8(images)
     graph = build_graph(trained.net, trained.transform.image_size)
-    plan = plan_stream(graph, 1 if integers else 4)
-    if asked.budget_kib is not None:
-        check_budget(plan, round(1024 * asked.budget_kib))
+    element_bytes = 1 if integers else 4
+    if asked.budget_kib is None:
+        plan = plan_stream(graph, element_bytes)
+    else:
+        budget_bytes = round(1024 * asked.budget_kib)
+        plan = plan_within(graph, element_bytes, budget_bytes)
+        check_budget(plan, budget_bytes)
     if integers:
         assert images is not None
         numbers, facts = _integers(trained, graph, images, wanted, asked.ranges)

@@ -85,10 +85,11 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
             f"the plan is for numbers of {_element_bytes(model.plan)} bytes; {model.numbers.dtype} "
             f"has {model.numbers.element_bytes}"
         )
-    kernels = {
-        node.output: model.numbers.kernel(node, model.plan, source, number)
-        for number, node in enumerate(written(model.plan))
-    }
+    kernels, stages = {}, {n.output: k for k, s in enumerate(graph.stages) for n in s.nodes}
+    constants_bytes = [0] * len(graph.stages)
+    for number, node in enumerate(written(model.plan)):
+        kernels[node.output] = model.numbers.kernel(node, model.plan, source, number)
+        constants_bytes[stages[node.output]] = source.constant_bytes
     write_tables(model.plan, kernels, source)
     parts = {
         f"{model.name}.h": _header(model),
@@ -104,9 +105,13 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         "class_names": list(model.class_names),
         "transform": model.transform.to_dict(),
         "exit_macs": list(graph.exit_macs),
+        "recomputed_macs": model.plan.recomputed_macs,
         "nodes": [_told(node, graph) for node in written(model.plan)],
         "memory": _memory(model.plan),
-        "flash": {"constants_bytes": source.constant_bytes},
+        "flash": {
+            "constants_bytes": source.constant_bytes,
+            "exit_constants_bytes": constants_bytes,
+        },
         "kernels": names,
         "version": exeunt.__version__,
         **model.facts,
@@ -153,11 +158,11 @@ def _told(node: Node, graph: Graph) -> dict[str, Any]:
 
 
 def _memory(plan: StreamedPlan) -> dict[str, int]:
-    window = plan.strips[plan.home[plan.graph.image]].size_bytes
     return {
         "arena_bytes": plan.arena_bytes,
-        "row_window_bytes": window,
+        "row_window_bytes": plan.window_bytes,
         "bound_bytes": plan.bound_bytes,
+        "least_bytes": plan.least_bytes,
     }
 
 

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.source import CSource
-from exeunt.graph.graph import Node
+from exeunt.graph.fuse import InvertedResidual
+from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Conv, GridPool, Pool
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import is_whole
+from exeunt.graph.workspace import numbers_again
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.quantize.operators import IntegerConv, IntegerPool
 
@@ -121,6 +123,13 @@ def window_of(window: Conv | IntegerConv | Pool | IntegerPool) -> dict[str, int]
         "top": window.padding[0],
         "left": window.padding[1],
     }
+
+
+def channels_again(node: Node, graph: Graph) -> int:
+    """Channels that an inverted residual which keeps nothing expands at a time."""
+    assert isinstance(node.operator, InvertedResidual)
+    widths = graph.shapes[node.inputs[0]][2], graph.shapes[node.output][2]
+    return numbers_again(node.operator, *widths)[0]
 
 
 def grid_fields(grid: GridPool, height: int) -> dict[str, int]:

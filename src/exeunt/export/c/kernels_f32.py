@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
+    channels_again,
     check_whole,
     flattened,
     gathers,
@@ -186,6 +187,7 @@ def _residual(
         "project": part("project", fused.project),
         "hidden": fused.depthwise.groups,
         "adds": int(fused.residual),
+        "again": channels_again(node, graph) if fused.again else 0,
     }
     return Kernel.of("exn_residual_f32", fields, source, number)
 

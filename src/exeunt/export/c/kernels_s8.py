@@ -13,6 +13,7 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
+    channels_again,
     check_whole,
     flattened,
     gathers,
@@ -53,7 +54,7 @@ def kernel_of(
     if isinstance(node.operator, (InvertedResidual, Whole)):
         check_whole(node, plan)
     if isinstance(node.operator, InvertedResidual):
-        return _residual(node, node.operator, quantized, source, number)
+        return _residual(node, node.operator, quantized, plan, source, number)
     operator = quantized.operators[node.output]
     if isinstance(operator, IntegerConv) and operator.groups == 1:
         if isinstance(node.operator, PreactivatedConv):
@@ -201,6 +202,7 @@ def _residual(
     node: Node,
     fused: InvertedResidual,
     quantized: QuantizedGraph,
+    plan: StreamedPlan,
     source: CSource,
     number: int,
 ) -> Kernel:
@@ -234,6 +236,7 @@ def _residual(
         named = source.struct("exn_sum_s8", f"sum_{number}", sum_fields(total, swapped=swapped))
         fields["sum"] = f"&{named}"
     fields["hidden"] = middle.groups
+    fields["again"] = channels_again(node, plan.graph) if fused.again else 0
     return Kernel.of("exn_residual_s8", fields, source, number)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
@@ -23,10 +23,13 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         source: to define them in.
     """
     graph = plan.graph
+    # first, since a table of places that is equal would give its name to it
+    source.array("uint32_t", "stage_ends", (end + 1 for end in plan.schedule.ends))
     ring_of = {name: k for k, name in enumerate([graph.image, *kernels])}
-    source.array("exn_ring", "rings", (_ring(plan, name) for name in ring_of))
+    rings = [_ring(plan, name, source, number) for name, number in ring_of.items()]
+    source.array("exn_ring", "rings", rings)
     place = {
-        strip.name: offset for strip, offset in zip(plan.strips, plan.offsets_bytes, strict=True)
+        strip.name: offsets for strip, offsets in zip(plan.strips, plan.offsets_bytes, strict=True)
     }
     nodes = []
     for number, node in enumerate(written(plan)):
@@ -39,10 +42,12 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         counts = [*map(len, inputs), 0]
         listed = source.array("exn_part", f"parts_{number}", parts)
         take = f"{kernel.name}_take" if kernel.accumulates else "NULL"
-        own = [place.get(f"{node.output} ({what})", 0) for what in ("kept", "scratch")]
+        (kept,) = place.get(f"{node.output} (kept)", (0,))
+        used = _repeating(place.get(f"{node.output} (scratch)", (0,)))
+        scratch = source.array("uint32_t", f"scratch_{number}", used)
         nodes.append(
-            f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, "
-            f"{{{counts[0]}, {counts[1]}}}, {ring_of[node.output]}, {own[0]}, {own[1]}}}"
+            f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, {{{counts[0]}, {counts[1]}}}, "
+            f"{ring_of[node.output]}, {kept}, {scratch}, {len(used)}}}"
         )
     source.array("exn_node", "nodes", nodes)
     number_of = {name: k for k, name in enumerate(kernels)}
@@ -51,16 +56,16 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         at = IMAGE if event.node is None else number_of[event.node.output]
         events.append(f"{{{at | (TAKE if event.takes else 0)}, {event.row}}}")
     source.array("exn_event", "events", events)
-    source.array("uint32_t", "stage_ends", (end + 1 for end in plan.schedule.ends))
     source.array("uint16_t", "logits", (ring_of[stage.logits] for stage in graph.stages))
 
 
 def written(plan: StreamedPlan) -> Iterator[Node]:
-    """The nodes that write something; the others are another look at what others have written, or
-    nobody reads them.
+    """The nodes that write something, in the order in which they are first carried out; the others
+    are another look at what others have written, or nobody reads them.
     """
     nodes = (node for node in plan.graph.nodes if node.output in plan.home)
-    return (node for node in nodes if not is_view(node.output, plan.segments))
+    acting = [node for node in nodes if not is_view(node.output, plan.segments)]
+    return iter(sorted(acting, key=lambda node: plan.schedule.acts[node.output][0]))
 
 
 def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:
@@ -71,12 +76,18 @@ def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:
     return inputs
 
 
-def _ring(plan: StreamedPlan, name: str) -> str:
-    strip = plan.strips[plan.home[name]]
-    offset = plan.offsets_bytes[plan.home[name]]
+def _ring(plan: StreamedPlan, name: str, source: CSource, number: int) -> str:
+    offsets = _repeating(plan.offsets_of(name))
+    places = source.array("uint32_t", f"places_{number}", offsets)
     height, width = _size(plan.graph, name)
     channels = plan.graph.shapes[name][0]
-    return f"{{{offset}, {strip.row_bytes}, {len(strip.spans)}, {height}, {width}, {channels}}}"
+    return f"{{{places}, {len(offsets)}, {height}, {width}, {channels}}}"
+
+
+def _repeating(places: Sequence[int]) -> Sequence[int]:
+    """The shortest beginning of which the rest is a repetition."""
+    periods = range(1, len(places) + 1)
+    return next(places[:n] for n in periods if places[n:] == places[:-n])
 
 
 def _size(graph: Graph, name: str) -> tuple[int, int]:

@@ -52,8 +52,11 @@ class ExportReport:
         exit_macs: cumulative multiply-adds of each exit.
         nodes: what is carried out, in the order of the tables in C: `module`, `operator`, `macs`.
         memory: `arena_bytes`, of which `row_window_bytes` hold rows of the image, and
-            `bound_bytes`, the least that the order of rows needs at one moment.
-        flash: `constants_bytes`, of weights, biases and tables.
+            `bound_bytes`, the least that the order of rows needs at one moment, and
+            `least_bytes`, the same with what lies between places that begin at whole words.
+        recomputed_macs: multiply-adds of all that are spent on expanding rows again.
+        flash: `constants_bytes`, of weights, biases and tables, which lie in the order in which
+            they are first used; `exit_constants_bytes`, of those that are used before each exit.
         kernels: of the runtime that are used.
         fingerprint: of the weights.
         calibration: how many images ranges and thresholds were found on, and what the policy does
@@ -74,12 +77,13 @@ class ExportReport:
     exit_macs: tuple[int, ...]
     nodes: tuple[dict[str, Any], ...]
     memory: dict[str, int]
-    flash: dict[str, int]
+    flash: dict[str, Any]
     kernels: tuple[str, ...]
     fingerprint: str
     calibration: dict[str, Any]
     version: str
     files: tuple[str, ...] = ()
+    recomputed_macs: int = 0
 
     @classmethod
     def read(cls, folder: str | Path) -> ExportReport:

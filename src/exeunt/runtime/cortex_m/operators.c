@@ -20,7 +20,7 @@ static int carry_out(const exn_event *event, intptr_t file)
 {
     const exn_model *model = state.model;
     const exn_ring *ring = &model->rings[model->image];
-    uint8_t *row = arena.bytes + ring->offset + event->row % ring->slots * ring->row_bytes;
+    uint8_t *row = arena.bytes + ring->places[event->row % ring->slots];
     uint32_t number = event->node & EXN_IMAGE, since;
     const exn_node *node = &model->nodes[number];
     if (event->node == EXN_IMAGE && !host_read(file, row, ROW_BYTES)) {

@@ -1,0 +1,188 @@
+"""A dial between memory and work: expanded rows are kept, or expanded again.
+
+An inverted residual keeps the expanded rows that its next window reads again. Where memory is
+dearer than multiply-adds it keeps none, and expands all rows under every window. Which blocks do
+that is chosen for a budget, the cheapest that fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from exeunt.graph.fuse import InvertedResidual, fuse
+from exeunt.graph.graph import Graph, Node
+from exeunt.graph.streamed import Draft, StreamedPlan
+
+_STEP = 0.9  # of one plan's bytes: what the next may take
+_EFFORT = 20_000_000  # of placing; fewer rows are there, of more sizes
+_CLOSER = 4  # times that an arena above its bound is given a smaller budget
+
+
+def dial(
+    graph: Graph, element_bytes: int, *, image: bool = True, align_bytes: int = 4
+) -> list[StreamedPlan]:
+    """Plans of falling size and rising cost, the first as `plan_stream` makes it. Deterministic.
+
+    Args:
+        graph: of a whole net.
+        element_bytes: 4 for float32, 1 for int8.
+        image: whether the rows of the image that are needed take memory, too.
+        align_bytes: that every offset is a multiple of.
+    """
+    search = _Dial(fuse(graph), element_bytes, image)
+    plans = [search.draft(frozenset()).placed(align_bytes, _EFFORT)]
+    smallest = search.smallest()
+    while plans[-1].bound_bytes > smallest.bound_bytes:
+        wanted = max(int(_STEP * plans[-1].bound_bytes), smallest.bound_bytes)
+        draft = search.within(wanted)
+        assert draft is not None
+        plans.append(draft.placed(align_bytes, _EFFORT))
+    kept: list[StreamedPlan] = []
+    for plan in sorted(plans, key=lambda plan: (plan.macs, plan.arena_bytes)):
+        if not kept or plan.arena_bytes < kept[-1].arena_bytes:
+            kept.append(plan)
+    return kept
+
+
+def plan_within(
+    graph: Graph,
+    element_bytes: int,
+    budget_bytes: int,
+    *,
+    image: bool = True,
+    align_bytes: int = 4,
+) -> StreamedPlan:
+    """The plan with the fewest multiply-adds found whose arena is no larger than a budget.
+
+    Args:
+        graph: of a whole net.
+        element_bytes: 4 for float32, 1 for int8.
+        budget_bytes: what the arena may take.
+        image: whether the rows of the image that are needed take memory, too.
+        align_bytes: that every offset is a multiple of.
+
+    Returns:
+        A plan within the budget, or the smallest that was found.
+    """
+    search = _Dial(fuse(graph), element_bytes, image)
+    wanted, plans = budget_bytes, []
+    for _ in range(_CLOSER):
+        draft = search.within(wanted)
+        if draft is None:
+            break
+        plan = draft.placed(align_bytes, _EFFORT)
+        if plan.arena_bytes <= budget_bytes:
+            return plan
+        plans.append(plan)
+        wanted -= plan.arena_bytes - budget_bytes
+    plans.append(search.smallest().placed(align_bytes, _EFFORT))
+    return min(plans, key=lambda plan: (plan.arena_bytes, plan.macs))
+
+
+class _Dial:
+    """Drafts of one net by what expands again: the outputs of some of its inverted residuals."""
+
+    def __init__(self, graph: Graph, element_bytes: int, image: bool) -> None:
+        self.graph, self.element_bytes, self.image = graph, element_bytes, image
+        self.drafts: dict[frozenset[str], Draft] = {}
+        extra = {
+            node.output: _extra_macs(graph, node)
+            for node in graph.nodes
+            if isinstance(node.operator, InvertedResidual) and node.operator.expand is not None
+        }
+        self.extra_macs = {name: macs for name, macs in extra.items() if macs > 0}
+
+    def draft(self, again: frozenset[str]) -> Draft:
+        """The draft in which these expand again."""
+        if again not in self.drafts:
+            graph = expanding_again(self.graph, again)
+            self.drafts[again] = Draft(graph, self.element_bytes, self.image)
+        return self.drafts[again]
+
+    def within(self, budget_bytes: int) -> Draft | None:
+        """The cheapest found whose bound is within the budget."""
+        plain = self.draft(frozenset())
+        if plain.bound_bytes <= budget_bytes:
+            return plain
+        found = [self._turned(budget_bytes), self._all()]
+        kept = [
+            self._spared(again, budget_bytes)
+            for again in found
+            if self.draft(again).bound_bytes <= budget_bytes
+        ]
+        drafts = [draft for draft in self.drafts.values() if draft.bound_bytes <= budget_bytes]
+        drafts += map(self.draft, kept)
+        return min(drafts, key=lambda draft: (draft.macs, draft.bound_bytes), default=None)
+
+    def smallest(self) -> Draft:
+        """The smallest found."""
+        again, size = self._all(), self.draft(self._all()).bound_bytes
+        for name in self._dearest(again):
+            if self.draft(again - {name}).bound_bytes <= size:
+                again -= {name}
+                size = self.draft(again).bound_bytes
+        self._turned(0)
+        return min(self.drafts.values(), key=lambda draft: (draft.bound_bytes, draft.macs))
+
+    def _all(self) -> frozenset[str]:
+        return frozenset(self.extra_macs)
+
+    def _dearest(self, again: frozenset[str]) -> list[str]:
+        return sorted(again, key=lambda name: -self.extra_macs[name])
+
+    def _turned(self, budget_bytes: int) -> frozenset[str]:
+        """One more expands again each time: of those that keep rows at the moment when most is
+        needed, that which is worth most for its price.
+        """
+        again: frozenset[str] = frozenset()
+        while self.draft(again).bound_bytes > budget_bytes:
+            draft = self.draft(again)
+            event, events = int(draft.live_bytes.argmax()), len(draft.live_bytes)
+            kept = {
+                strip.name.removesuffix(" (kept)"): int(strip.live_bytes(events)[event])
+                for strip in draft.strips
+                if strip.name.endswith(" (kept)")
+            }
+            worth = {
+                name: kept[name] / macs
+                for name, macs in self.extra_macs.items()
+                if name not in again and kept.get(name)
+            }
+            if not worth:
+                break
+            again |= {max(worth, key=lambda name: worth[name])}
+        return again
+
+    def _spared(self, again: frozenset[str], budget_bytes: int) -> frozenset[str]:
+        """Lets keep rows again whom there is room for, the dearest first."""
+        for name in self._dearest(again):
+            if self.draft(again - {name}).bound_bytes <= budget_bytes:
+                again -= {name}
+        return again
+
+
+def _extra_macs(graph: Graph, node: Node) -> int:
+    """What it costs that a node expands again."""
+    shapes = [graph.shapes[name] for name in node.inputs]
+    turned = _turned_node(node).operator
+    return turned.macs(shapes, graph.shapes[node.output]) - graph.macs[node.output]
+
+
+def _turned_node(node: Node) -> Node:
+    assert isinstance(node.operator, InvertedResidual)
+    return replace(node, operator=replace(node.operator, again=True))
+
+
+def expanding_again(graph: Graph, outputs: Collection[str]) -> Graph:
+    """The same fused graph, in which the inverted residuals that make these keep no rows."""
+    stages = tuple(
+        replace(
+            stage,
+            nodes=tuple(
+                _turned_node(node) if node.output in outputs else node for node in stage.nodes
+            ),
+        )
+        for stage in graph.stages
+    )
+    return replace(graph, stages=stages)
