@@ -158,7 +158,8 @@ def test_a_budget_that_costs_multiply_adds(
     assert report["memory"]["arena_bytes"] <= plain.least_bytes - 4
     assert report["recomputed_macs"] == report["exit_macs"][-1] - graph.exit_macs[-1] > 0
     assert "times the multiply-adds, for rows expanded again" in done.out
-    assert exeunt("verify", out, "--images", images, "--limit", "2").status == 0
+    verified = exeunt("verify", out, "--images", images, "--limit", "2")
+    assert verified.status == 0, verified.err
 
 
 def test_constants_lie_in_the_order_of_their_first_use(folder: Path, weights: Path) -> None:

@@ -165,7 +165,8 @@ def test_rows_that_rex_makes_nothing_of(sketch: type[Any]) -> None:
     rex = ReX2d(3, 4, 2, (2, 3), (4, 1), 0)
     net.exit(net.add(Whole("ReX2d", rex.eval()), maps))
     plan = plan_stream(net.graph(), 4)
-    assert len(plan.strips[plan.home[maps]].spans) == 1
+    lives = [span for spans in plan.strips[plan.home[maps]].spans for span in spans]
+    assert all(last - first <= 1 for first, last in lives)
 
 
 def test_as_many_rows_as_their_slowest_reader_needs() -> None:

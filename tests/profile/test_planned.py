@@ -86,5 +86,5 @@ def test_bytes_in_words(size: int, text: str) -> None:
 
 
 def test_an_unknown_type_of_numbers(two_stages_graph: Graph) -> None:
-    with pytest.raises(ExeuntError, match="dtype='float16'; one of float32, int8"):
+    with pytest.raises(ExeuntError, match="dtype='float16'; did you mean float32"):
         layerwise_memory(two_stages_graph, "float16")
