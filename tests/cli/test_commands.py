@@ -99,7 +99,7 @@ def test_an_unknown_option_is_typers(exeunt: Callable[..., Any]) -> None:
 def test_a_reader_that_goes_away_is_no_error(weights: Path, images: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "exeunt", "predict", str(weights), str(images)]
+    command = [sys.executable, "-m", "exeunt", "predict", str(weights), str(images / "waves")]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert done.stderr == ""

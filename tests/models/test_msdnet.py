@@ -311,7 +311,7 @@ def test_state_dict_names_are_stable() -> None:
         ("msdnet", {"reduction": 0.01}, "reduction=0.01 leaves none of 70 channels at layer 9"),
         ("msdnet", {"exit_width": 0}, "exit_width=0"),
         ("msdnet", {"exits": [10]}, "no block 10; positions 0 to 9"),
-        ("msdnet", {"exits": "some"}, "exits='some'; one of 'paper', 'all', 'last'"),
+        ("msdnet", {"exits": "some"}, "exits='some'; one of paper, all, last"),
         ("msdnet", {"exit_head": "max"}, "'max'"),
         ("msdnet", {"exit_head": ["conv"]}, "1 kinds for 10 exits"),
         ("rex_msdnet", {"width": 30, "factors": (1, 2, 2)}, "width=30.*multiple of 8"),
