@@ -180,7 +180,7 @@ def test_the_contract(name: str, image_size: tuple[int, int], kwargs: dict[str, 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"exits": "papr"}, "'papr'; one of 'paper', 'all', 'last'"),
+        ({"exits": "papr"}, "'papr'; did you mean paper"),
         ({"exits": [12]}, "no block 12; positions 0 to 11"),
         ({"exits": [-1]}, "no block -1"),
         ({"exit_head": "max"}, "'max'; one of pooled, mixed, rex"),

@@ -201,9 +201,9 @@ def test_regression_has_no_classes_to_speak_of() -> None:
 
 
 def test_numbers_that_json_has_not_are_null() -> None:
-    table = make_table(classes=1)
-    table.logits[0, 0, 0] = math.nan
-    page = json.loads(make_payload(table, Full()).to_json())
+    made = make_payload(make_table(classes=1), Full())
+    made.exits[0]["mae"] = math.nan
+    page = json.loads(made.to_json())
     assert page["exits"][0]["mae"] is None
 
 
