@@ -148,7 +148,7 @@ def test_exports_reports_and_measures(trained: Classifier, tmp_path: Path) -> No
     found = exeunt.verify(
         tmp_path / "net", data, limit=6, weights=str(tmp_path / "net.safetensors")
     )
-    assert found["images"] == 6
+    assert found.to_dict()["images"] == 6
     trained.report(data, tmp_path / "page.html", limit=6, thumbnails=2)
     assert "images of colours (test)" in (tmp_path / "page.html").read_text()
     assert trained.bench(["torch"], data, runs=1, limit=6).to_dict()
