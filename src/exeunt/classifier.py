@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -310,7 +309,10 @@ class Classifier:
         """
         from exeunt.export.c.export import AsC, export_c
 
-        with self._in_a_file() as trained:
+        with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
+            weights = Path(place) / "best.safetensors"  # the folder takes it along
+            self.save(weights)
+            trained = replace(self.trained, path=weights)
             images, wanted = _calibration(trained, calibration, limit, goal)
             asked = AsC(dtype, ranges, name, budget_kib)
             return export_c(self.name, trained, images, wanted, asked, Path(out))
@@ -342,10 +344,10 @@ class Classifier:
         """
         from exeunt.export.onnx.export import AsOnnx, export_onnx
 
-        with self._in_a_file() as trained:
-            images, wanted = _calibration(trained, calibration, limit, goal)
-            asked = AsOnnx(dtype, quantize_rex, single_file)
-            return export_onnx(self.name, trained, images, wanted, asked, Path(out))
+        self._require_architecture()
+        images, wanted = _calibration(self.trained, calibration, limit, goal)
+        asked = AsOnnx(dtype, quantize_rex, single_file)
+        return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
 
     def report(
         self,
@@ -369,21 +371,16 @@ class Classifier:
             ExeuntError: when nothing says how to build the network anew: `create_model` did not
                 make it.
         """
+        self._require_architecture()
+        save_weights(path, self.net.state_dict(), self.info)
+
+    def _require_architecture(self) -> None:
         if not self.info.architecture:
             raise ExeuntError(
                 f"{self.name}: a weights file names the architecture, and `create_model` did not "
                 "make this network; register its builder (`exeunt.register_model`) and create it "
                 "by name"
             )
-        save_weights(path, self.net.state_dict(), self.info)
-
-    @contextmanager
-    def _in_a_file(self) -> Iterator[TrainedModel]:
-        """The same with a weights file, for exports that take one along."""
-        with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
-            path = Path(place) / "best.safetensors"
-            self.save(path)
-            yield replace(self.trained, path=path)
 
 
 def _calibration(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from exeunt.bench.candidates import Candidate
 from exeunt.bench.measure import Timing
 from exeunt.bench.score import Score
-from exeunt.files import AS_NAMED, replacing
+from exeunt.files import write_csv
 from exeunt.profile import Shares
 from exeunt.report.latency_figure import LatencySeries, latency_figure
 
@@ -87,27 +86,23 @@ def write_timings(path: Path, rows: Sequence[Row]) -> None:
         *("model", "weights", "engine", "dtype", "image_size", "exit", "share", "min_ms"),
         *("median_ms", "accuracy", "mean_macs", "policy", "batch", "images_per_second"),
     )
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
-    ):
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        for row in rows:
-            found = row.to_dict()
-            common = {key: found[key] for key in ("model", "weights", "engine", "dtype")}
-            common["image_size"] = "x".join(map(str, found["image_size"]))
-            shares = found.get("exit_shares", [""] * len(found["min_ms"]))
-            accuracies = found.get("exit_accuracy", [""] * len(shares))
-            both = zip(shares, found["min_ms"], found["median_ms"], accuracies, strict=True)
-            for number, values in enumerate(both, 1):
-                names = ("share", "min_ms", "median_ms", "accuracy")
-                cells = dict(zip(names, values, strict=True))
-                writer.writerow({**common, "exit": number, **cells})
-            if "mean_ms" in found:
-                keys = ("accuracy", "mean_macs", "policy", "batch", "images_per_second")
-                cells = {key: found[key] for key in keys if key in found}
-                writer.writerow({**common, "exit": "mean", "min_ms": found["mean_ms"], **cells})
+    write_csv(path, columns, [line for row in rows for line in _lines(row)])
+
+
+def _lines(row: Row) -> Iterator[dict[str, Any]]:
+    found = row.to_dict()
+    common = {key: found[key] for key in ("model", "weights", "engine", "dtype")}
+    common["image_size"] = "x".join(map(str, found["image_size"]))
+    shares = found.get("exit_shares", [""] * len(found["min_ms"]))
+    accuracies = found.get("exit_accuracy", [""] * len(shares))
+    both = zip(shares, found["min_ms"], found["median_ms"], accuracies, strict=True)
+    for number, values in enumerate(both, 1):
+        names = ("share", "min_ms", "median_ms", "accuracy")
+        yield {**common, "exit": number, **dict(zip(names, values, strict=True))}
+    if "mean_ms" in found:
+        keys = ("accuracy", "mean_macs", "policy", "batch", "images_per_second")
+        cells = {key: found[key] for key in keys if key in found}
+        yield {**common, "exit": "mean", "min_ms": found["mean_ms"], **cells}
 
 
 def figure_of(rows: Sequence[Row], machine: dict[str, Any]) -> Figure:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from exeunt.bench.candidates import Asked, Candidate, Scores
 from exeunt.bench.check import open_checked
@@ -18,6 +15,7 @@ from exeunt.bench.machine import describe_machine
 from exeunt.bench.measure import WARM_UP, Timing, measure
 from exeunt.bench.row import Row
 from exeunt.bench.subject import appointed
+from exeunt.device import on_threads
 from exeunt.errors import ExeuntError
 from exeunt.html import html_facts, html_table
 from exeunt.profile import Shares
@@ -94,7 +92,7 @@ def measure_side_by_side(
         ExeuntError: when nothing could be opened, or images cannot be read.
     """
     skipped: list[tuple[str, str]] = []
-    with tempfile.TemporaryDirectory(prefix="exeunt-") as place, _on_threads(threads):
+    with tempfile.TemporaryDirectory(prefix="exeunt-") as place, on_threads(threads):
         opened = _open(engines, candidates, dtypes, threads, Path(place), skipped)
         if not opened:
             raise ExeuntError("; ".join(f"{name}: {reason}" for name, reason in skipped))
@@ -111,17 +109,6 @@ def measure_side_by_side(
         for (number, engine, kind), timing, score in zip(opened, timings, known, strict=True)
     ]
     return Benchmark(machine, tuple(rows), tuple(skipped))
-
-
-@contextmanager
-def _on_threads(threads: int) -> Iterator[None]:
-    """PyTorch on so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _open(

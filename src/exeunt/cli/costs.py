@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import typer
 
 from exeunt.cli.render import show_facts, show_table
-from exeunt.files import AS_NAMED, replacing
+from exeunt.files import write_csv
 from exeunt.profile import Memory, Profile, spell_bytes
 from exeunt.text import figure, millions, percent
 
@@ -177,13 +176,7 @@ def write_costs(path: Path, profiles: Sequence[Profile]) -> None:
     """
     rows = [row for profile in profiles for row in _rows(profile)]
     columns = dict.fromkeys(key for row in rows for key in row)
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
-    ):
-        writer = csv.DictWriter(file, fieldnames=columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, [*columns], rows)
 
 
 def _rows(profile: Profile) -> list[dict[str, Any]]:

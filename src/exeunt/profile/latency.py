@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from exeunt.compiled import compile_stages
-from exeunt.device import processor_name, usable_device
+from exeunt.device import on_threads, processor_name, usable_device
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet
 
@@ -105,7 +104,7 @@ def measure_latency(
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, net.in_chans, height, width, generator=generator).to(where)
     tell = on_run or (lambda: None)
-    with _threads(threads), torch.inference_mode():
+    with on_threads(threads), torch.inference_mode():
         if engine == "compiled":
             own = compile_stages(own, image)
         times = []
@@ -141,13 +140,3 @@ def _one_run(net: MultiExitNet, image: Tensor) -> list[float]:
 def _wait(tensor: Tensor) -> None:
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

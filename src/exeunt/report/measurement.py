@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from exeunt.files import AS_NAMED, replacing
+from exeunt.files import write_csv
 from exeunt.html import html_facts, html_table
 from exeunt.report.sections.section import Row, Section
 
@@ -62,10 +61,4 @@ class Measurement:
         found = {key: None for row in rows for key in row}
         between = [key for key in found if key not in FIRST + LAST]
         columns = [key for key in (*FIRST, *between, *LAST) if key in found]
-        with (
-            replacing(path) as temporary,
-            temporary.open("w", newline="", encoding="utf-8", errors=AS_NAMED) as file,
-        ):
-            writer = csv.DictWriter(file, fieldnames=columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(path, columns, rows)

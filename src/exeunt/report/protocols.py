@@ -1,4 +1,4 @@
-"""What `exeunt eval` is asked of a table, and how that is answered."""
+"""What is asked of a table of exits, and how that is answered."""
 
 from __future__ import annotations
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from exeunt.documents import parse_json, read_text
 from exeunt.errors import ExeuntError
-from exeunt.files import leftover, remove_leftovers, replacing
+from exeunt.files import leftover, remove_leftovers, replacing, write_csv
 from exeunt.locks import locked
 from exeunt.training.config import TrainConfig
 
@@ -41,12 +39,7 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._held.close()
 
     def begun(self) -> dict[str, Any] | None:
@@ -119,13 +112,7 @@ class Run:
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
         """`metrics.csv`: one row per epoch; lists take one column per exit (`name_1`, ...)."""
         rows = [flat(entry) for entry in history]
-        with (
-            replacing(self.folder / "metrics.csv") as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(self.folder / "metrics.csv", list(rows[0]), rows)
 
 
 def flat(entry: dict[str, Any]) -> dict[str, Any]:

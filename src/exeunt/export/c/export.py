@@ -1,4 +1,4 @@
-"""`exeunt export --target c`."""
+"""From a trained network to a folder of C: ranges, integers, a policy, a plan."""
 
 from __future__ import annotations
 

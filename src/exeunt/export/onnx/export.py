@@ -1,4 +1,4 @@
-"""`exeunt export --target onnx`."""
+"""From a trained network to a folder of ONNX files: stages, integers, a policy."""
 
 from __future__ import annotations
 
