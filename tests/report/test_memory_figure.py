@@ -85,10 +85,15 @@ def test_without_a_plan_the_rule_is_drawn(small: Profile) -> None:
     assert len(axes.patches) == 2
 
 
-def test_no_label_lies_on_another() -> None:
-    """Of a net with long names and exits close to each other."""
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_no_label_lies_on_another(share: float) -> None:
+    """Of a net with long names and exits close to each other; alone, and beside a larger one whose
+    scale leaves it a share of the height.
+    """
     costs = profile(create_model("mobilenetv2_035"), 64, name="a net", dtypes=["int8"])
-    figure = memory_figure([costs], "Memory.", "int8")
+    memories = [replace(one, total_bytes=round(one.total_bytes / share)) for one in costs.memories]
+    larger = replace(costs, model="larger", memories=tuple(memories))
+    figure = memory_figure([costs] if share == 1 else [costs, larger], "Memory.", "int8")
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = [

@@ -86,7 +86,7 @@ def _draw(axes: Axes, memory: Memory, top_bytes: int) -> None:
             alpha=1 if there else PALE,
         )
         axes.add_patch(bar)
-    _name_bars(axes, memory, unit)
+    _name_bars(axes, memory, top_bytes, unit)
     numbered = _apart(memory.exit_steps, NUMBER * steps)
     for k, step in enumerate(memory.exit_steps, 1):
         axes.axvline(step + 1, color=EXITS, linewidth=0.9)
@@ -147,11 +147,11 @@ def _color(span: Span) -> str:
     return KEPT if span.name.endswith("(kept)") else MAPS
 
 
-def _name_bars(axes: Axes, memory: Memory, unit: int) -> None:
+def _name_bars(axes: Axes, memory: Memory, top_bytes: int, unit: int) -> None:
     """Writes names into bars that have room for them, of a map's many rows into the middle one;
     and beside those that are narrow, but large and there at the peak. No name lies on another.
     """
-    steps, high = len(memory.steps), LINE * memory.total_bytes
+    steps, high = len(memory.steps), LINE * top_bytes
     written: list[tuple[float, float, float]] = []  # from and to which step, and the address
     boxes: dict[str, list[Span]] = {}
     for span in memory.spans:
@@ -161,7 +161,7 @@ def _name_bars(axes: Axes, memory: Memory, unit: int) -> None:
         size = max(span.offset_bytes + span.size_bytes for span in spans) - low
         middle = sorted(spans, key=lambda span: span.offset_bytes)[len(spans) // 2]
         first, last = middle.first, middle.last + 1
-        text, y = _short(name), low + size / 2
+        text, y = _short(name), middle.offset_bytes + middle.size_bytes / 2
         width = LETTER * len(text) * steps
         if last - first >= width:
             start = (first + last - width) / 2
