@@ -6,8 +6,12 @@ import os
 import random
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,6 +37,8 @@ from exeunt.graph.operators import (
     Whole,
 )
 from exeunt.ops.rex import ReX2d
+
+KEPT: list[torch.library.Library] = []  # which forget what they define when they go
 
 
 class Sketch:
@@ -64,10 +70,15 @@ class Sketch:
         groups: int = 1,
         dilation: int = 1,
         act: str | None = None,
+        lopsided: bool = False,
     ) -> str:
         weight = torch.randn(out, self.shapes[source][0] // groups, kernel, kernel) / kernel**2
         sizes = [(size, size) for size in (kernel, stride, kernel // 2 * dilation, dilation)]
         operator = Conv(*sizes, groups=groups, act=act)
+        if lopsided and kernel > 1 < min(
+            self.shapes[source][1:]
+        ):  # as TensorFlow pads where a stride of 2 meets an even size
+            operator = replace(operator, padding=(kernel // 2 - 1,) * 2, beyond=(1, 1))
         return self.add(operator, source, weight=weight, bias=torch.randn(out))
 
     def affine(self, source: str, act: str | None = None) -> str:
@@ -94,6 +105,36 @@ class Sketch:
         return Graph("image", tuple(stages), self.shapes)
 
 
+@pytest.fixture(scope="session")
+def torchvision() -> ModuleType:
+    """torchvision, if it is installed; beside a build of torch that its operators are not made for
+    too, with their names alone.
+    """
+    try:
+        return import_module("torchvision")
+    except ImportError:
+        pytest.skip("torchvision is not installed")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    plain = ("qnms", "roi_align", "qroi_align", "roi_pool", "ps_roi_align", "ps_roi_pool")
+    backward = [f"_{name}_backward" for name in plain if not name.startswith("q")]
+    for name in (*plain, *backward):
+        library.define(f"{name}(Tensor x) -> Tensor")
+    KEPT.append(library)
+    return import_module("torchvision")
+
+
+@pytest.fixture(scope="session")
+def timm(torchvision: ModuleType) -> ModuleType:
+    """timm, if it is installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("timm")
+
+
 @pytest.fixture
 def sketch() -> type[Sketch]:
     torch.manual_seed(0)
@@ -114,12 +155,16 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
     kind, act = chance.choice(KINDS), chance.choice((None, "relu", "relu6"))
     if kind == "conv":
         kernel, stride = chance.choice((1, 1, 3, 5)), chance.choice((1, 2))
-        return net.conv(source, chance.randint(1, 19), kernel, stride, act=act)
+        outputs, lopsided = chance.randint(1, 19), chance.random() < 0.3
+        return net.conv(source, outputs, kernel, stride, act=act, lopsided=lopsided)
     if kind == "dilated":
         return net.conv(source, chance.randint(1, 5), 3, dilation=2, act=act)
     if kind == "depthwise":
         kernel, stride = chance.choice((3, 5)), chance.choice((1, 2))
-        return net.conv(source, channels, kernel, stride, groups=channels, act=act)
+        lopsided = chance.random() < 0.3
+        return net.conv(
+            source, channels, kernel, stride, groups=channels, act=act, lopsided=lopsided
+        )
     if kind == "affine":
         scaled = net.affine(source, act)
         return net.conv(scaled, 3, chance.choice((1, 3))) if chance.random() < 0.6 else scaled
@@ -152,6 +197,9 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
     if kind == "residual":
         wide, act = chance.randint(4, 18), chance.choice(("relu", "relu6"))
         expanded = net.conv(source, wide, act=act)
+        if chance.random() < 0.3:
+            filtered = net.conv(expanded, wide, 3, 2, groups=wide, act=act, lopsided=True)
+            return net.conv(filtered, channels)
         filtered = net.conv(expanded, wide, 3, groups=wide, act=act)
         return net.add(Add(), source, net.conv(filtered, channels))
     if kind == "rex" and min(height, width) >= 4:

@@ -1,4 +1,6 @@
-"""Batch norms into the convolution before them, activations into whatever can take them."""
+"""Batch norms into the convolution before them, activations into whatever can take them, zeros
+around a map into the convolution behind them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from exeunt.graph.graph import Node
-from exeunt.graph.operators import Activated, Activation, Affine, Conv, Linear
+from exeunt.graph.operators import Activated, Activation, Affine, Conv, Linear, Pad
 
 
 def fold(nodes: Sequence[Node], kept: Iterable[str]) -> list[Node]:
@@ -40,6 +42,8 @@ def fold(nodes: Sequence[Node], kept: Iterable[str]) -> list[Node]:
 def _merged(first: Node, then: Node) -> Node | None:
     """One node for both, if there is one; it stands where the first was."""
     one, two = first.operator, then.operator
+    if isinstance(one, Pad) and isinstance(two, Conv):
+        return _padded(first, one, then, two)
     if not isinstance(one, Activated) or one.act is not None:
         return None
     if isinstance(two, Activation):
@@ -49,6 +53,17 @@ def _merged(first: Node, then: Node) -> Node | None:
         operator = replace(one, act=two.act)
         return replace(first, operator=operator, output=then.output, constants=constants)
     return None
+
+
+def _padded(first: Node, pad: Pad, then: Node, conv: Conv) -> Node | None:
+    """A convolution with the zeros around its map, if it takes no fewer below and to the right."""
+    more = tuple(after - before for before, after in zip(pad.before, pad.after, strict=True))
+    if conv.padding != (0, 0) or any(conv.beyond) or min(more) < 0:
+        return None
+    if len(more) != 3 or pad.before[0] or pad.after[0]:
+        return None
+    operator = replace(conv, padding=pad.before[1:], beyond=more[1:])
+    return replace(then, operator=operator, inputs=first.inputs)
 
 
 def _scaled(weights: Mapping[str, Tensor], norm: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -213,7 +213,7 @@ def _pointwise(node: Node) -> bool:
     conv = node.operator
     if not isinstance(conv, Conv) or conv.groups != 1:
         return False
-    return conv.kernel == (1, 1) == conv.stride and conv.padding == (0, 0)
+    return conv.kernel == (1, 1) == conv.stride and not any((*conv.padding, *conv.beyond))
 
 
 def _depthwise(node: Node) -> bool:
@@ -223,7 +223,8 @@ def _depthwise(node: Node) -> bool:
         return False
     (height, width), (down, across) = conv.kernel, conv.stride
     square = height == width and down == across and conv.dilation == (1, 1)
-    return square and down <= min(height, _MAX_STRIDE) and max(conv.padding) < height
+    around = max(sum(zeros) for zeros in zip(conv.padding, conv.beyond, strict=True))
+    return square and down <= min(height, _MAX_STRIDE) and around < height
 
 
 def _part_of(name: str, node: Node) -> dict[str, Tensor]:

@@ -150,7 +150,10 @@ class Graph:
 
 def _told(operator: Operator) -> dict[str, Any]:
     """Settings that are not the usual ones."""
-    plain = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "act": None}
+    plain = {
+        **dict.fromkeys(("padding", "beyond"), (0, 0)),
+        **{"stride": (1, 1), "dilation": (1, 1), "groups": 1, "act": None},
+    }
     return {
         key: value
         for key, value in operator.settings.items()

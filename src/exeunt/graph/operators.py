@@ -76,27 +76,40 @@ class Activated(Operator):
 
 @dataclass(frozen=True)
 class Conv(Activated):
-    """Convolution with constants `weight` (C', C / groups, *kernel) and perhaps `bias` (C')."""
+    """Convolution with constants `weight` (C', C / groups, *kernel) and perhaps `bias` (C').
+
+    Attributes:
+        beyond: zeros below and to the right besides those of `padding`.
+    """
 
     kernel: Pair
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    beyond: Pair = (0, 0)
 
     def linear(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         return F.conv2d(
-            inputs[0],
+            padded_beyond(inputs[0], self.beyond, self.padding),
             constants["weight"],
             constants.get("bias"),
             self.stride,
-            self.padding,
+            (0, 0) if any(self.beyond) else self.padding,
             self.dilation,
             self.groups,
         )
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         return math.prod(output) * inputs[0][0] // self.groups * math.prod(self.kernel)
+
+
+def padded_beyond(x: Tensor, beyond: Pair, padding: Pair, value: float = 0.0) -> Tensor:
+    """The map with all that lies around it, if that is more below or to the right; else itself."""
+    if not any(beyond):
+        return x
+    (above, before), (below, behind) = padding, beyond
+    return F.pad(x, [before, before + behind, above, above + below], value=value)
 
 
 @dataclass(frozen=True)

@@ -241,5 +241,6 @@ def _under(conv: Conv, row: int) -> list[int]:
 def _filtered(conv: Conv, slab: Tensor, constants: Any) -> Tensor:
     """One row of a convolution, from just the rows under its kernel: (C', 1, W')."""
     stride, padding, dilation = (1, conv.stride[1]), (0, conv.padding[1]), (1, conv.dilation[1])
-    one = Conv(conv.kernel, stride, padding, dilation, conv.groups, act=conv.act)
+    beyond = (0, conv.beyond[1])
+    one = Conv(conv.kernel, stride, padding, dilation, conv.groups, beyond, act=conv.act)
     return one.run([slab[None]], constants)[0]

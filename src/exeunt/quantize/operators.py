@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exeunt.graph.operators import Concat, Flatten, Operator, Pair, Resize, Slice
+from exeunt.graph.operators import Concat, Flatten, Operator, Pair, Resize, Slice, padded_beyond
 from exeunt.graph.rows import resize_position
 from exeunt.quantize.scale import INT8, Factor, Scale
 
@@ -95,10 +95,13 @@ class IntegerConv(Weighted):
     padding: Pair
     dilation: Pair
     groups: int
+    beyond: Pair = (0, 0)
 
     def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x = padded_beyond(x, self.beyond, self.padding)
+        padding = (0, 0) if any(self.beyond) else self.padding
         with torch.backends.nnpack.flags(enabled=False):  # its transforms round
-            return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+            return F.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,7 @@ def _conv(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerConv:
         padding=conv.padding,
         dilation=conv.dilation,
         groups=conv.groups,
+        beyond=conv.beyond,
     )
 
 

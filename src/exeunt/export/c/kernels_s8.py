@@ -133,7 +133,7 @@ def _dense(
     channels, blank = weight.shape[2], "NULL"
     if gathered or weight[0].numel() <= GATHERED:
         weight = weight.flatten(1)[:, None]
-    elif max(operator.padding) > 0:
+    elif max(*operator.padding, *operator.beyond) > 0:
         blank = _blank(source, operator.zero_in, channels)
     return {
         "weights": source.array(WORDS, f"weights_{name}", _flat(packed(weight))),

@@ -102,7 +102,9 @@ def _first_two(graph: Graph) -> tuple[tuple[Node, Conv], tuple[Node, ReX2d]] | N
     convolution, whole = conv.operator, rex.operator
     if not (isinstance(convolution, Conv) and isinstance(whole, Whole)):
         return None
-    if convolution.groups != 1 or convolution.dilation != (1, 1) or convolution.act not in LIMITS:
+    if convolution.groups != 1 or convolution.dilation != (1, 1) or any(convolution.beyond):
+        return None
+    if convolution.act not in LIMITS:
         return None
     if not isinstance(whole.module, ReX2d) or rex not in graph.stages[0].nodes[:2]:
         return None

@@ -112,7 +112,10 @@ def _conv(place: Place, conv: Conv, to: str) -> None:
         to=to,
         kernel_shape=list(conv.kernel),
         strides=list(conv.stride),
-        pads=[*conv.padding, *conv.padding],
+        pads=[
+            *conv.padding,
+            *(p + more for p, more in zip(conv.padding, conv.beyond, strict=True)),
+        ],
         dilations=list(conv.dilation),
         group=conv.groups,
     )
