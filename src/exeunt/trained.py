@@ -222,8 +222,10 @@ class Network:
         """
         path = weights_path(model)
         if path is None:
-            net = create_model(model, **({} if keep is None else {"keep": keep}))
-            return cls(net, (usual_image_size(model),) * 2)
+            net, size = create_model(model), (usual_image_size(model),) * 2
+            if keep is not None:
+                net.keep(keep)
+            return cls(net, size)
         net, info = load_weights(path)
         if keep is not None:
             net.keep(keep)

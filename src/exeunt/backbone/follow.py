@@ -47,12 +47,14 @@ class Followed:
     @cached_property
     def image(self) -> fx.Node:
         """The node of the images."""
-        return next(node for node in self.graph.nodes if node.op == "placeholder")
+        found: fx.Node = next(node for node in self.graph.nodes if node.op == "placeholder")
+        return found
 
     @cached_property
     def output(self) -> fx.Node:
         """The node of what the network puts out."""
-        return next(node for node in self.graph.nodes if node.op == "output")
+        found: fx.Node = next(node for node in self.graph.nodes if node.op == "output")
+        return found
 
     @cached_property
     def nodes(self) -> tuple[fx.Node, ...]:
@@ -90,7 +92,7 @@ class Followed:
         """A module that does what a graph over these parts says."""
         targets = {n.target for n in graph.nodes if n.op in ("call_module", "get_attr")}
         parts = {target: self.parts[str(target)] for target in targets}
-        return fx.GraphModule(parts, graph, self.kind)  # type: ignore[arg-type]
+        return fx.GraphModule(parts, graph, self.kind)
 
     def again(self, images: Tensor) -> dict[fx.Node, Any]:
         """What every node gives for other images; nothing where the network does not take them."""
@@ -155,7 +157,7 @@ class _Tracer(fx.Tracer):
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         if self._doing:
             return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)  # type: ignore[no-untyped-call]
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         if self._doing:
@@ -189,7 +191,8 @@ class _Tracer(fx.Tracer):
         return proxy
 
     def _done(self, node: fx.Node) -> Any:
-        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: self.values[source])
+        asked: Any = (node.args, node.kwargs)
+        args, kwargs = fx.map_arg(asked, lambda source: self.values[source])
         args = [[*given] if isinstance(given, list) else given for given in args]
         target: Any = node.target
         if node.op == "placeholder":
@@ -222,7 +225,8 @@ class _Tracer(fx.Tracer):
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         value = self.values[obj.node]
         if isinstance(value, tuple | list):
-            return iter([obj[i] for i in range(len(value))])
+            parts: Any = obj
+            return iter([parts[i] for i in range(len(value))])
         return super().iter(obj)
 
 

@@ -57,12 +57,15 @@ def _merged(first: Node, then: Node) -> Node | None:
 
 def _padded(first: Node, pad: Pad, then: Node, conv: Conv) -> Node | None:
     """A convolution with the zeros around its map, if it takes no fewer below and to the right."""
-    more = tuple(after - before for before, after in zip(pad.before, pad.after, strict=True))
-    if conv.padding != (0, 0) or any(conv.beyond) or min(more) < 0:
+    if conv.padding != (0, 0) or any(conv.beyond):
         return None
-    if len(more) != 3 or pad.before[0] or pad.after[0]:
+    if len(pad.before) != 3 or pad.before[0] or pad.after[0]:
         return None
-    operator = replace(conv, padding=pad.before[1:], beyond=more[1:])
+    _, above, left = pad.before
+    beyond = pad.after[1] - above, pad.after[2] - left
+    if min(beyond) < 0:
+        return None
+    operator = replace(conv, padding=(above, left), beyond=beyond)
     return replace(then, operator=operator, inputs=first.inputs)
 
 

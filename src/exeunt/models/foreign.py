@@ -106,7 +106,7 @@ def build_foreign(
         raise ExeuntError(f"{library.name}/{network}: {reason}") from error
     shape = (in_chans, size, size)
     at = _places(library, backbone, exits, shape)
-    classes = num_classes or getattr(backbone, "num_classes", 1000)
+    classes = num_classes or int(getattr(backbone, "num_classes", 1000))  # type: ignore[arg-type]
     net = attach_exits(backbone, at, classes, exit_head=exit_head, image_shape=shape)
     net.origin = f"{library.name}/{network}", {"exits": at}
     return net
@@ -132,7 +132,7 @@ def _places(
     if exits == "paper":
         own = library.stages(backbone)
         return stage_places(places_of(backbone, shape)) if own is None else own
-    names = [exits] if isinstance(exits, str) else [*exits]  # type: ignore[list-item,misc]
+    names = [exits] if isinstance(exits, str) else [*exits]  # type: ignore[misc]
     if odd := [name for name in names if not isinstance(name, str)]:
         raise ExeuntError(f"exits: {odd[0]!r} among several; give one number, or paths of modules")
     return [str(name) for name in names]

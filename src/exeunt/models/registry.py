@@ -217,7 +217,8 @@ def build_model(
     if keep is not None:
         net.keep(keep)
     found = {} if net.origin is None else net.origin[1]  # places that were chosen, for one
-    arguments.pop("pretrained" if is_foreign(name) else None, None)
+    if is_foreign(name):
+        arguments.pop("pretrained", None)
     net.origin = name, {"num_classes": net.num_classes, "in_chans": in_chans} | arguments | found
     return net
 

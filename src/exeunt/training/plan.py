@@ -73,8 +73,8 @@ class Plan:
         if absent := [name for k, name in enumerate(source.class_names) if k not in met]:
             raise ExeuntError(f"{source.root}: no images to train on of {listed(absent)}")
         size = (config.image_size, config.image_size)
-        scale = {k: tuple(v) for k in ("mean", "std") if (v := getattr(config, k)) is not None}
-        transform = Transform(size, mode="L" if config.grey else "RGB", **scale)
+        mean, std = tuple(config.mean or ()), tuple(config.std or ())
+        transform = Transform(size, mean, std, mode="L" if config.grey else "RGB")
         hashes = sorted({content_hash(sample.place) for sample in splits.calibration})
         return cls(config, source, setting, spec, splits, transform, hashes)
 
