@@ -24,7 +24,7 @@ from exeunt.models import (
     load_weights,
     save_weights,
     shipped_weights,
-    usual_image_size,
+    default_image_size,
 )
 from exeunt.models.registry import unknown_name
 from exeunt.models.weights import SUFFIX
@@ -222,7 +222,7 @@ class Network:
         """
         path = weights_path(model)
         if path is None:
-            net, size = create_model(model), (usual_image_size(model),) * 2
+            net, size = create_model(model), (default_image_size(model),) * 2
             if keep is not None:
                 net.keep(keep)
             return cls(net, size)

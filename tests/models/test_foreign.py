@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from exeunt.contract import check_model
 from exeunt.errors import ExeuntError
-from exeunt.models import create_model, list_models, load_weights, usual_image_size
+from exeunt.models import create_model, list_models, load_weights, default_image_size
 from exeunt.training import TrainConfig, train
 
 
@@ -110,7 +110,7 @@ def test_its_own_classifier_is_kept(asked: list[bool]) -> None:
 @pytest.mark.usefixtures("asked")
 def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "timm/tiny_net" not in list_models()
-    assert usual_image_size("timm/tiny_net") == 48
+    assert default_image_size("timm/tiny_net") == 48
     with pytest.raises(ExeuntError, match="no network 'tiny_nat'; did you mean timm/tiny_net"):
         create_model("timm/tiny_nat")
     with pytest.raises(ExeuntError, match=r"timm/tiny_net has no argument 'widht'; .*exits"):

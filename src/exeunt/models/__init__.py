@@ -25,7 +25,7 @@ from exeunt.models.registry import (
     model_takes,
     pretrained_of,
     register_model,
-    usual_image_size,
+    default_image_size,
 )
 from exeunt.models.weights import (
     WeightsInfo,
@@ -52,7 +52,7 @@ __all__ = [
     "register_model",
     "save_weights",
     "shipped_weights",
-    "usual_image_size",
+    "default_image_size",
 ]
 
 
