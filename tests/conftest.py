@@ -24,6 +24,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     GlobalAverage,
@@ -34,7 +35,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Slice,
-    Composite,
 )
 from exeunt.ops.rex import ReX2d
 

@@ -18,13 +18,13 @@ from exeunt.errors import ExeuntError
 from exeunt.models import (
     WeightsInfo,
     create_model,
+    default_image_size,
     find_weights,
     is_model,
     list_models,
     load_weights,
     save_weights,
     shipped_weights,
-    default_image_size,
 )
 from exeunt.models.registry import unknown_name
 from exeunt.models.weights import SUFFIX

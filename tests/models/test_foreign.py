@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from exeunt.contract import check_model
 from exeunt.errors import ExeuntError
-from exeunt.models import create_model, list_models, load_weights, default_image_size
+from exeunt.models import create_model, default_image_size, list_models, load_weights
 from exeunt.training import TrainConfig, train
 
 

@@ -19,13 +19,13 @@ from exeunt.models import (  # noqa: F401  registers their networks
 from exeunt.models.registry import (
     MODELS,
     build_model,
+    default_image_size,
     describe_model,
     is_model,
     list_models,
     model_takes,
     pretrained_of,
     register_model,
-    default_image_size,
 )
 from exeunt.models.weights import (
     WeightsInfo,
@@ -41,6 +41,7 @@ __all__ = [
     "MODELS",
     "WeightsInfo",
     "create_model",
+    "default_image_size",
     "describe_model",
     "find_weights",
     "is_model",
@@ -52,7 +53,6 @@ __all__ = [
     "register_model",
     "save_weights",
     "shipped_weights",
-    "default_image_size",
 ]
 
 
