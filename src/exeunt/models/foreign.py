@@ -106,7 +106,7 @@ def build_foreign(
         raise ExeuntError(f"{library.name}/{network}: {reason}") from error
     shape = (in_chans, size, size)
     at = _places(library, backbone, exits, shape)
-    classes = num_classes or int(getattr(backbone, "num_classes", 1000))  # type: ignore[arg-type]
+    classes = num_classes or int(getattr(backbone, "num_classes", 1000))
     net = attach_exits(backbone, at, classes, exit_head=exit_head, image_shape=shape)
     net.origin = f"{library.name}/{network}", {"exits": at}
     return net
