@@ -222,3 +222,12 @@ def test_recordings_that_do_not_fit(
     assert f"has 3 exits, {weights} has 6" in run.err
     run = exeunt("profile", "rex_mobilenetv2_035", "--exits", recording)
     assert (run.status, "so no policy either; give --policy" in run.err) == (2, True)
+
+
+def test_what_comes_after_an_exit_is_left_out(exeunt: Callable[..., Any], weights: Path) -> None:
+    whole = json.loads(exeunt("profile", weights, *QUICK, "--json").out)
+    cut = json.loads(exeunt("profile", weights, *QUICK, "--json", "--keep", 2).out)
+    assert cut["exits"] == whole["exits"][:2]
+    run = exeunt("profile", weights, "--keep", 9)
+    assert run.status == 2
+    assert "keep=9; the network has exits 1 to 6" in run.err
