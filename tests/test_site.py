@@ -34,13 +34,12 @@ def gathered(site: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_every_page_is_there_and_links_stay_inside(gathered: Path) -> None:
-    assert {page.name for page in DOCS.glob("*.md")} <= {
-        page.name for page in gathered.glob("*.md")
-    }
-    for page in gathered.glob("*.md"):
-        for target in re.findall(r"\]\(([^)#:\s]+)", page.read_text(encoding="utf-8")):
-            path = (page.parent / target).resolve()
-            assert path.exists(), f"{page.name}: {target}"
+    pages = {page.name: page.read_text(encoding="utf-8") for page in gathered.glob("*.md")}
+    assert {page.name for page in DOCS.glob("*.md")} <= pages.keys()
+    for name, text in pages.items():
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)", text):
+            path = (gathered / target).resolve()
+            assert path.exists(), f"{name}: {target}"
             assert path.is_relative_to(gathered)
     example = (gathered / "files/examples/rex_in_100_lines.py.md").read_text(encoding="utf-8")
     assert "def rex_patch(" in example
