@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
 import select
 import shutil
 import signal
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_S = 120
@@ -25,6 +23,7 @@ class Browser:
 
     Attributes:
         complaints: What the console and the page's scripts complained of since the last `open`.
+        requests: What the page asked for since then, but itself.
     """
 
     def __init__(self, program: str, home: Path) -> None:
@@ -50,19 +49,21 @@ class Browser:
         self._pending, self._sent, self._session = b"", 0, ""
         self._lifecycle: set[tuple[str, str]] = set()
         self.complaints: list[str] = []
+        self.requests: list[str] = []
 
     def start(self) -> None:
         """Waits for the browser, and makes the page."""
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
         self._call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def open(self, file: Path) -> None:
         """Loads a file and waits until its scripts have run."""
         self.complaints.clear()
+        self.requests.clear()
         loader = self._call("Page.navigate", url=file.as_uri())["loaderId"]
         while (loader, "load") not in self._lifecycle:
             self._note(self._receive())
@@ -107,6 +108,17 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self._call("Emulation.setEmulatedMedia", features=[feature])
 
+    def give(self, selector: str, files: Sequence[Path]) -> None:
+        """Chooses files, as a reader does in a dialogue."""
+        document = self._call("DOM.getDocument")["root"]["nodeId"]
+        node = self._call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
+        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+
+    def picture(self, path: Path, *, whole: bool = False) -> None:
+        """Writes what the window shows as a PNG, or the whole page."""
+        shot = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
     def close(self) -> None:
         """Ends the browser."""
         os.kill(self._process, signal.SIGKILL)
@@ -150,18 +162,10 @@ class Browser:
             self.complaints.append(json.dumps(parameters["args"]))
         elif event["method"] == "Log.entryAdded":
             self.complaints.append(parameters["entry"]["text"])
+        elif event["method"] == "Network.requestWillBeSent" and parameters["type"] != "Document":
+            self.requests.append(parameters["request"]["url"])
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A browser with one page; skips where there is no Chromium."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        opened = Browser(program, Path(home))
-        try:
-            opened.start()
-            yield opened
-        finally:
-            opened.close()
+def find_browser() -> str | None:
+    """The program, if one is installed."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
