@@ -15,6 +15,7 @@ from exeunt.data import DataLike, ImageLike, SplitSpec, Transform, as_data
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, pick, record_split
+from exeunt.export.calibration import images_and_goal
 from exeunt.models import WeightsInfo, save_weights
 from exeunt.net import MultiExitNet
 from exeunt.policies import Policy, as_policy
@@ -313,7 +314,7 @@ class Classifier:
             weights = Path(place) / "best.safetensors"  # the folder takes it along
             self.save(weights)
             trained = replace(self.trained, path=weights)
-            images, wanted = _calibration(trained, calibration, limit, goal)
+            images, wanted = images_and_goal(trained, calibration, limit, goal)
             asked = AsC(dtype, ranges, name, budget_kib)
             return export_c(self.name, trained, images, wanted, asked, Path(out))
 
@@ -330,14 +331,9 @@ class Classifier:
     ) -> Export:
         """Writes a folder with one ONNX file for each stage.
 
-        Args:
-            out: the folder.
-            calibration: labelled images, which int8 needs.
-            dtype: `"float32"` or `"int8"`.
+        Args: those of `export_c`, and
             quantize_rex: ReX in int8 too.
             single_file: one graph too.
-            limit: at most so many calibration images.
-            goal: as `export_c` has it.
 
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.
@@ -345,9 +341,26 @@ class Classifier:
         from exeunt.export.onnx.export import AsOnnx, export_onnx
 
         self._require_architecture()
-        images, wanted = _calibration(self.trained, calibration, limit, goal)
+        images, wanted = images_and_goal(self.trained, calibration, limit, goal)
         asked = AsOnnx(dtype, quantize_rex, single_file)
         return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
+
+    def export_web(
+        self,
+        out: str | Path,
+        *,
+        calibration: DataLike | None = None,
+        dtype: str = "int8",
+        limit: int | None = None,
+        **goal: Any,
+    ) -> Export:
+        """Writes one HTML file in which the C of `export_c`, whose arguments it takes, runs as
+        WebAssembly; raises `ExeuntError` without clang and lld, too.
+        """
+        from exeunt.export.web.export import AsWeb, export_web
+
+        images, wanted = images_and_goal(self.trained, calibration, limit, goal)
+        return export_web(self.name, self.trained, images, wanted, AsWeb(dtype), Path(out))
 
     def report(
         self,
@@ -357,12 +370,16 @@ class Classifier:
         split: str = "test",
         limit: int | None = None,
         thumbnails: int = 120,
+        live: bool = False,
     ) -> None:
-        """Writes a page to explore where images leave: one HTML file."""
+        """Writes a page to explore where images leave; if `live`, with what `export_web` makes."""
+        from exeunt.export.web.export import part_for
         from exeunt.report.page import write_page
 
+        mine, images = self.trained, as_data(data)
         shown: dict[str, Any] = {"split": split, "limit": limit, "thumbnails": thumbnails}
-        write_page(self.trained, as_data(data), Path(out), title=self.name, **shown)
+        part = part_for(self.name, mine, images, limit) if live else None
+        write_page(mine, images, Path(out), title=self.name, part=part, **shown)
 
     def save(self, path: str | Path) -> None:
         """Writes a weights file that `exeunt.load` and every command take.
@@ -381,15 +398,3 @@ class Classifier:
                 "make this network; register its builder (`exeunt.register_model`) and create it "
                 "by name"
             )
-
-
-def _calibration(
-    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
-) -> Any:
-    from exeunt.export.calibration import Images, Wanted
-
-    known = {"policy", "budget_fraction", "max_accuracy_drop"}
-    if odd := sorted(goal.keys() - known):
-        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
-    images = None if data is None else Images(trained, as_data(data), limit, 8, 0)
-    return images, Wanted(**dict.fromkeys(known) | goal)

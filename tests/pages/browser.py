@@ -23,7 +23,7 @@ class Browser:
 
     Attributes:
         complaints: What the console and the page's scripts complained of since the last `open`.
-        requests: What the page asked for since then, but itself.
+        requests: What the page asked for since then, but itself and what it carries in data URIs.
     """
 
     def __init__(self, program: str, home: Path) -> None:
@@ -48,6 +48,7 @@ class Browser:
             os.close(end)
         self._pending, self._sent, self._session = b"", 0, ""
         self._lifecycle: set[tuple[str, str]] = set()
+        self._media: dict[str, str] = {}
         self.complaints: list[str] = []
         self.requests: list[str] = []
 
@@ -105,8 +106,17 @@ class Browser:
 
     def prefer(self, scheme: str) -> None:
         """Has the reader's system prefer "light" or "dark"."""
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self._call("Emulation.setEmulatedMedia", features=[feature])
+        self._media["prefers-color-scheme"] = scheme
+        self._emulate()
+
+    def hold_still(self, still: bool = True) -> None:
+        """Has the reader's system prefer less motion, or not."""
+        self._media["prefers-reduced-motion"] = "reduce" if still else "no-preference"
+        self._emulate()
+
+    def _emulate(self) -> None:
+        features = [{"name": name, "value": value} for name, value in self._media.items()]
+        self._call("Emulation.setEmulatedMedia", features=features)
 
     def give(self, selector: str, files: Sequence[Path]) -> None:
         """Chooses files, as a reader does in a dialogue."""
@@ -163,7 +173,8 @@ class Browser:
         elif event["method"] == "Log.entryAdded":
             self.complaints.append(parameters["entry"]["text"])
         elif event["method"] == "Network.requestWillBeSent" and parameters["type"] != "Document":
-            self.requests.append(parameters["request"]["url"])
+            url = parameters["request"]["url"]
+            self.requests += [] if url.startswith("data:") else [url]
 
 
 def find_browser() -> str | None:

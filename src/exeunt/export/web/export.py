@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data
 from exeunt.errors import ExeuntError
 from exeunt.export.calibration import Images, Wanted
 from exeunt.export.exported import Export
@@ -74,6 +75,27 @@ def live_part(
     made = replace(model_in_c(model, trained, images, wanted, as_c, PREFIX), weights=None)
     report, program = compiled(made)
     return page_part(made, report, program), report | {"wasm_bytes": len(program)}
+
+
+def part_for(
+    model: str,
+    trained: TrainedModel,
+    data: Data,
+    limit: int | None = None,
+    batch_size: int = 8,
+    workers: int = 0,
+    allow_unreadable: float = MAX_UNREADABLE_FRACTION,
+) -> PagePart:
+    """The network in int8 for a page about labelled images, of which the calibration split serves.
+
+    Raises:
+        ExeuntError: as `export_web`.
+    """
+    from exeunt.export.web.wasm import require_compiler
+
+    require_compiler()
+    images = Images(trained, data, limit, batch_size, workers, allow_unreadable)
+    return live_part(model, trained, images, Wanted(None, None, None), AsWeb())[0]
 
 
 def check_page(out: Path) -> None:
