@@ -33,6 +33,7 @@ class Browser:
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (commands, answers)]
         options = ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run")
         options += ("remote-debugging-pipe", "disable-background-networking")
+        options += ("use-fake-device-for-media-stream", "use-fake-ui-for-media-stream")  # a camera
         options += (f"user-data-dir={home}",)
         nowhere = [(os.POSIX_SPAWN_OPEN, out, os.devnull, os.O_WRONLY, 0) for out in (1, 2)]
         self._process = os.posix_spawn(
@@ -122,7 +123,9 @@ class Browser:
         """Chooses files, as a reader does in a dialogue."""
         document = self._call("DOM.getDocument")["root"]["nodeId"]
         node = self._call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
-        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+        self._call(
+            "DOM.setFileInputFiles", nodeId=node, files=[str(file.resolve()) for file in files]
+        )
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Writes what the window shows as a PNG, or the whole page."""

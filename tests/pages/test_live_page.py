@@ -265,6 +265,31 @@ def test_the_policy_moves_them_all(opened: Any, photographs: Path) -> None:
     assert opened(SHOWN)["spec"].startswith("confidence:0.")
 
 
+def test_the_camera_is_classified_frame_by_frame(opened: Any) -> None:
+    """Chromium has a made-up camera; what is kept of it is a photograph like any other."""
+
+    def wait(script: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not opened(script):
+            assert time.monotonic() < end, (script, opened(SHOWN))
+            time.sleep(0.05)
+
+    opened("document.getElementById('live-camera').click()")
+    wait("document.getElementById('live-name').textContent === 'the camera'")
+    shown = opened(SHOWN)
+    assert f"left at exit {shown['taken'] + 1} of 3" in shown["verdict"]
+    assert shown["said"][shown["taken"] + 1 :] == ["not run"] * (2 - shown["taken"])
+    opened("document.getElementById('live-keep').click()")
+    wait("live.photos.length === 1")
+    assert opened(SHOWN)["name"] == "camera 1"
+    colours = opened("new Set(live.photos[0].pixels).size")
+    assert colours > 10
+    opened("document.getElementById('live-camera').click()")
+    wait("document.getElementById('live-name').textContent === 'the camera'")
+    opened("document.getElementById('live-camera').click()")
+    assert opened(SHOWN)["name"] == "camera 1"
+
+
 def test_what_cannot_be_read_is_named(opened: Any, photographs: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG no more")

@@ -73,7 +73,7 @@ const live = (() => {
 
   function policyChanged() {
     for (const photo of photos) photo.left = program.decide(photo.scores);
-    if (current) {
+    if (current && !current.camera) {
       if (current.noise) current.left = program.decide(current.scores);
       time(current);
       shown.decideAgain();
@@ -184,7 +184,7 @@ const live = (() => {
       const begin = performance.now();
       const found = program.run(pixels, { all: false });
       const ms = performance.now() - begin;
-      current = { pixels, ...found, camera: true };
+      current = { pixels, camera: true };
       shown.lookAtCamera(pixels, found, ms);
       await new Promise((done) => requestAnimationFrame(done));
     }
@@ -221,7 +221,7 @@ const live = (() => {
     byId("live-keep").addEventListener("click", () => {
       const { pixels } = current;
       stopCamera();
-      select(add(pixels, `camera ${photos.length + 1}`));
+      add(pixels, `camera ${photos.length + 1}`);
       showAll();
     });
     byId("live-clear").addEventListener("click", clear);

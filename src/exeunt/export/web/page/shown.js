@@ -41,13 +41,15 @@ const shown = (() => {
 
   // The policy has changed.
   function decideAgain() {
-    if (photo) stop(end());
+    if (run) stop(end());
   }
 
   // What a camera sees: no plan, no rows, what was not run is not known.
   function lookAtCamera(pixels, found, ms) {
     cancelAnimationFrame(playing);
     photo = { pixels, name: "the camera", ...found, ms, whole: null };
+    run = null;
+    byId("live-name").textContent = photo.name;
     paint();
     drawPhoto(height);
     list.forEach((one, k) => showExit(one, k, k <= found.left, true, false));
