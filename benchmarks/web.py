@@ -5,7 +5,8 @@
 Exports in int8, as `exeunt export --target web` does, and opens the page in Chromium without a
 window. Of the test images the page, Python's integer reference and the C compiled for this machine
 are asked for every exit; then the files themselves are given to the page and to Pillow.
-Photographs of any kind are compared so, too: `--files photos/*.jpg`. Needs chromium, clang and lld.
+Photographs of any kind are compared, too: `--files photos/*.jpg`. `--plain` compiles the loops in
+plain C instead of those for vectors. Needs chromium, clang and lld.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--files", type=Path, nargs="*", default=())
+    parser.add_argument("--plain", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     program = find_browser()
@@ -135,11 +137,13 @@ def main() -> None:
     wanted = Wanted(None, None, None)
     model = model_in_c(asked.run, trained, images, wanted, as_c, PREFIX)
     samples = pick(trained, open_labelled(trained, data), "test", asked.limit)
-    pixels = np.stack([np.asarray(model.transform.pixels(s.place.load())) for s in samples])
+    photographs = [*(s.place.load() for s in samples), *map(load_image, asked.files)]
+    pixels = np.stack([np.asarray(model.transform.pixels(image)) for image in photographs])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         folder = Path(place)
         report = write_c(model, folder / PREFIX)
-        build_wasm(folder / PREFIX, "int8", len(report["nodes"]), folder / "net.wasm")
+        flags = ("-DEXN_PLAIN",) if asked.plain else ()
+        build_wasm(folder / PREFIX, "int8", len(report["nodes"]), folder / "net.wasm", flags)
         page = folder / "page.html"
         part = page_part(model, report, (folder / "net.wasm").read_bytes())
         page.write_text(live_page(asked.run, part), encoding="utf-8")

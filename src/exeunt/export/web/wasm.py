@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,9 @@ def compiled(model: CModel) -> tuple[dict[str, Any], bytes]:
         return report, program.read_bytes()
 
 
-def build_wasm(folder: Path, dtype: str, nodes: int, program: Path) -> None:
+def build_wasm(
+    folder: Path, dtype: str, nodes: int, program: Path, flags: Sequence[str] = ()
+) -> None:
     """Compiles a folder whose names begin with `net`, with what a page calls.
 
     Programs in it, which have a `main`, are left out.
@@ -75,6 +78,7 @@ def build_wasm(folder: Path, dtype: str, nodes: int, program: Path) -> None:
         dtype: `int8` or `float32`.
         nodes: that the model has.
         program: to make, a module that asks for nothing but `page.watch`.
+        flags: besides the usual ones, such as `-DEXN_PLAIN` for loops in plain C.
 
     Raises:
         ExeuntError: there is no compiler, or it refuses; with what it says.
@@ -89,6 +93,7 @@ def build_wasm(folder: Path, dtype: str, nodes: int, program: Path) -> None:
             [
                 compiler,
                 *FLAGS,
+                *flags,
                 *(f"-DPAGE_{name}={value}" for name, value in defined.items()),
                 *("-isystem", str(own)),
                 *(f"-I{path}" for path in sorted(headers)),

@@ -117,7 +117,7 @@ const shown = (() => {
       make("b", {}, classTitles[index]), ` (${percent(sure, 0)}), left at exit ${photo.left + 1} of ${E}: `,
       make("b", {}, `${percent(1 - exported.exit_macs[photo.left] / full)} saved`),
       photo.ms === null ? "" : `; ${photo.ms.toFixed(1)} ms here`,
-      photo.whole === null ? "" : `, ${photo.whole.toFixed(1)} ms to the last exit`);
+      photo.whole === null || photo.left === E - 1 ? "" : `, ${photo.whole.toFixed(1)} ms to the last exit`);
   }
 
   function draw() {
