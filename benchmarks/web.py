@@ -26,7 +26,7 @@ import torch
 from exeunt.data import as_data, load_image
 from exeunt.evaluate.splits import open_labelled, pick
 from exeunt.export.c import CModel, Int8, build_host, run_host, write_c
-from exeunt.export.c.export import AsC, model_in_c
+from exeunt.export.c.export import COptions, model_in_c
 from exeunt.export.calibration import Images, Wanted
 from exeunt.export.web.page_part import live_page, page_part
 from exeunt.export.web.wasm import PREFIX, build_wasm
@@ -132,7 +132,7 @@ def main() -> None:
     trained = TrainedModel.load(asked.run)
     data = as_data(asked.data)
     images = Images(trained, data, None, 8, 0)
-    as_c = AsC("int8", "mse", PREFIX, None)
+    as_c = COptions("int8", "mse", PREFIX, None)
     wanted = Wanted(None, None, None)
     model = model_in_c(asked.run, trained, images, wanted, as_c, PREFIX)
     samples = pick(trained, open_labelled(trained, data), "test", asked.limit)

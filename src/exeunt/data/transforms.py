@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
-from exeunt.runner.picture import resized
+from exeunt.runner.preprocessing import resized
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

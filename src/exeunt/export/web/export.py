@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data
 from exeunt.errors import ExeuntError
-from exeunt.export.calibration import Images, Wanted
-from exeunt.export.exported import Export
+from exeunt.export.calibration import CalibrationImages, PolicyOptions
+from exeunt.export.result import Export
 
 if TYPE_CHECKING:
     from exeunt.page import PagePart
@@ -36,8 +36,8 @@ class AsWeb:
 def export_web(
     model: str,
     trained: TrainedModel,
-    images: Images | None,
-    wanted: Wanted,
+    images: CalibrationImages | None,
+    wanted: PolicyOptions,
     asked: AsWeb,
     out: Path,
 ) -> Export:
@@ -59,19 +59,23 @@ def export_web(
 
 
 def live_part(
-    model: str, trained: TrainedModel, images: Images | None, wanted: Wanted, asked: AsWeb
+    model: str,
+    trained: TrainedModel,
+    images: CalibrationImages | None,
+    wanted: PolicyOptions,
+    asked: AsWeb,
 ) -> tuple[PagePart, dict[str, Any]]:
     """The network for a page, and the report of its C with the size of its program, `wasm_bytes`.
 
     Raises:
         ExeuntError: as `export_web`.
     """
-    from exeunt.export.c.export import AsC, model_in_c
+    from exeunt.export.c.export import COptions, model_in_c
     from exeunt.export.web.page_part import page_part
     from exeunt.export.web.wasm import PREFIX, compiled, require_compiler
 
     require_compiler()
-    as_c = AsC(asked.dtype, asked.ranges, PREFIX, asked.budget_kib)
+    as_c = COptions(asked.dtype, asked.ranges, PREFIX, asked.budget_kib)
     made = replace(model_in_c(model, trained, images, wanted, as_c, PREFIX), weights=None)
     report, program = compiled(made)
     return page_part(made, report, program), report | {"wasm_bytes": len(program)}
@@ -94,8 +98,8 @@ def part_for(
     from exeunt.export.web.wasm import require_compiler
 
     require_compiler()
-    images = Images(trained, data, limit, batch_size, workers, allow_unreadable)
-    return live_part(model, trained, images, Wanted(None, None, None), AsWeb())[0]
+    images = CalibrationImages(trained, data, limit, batch_size, workers, allow_unreadable)
+    return live_part(model, trained, images, PolicyOptions(None, None, None), AsWeb())[0]
 
 
 def check_page(out: Path) -> None:
