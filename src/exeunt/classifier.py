@@ -183,15 +183,13 @@ class Classifier:
         return record_split(self.trained, samples, split, batch_size=batch_size, workers=workers)
 
     def calibrate(self, data: DataLike | ExitTable, **goal: Any) -> Classifier:
-        """A classifier with a policy chosen on the calibration split.
+        """Another classifier, with a policy chosen on the calibration split; its `calibration` has
+        the figures and the guarantee.
 
         Args:
             data: a recording of the calibration split, or labelled images.
             goal: exactly one of `budget_macs`, `budget_fraction`, `max_accuracy_drop` and `policy`,
                 and what goes with it, as `Goal` has it.
-
-        Returns:
-            Another classifier, whose `calibration` has the figures and the guarantee.
 
         Raises:
             ExeuntError: when the goal cannot be reached, or the images are not those to choose on.
@@ -220,16 +218,15 @@ class Classifier:
         Args:
             data: labelled images, or a recording.
             split: of the images.
-            policies: to try instead of the usual ones.
+            policies: to try instead of the default ones.
             diagnose: tell what goes wrong too.
             limit: at most so many images.
         """
-        tried = [as_policy(policy) for policy in policies]
         if isinstance(data, ExitTable):
             run, table = recording(data, self.name, self.info.policy), data
         else:
             run, table = Recorder(self.name, self.trained, as_data(data), limit=limit).record(split)
-        options = EvaluationOptions("policies", tried, diagnose, plot=None)
+        options = EvaluationOptions("policies", [*map(as_policy, policies)], diagnose, plot=None)
         return Measurement(run, evaluation_sections(options, run, table, None))
 
     def profile(
@@ -336,9 +333,7 @@ class Classifier:
     ) -> Export:
         """Writes a folder with one ONNX file for each stage.
 
-        Args: those of `export_c`, and
-            quantize_rex: ReX in int8 too.
-            single_file: one graph too.
+        As `export_c`; `quantize_rex` has ReX in int8 too, `single_file` writes one graph too.
 
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.
@@ -362,10 +357,10 @@ class Classifier:
         """Writes one HTML file in which the C of `export_c`, whose arguments it takes, runs as
         WebAssembly; raises `ExeuntError` without clang and lld, too.
         """
-        from exeunt.export.web.export import AsWeb, export_web
+        from exeunt.export.web.export import WebOptions, export_web
 
         images, wanted = images_and_goal(self.trained, calibration, limit, goal)
-        return export_web(self.name, self.trained, images, wanted, AsWeb(dtype), Path(out))
+        return export_web(self.name, self.trained, images, wanted, WebOptions(dtype), Path(out))
 
     def report(
         self,
@@ -381,10 +376,10 @@ class Classifier:
         from exeunt.export.web.export import part_for
         from exeunt.report.page import write_page
 
-        mine, images = self.trained, as_data(data)
+        images = as_data(data)
         shown: dict[str, Any] = {"split": split, "limit": limit, "thumbnails": thumbnails}
-        part = part_for(self.name, mine, images, limit) if live else None
-        write_page(mine, images, Path(out), title=self.name, part=part, **shown)
+        shown["part"] = part_for(self.name, self.trained, images, limit) if live else None
+        write_page(self.trained, images, Path(out), title=self.name, **shown)
 
     def save(self, path: str | Path) -> None:
         """Writes a weights file that `exeunt.load` and every command take.

@@ -154,11 +154,11 @@ def export(
         report = export_onnx(model, trained, images, wanted, as_onnx, out).to_dict()
         show: Callable[[Path, dict[str, Any]], None] = _show_onnx
     elif target is Target.WEB:
-        from exeunt.export.web.export import AsWeb, export_web
+        from exeunt.export.web.export import WebOptions, export_web
 
         _refuse(ctx, _OF_ONNX, Target.ONNX)
         _refuse(ctx, ("name",), Target.C)
-        as_web = AsWeb((dtype or Dtype.INT8).value, ranges.value, budget_kib)
+        as_web = WebOptions((dtype or Dtype.INT8).value, ranges.value, budget_kib)
         report = export_web(model, trained, images, wanted, as_web, out).to_dict()
         show = _show_web
     else:

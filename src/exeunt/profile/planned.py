@@ -83,7 +83,7 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
 
 
 def spans_of(plan: StreamedPlan) -> Iterator[Span]:
-    """The places of all row_buffers, and from which row of the order to which they are taken."""
+    """The places of all row buffers, and from which row of the order to which they are taken."""
     for buffer, offsets in zip(plan.row_buffers, plan.offsets_bytes, strict=True):
         for spans, offset in zip(buffer.spans, offsets, strict=True):
             for first, last in spans:

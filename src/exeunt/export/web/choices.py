@@ -85,7 +85,7 @@ class Choices:
                 "softness": asked.softness,
             }
         conditions = Conditions.of(policy, self.exits)
-        levels = {name: _finite(values) for name, values in conditions.levels.items()}
+        levels = {name: _finite(values) for name, values in conditions.thresholds.items()}
         return told | {
             "patience": conditions.patience,
             "confidence": levels.get("confidence"),

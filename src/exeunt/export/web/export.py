@@ -19,7 +19,7 @@ SUFFIXES = (".html", ".htm")
 
 
 @dataclass(frozen=True)
-class AsWeb:
+class WebOptions:
     """How the page's network is wanted.
 
     Attributes:
@@ -38,7 +38,7 @@ def export_web(
     trained: TrainedModel,
     images: CalibrationImages | None,
     wanted: PolicyOptions,
-    asked: AsWeb,
+    asked: WebOptions,
     out: Path,
 ) -> Export:
     """Writes one HTML file that makes no request; it is replaced as a whole.
@@ -63,7 +63,7 @@ def live_part(
     trained: TrainedModel,
     images: CalibrationImages | None,
     wanted: PolicyOptions,
-    asked: AsWeb,
+    asked: WebOptions,
 ) -> tuple[PagePart, dict[str, Any]]:
     """The network for a page, and the report of its C with the size of its program, `wasm_bytes`.
 
@@ -99,7 +99,7 @@ def part_for(
 
     require_compiler()
     images = CalibrationImages(trained, data, limit, batch_size, workers, allow_unreadable)
-    return live_part(model, trained, images, PolicyOptions(None, None, None), AsWeb())[0]
+    return live_part(model, trained, images, PolicyOptions(None, None, None), WebOptions())[0]
 
 
 def check_page(out: Path) -> None:

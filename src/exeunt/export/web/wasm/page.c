@@ -109,7 +109,7 @@ EXPORT(set_policy) void set_policy(uint32_t patience, uint32_t asked_levels)
 #else
     levels.temperatures = softness;
 #endif
-    policy.levels = asked_levels ? &levels : NULL;
+    policy.thresholds = asked_levels ? &levels : NULL;
     policy.patience = (uint8_t)patience;
 }
 
