@@ -101,7 +101,8 @@ def make_live(dtype: str, folder: Path) -> Live:
     facts = {"model": HOSTILE, "policy": policy.spec, "calibration": {}}
     model = CModel("net", "a net", numbers, plan, transform, CLASSES, facts)
     report = write_c(model, folder / dtype)
-    build_wasm(folder / dtype, dtype, len(report["nodes"]), folder / "net.wasm")
+    strict = ("-Wall", "-Wextra", "-Werror")
+    build_wasm(folder / dtype, dtype, len(report["nodes"]), folder / "net.wasm", strict)
     part = page_part(model, report, (folder / "net.wasm").read_bytes())
     page = folder / f"{dtype}.html"
     page.write_text(live_page(HOSTILE, part), encoding="utf-8")
