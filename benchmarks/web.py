@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 from exeunt.data import as_data, load_image
-from exeunt.evaluate.splits import open_labelled, pick
+from exeunt.evaluate.splits import open_labelled, select_samples
 from exeunt.export.c import CModel, Int8, build_host, run_host, write_c
 from exeunt.export.c.export import COptions, model_in_c
-from exeunt.export.calibration import Images, Wanted
+from exeunt.export.calibration import CalibrationImages, PolicyOptions
 from exeunt.export.web.page_part import live_page, page_part
 from exeunt.export.web.wasm import PREFIX, build_wasm
 from exeunt.quantize import run_quantized
@@ -57,7 +57,7 @@ DECODE = """Promise.all([...document.getElementById("bench").files].map(async (f
 }))"""
 
 
-def batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def batches(items: Any) -> Iterator[Any]:
     """`BATCH` of them at a time."""
     for first in range(0, len(items), BATCH):
         yield items[first : first + BATCH]
@@ -131,11 +131,11 @@ def main() -> None:
         sys.exit("no Chromium is installed")
     trained = TrainedModel.load(asked.run)
     data = as_data(asked.data)
-    images = Images(trained, data, None, 8, 0)
+    images = CalibrationImages(trained, data, None, 8, 0)
     as_c = COptions("int8", "mse", PREFIX, None)
-    wanted = Wanted(None, None, None)
+    wanted = PolicyOptions(None, None, None)
     model = model_in_c(asked.run, trained, images, wanted, as_c, PREFIX)
-    samples = pick(trained, open_labelled(trained, data), "test", asked.limit)
+    samples = select_samples(trained, open_labelled(trained, data), "test", asked.limit)
     photographs = [*(s.place.load() for s in samples), *map(load_image, asked.files)]
     pixels = np.stack([np.asarray(model.transform.pixels(image)) for image in photographs])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:

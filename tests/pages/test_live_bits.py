@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.skipif(
     not (shutil.which(COMPILER) and shutil.which(LINKER)), reason="needs clang and lld"
 )
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = "</script>{{program}}<img src=x>"
 CLASSES = ("cat", HOSTILE, "n01440764_tench")
 STORED = "confidence:0.45+consistency:1"
@@ -213,6 +215,25 @@ def test_rows_are_written_where_the_plan_has_them_and_when(opened: Any, live: Li
         assert held[places].all(), f"event {event}"
         touched |= set(places)
     assert len(touched) > 0.8 * plan.arena_bytes
+
+
+def test_the_benchmark_finds_the_same(
+    opened: Any, live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`benchmarks/web.py` compares a thousand images in this way."""
+    if not isinstance(live.model.numbers, Int8):
+        return
+    spec = importlib.util.spec_from_file_location("web", ROOT / "benchmarks" / "web.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shutil.copytree(live.folder, tmp_path / "net")
+    module.compare_scores(opened, live.model, live.images, tmp_path)
+    said = capsys.readouterr().out
+    assert f"Python's integers: {COUNT}\n" in said
+    assert f"this machine are: {COUNT}\n" in said
+    assert f"same exit: {COUNT}\n" in said
 
 
 def test_names_are_shown_and_nothing_else(opened: Any) -> None:

@@ -61,7 +61,7 @@ class Choices:
     def _kind(
         self, name: str, parameter: str, note: str, policies: Iterable[tuple[Policy, str]]
     ) -> Json:
-        title = {"full": "Composite net"}.get(name, name.capitalize())
+        title = {"full": "Whole net"}.get(name, name.capitalize())
         settings = [self._setting(policy) | {"shown": shown} for policy, shown in policies]
         return {
             "name": name,
