@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,16 +217,12 @@ def test_rows_are_written_where_the_plan_has_them_and_when(opened: Any, live: Li
 
 
 def test_the_benchmark_finds_the_same(
-    opened: Any, live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    opened: Any, live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str], script: Any
 ) -> None:
     """`benchmarks/web.py` compares a thousand images in this way."""
     if not isinstance(live.model.numbers, Int8):
         return
-    spec = importlib.util.spec_from_file_location("web", ROOT / "benchmarks" / "web.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script(ROOT / "benchmarks" / "web.py")
     shutil.copytree(live.folder, tmp_path / "net")
     module.compare_scores(opened, live.model, live.images, tmp_path)
     said = capsys.readouterr().out
