@@ -32,6 +32,7 @@ OTHER_NEEDS = ("imagenette128", "human160", "coco", "digits", "DATA", "experimen
 INSTEAD = {"efficientnet_lite0.imagenet": "rex_mobilenetv2_075.imagenette"}
 """Weights that a package brings, and those that ship and run eight times faster."""
 TOOLS = {"--device": "qemu-system-arm", "make": "make", "--images": "cc"}
+TOOLS |= {"web": "wasm-ld", "--live": "wasm-ld"}
 
 
 def blocks(page: Path) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, DataLike, as_data
@@ -110,16 +110,16 @@ class CalibrationImages:
         return range_images(self.samples, self.trained.transform, seed, self.batch_size)
 
 
-def asked_of(
+def images_and_goal(
     trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
 ) -> tuple[CalibrationImages | None, PolicyOptions]:
-    """Calibration images, and the policy that is asked for, of keyword arguments.
+    """Calibration images, if there are any, and the policy that is asked for by name.
 
     Raises:
-        ExeuntError: for an argument that is none.
+        ExeuntError: when something else is asked for.
     """
-    known: tuple[str, ...] = tuple(field.name for field in fields(PolicyOptions))
-    if odd := sorted(goal.keys() - {*known}):
+    known = {"policy", "budget_fraction", "max_accuracy_drop"}
+    if odd := sorted(goal.keys() - known):
         raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
     images = None if data is None else CalibrationImages(trained, as_data(data), limit, 8, 0)
     return images, PolicyOptions(**dict.fromkeys(known) | goal)
