@@ -102,7 +102,8 @@ def _first_two(graph: Graph) -> tuple[tuple[Node, Conv], tuple[Node, ReX2d]] | N
     convolution, whole = conv.operator, rex.operator
     if not (isinstance(convolution, Conv) and isinstance(whole, Whole)):
         return None
-    if convolution.groups != 1 or convolution.dilation != (1, 1) or convolution.act not in LIMITS:
+    plain = convolution.dilation == (1, 1) and convolution.groups == 1 and not convolution.trail
+    if not plain or convolution.act not in LIMITS:
         return None
     if not isinstance(whole.module, ReX2d) or rex not in graph.stages[0].nodes[:2]:
         return None
