@@ -3,9 +3,12 @@
 from exeunt.graph.again import dial, plan_within
 from exeunt.graph.buffers import Buffer, buffers_of, live_bytes
 from exeunt.graph.build import CapturedNet, build_graph
+from exeunt.graph.call import Call
+from exeunt.graph.check import check_operator
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.interpret import interpret
 from exeunt.graph.operators import Opaque, Operator, Whole
+from exeunt.graph.own import OwnOperator, register_operator
 from exeunt.graph.plan import Plan, make_plan
 from exeunt.graph.stream import run_stream
 from exeunt.graph.streamed import StreamedPlan, plan_stream
@@ -15,11 +18,13 @@ from exeunt.graph.views import Segment
 
 __all__ = [
     "Buffer",
+    "Call",
     "CapturedNet",
     "Graph",
     "Node",
     "Opaque",
     "Operator",
+    "OwnOperator",
     "Plan",
     "Segment",
     "StageGraph",
@@ -28,12 +33,14 @@ __all__ = [
     "Whole",
     "buffers_of",
     "build_graph",
+    "check_operator",
     "dial",
     "interpret",
     "live_bytes",
     "make_plan",
     "plan_stream",
     "plan_within",
+    "register_operator",
     "run_stream",
     "verify_plan",
 ]

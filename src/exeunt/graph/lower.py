@@ -18,6 +18,7 @@ from exeunt.graph.graph import Node
 from exeunt.graph.operators import GlobalAverage, Opaque, Operator, Shape
 from exeunt.graph.plain_calls import OPERATORS, REGISTERED, SAME
 from exeunt.ops.macs import macs_of
+from exeunt.registry import import_plugins
 
 aten = torch.ops.aten
 
@@ -60,6 +61,7 @@ def lower(
         ExeuntError: for an operator that has no plain form here, naming its module and shapes and
             what there is.
     """
+    import_plugins()
     work = _Lowering(captured, path, opaque)
     arriving = iter(taken)
     returned: list[str] = []

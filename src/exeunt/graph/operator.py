@@ -71,3 +71,7 @@ class Operator(ABC):
         of its input first, unless it goes pixel by pixel.
         """
         return range(row, row + 1) if self.by_pixel else range(height)
+
+    def kept_bytes(self, taken: Shape, element_bytes: int) -> int:
+        """What it keeps between rows, its first input being of shape `taken`; in bytes."""
+        return 0

@@ -175,7 +175,8 @@ class _Run:
             self.arena.rows(name, wanted)[None]
             for name, wanted in zip(node.inputs, under, strict=True)
         ]
-        return operator.run(rows, node.constants)[0]
+        out = operator.run(rows, node.constants)[0]
+        return out[:, [row]] if out.shape[1] == given[_ROWS] > 1 else out
 
     def _conv(self, source: str, conv: Conv, constants: Any, row: int) -> Tensor:
         return _filtered(conv, self.arena.rows(source, _under(conv, row)), constants)

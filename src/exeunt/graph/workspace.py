@@ -38,7 +38,7 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
         return pixels * operator.depthwise.groups * element_bytes
     if isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
         return _rex_numbers(operator.module, taken[1], taken[2]) * max(element_bytes, 2)
-    return 0
+    return operator.kept_bytes(taken, element_bytes)
 
 
 def scratch_bytes(

@@ -29,6 +29,7 @@ from exeunt.graph.operators import (
     Resize,
     Whole,
 )
+from exeunt.graph.own import OwnOperator
 from exeunt.graph.pointwise import activate, bounds
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize.graph import QuantizedGraph
@@ -94,6 +95,9 @@ def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOp
         make = _view
     if isinstance(node.operator, Whole):
         make = _rex if isinstance(node.operator.module, ReX2d) else None
+    if isinstance(node.operator, OwnOperator):
+        made = node.operator.integer(node, graph, scales)
+        make = None if made is None else lambda *_: made
     scores = any(stage.logits == node.output for stage in graph.stages)
     if make is None or (scores and kind is not Linear):
         known = sorted({k.__name__ for k in _MAKERS} | {ReX2d.__name__})

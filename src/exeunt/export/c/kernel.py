@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -32,12 +32,15 @@ class Kernel:
         accumulates: whether it also takes in rows.
         spec: expression for its struct.
         parts: other files of the runtime that it calls, `exn_gru_s8`.
+        own: the files of one that is not the runtime's, by name, with their text; headers among
+            them are included where it is called, so that its functions and its struct are known.
     """
 
     name: str
     accumulates: bool
     spec: str
     parts: tuple[str, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -49,10 +52,11 @@ class Kernel:
         *,
         accumulates: bool = False,
         parts: tuple[str, ...] = (),
+        own: Mapping[str, str] | None = None,
     ) -> Kernel:
         """The kernel `name` for node `number`, with a struct of these fields, named alike."""
         spec = source.struct(name, f"spec_{number}", dict(fields))
-        return cls(name, accumulates, f"&{spec}", parts)
+        return cls(name, accumulates, f"&{spec}", parts, own or {})
 
 
 def gathers(node: Node, plan: StreamedPlan, conv: Conv | IntegerConv) -> bool:

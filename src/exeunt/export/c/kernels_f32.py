@@ -38,6 +38,7 @@ from exeunt.graph.operators import (
     ParametricReLU,
     Whole,
 )
+from exeunt.graph.own import OwnOperator
 from exeunt.graph.pointwise import bounds, named
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.ops.rex import ReX2d
@@ -87,6 +88,12 @@ def _kernel(node: Node, plan: StreamedPlan, source: CSource, number: int) -> Ker
     if isinstance(operator, Linear):
         weight = flattened(node, plan, node.constants["weight"])
         node = replace(node, constants={**node.constants, "weight": weight})
+    if isinstance(operator, OwnOperator):
+        if not operator.reads_parts:
+            check_whole(node, plan)
+        own: Kernel | None = operator.kernel_f32(node, graph, source, number)
+        if own is not None:
+            return own
     make = _MAKERS.get(type(operator))
     if isinstance(node.operator, Whole) and isinstance(node.operator.module, ReX2d):
         make = _rex

@@ -27,6 +27,7 @@ from exeunt.export.c.source import CSource
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Affine, Conv, Whole
+from exeunt.graph.own import OwnOperator
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.quantize.graph import QuantizedGraph
 from exeunt.quantize.operators import (
@@ -70,6 +71,12 @@ def kernel_of(
             return _filtered(node, operator, plan, source, number)
     if isinstance(operator, IntegerLinear):
         operator = replace(operator, weight=flattened(node, plan, operator.weight))
+    if isinstance(node.operator, OwnOperator):
+        if not node.operator.reads_parts:
+            check_whole(node, plan)
+        own: Kernel | None = node.operator.kernel_s8(node, operator, plan.graph, source, number)
+        if own is not None:
+            return own
     make = _MAKERS.get(type(operator))
     if make is None:
         raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in int8")

@@ -39,6 +39,7 @@ from exeunt.graph.operators import (
     Slice,
     Unflatten,
 )
+from exeunt.graph.own import OwnOperator
 from exeunt.graph.pointwise import bounds, named
 
 
@@ -83,6 +84,8 @@ def write_node(build: Builder, node: Node, shapes: Mapping[str, Shape]) -> None:
     operator = node.operator
     if isinstance(operator, Whole):
         _whole(place, operator)
+        return
+    if isinstance(operator, OwnOperator) and operator.write_onnx(build, node, shapes, node.output):
         return
     writer = WRITERS.get(type(operator))
     if writer is None:
