@@ -31,6 +31,7 @@ from exeunt.graph.rows import row_count, rows_needed
 from exeunt.graph.views import is_view
 from exeunt.net import MultiExitNet
 from exeunt.ops.exits import make_exit
+from exeunt.ops.macs import count_macs
 from exeunt.ops.pooling import GatedPool2d, GFGP2d, MixedPool2d
 from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
@@ -212,7 +213,8 @@ def tried(module: nn.Module) -> Tried:
     try:
         graph = build_graph(net, SHAPE[1:])
     except ExeuntError:
-        return Tried((), (), (NO, NO, NO, NO, NO, NO, _onnx(net, None)))
+        counted = f"{count_macs(net.stages[0].trunk, torch.zeros(1, *SHAPE)).total:,}"
+        return Tried((), (), (NO, counted, NO, NO, NO, NO, _onnx(net, None)))
     nodes = [node for node in graph.nodes if node.module.startswith("stages.0.trunk")]
     macs = sum(graph.macs[node.output] for node in nodes)
     plan = plan_stream(graph, 4)
@@ -272,13 +274,11 @@ def _in_c(graph: Graph, numbers: Numbers) -> str:
 
 
 def _onnx(net: MultiExitNet, graph: Graph | None) -> str:
-    if graph is None:
-        return NO
     try:
-        write_stages(graph, {})
+        write_stages(graph or build_graph(net, SHAPE[1:], whole_stages=True), {})
     except ExeuntError:
         return NO
-    return YES
+    return YES if graph else "by torch"
 
 
 def squeezed() -> Iterator[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import onnxruntime
 import torch
 from torch import Tensor
 
-from exeunt.export.onnx import write_stages
+from exeunt.export.onnx import open_stages, write_stages
+from exeunt.export.onnx.int8 import quantize_stages
 from exeunt.graph import build_graph, interpret, plan_stream, run_stream
 from exeunt.net import MultiExitNet
-from exeunt.quantize import observe_ranges, quantize, run_quantized
+from exeunt.quantize import QuantizationAware, observe_ranges, quantize, run_quantized
 
 Mobile = tuple[str, MultiExitNet, Tensor]
 
@@ -50,11 +50,27 @@ def test_whole_row_by_row_and_in_integers(mobile: Mobile) -> None:
 def test_in_onnx(mobile: Mobile) -> None:
     _, net, images = mobile
     graph = build_graph(net, (images.shape[2], images.shape[3]))
-    held = {graph.image: images.numpy()}
-    for stage, wanted in zip(write_stages(graph, {}), net(images), strict=True):
-        session = onnxruntime.InferenceSession(stage.model.SerializeToString())
-        names = [stage.logits, *stage.gives]
-        made = session.run(names, {name: held[name] for name in stage.inputs})
-        held |= dict(zip(names, made, strict=True))
-        far = abs(made[0] - wanted.detach().numpy()).max()
-        assert far < 1e-4 * wanted.abs().max().item()
+    stages, x = write_stages(graph, {}), images.numpy()
+    with torch.no_grad():
+        wanted = [logits.numpy() for logits in net(images)]
+    int8 = quantize_stages(graph, stages, [x])
+    for most, written in ((1e-4, stages), (0.15, int8)):
+        for mine, theirs in zip(open_stages("image", written).forward(x), wanted, strict=True):
+            assert abs(mine - theirs).max() < most * abs(theirs).max()
+
+
+def test_rounded_in_training_as_integers_are(mobile: Mobile) -> None:
+    _, net, images = mobile
+    size = (images.shape[2], images.shape[3])
+    made = QuantizationAware(net, size)
+    ranges = made.ranges([images], "minmax")
+    made.cover(ranges)
+    quantized = quantize(build_graph(net, size), ranges)
+    rounded = made(images)
+    for k, scores in enumerate(run_quantized(quantized, images)):
+        step = quantized.logit_scale(k).scale
+        far = (scores * step - rounded[k]).abs().max().item()
+        assert far < 0.05 * rounded[k].abs().max().item()
+    sum(logits.square().mean() for logits in rounded).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name

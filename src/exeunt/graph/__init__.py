@@ -7,7 +7,7 @@ from exeunt.graph.call import Call
 from exeunt.graph.check import check_operator
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.interpret import interpret
-from exeunt.graph.operators import Opaque, Operator, Whole
+from exeunt.graph.operators import Opaque, Operator, UnloweredStage, Whole
 from exeunt.graph.own import OwnOperator, register_operator
 from exeunt.graph.plan import Plan, make_plan
 from exeunt.graph.stream import run_stream
@@ -30,6 +30,7 @@ __all__ = [
     "StageGraph",
     "StreamedPlan",
     "Strip",
+    "UnloweredStage",
     "Whole",
     "buffers_of",
     "build_graph",

@@ -50,6 +50,7 @@ __all__ = [
     "Shuffle",
     "Slice",
     "Unflatten",
+    "UnloweredStage",
     "Whole",
 ]
 
@@ -295,6 +296,28 @@ class Whole(Operator):
         weight = next(self.module.parameters())
         with torch.no_grad(), evaluating(self.module):
             return count_macs(self.module, weight.new_zeros(1, *inputs[0]), prefix=path)
+
+
+@dataclass(frozen=True)
+class UnloweredStage(Operator):
+    """A stage that has no plain form: one of its outputs, the logits being the first.
+
+    Attributes:
+        number: of the output.
+        stage: itself, with its weights.
+        cost: multiply-adds of all of it; of the logits alone, so that they count once.
+    """
+
+    number: int
+    stage: nn.Module = field(repr=False, compare=False)
+    cost: int = field(default=0, repr=False)
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        return self.cost
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        made: Tensor = self.stage(*inputs)[self.number]
+        return made
 
 
 @dataclass(frozen=True)

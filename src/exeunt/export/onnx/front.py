@@ -98,7 +98,10 @@ def rest_of(stage: StageModel, front: Front) -> tuple[str, onnx.ModelProto]:
 
 
 def _first_two(graph: Graph) -> tuple[tuple[Node, Conv], tuple[Node, ReX2d]] | None:
-    conv, rex, *others = graph.nodes
+    nodes = [*graph.nodes]
+    if len(nodes) < 2:
+        return None
+    conv, rex, *others = nodes
     convolution, whole = conv.operator, rex.operator
     if not (isinstance(convolution, Conv) and isinstance(whole, Whole)):
         return None
