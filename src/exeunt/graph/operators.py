@@ -28,6 +28,7 @@ __all__ = [
     "Activation",
     "Add",
     "Affine",
+    "Composite",
     "Concat",
     "Constants",
     "Conv",
@@ -51,7 +52,6 @@ __all__ = [
     "Slice",
     "Unflatten",
     "UnloweredStage",
-    "Whole",
 ]
 
 
@@ -251,7 +251,7 @@ class Mix(Operator):
 
 
 @dataclass(frozen=True)
-class Whole(Operator):
+class Composite(Operator):
     """A module that stays one operator: ReX, the other recurrent ones, pools that learn.
 
     Attributes:

@@ -18,6 +18,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     GlobalAverage,
@@ -32,7 +33,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Shape,
-    Whole,
 )
 
 aten = torch.ops.aten
@@ -228,7 +228,7 @@ def _nearest(call: Call) -> Made:
 def _whole(call: Call) -> Made:
     module = call.captured.whole[call.node.args[1]]  # type: ignore[index]
     weights = {name: tensor.detach() for name, tensor in module.state_dict().items()}
-    return Whole(type(module).__name__, module), weights
+    return Composite(type(module).__name__, module), weights
 
 
 def _activation(name: str) -> Callable[[Call], Made]:

@@ -20,7 +20,7 @@ from torch.func import functional_call
 from exeunt.errors import ExeuntError
 from exeunt.graph import CapturedNet, Graph, Node
 from exeunt.graph.normed import into_linear, take_norms
-from exeunt.graph.operators import Whole
+from exeunt.graph.operators import Composite
 from exeunt.net import MultiExitNet
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize.quantize import quantize
@@ -91,7 +91,7 @@ class QuantizationAware(nn.Module):
         taken, operator = self.scales[node.inputs[0]], node.operator
         if operator.moves:
             return operator.run(inputs, node.constants)
-        if isinstance(operator, Whole):
+        if isinstance(operator, Composite):
             assert isinstance(operator.module, ReX2d)
             linear, norm = into_linear(operator.module, node.constants)
             nearest = _rounded_rex(operator.module, linear, taken)

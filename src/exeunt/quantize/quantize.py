@@ -16,6 +16,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Conv,
     GlobalAverage,
     GridPool,
@@ -27,7 +28,6 @@ from exeunt.graph.operators import (
     ParametricReLU,
     Pool,
     Resize,
-    Whole,
 )
 from exeunt.graph.own import OwnOperator
 from exeunt.graph.pointwise import activate, bounds
@@ -93,7 +93,7 @@ def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOp
     make = _MAKERS.get(kind)
     if make is None and node.operator.moves:
         make = _view
-    if isinstance(node.operator, Whole):
+    if isinstance(node.operator, Composite):
         make = _rex if isinstance(node.operator.module, ReX2d) else None
     if isinstance(node.operator, OwnOperator):
         made = node.operator.integer(node, graph, scales)
@@ -295,7 +295,7 @@ def _resize(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerRes
 
 
 def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
-    assert isinstance(node.operator, Whole)
+    assert isinstance(node.operator, Composite)
     rex = node.operator.module
     assert isinstance(rex, ReX2d)
     if rex.cell not in _CELLS:

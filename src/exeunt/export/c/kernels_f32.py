@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
-    channels_again,
+    channels_at_once,
     check_whole,
     flattened,
     gathered_fields,
@@ -30,13 +30,13 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Conv,
     Linear,
     Mix,
     Multiply,
     Operator,
     ParametricReLU,
-    Whole,
 )
 from exeunt.graph.own import OwnOperator
 from exeunt.graph.pointwise import bounds, named
@@ -75,7 +75,7 @@ def _ends_in_function(operator: Operator) -> bool:
 
 def _kernel(node: Node, plan: StreamedPlan, source: CSource, number: int) -> Kernel:
     operator, graph = node.operator, plan.graph
-    if isinstance(operator, (InvertedResidual, Whole)):
+    if isinstance(operator, (InvertedResidual, Composite)):
         check_whole(node, plan)
     if isinstance(operator, PreactivatedConv):
         scales, weights = (part_constants(node.constants, name) for name in ("affine", "conv"))
@@ -95,7 +95,7 @@ def _kernel(node: Node, plan: StreamedPlan, source: CSource, number: int) -> Ker
         if own is not None:
             return own
     make = _MAKERS.get(type(operator))
-    if isinstance(node.operator, Whole) and isinstance(node.operator.module, ReX2d):
+    if isinstance(node.operator, Composite) and isinstance(node.operator.module, ReX2d):
         make = _rex
     if make is None:
         raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in float32")
@@ -246,7 +246,7 @@ def _residual(
         "project": part("project", fused.project),
         "hidden": fused.depthwise.groups,
         "adds": int(fused.residual),
-        "again": channels_again(node, graph) if fused.again else 0,
+        "again": channels_at_once(node, graph) if fused.recompute else 0,
     }
     return Kernel.of("exn_residual_f32", fields, source, number)
 
@@ -292,7 +292,7 @@ def _activation(
     return Kernel("exn_activation_f32", False, f"&{spec}", FUNCTION_FILES)
 
 
-def _rex(node: Node, whole: Whole, graph: Graph, source: CSource, number: int) -> Kernel:
+def _rex(node: Node, whole: Composite, graph: Graph, source: CSource, number: int) -> Kernel:
     rex, where = whole.module, node.module
     assert isinstance(rex, ReX2d)
     if rex.cell not in _CELLS:

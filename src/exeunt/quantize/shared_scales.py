@@ -5,7 +5,7 @@ from __future__ import annotations
 from exeunt.graph.graph import Graph
 
 
-def tied(graph: Graph) -> dict[str, str]:
+def shared_scales(graph: Graph) -> dict[str, str]:
     """A representative for every tensor; tensors that share a scale have the same."""
     leader = {name: name for name in graph.shapes}
 
