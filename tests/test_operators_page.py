@@ -41,7 +41,7 @@ def test_every_operator_has_a_line(maker: ModuleType) -> None:
     """A class that is added to the graph is tried, too, and so is a function."""
     found = {kind for kind in vars(operators).values() if inspect.isclass(kind)}
     found = {k for k in found if issubclass(k, Operator) and not inspect.isabstract(k)}
-    names = {kind.__name__ for kind in found} - {"Opaque", "UnloweredStage", "Whole"}
+    names = {kind.__name__ for kind in found} - {"Opaque", "UnloweredStage", "Composite"}
     samples = [module for lines in maker.SAMPLES.values() for _, module in lines]
     kinds, acts = set[str](), set[str]()
     for module in samples:
