@@ -238,6 +238,17 @@ def test_blocks_of_mobile_networks(
 
 @EMULATED
 @pytest.mark.slow
+@pytest.mark.parametrize("mobile", ["mobilenetv3", "python"], indirect=True)
+def test_blocks_of_mobile_networks_on_a_device(
+    mobile: tuple[str, MultiExitNet, Tensor], raw: WriteRaw, tmp_path: Path
+) -> None:
+    name, net, images = mobile
+    for case in cases_of(build_graph(net, (images.shape[2], images.shape[3])), name):
+        on_a_device(case, raw, tmp_path)
+
+
+@EMULATED
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", DEVICE_SEEDS)
 def test_graphs_by_chance_on_a_device(
     seed: int, draw_graph: DrawGraph, raw: WriteRaw, tmp_path: Path
