@@ -16,7 +16,7 @@ from exeunt.graph.call import Call, shape_of
 from exeunt.graph.capture import Captured
 from exeunt.graph.graph import Node
 from exeunt.graph.operators import GlobalAverage, Opaque, Operator, Shape
-from exeunt.graph.plain_calls import OPERATORS, REGISTERED, SAME
+from exeunt.graph.plain_calls import OPERATORS, REGISTERED, SAME, is_spread
 from exeunt.ops.macs import macs_of
 from exeunt.registry import import_plugins
 
@@ -92,6 +92,9 @@ class _Lowering:
         stored = {i: self._constant(a) for i, a in enumerate(arguments)}
         if None not in stored.values() and self._computed(node):
             return
+        if 0 in stored and stored[0] is not None and is_spread(node):
+            self.found[node.name] = stored[0]
+            return
         constants = {i: t.float() for i, t in stored.items() if t is not None}
         inputs = [a for i, a in enumerate(arguments) if i not in constants]
         call = Call(node, inputs, constants, self.captured)
@@ -124,7 +127,7 @@ class _Lowering:
         if getattr(node.target, "namespace", "") != "aten" or node.target._schema.is_mutable:  # type: ignore[union-attr]
             return False
         args, kwargs = fx.map_arg((node.args, node.kwargs), self._constant)
-        made = node.target(*args, **kwargs)  # type: ignore[operator]
+        made = args[0] if is_spread(node) else node.target(*args, **kwargs)  # type: ignore[operator]
         if isinstance(made, Tensor):
             self.found[node.name] = made
         return isinstance(made, Tensor)

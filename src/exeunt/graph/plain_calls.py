@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, fx
+from torch import fx
+from torch._ops import OpOverload
 
-from exeunt.graph.call import Call, Made, shape_of
+from exeunt.graph.call import Call, Made, by_channel, fits
 from exeunt.graph.operators import (
     Activation,
     Add,
@@ -32,7 +33,6 @@ from exeunt.graph.operators import (
     ParametricReLU,
     Pool,
     Resize,
-    Shape,
 )
 
 aten = torch.ops.aten
@@ -83,9 +83,9 @@ def _sum(sign: float) -> Callable[[Call], Made | None]:
     def make(call: Call) -> Made | None:
         by = sign * call.argument(2, "alpha", 1)
         if len(call.inputs) == 2:
-            return (Add(alpha=float(by)), {}) if _fits(call) else None
+            return (Add(alpha=float(by)), {}) if fits(call) else None
         turned = 0 in call.constants  # the constant comes first
-        other = _by_channel(call, call.argument(1, "other", None))
+        other = by_channel(call, call.argument(1, "other", None))
         if other is None:
             return None
         scale = torch.ones_like(other)
@@ -98,58 +98,29 @@ def _sum(sign: float) -> Callable[[Call], Made | None]:
 
 def _turned_difference(call: Call) -> Made | None:
     """`number - x`."""
-    other = _by_channel(call, call.argument(1, "other", None))
+    other = by_channel(call, call.argument(1, "other", None))
     if other is None or call.argument(2, "alpha", 1) != 1:
         return None
     return Affine(), {"scale": -torch.ones_like(other), "shift": other}
 
 
 def _negative(call: Call) -> Made | None:
-    ones = _by_channel(call, 1.0)
+    ones = by_channel(call, 1.0)
     return None if ones is None else (Affine(), {"scale": -ones, "shift": 0 * ones})
 
 
 def _product(call: Call) -> Made | None:
     if len(call.inputs) == 2:
-        return (Multiply(), {}) if _fits(call) else None
-    other = _by_channel(call, call.argument(1, "other", None))
+        return (Multiply(), {}) if fits(call) else None
+    other = by_channel(call, call.argument(1, "other", None))
     return None if other is None else (Affine(), {"scale": other, "shift": 0 * other})
 
 
 def _quotient(call: Call) -> Made | None:
     if 0 in call.constants or call.argument(2, "rounding_mode", None) is not None:
         return None
-    other = _by_channel(call, call.argument(1, "other", None))
+    other = by_channel(call, call.argument(1, "other", None))
     return None if other is None else (Affine(), {"scale": 1 / other, "shift": 0 * other})
-
-
-def _fits(call: Call) -> bool:
-    """Whether two tensors have one size, or one of them has a single row or column for all."""
-    one, two = (shape_of(node) for node in call.inputs)
-    if one == two:
-        return True
-    alike = all(1 in size or size[0] == size[1] for size in zip(one[1:], two[1:], strict=False))
-    return len(one) == len(two) == 3 and one[0] == two[0] and alike
-
-
-def _by_channel(call: Call, number: Any) -> Tensor | None:
-    """The constant of a call, or a number, as one number for each channel of its input (C)."""
-    if len(call.inputs) != 1 or len(call.shape) not in (1, 3) or call.out != call.shape:
-        return None
-    channels = call.shape[0]
-    found = next(iter(call.constants.values()), None)
-    if found is None:
-        plain = isinstance(number, (int, float)) and not isinstance(number, bool)
-        return torch.full((channels,), float(number)) if plain else None
-    if found.numel() == 1:
-        return found.reshape(1).expand(channels)
-    wanted = (channels,) + (1,) * (len(call.shape) - 1)
-    return found.reshape(channels) if found.numel() == channels and _ends(found, wanted) else None
-
-
-def _ends(found: Tensor, wanted: Shape) -> bool:
-    """Whether a shape is this one, but for 1s before it."""
-    return (1,) * (found.dim() - len(wanted)) + wanted == tuple(found.shape)
 
 
 def _cat(call: Call) -> Made | None:
@@ -305,10 +276,18 @@ def _adds_nothing(call: Call) -> bool:
     return plain and number == 0
 
 
+def is_spread(node: fx.Node) -> bool:
+    """Whether a call expands its input for readers that would spread it themselves."""
+    readers = {"mul", "mul_", "add", "add_", "sub", "sub_", "div", "div_"}
+    expands = node.target in (aten.expand.default, aten.expand_as.default)
+    return expands and all(
+        isinstance(user.target, OpOverload) and user.target.overloadpacket.__name__ in readers
+        for user in node.users
+    )
+
+
 def _spread_by_readers(call: Call) -> bool:
-    """Whether all that read it spread a pixel themselves."""
-    readers = {aten.mul.Tensor, aten.mul_.Tensor, aten.add.Tensor, aten.add_.Tensor}
-    return all(user.target in readers for user in call.node.users) and len(call.shape) == 3
+    return len(call.shape) == 3 and is_spread(call.node)
 
 
 SAME: dict[Any, Callable[[Call], bool]] = {
