@@ -22,6 +22,11 @@ from exeunt.registry import import_plugins
 
 aten = torch.ops.aten
 
+_ELSEWHERE = (
+    "docs/operators.md lists those that there are, and how to register another; ONNX takes a stage "
+    "that has it as torch writes it"
+)
+
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 """Modules that are no blocks, for all that they hold some; subclasses of them are."""
 
@@ -203,10 +208,9 @@ class _Lowering:
 
     def _refusal(self, node: fx.Node, inputs: Iterable[fx.Node]) -> ExeuntError:
         shapes = ", ".join("x".join(map(str, shape_of(i))) for i in inputs)
-        known = sorted({str(t).removesuffix(".default") for t in (*OPERATORS, *REGISTERED)})
         return ExeuntError(
             f"{_module(node, self.path)}: no plain operator for {node.target} of "
-            f"{shapes or 'nothing'} with {_settings(node)}; there are {', '.join(known)}"
+            f"{shapes or 'nothing'} with {_settings(node)}; {_ELSEWHERE}"
         )
 
 
