@@ -21,6 +21,7 @@ import exeunt
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c import CModel, Float32, build_host, run_host, write_c
+from exeunt.export.c.device import COMPILER, EMULATOR, run_device
 from exeunt.export.c.host import CHECKED
 from exeunt.export.onnx import write_stages
 from exeunt.graph import build_graph, plan_stream
@@ -95,6 +96,9 @@ def test_c_says_what_torch_says(
         scores = np.array([*map(float, answer.scores)])
         theirs = wanted[answer.exit_index]
         assert np.abs(scores - theirs[answer.image]).max() < 1e-5 * np.abs(theirs).max()
+    if shutil.which(COMPILER) and shutil.which(EMULATOR):
+        there = run_device(tmp_path / "net", "net", tmp_path / "images.raw", len(pixels))
+        assert list(there.answers) == answers, "the same bits, in no more RAM than it claims"
 
 
 def test_onnx_says_what_torch_says(example: ModuleType, net: MultiExitNet) -> None:
