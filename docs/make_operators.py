@@ -162,7 +162,7 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         ("`nn.AdaptiveAvgPool2d`, `nn.AdaptiveMaxPool2d`", nn.AdaptiveAvgPool2d((3, 2))),
         ("`x.mean((2, 3))`, global pooling", nn.AdaptiveAvgPool2d(1)),
         (
-            "`x.mean(2, keepdim=True)`, `x.mean(3, keepdim=True)`",
+            "`x.mean(2)`, `x.mean(3)`, kept as a row or column or not",
             Written(lambda x: x.mean(3, keepdim=True)),
         ),
         ("bilinear", nn.Upsample(scale_factor=2, mode="bilinear")),

@@ -142,6 +142,12 @@ def changed_in_place(x: Tensor) -> Tensor:
         "by numbers": (lambda x, _: 2 - (3 * x + 1) / 4, ["Affine"]),
         "negated": (lambda x, _: x - (-x), ["Affine", "Add"]),
         "squeezed": (lambda x, _: squeezed(x), SQUEEZED),
+        "rows alone": (lambda x, _: x * x.mean(3).unsqueeze(3), ["GridPool", "Multiply"]),
+        "columns alone": (lambda x, _: x + x.mean(2)[:, :, None], ["GridPool", "Add"]),
+        "means of means": (
+            lambda x, _: x * x.mean(-1).mean(-1)[..., None, None],
+            ["GridPool", "GlobalAverage", "Unflatten", "Multiply"],
+        ),
         "in place": (lambda x, _: changed_in_place(x), ["Affine", "Affine", "Multiply"]),
         "nearest": (lambda x, _: F.interpolate(x, (17, 7)), ["Lines"]),
         "exact": (lambda x, _: F.interpolate(x, scale_factor=1.3, mode="nearest-exact"), ["Lines"]),

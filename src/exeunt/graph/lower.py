@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from exeunt.graph.arrange import REARRANGING, Arrangement
 from exeunt.graph.call import Call, shape_of
 from exeunt.graph.capture import Captured
 from exeunt.graph.graph import Node
-from exeunt.graph.operators import GlobalAverage, Opaque, Operator, Shape
+from exeunt.graph.operators import GlobalAverage, GridPool, Opaque, Operator, Shape
 from exeunt.graph.plain_calls import OPERATORS, REGISTERED, SAME, is_spread
 from exeunt.ops.macs import macs_of
 from exeunt.registry import import_plugins
@@ -109,7 +109,7 @@ class _Lowering:
         if node.target in SAME and SAME[node.target](call) and inputs[0].name in known:
             known[node.name] = known[inputs[0].name]
             return
-        if self._rearranged(call):
+        if self._rearranged(call) or self._averaged(call):
             return
         make = REGISTERED.get(node.target) or OPERATORS.get(node.target)
         made = None
@@ -204,6 +204,25 @@ class _Lowering:
         if call.argument(2, "keepdim", False):
             return False
         self._add(node, GlobalAverage(), {}, [moved.source], shape_of(node))
+        return True
+
+    def _averaged(self, call: Call) -> bool:
+        """Adds the means of rows, or of columns, that are to be no rows or columns any more: as a
+        map of one that is seen without it.
+        """
+        node, names = call.node, self.lowered.names
+        if node.target is not aten.mean.dim or call.argument(2, "keepdim", False):
+            return False
+        axes = {axis % (len(call.shape) + 1) for axis in call.argument(1, "dim", None) or ()}
+        if len(call.shape) != 3 or axes not in ({2}, {3}) or call.inputs[0].name not in names:
+            return False
+        channels, height, width = call.shape
+        grid = (1, width) if axes == {2} else (height, 1)
+        shape = (channels, *grid)
+        name = self._add(node, GridPool("average", grid), {}, [names[call.inputs[0].name]], shape)
+        del names[node.name]
+        seen = Arrangement.of(name, shape)
+        self.lowered.moved[node.name] = replace(seen, index=seen.index.view(1, *call.out))  # type: ignore[union-attr]
         return True
 
     def _refusal(self, node: fx.Node, inputs: Iterable[fx.Node]) -> ExeuntError:
