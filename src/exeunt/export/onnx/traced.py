@@ -78,6 +78,7 @@ def write_traced(
     model = compose.add_prefix(
         model, f"{path}/", rename_inputs=False, rename_outputs=False, rename_functions=False
     )
+    _share_constants(model.graph)
     model.graph.name = path
     model.producer_name, model.producer_version = "exeunt", ""
     for infos, names in ((model.graph.input, taken), (model.graph.output, wanted)):
@@ -85,6 +86,22 @@ def write_traced(
         infos.extend(value_of(name, shapes[name]) for name in names)
     del model.graph.value_info[:]
     return model
+
+
+def _share_constants(graph: onnx.GraphProto) -> None:
+    """Lets nodes read constants themselves, not copies of them, which quantisers take for more."""
+    stored = {constant.name for constant in graph.initializer}
+    copies = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Identity" and node.input[0] in stored
+    }
+    kept = [node for node in graph.node if node.output[0] not in copies]
+    for node in kept:
+        for place, name in enumerate(node.input):
+            node.input[place] = copies.get(name, name)
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 def sealed_with(model: onnx.ModelProto, facts: dict[str, str]) -> onnx.ModelProto:
