@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -36,16 +34,9 @@ SIZE = (13, 10)
 
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[ModuleType]:
+def example(script: Callable[[Path], ModuleType]) -> Iterator[ModuleType]:
     """The example, imported, and forgotten again."""
-    spec = importlib.util.spec_from_file_location("group_norm", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    yield script(FILE)
     OWN.remove("GroupNorm")
     REGISTERED.clear()
 
