@@ -26,7 +26,7 @@ LAYERS = (
     ("calibrate", "profile"),
     ("training", "report", "export"),
     ("bench", "verification", "predictor"),
-    ("classifier",),
+    ("classifier", "score"),
     ("api",),
     ("cli",),
     ("__main__", "__init__"),

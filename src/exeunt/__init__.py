@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         register_policy,
     )
     from exeunt.predictor import Answer
+    from exeunt.score import Scorer
     from exeunt.training import Regime, check_regime, register_regime
     from exeunt.verification import verify
 
@@ -86,6 +87,7 @@ __all__ = [
     "Prediction",
     "ReX2d",
     "Regime",
+    "Scorer",
     "Stage",
     "__version__",
     "agreement",
@@ -157,6 +159,7 @@ _NAMES = {
     "ops.exits": ("ExitHead", "register_exit_head"),
     "ops.rex": ("ReX2d",),
     "predictor": ("Answer",),
+    "score": ("Scorer",),
     "policies": (
         *("Confidence", "Consistency", "Entropy", "Every", "Full", "Margin", "Policy"),
         *("check_policy", "parse_policy", "register_policy"),
