@@ -26,6 +26,7 @@ from exeunt.cli.profile import profile
 from exeunt.cli.record import record
 from exeunt.cli.render import forget_notes, note, say_error, warn
 from exeunt.cli.report import report
+from exeunt.cli.score import score
 from exeunt.cli.train import train
 from exeunt.cli.verify import verify
 from exeunt.cli.vww import vww
@@ -129,6 +130,7 @@ app.command("record")(record)
 app.command("eval")(evaluate)
 app.command("calibrate")(calibrate)
 app.command("predict")(predict)
+app.command("score")(score)
 app.command("profile")(profile)
 app.command("bench")(bench)
 app.command("demo")(demo)

@@ -55,6 +55,19 @@ AllowUnreadable = Annotated[
 ]
 
 
+class Cluster(StrEnum):
+    LOCAL = "local"
+    RAY = "ray"
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False, help="Of a Ray cluster; auto finds it. Without, Ray starts here."
+    ),
+]
+
+
 class Split(StrEnum):
     TEST = "test"
     CALIBRATION = "calibration"
