@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from exeunt.cli.options import (
+    Address,
     AllowUnreadable,
     BatchSize,
+    Cluster,
     Device,
     Limit,
     Split,
@@ -36,6 +38,8 @@ def record(
     allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
+    engine: Annotated[Cluster, typer.Option(help="What runs the network.")] = Cluster.LOCAL,
+    address: Address = None,
     device: Device = "cpu",
     threads: Threads = None,
     resume: Annotated[
@@ -59,6 +63,14 @@ def record(
         torch.set_num_threads(threads)
     trained = open_exits(model, device, threads)
     samples = pick(trained, open_labelled(trained, data), split, limit)
+    recorder = None
+    if engine != Cluster.LOCAL or address is not None:
+        from exeunt.score.record import RecordElsewhere
+
+        dtype_name = "float16" if float16 else "float32"
+        sizes = {"batch_size": batch_size, "dtype": dtype_name, "device": device}
+        cluster = {"engine": engine.value, "workers": workers or None, "address": address}
+        recorder = RecordElsewhere(model, samples, **sizes, **cluster)  # type: ignore[arg-type]
     table = record_split(
         trained,
         samples,
@@ -69,6 +81,7 @@ def record(
         allow_unreadable=allow_unreadable,
         out=out,
         resume=resume,
+        elsewhere=recorder,
     )
     classes = f", {table.logits.shape[2]} classes" if table.task == "classification" else ""
     dtype = "float16" if float16 else "float32"
