@@ -12,7 +12,7 @@ LAYERS = (
     ("errors", "runner"),
     (
         *("files", "device", "mode", "documents", "progress", "text", "html", "versions"),
-        *("finite", "registry", "own_code"),
+        *("finite", "registry", "own_code", "hub"),
     ),
     ("locks",),
     ("folders",),

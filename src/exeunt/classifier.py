@@ -308,12 +308,13 @@ class Classifier:
             ExeuntError: when the network cannot be written in C, or the folder is not ours.
         """
         from exeunt.export.c.export import AsC, export_c
+        from exeunt.export.calibration import images_and_goal
 
         with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
             weights = Path(place) / "best.safetensors"  # the folder takes it along
             self.save(weights)
             trained = replace(self.trained, path=weights)
-            images, wanted = _calibration(trained, calibration, limit, goal)
+            images, wanted = images_and_goal(trained, calibration, limit, goal)
             asked = AsC(dtype, ranges, name, budget_kib)
             return export_c(self.name, trained, images, wanted, asked, Path(out))
 
@@ -342,10 +343,11 @@ class Classifier:
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.
         """
+        from exeunt.export.calibration import images_and_goal
         from exeunt.export.onnx.export import AsOnnx, export_onnx
 
         self._require_architecture()
-        images, wanted = _calibration(self.trained, calibration, limit, goal)
+        images, wanted = images_and_goal(self.trained, calibration, limit, goal)
         asked = AsOnnx(dtype, quantize_rex, single_file)
         return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
 
@@ -374,6 +376,13 @@ class Classifier:
         self._require_architecture()
         save_weights(path, self.net.state_dict(), self.info)
 
+    def push(self, repository: str, *, private: bool = False) -> str:
+        """Uploads weights and card as `owner/name` of the Hugging Face Hub; gives its address."""
+        from exeunt.report.hub import push
+
+        self._require_architecture()
+        return push(self.trained, self.name, repository, private=private)
+
     def _require_architecture(self) -> None:
         if not self.info.architecture:
             raise ExeuntError(
@@ -381,15 +390,3 @@ class Classifier:
                 "make this network; register its builder (`exeunt.register_model`) and create it "
                 "by name"
             )
-
-
-def _calibration(
-    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
-) -> Any:
-    from exeunt.export.calibration import Images, Wanted
-
-    known = {"policy", "budget_fraction", "max_accuracy_drop"}
-    if odd := sorted(goal.keys() - known):
-        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
-    images = None if data is None else Images(trained, as_data(data), limit, 8, 0)
-    return images, Wanted(**dict.fromkeys(known) | goal)

@@ -12,6 +12,7 @@ from exeunt.data import SplitSpec, Transform
 from exeunt.device import usable_device
 from exeunt.documents import fields_of, naming
 from exeunt.errors import ExeuntError
+from exeunt.hub import on_hub
 from exeunt.models import (
     WeightsInfo,
     create_model,
@@ -211,7 +212,7 @@ def weights_path(model: str) -> Path | None:
             "give the run folder or the weights that it was made of"
         )
     shipped = shipped_weights()
-    is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX)
+    is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX) or on_hub(model)
     if is_path or model in shipped:
         return find_weights(model)
     raise ExeuntError(unknown_name("model", model, [*list_models(), *shipped]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from exeunt.data import MAX_UNREADABLE_FRACTION, Data
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data, DataLike, as_data
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -148,3 +149,20 @@ def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[
         "accuracy": outcome.accuracy,
         "saving": outcome.saving,
     }
+
+
+def images_and_goal(
+    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: Mapping[str, Any]
+) -> tuple[Images | None, Wanted]:
+    """What an export is asked for in Python: images to calibrate on, and the policy.
+
+    Raises:
+        ExeuntError: when the goal has another key than `policy`, `budget_fraction` and
+            `max_accuracy_drop`.
+    """
+    known = {"policy", "budget_fraction", "max_accuracy_drop"}
+    if odd := sorted(goal.keys() - known):
+        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
+    images = None if data is None else Images(trained, as_data(data), limit, 8, 0)
+    values: dict[str, Any] = dict.fromkeys(known) | dict(goal)
+    return images, Wanted(**values)
