@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,28 +19,37 @@ from exeunt.progress import Bar, OnProgress
 from exeunt.score.blocks import Block
 from exeunt.score.engine import engine_named
 from exeunt.score.inputs import open_inputs
-from exeunt.score.results import Results, Scored
-from exeunt.score.scorer import Columns, Scorer
+from exeunt.score.results import Results, Scored, write_shard
+from exeunt.score.scorer import Scorer
 
 BLOCK_SIZE = 512
 
 
 @dataclass(frozen=True)
 class ScoreBlock:
-    """The work on one block: the names of its images, and what is found of them."""
+    """The work on one block: its images are scored, and its shard is written where that is done.
+
+    Attributes:
+        scorer: of the images.
+        folder: of the results.
+    """
 
     scorer: Scorer
+    folder: Path
 
-    def __call__(self, block: Block) -> tuple[list[str], Columns]:
+    def __call__(self, numbered: tuple[int, Block]) -> int:
+        """How many images the block has, which is given with its number."""
+        number, block = numbered
         names: list[str] = []
 
-        def images() -> Any:
+        def images() -> Iterator[Any]:
             for name, image in block.images():
                 names.append(name)
                 yield image
 
         columns = self.scorer.score(images())
-        return names, columns
+        write_shard(self.folder, number, names, columns)
+        return len(names)
 
 
 def score_images(
@@ -60,7 +70,8 @@ def score_images(
 ) -> Scored:
     """Scores images without labels, however many, into a folder of parquet shards.
 
-    The images are cut into blocks; each is one worker's work, and one shard. The folder grows
+    The images are cut into blocks; each is one worker's work, and one shard, which the worker
+    writes: on a cluster all nodes must have the images and the folder under one name. It grows
     shard by shard, each whole or not there, so a job whose driver, worker or node was killed goes
     on with `resume`, and no image is in it twice. A shard has a row for each image: `name`, and
     what `Scorer` gives.
@@ -106,14 +117,14 @@ def score_images(
         with locked(out.with_name(f".{out.name}.exeunt.lock"), out):
             results = Results(out, about, resume)
             done = results.done()
-            todo = [number for number in range(len(inputs.blocks)) if number not in done]
-            blocks = [inputs.blocks[number] for number in todo]
-            start, now = time.perf_counter(), sum(map(len, blocks))
+            blocks = [one for one in enumerate(inputs.blocks) if one[0] not in done]
+            start, now = time.perf_counter(), sum(len(block) for _, block in blocks)
             with Bar("images", len(inputs), on_progress) as bar:
                 bar.advance(len(inputs) - now)
-                for place, (names, columns) in run(ScoreBlock(scorer), blocks, workers, address):
-                    results.write(todo[place], names, columns)
-                    bar.advance(len(names))
+                work = ScoreBlock(scorer, out.absolute())
+                for _, count in run(work, blocks, workers, address):
+                    bar.advance(count)
             seconds = time.perf_counter() - start
+            results.tidy()
             exits = network.exit_macs
             return results.summary(len(exits), exits[-1], now, seconds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from exeunt.errors import ExeuntError
@@ -47,7 +49,9 @@ def run_ray(
     count = max(1, min(cores if workers is None else workers, len(blocks)))
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    shared = ray.put((work, list(blocks)))  # held until the end, for actors that start anew
+    shared = ray.put(
+        (work, list(blocks), str(Path.cwd()))
+    )  # held until the end, for actors that start anew
     numbers = ray.data.from_items(list(range(len(blocks))), override_num_blocks=len(blocks))
     done = numbers.map_batches(  # items are there already: no task needs a core beside the actors
         _Actor,
@@ -73,7 +77,9 @@ class _Actor:
     def __init__(self, shared: Any) -> None:
         import ray
 
-        self._work, self._blocks = ray.get(shared)
+        self._work, self._blocks, folder = ray.get(shared)
+        if Path(folder).is_dir():  # so that names of files mean what they mean to the driver
+            os.chdir(folder)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         return {"item": batch["item"], "found": [pickle.dumps(self._one(n)) for n in batch["item"]]}

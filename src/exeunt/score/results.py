@@ -14,7 +14,7 @@ import numpy as np
 
 from exeunt.documents import parse_json, read_text
 from exeunt.errors import ExeuntError
-from exeunt.files import replacing, writing
+from exeunt.files import remove_leftovers, replacing, writing
 from exeunt.score.inputs import require_pyarrow
 from exeunt.score.scorer import Columns
 
@@ -103,28 +103,6 @@ class Results:
         named = map(_SHARD.fullmatch, (path.name for path in self.folder.iterdir()))
         return {int(match[1]) for match in named if match}
 
-    def write(self, number: int, names: list[str], columns: Columns) -> None:
-        """Writes the shard of a block, whole or not at all. What is not known is null.
-
-        Raises:
-            WriteError: it cannot be written; a later job goes on from there.
-        """
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        kinds = {
-            **{"class": pa.int32(), "label": pa.string(), "probability": pa.float32()},
-            **{"value": pa.float32(), "exit": pa.int16(), "macs": pa.int64(), "error": pa.string()},
-        }
-        arrays = {"name": pa.array(list(map(_text, names)), pa.string())}
-        wrong = np.array([error != "" for error in columns["error"]], dtype=bool)
-        for name, values in columns.items():
-            mask = ~wrong if name == "error" else wrong
-            arrays[name] = pa.array(values, kinds[name], mask=mask)
-        path = self._shard(number)
-        with writing(path), replacing(path) as temporary:
-            parquet.write_table(pa.table(arrays), temporary)
-
     def summary(self, num_exits: int, full_macs: int, images_now: int, seconds: float) -> Scored:
         """Reads all shards, counts, and leaves the figures in the folder.
 
@@ -137,7 +115,7 @@ class Results:
         exits: Counter[int | None] = Counter()
         macs = 0
         for number in sorted(self.done()):
-            path = self._shard(number)
+            path = _shard(self.folder, number)
             try:
                 table = parquet.ParquetFile(path).read(columns=["exit", "macs"])
             except (OSError, pyarrow.ArrowException) as error:
@@ -156,8 +134,38 @@ class Results:
             temporary.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
         return found
 
-    def _shard(self, number: int) -> Path:
-        return self.folder / f"part-{number:06}.parquet"
+    def tidy(self) -> None:
+        """Removes what workers that were killed had begun; nobody else may be writing."""
+        remove_leftovers(self.folder, whoever=True)
+
+
+def write_shard(folder: Path, number: int, names: list[str], columns: Columns) -> None:
+    """Writes the shard of a block, whole or not at all. What is not known is null.
+
+    Any process may, on any machine that has the folder: who writes the same block writes the same.
+
+    Raises:
+        WriteError: it cannot be written; a later job goes on from there.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kinds = {
+        **{"class": pa.int32(), "label": pa.string(), "probability": pa.float32()},
+        **{"value": pa.float32(), "exit": pa.int16(), "macs": pa.int64(), "error": pa.string()},
+    }
+    arrays = {"name": pa.array(list(map(_text, names)), pa.string())}
+    wrong = np.array([error != "" for error in columns["error"]], dtype=bool)
+    for name, values in columns.items():
+        mask = ~wrong if name == "error" else wrong
+        arrays[name] = pa.array(values, kinds[name], mask=mask)
+    path = _shard(folder, number)
+    with writing(path), replacing(path) as temporary:
+        parquet.write_table(pa.table(arrays), temporary)
+
+
+def _shard(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:06}.parquet"
 
 
 def _is_other(path: Path) -> bool:
