@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PolicyOptions:
     """What policy is asked for; at most one of these."""
 
     policy: str | None
@@ -65,7 +65,7 @@ class Wanted:
         return chosen
 
 
-class Images:
+class CalibrationImages:
     """Calibration images, and what a net says of them."""
 
     def __init__(
@@ -77,12 +77,12 @@ class Images:
         workers: int,
         allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     ) -> None:
-        from exeunt.evaluate.splits import open_labelled, pick
+        from exeunt.evaluate.splits import open_labelled, select_samples
 
         self.trained, self.batch_size, self.workers = trained, batch_size, workers
         self.allow_unreadable = allow_unreadable
         source = open_labelled(trained, data)
-        self.samples = pick(trained, source, "calibration", limit)
+        self.samples = select_samples(trained, source, "calibration", limit)
 
     def record(self, trained: TrainedModel) -> ExitTable:
         """All exits of a net on all images."""
@@ -101,9 +101,9 @@ class Images:
         """How far the tensors of a graph reach on some of the images."""
         from exeunt.quantize import observe_ranges
 
-        return observe_ranges(graph, self.some(), method)
+        return observe_ranges(graph, self.range_batches(), method)
 
-    def some(self) -> list[Tensor]:
+    def range_batches(self) -> list[Tensor]:
         """Batches (N C H W) of at most 256 of the images, to find ranges on."""
         from exeunt.quantize import range_images
 
@@ -111,7 +111,7 @@ class Images:
         return range_images(self.samples, self.trained.transform, seed, self.batch_size)
 
 
-def needed_for_int8(images: Images | None) -> Images:
+def needed_for_int8(images: CalibrationImages | None) -> CalibrationImages:
     """The images.
 
     Raises:
@@ -125,7 +125,7 @@ def needed_for_int8(images: Images | None) -> Images:
 
 
 def choose_policy(
-    trained: TrainedModel, images: Images | None, wanted: Wanted
+    trained: TrainedModel, images: CalibrationImages | None, wanted: PolicyOptions
 ) -> tuple[Policy, dict[str, Any]]:
     """The policy of a net that is exported in float32, and what it does on the images."""
     if images is None:
@@ -153,7 +153,7 @@ def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[
 
 def images_and_goal(
     trained: TrainedModel, data: DataLike | None, limit: int | None, goal: Mapping[str, Any]
-) -> tuple[Images | None, Wanted]:
+) -> tuple[CalibrationImages | None, PolicyOptions]:
     """What an export is asked for in Python: images to calibrate on, and the policy.
 
     Raises:
@@ -163,6 +163,6 @@ def images_and_goal(
     known = {"policy", "budget_fraction", "max_accuracy_drop"}
     if odd := sorted(goal.keys() - known):
         raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
-    images = None if data is None else Images(trained, as_data(data), limit, 8, 0)
+    images = None if data is None else CalibrationImages(trained, as_data(data), limit, 8, 0)
     values: dict[str, Any] = dict.fromkeys(known) | dict(goal)
-    return images, Wanted(**values)
+    return images, PolicyOptions(**values)

@@ -22,7 +22,7 @@ from exeunt.models.registry import (
     list_models,
     model_takes,
     register_model,
-    usual_image_size,
+    default_image_size,
 )
 from exeunt.models.weights import (
     WeightsInfo,
@@ -47,7 +47,7 @@ __all__ = [
     "register_model",
     "save_weights",
     "shipped_weights",
-    "usual_image_size",
+    "default_image_size",
 ]
 
 

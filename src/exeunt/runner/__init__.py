@@ -13,7 +13,7 @@ from exeunt.runner.engine import ENGINES, OnnxRuntime, OpenVino, Session
 from exeunt.runner.error import RunnerError
 from exeunt.runner.manifest import FORMAT, MANIFEST, digest, read_manifest, seal
 from exeunt.runner.model import Prediction, StagedModel
-from exeunt.runner.picture import Preparation
+from exeunt.runner.preprocessing import Preprocessing
 from exeunt.runner.policy import Policy
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "OpenVino",
     "Policy",
     "Prediction",
-    "Preparation",
+    "Preprocessing",
     "RunnerError",
     "Session",
     "Stage",

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from exeunt.compiled import lay_out
+from exeunt.compiled import use_channels_last
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.record import weights_fingerprint
-from exeunt.export.onnx.opened import is_exported, open_folder
+from exeunt.export.onnx.reader import is_exported, open_folder
 from exeunt.policies import Policy
 from exeunt.runner import StagedModel
 from exeunt.trained import TrainedModel, weights_path
@@ -72,7 +72,7 @@ class TorchNetwork:
     at_once = 16
 
     def __init__(self, trained: TrainedModel, policy: Policy) -> None:
-        self._trained, self._policy, self._net = trained, policy, lay_out(trained.net)
+        self._trained, self._policy, self._net = trained, policy, use_channels_last(trained.net)
         self._device = next(self._net.parameters()).device
         self.class_names = list(trained.info.class_names)
         self.exit_macs, self.policy_spec = trained.exit_macs, policy.spec

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exeunt.compiled import lay_out
+from exeunt.compiled import use_channels_last
 from exeunt.data import Sample, UnreadableTally
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.record import batches, run_exits
 from exeunt.evaluate.record_to import Recorded
 from exeunt.evaluate.table import DTYPES
-from exeunt.export.onnx.opened import open_exits
+from exeunt.export.onnx.reader import open_exits
 from exeunt.own_code import import_own, imported
 from exeunt.score.engine import engine_named
 from exeunt.trained import TrainedModel
@@ -127,5 +127,5 @@ class RecordElsewhere:
 @lru_cache(maxsize=1)
 def _opened(model: str, device: str) -> TrainedModel:
     trained = open_exits(model, device, 1)
-    lay_out(trained.net)
+    use_channels_last(trained.net)
     return trained

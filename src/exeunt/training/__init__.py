@@ -12,7 +12,7 @@ from exeunt.training.progress import Progress, Quiet
 from exeunt.training.regime_check import check_regime
 from exeunt.training.regimes import Pass, Regime, register_regime
 from exeunt.training.registered import REGIMES
-from exeunt.training.setting import Setting
+from exeunt.training.execution import Execution
 
 __all__ = [
     "REGIMES",
@@ -23,7 +23,7 @@ __all__ = [
     "Progress",
     "Quiet",
     "Regime",
-    "Setting",
+    "Execution",
     "Targets",
     "TrainConfig",
     "auxiliary_loss",

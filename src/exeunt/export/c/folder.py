@@ -106,7 +106,7 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         "transform": model.transform.to_dict(),
         "exit_macs": list(graph.exit_macs),
         "recomputed_macs": model.plan.recomputed_macs,
-        "nodes": [_told(node, graph) for node in written(model.plan)],
+        "nodes": [_described(node, graph) for node in written(model.plan)],
         "memory": _memory(model.plan),
         "flash": {
             "constants_bytes": source.constant_bytes,
@@ -151,7 +151,7 @@ def owned_files(folder: Path) -> tuple[str, ...]:
     return files
 
 
-def _told(node: Node, graph: Graph) -> dict[str, Any]:
+def _described(node: Node, graph: Graph) -> dict[str, Any]:
     shapes = [graph.shapes[name] for name in node.inputs]
     macs = node.operator.macs(shapes, graph.shapes[node.output])
     return {"module": node.module, "operator": node.operator.kind, "macs": macs}
@@ -168,7 +168,7 @@ def _memory(plan: StreamedPlan) -> dict[str, int]:
 
 def _element_bytes(plan: StreamedPlan) -> int:
     channels, _, width = plan.graph.shapes[plan.graph.image]
-    return plan.strips[plan.home[plan.graph.image]].row_bytes // (channels * width)
+    return plan.row_buffers[plan.home[plan.graph.image]].row_bytes // (channels * width)
 
 
 def _runtime(model: CModel, kernels: Sequence[str]) -> dict[str, str]:
@@ -224,7 +224,7 @@ def _model(model: CModel, source: CSource) -> str:
 
 def _self_test(model: CModel) -> str:
     graph = model.plan.graph
-    image = model.transform.normalise_pixels(made_up_image(graph.shapes[graph.image]))
+    image = model.transform.normalise_pixels(synthetic_image(graph.shapes[graph.image]))
     expected = model.numbers.expected(graph, image[None])
     return SELF_TEST.format(
         prefix=model.name,
@@ -234,7 +234,7 @@ def _self_test(model: CModel) -> str:
     )
 
 
-def made_up_image(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def synthetic_image(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """The image (H, W, C) that the self-test makes, for an input of shape (C, H, W)."""
     channels, height, width = shape
     random, found = 1, bytearray()
