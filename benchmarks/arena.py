@@ -16,7 +16,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 from exeunt.graph import build_graph, plan_stream
-from exeunt.models import create_model, list_models, default_image_size
+from exeunt.models import create_model, default_image_size, list_models
 
 SAME = ("mobilenetv2_100", "rex_mobilenetv2_100", "msdnet", "msdnet_cifar100", "ranet")
 SAME += ("ranet_cifar100", "resnet_cifar", "wideresnet_cifar", "densenetbc_cifar")

@@ -33,7 +33,7 @@ from exeunt.calibrate import choose_policy
 from exeunt.compiled import use_channels_last
 from exeunt.data import eval_loader
 from exeunt.evaluate import Outcome, replay
-from exeunt.evaluate.splits import open_labelled, select_samples, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.export.calibration import CalibrationImages
 from exeunt.export.onnx import OnnxModel, write_onnx
 from exeunt.graph import build_graph

@@ -16,7 +16,7 @@ import torch
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
-from exeunt.models import create_model, list_models, default_image_size
+from exeunt.models import create_model, default_image_size, list_models
 from exeunt.report.network_drawing import network_svg
 from exeunt.report.network_trace import NetworkTrace, trace_network
 

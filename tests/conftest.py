@@ -20,6 +20,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     GlobalAverage,
@@ -30,7 +31,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Slice,
-    Composite,
 )
 from exeunt.ops.rex import ReX2d
 

@@ -14,7 +14,7 @@ from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with
 from exeunt.data import DataLike, ImageLike, SplitSpec, Transform, as_data
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
-from exeunt.evaluate.splits import open_labelled, select_samples, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.models import WeightsInfo, save_weights
 from exeunt.net import MultiExitNet
 from exeunt.policies import Policy, as_policy
@@ -219,7 +219,7 @@ class Classifier:
         Args:
             data: labelled images, or a recording.
             split: of the images.
-            policies: to try instead of the usual ones.
+            policies: to try instead of the default ones.
             diagnose: tell what goes wrong too.
             limit: at most so many images.
         """
@@ -272,7 +272,12 @@ class Classifier:
         Raises:
             ExeuntError: when no engine is installed or takes the network.
         """
-        from exeunt.bench import BenchOptions, engines_named, measure_side_by_side, trained_candidate
+        from exeunt.bench import (
+            BenchOptions,
+            engines_named,
+            measure_side_by_side,
+            trained_candidate,
+        )
 
         asked = BenchOptions(None, 32, None if data is None else as_data(data), None, None, limit)
         mine = trained_candidate(self.name, self.trained, asked, single=False)

@@ -16,11 +16,11 @@ from exeunt.hub import on_hub
 from exeunt.models import (
     WeightsInfo,
     create_model,
+    default_image_size,
     find_weights,
     list_models,
     load_weights,
     shipped_weights,
-    default_image_size,
 )
 from exeunt.models.registry import unknown_name
 from exeunt.models.weights import SUFFIX

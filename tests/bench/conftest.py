@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from exeunt.bench import Workload, set_batch_statistics, random_pixels
+from exeunt.bench import Workload, random_pixels, set_batch_statistics
 from exeunt.data import Transform
 from exeunt.models import create_model
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from exeunt.bench import ENGINES, RefusedError, Workload, set_batch_statistics, missing, plain
+from exeunt.bench import ENGINES, RefusedError, Workload, missing, plain, set_batch_statistics
 from exeunt.bench.check import open_checked
 from exeunt.bench.engine import Array, Engine, OneByOne
 from exeunt.collaboration import collaborate
@@ -126,7 +126,9 @@ def test_wrong_scores_are_refused(mobilenet: Workload, tmp_path: Path) -> None:
         name, packages, install, dtypes = "wrong", (), "", ("float32",)
 
         def open(self, workload: Workload, *_: object) -> Any:
-            other = replace(workload, net=set_batch_statistics(create_model(workload.name, 4), workload.inputs))
+            other = replace(
+                workload, net=set_batch_statistics(create_model(workload.name, 4), workload.inputs)
+            )
             return ENGINES["torch"].open(other, "float32", 1, tmp_path)
 
     with pytest.raises(RefusedError, match="exit 1 are off by"):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from exeunt.bench import Timing, assigned_exits, measure
-from exeunt.bench.engine import AssignedExits, Array, OneByOne
+from exeunt.bench.engine import Array, AssignedExits, OneByOne
 from exeunt.errors import ExeuntError
 from exeunt.inference import drive
 

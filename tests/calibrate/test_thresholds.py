@@ -10,8 +10,13 @@ from torch import Tensor, nn
 
 from exeunt.calibrate import optimised_policy
 from exeunt.calibrate.budget import exit_costs
+from exeunt.calibrate.confidence import (
+    confidence_scores,
+    correctness,
+    first_exits,
+    threshold_policy,
+)
 from exeunt.calibrate.thresholds import best_thresholds, cross_validated
-from exeunt.calibrate.confidence import threshold_policy, first_exits, correctness, confidence_scores
 from exeunt.evaluate import ExitTable, replay
 from exeunt.policies import Confidence
 
@@ -47,7 +52,9 @@ def test_every_fifth_sample_is_judged_by_the_others(table: ExitTable, budget: fl
         outcome = replay(mine, optimised_policy(others, budget))
         assert outcome.accuracy is not None
         right += outcome.accuracy * len(mine)
-    accuracy = cross_validated(confidence_scores(table), correctness(table), exit_costs(table, None))
+    accuracy = cross_validated(
+        confidence_scores(table), correctness(table), exit_costs(table, None)
+    )
     assert accuracy(budget) == pytest.approx(right / len(table))
 
 

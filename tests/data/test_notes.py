@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exeunt.data import ImageFile, Sample, notes, duplicates
+from exeunt.data import ImageFile, Sample, duplicates, notes
 
 CONTENTS = {"a": b"one", "b": b"two", "c": b"one", "d": b"four", "e": b"two", "f": b"", "g": b""}
 
@@ -38,9 +38,9 @@ def test_twins_in_two_splits_and_under_two_labels(samples):
         "identical images: 1 under two labels (b is e)"
     ]
     assert notes({"all": select_samples(samples, "abcde")}, ()) == []
-    assert notes({"train": select_samples(samples, "ab"), "test": select_samples(samples, "d")}, ("x", "y")) == [
-        "test: no images of x"
-    ]
+    assert notes(
+        {"train": select_samples(samples, "ab"), "test": select_samples(samples, "d")}, ("x", "y")
+    ) == ["test: no images of x"]
 
 
 def test_few_bytes_are_read(samples, monkeypatch):

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 
-from exeunt.evaluate import ExitTable, default_policies, sweep, pareto_outcomes
+from exeunt.evaluate import ExitTable, default_policies, pareto_outcomes, sweep
 from exeunt.policies import Confidence, Full
 
 

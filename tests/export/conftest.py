@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from exeunt.chain import Block, chain
 from exeunt.export.c.host import build_host
 from exeunt.graph import Graph
-from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.fuse import InvertedResidual as FusedResidual
 from exeunt.graph.fuse import fuse
+from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft, StreamedPlan
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet

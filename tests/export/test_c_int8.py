@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from exeunt.data import Transform
-from exeunt.export.c import ExitAnswer, CModel, Int8, build_host, run_device, run_host, write_c
+from exeunt.export.c import CModel, ExitAnswer, Int8, build_host, run_device, run_host, write_c
 from exeunt.export.c.device import COMPILER, EMULATOR
 from exeunt.export.c.host import CHECKED, run_tool
 from exeunt.graph import Graph, StreamedPlan, build_graph, plan_stream

@@ -16,7 +16,7 @@ from torch import nn
 
 from exeunt.bench.c import FLAGS
 from exeunt.data import Transform
-from exeunt.export.c import ExitAnswer, CModel, Float32, Int8, build_host, run_host, write_c
+from exeunt.export.c import CModel, ExitAnswer, Float32, Int8, build_host, run_host, write_c
 from exeunt.export.c.host import CHECKED
 from exeunt.export.c.numbers import Numbers
 from exeunt.graph import Graph, build_graph, plan_stream

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from exeunt.data import Transform
 from exeunt.export.onnx import OnnxModel, write_onnx, write_stages
-from exeunt.export.onnx.stem import stem_of
 from exeunt.export.onnx.int8 import kept_modules, quantize_stages
+from exeunt.export.onnx.stem import stem_of
 from exeunt.graph import Graph, build_graph
 from exeunt.models import create_model
 from exeunt.native import SIMD, in_use, native

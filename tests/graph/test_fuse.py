@@ -10,7 +10,7 @@ import torch
 from exeunt.graph import Graph, interpret
 from exeunt.graph.fuse import fuse
 from exeunt.graph.normed import NormedReX
-from exeunt.graph.operators import Concat, Conv, Composite
+from exeunt.graph.operators import Composite, Concat, Conv
 from exeunt.ops.rex import ReX2d
 
 Sketcher = Callable[..., Any]

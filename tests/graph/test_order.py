@@ -13,10 +13,10 @@ from exeunt.graph.demand import Demand
 from exeunt.graph.fuse import fuse
 from exeunt.graph.operators import Add, Concat, Pool, Slice
 from exeunt.graph.order import Order, Rules, StageOrders
+from exeunt.graph.row_buffers import RowBuffer, row_buffers_of
 from exeunt.graph.schedule import joined
 from exeunt.graph.search import order_stages
 from exeunt.graph.stage_rows import stages_of
-from exeunt.graph.row_buffers import RowBuffer, row_buffers_of
 from exeunt.graph.views import segments_of
 
 Sketcher = Callable[..., Any]

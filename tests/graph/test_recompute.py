@@ -8,8 +8,8 @@ from torch import nn
 
 from exeunt.backbone import attach_exits
 from exeunt.graph import Graph, build_graph, dial, interpret, plan_stream, plan_within, run_stream
-from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.fuse import InvertedResidual, fuse
+from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft
 from exeunt.graph.workspace import kept_bytes, recompute_numbers, scratch_bytes
 from exeunt.ops.conv import ConvNormAct

@@ -177,7 +177,9 @@ def test_as_many_rows_as_their_slowest_reader_needs() -> None:
     net = attach_exits(backbone, [-1], 2, image_shape=(3, 16, 16))
     plan = plan_stream(build_graph(net, 16), 1)
     events = len(plan.schedule.events)
-    slots = {s.name: (s.live_bytes(events).max() / s.row_bytes, s.row_bytes) for s in plan.row_buffers}
+    slots = {
+        s.name: (s.live_bytes(events).max() / s.row_bytes, s.row_bytes) for s in plan.row_buffers
+    }
     assert slots["image"] == (3, 48)
     assert slots["stages.0.trunk.0"] == (3, 64)
     assert slots["stages.0.trunk.1"] == (1, 32)

@@ -10,10 +10,10 @@ from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
 from exeunt.models import (
     create_model,
+    default_image_size,
     list_models,
     register_model,
     registry,
-    default_image_size,
 )
 from exeunt.net import MultiExitNet
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from exeunt.graph import Graph, Node, StageGraph, Composite
+from exeunt.graph import Composite, Graph, Node, StageGraph
 from exeunt.graph.operators import Affine, GlobalAverage, Linear
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize import Scale, quantize

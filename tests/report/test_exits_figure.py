@@ -37,7 +37,9 @@ def test_an_image_that_left_earlier_stands_to_the_left(tmp_path: Path) -> None:
 
 
 def test_names_in_any_script_and_of_any_length(tmp_path: Path) -> None:
-    odd = ClassifiedImage("$x^{ 猫" * 20, Image.new("L", (1, 9)), ("$a_", "猫" * 90, ""), (), 1, "$a_")
+    odd = ClassifiedImage(
+        "$x^{ 猫" * 20, Image.new("L", (1, 9)), ("$a_", "猫" * 90, ""), (), 1, "$a_"
+    )
     draw_exits(tmp_path / "a.png", [odd], MACS, "$t^ " * 40)
     with Image.open(tmp_path / "a.png") as image:
         assert image.size[0] < 1000

@@ -15,7 +15,7 @@ from exeunt.errors import ExeuntError
 from exeunt.graph import build_graph
 from exeunt.models import load_weights
 from exeunt.quantize import QuantizedNet, observe_ranges, quantize
-from exeunt.training import Quiet, Execution, TrainConfig, train
+from exeunt.training import Execution, Quiet, TrainConfig, train
 
 BEFORE = TrainConfig(
     "resnet_cifar",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from exeunt.data import Batch, UnreadableTally
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.exits import PooledExit
-from exeunt.training import Quiet, Execution, Targets, TrainConfig
+from exeunt.training import Execution, Quiet, Targets, TrainConfig
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch, train_step

@@ -16,7 +16,7 @@ from PIL import Image
 
 from exeunt.data import Augment, SplitSpec, make_splits, open_source
 from exeunt.errors import ExeuntError
-from exeunt.training import Quiet, Execution, TrainConfig, train
+from exeunt.training import Execution, Quiet, TrainConfig, train
 
 CONFIG = TrainConfig(
     "mobilenetv2_035", image_size=32, epochs=3, batch_size=16, ema_decay=0.8, exits="last"

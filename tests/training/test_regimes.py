@@ -10,7 +10,7 @@ from exeunt.data import Batch, UnreadableTally
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model, load_weights
 from exeunt.net import MultiExitNet
-from exeunt.training import Quiet, Execution, Targets, TrainConfig, train
+from exeunt.training import Execution, Quiet, Targets, TrainConfig, train
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch

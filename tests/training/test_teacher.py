@@ -17,7 +17,7 @@ from exeunt import Classifier
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model, read_info
-from exeunt.training import Quiet, Execution, Targets, TrainConfig, train
+from exeunt.training import Execution, Quiet, Targets, TrainConfig, train
 from exeunt.training.losses import Criterion
 from exeunt.training.teacher import Teacher
 

@@ -22,7 +22,7 @@ from exeunt.errors import ExeuntError
 from exeunt.evaluate import record_samples, replay
 from exeunt.models import load_weights
 from exeunt.policies import parse_policy
-from exeunt.training import Quiet, Execution, TrainConfig, train
+from exeunt.training import Execution, Quiet, TrainConfig, train
 
 CONFIG = TrainConfig(
     "rex_mobilenetv2_035", image_size=32, epochs=3, batch_size=16, ema_decay=0.8, lr=0.1

@@ -15,10 +15,10 @@ from exeunt.bench.machine import describe_machine
 from exeunt.bench.measure import WARM_UP, Timing, measure
 from exeunt.bench.ncnn import Ncnn
 from exeunt.bench.onnx import ONNXRUNTIME, OPENVINO
-from exeunt.bench.single_exit import plain
 from exeunt.bench.row import Row, figure_of, write_timings
 from exeunt.bench.side_by_side import Benchmark, measure_side_by_side
-from exeunt.bench.workload import Workload, assigned_exits, set_batch_statistics, random_pixels
+from exeunt.bench.single_exit import plain
+from exeunt.bench.workload import Workload, assigned_exits, random_pixels, set_batch_statistics
 from exeunt.errors import ExeuntError
 
 ENGINES: dict[str, Engine] = {
@@ -60,19 +60,19 @@ __all__ = [
     "Opened",
     "RefusedError",
     "Row",
-    "Workload",
     "Timing",
+    "Workload",
     "assigned_exits",
     "candidate",
     "describe_machine",
     "engines_named",
-    "set_batch_statistics",
     "figure_of",
     "measure",
     "measure_side_by_side",
     "missing",
-    "random_pixels",
     "plain",
+    "random_pixels",
+    "set_batch_statistics",
     "trained_candidate",
     "write_timings",
 ]

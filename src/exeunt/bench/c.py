@@ -56,7 +56,9 @@ const void *measured_step(void)
 class _Library(OneByOne):
     """One image at a time; the first stage takes its bytes and normalises them."""
 
-    def __init__(self, file: Path, workload: Workload, scales: list[float], score: np.dtype) -> None:
+    def __init__(
+        self, file: Path, workload: Workload, scales: list[float], score: np.dtype
+    ) -> None:
         library = ctypes.CDLL(str(file))
         self._start, self._step = library.measured_start, library.measured_step
         self._start.argtypes = [ctypes.c_void_p]

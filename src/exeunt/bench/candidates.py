@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from exeunt.bench.engine import Opened
-from exeunt.bench.single_exit import plain
 from exeunt.bench.score import Score
-from exeunt.bench.workload import Workload, set_batch_statistics, random_pixels
+from exeunt.bench.single_exit import plain
+from exeunt.bench.workload import Workload, random_pixels, set_batch_statistics
 from exeunt.calibrate import match_policy
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Transform
 from exeunt.errors import ExeuntError
-from exeunt.evaluate.splits import open_labelled, select_samples, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.export.calibration import CalibrationImages
-from exeunt.models import WeightsInfo, create_model, read_info, default_image_size
+from exeunt.models import WeightsInfo, create_model, default_image_size, read_info
 from exeunt.policies import Full, Policy, parse_policy
 from exeunt.profile import Shares
 from exeunt.trained import TrainedModel, weights_path
@@ -86,7 +86,9 @@ def candidate(model: str, options: BenchOptions, single: bool) -> Candidate:
     return trained_candidate(model, TrainedModel.load(model), options, single)
 
 
-def trained_candidate(model: str, trained: TrainedModel, options: BenchOptions, single: bool) -> Candidate:
+def trained_candidate(
+    model: str, trained: TrainedModel, options: BenchOptions, single: bool
+) -> Candidate:
     """The same of a network that is open; `model` is its name.
 
     Raises:
@@ -148,8 +150,8 @@ def _random(model: str, options: BenchOptions, single: bool) -> Candidate:
         shares = _stored(info, policy)
         if shares is None or len(shares.shares) != net.num_exits:
             raise ExeuntError(
-                f"--shares-from {options.shares_from}: says nothing of the {net.num_exits} exits of "
-                f"{model}; `exeunt calibrate` stores where images leave"
+                f"--shares-from {options.shares_from}: says nothing of the {net.num_exits} exits "
+                f"of {model}; `exeunt calibrate` stores where images leave"
             )
     names = tuple(f"class {k}" for k in range(net.num_classes))
     pixels = random_pixels(options.batch_size, transform)

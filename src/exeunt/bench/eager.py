@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from exeunt.bench.engine import AssignedExits, Array, OneByOne, RefusedError
+from exeunt.bench.engine import Array, AssignedExits, OneByOne, RefusedError
 from exeunt.bench.workload import Workload
 from exeunt.compiled import CompileError, compile_stages, use_channels_last
 from exeunt.inference import infer
@@ -60,7 +60,9 @@ class Compiled(Torch):
 
     def open(self, workload: Workload, dtype: str, threads: int, folder: Path) -> _Stages:
         try:
-            net = compile_stages(use_channels_last(copy.deepcopy(workload.net)), workload.inputs[:1])
+            net = compile_stages(
+                use_channels_last(copy.deepcopy(workload.net)), workload.inputs[:1]
+            )
         except CompileError as error:
             raise RefusedError(str(error)) from error
         return _Stages(net, workload)

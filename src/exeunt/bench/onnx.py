@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exeunt.bench.engine import AssignedExits, Array
+from exeunt.bench.engine import Array, AssignedExits
 from exeunt.bench.workload import Workload
 from exeunt.policies import Full
 from exeunt.runner import StagedModel

@@ -14,7 +14,7 @@ from exeunt.calibrate.risk import Guarantee
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Sample, Source, fingerprint
 from exeunt.errors import ExeuntWarning
 from exeunt.evaluate import ExitTable, Outcome, metrics_of, replay, wilson
-from exeunt.evaluate.splits import split_samples, open_labelled, select_samples, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples, split_samples
 from exeunt.html import html_bars, html_facts
 from exeunt.models import WeightsInfo
 from exeunt.policies import Policy
@@ -213,7 +213,7 @@ def _check_held_out(
     if made_from and fingerprint(source.samples) == made_from:
         return
     known = refuse_trained(samples, trained.info.calibration_hashes)
-    if known == 0 and trained.info.split:  # or else `pick` has said that nothing is known
+    if known == 0 and trained.info.split:  # or else `select_samples` has said that nothing is known
         message = (
             f"{data}: {'not' if made_from else 'nothing says whether these are'} the images of the "
             "training; the figures are worth what these are, if the weights were neither trained "

@@ -56,8 +56,8 @@ def demo(
 ) -> None:
     """Watch a network leave early on photographs."""
     from exeunt.data.named_images import find_images
-    from exeunt.report.exits_figure import draw_exits
     from exeunt.report.classified import classify_images
+    from exeunt.report.exits_figure import draw_exits
     from exeunt.trained import TrainedModel
 
     if out.suffix.lower() != ".png":

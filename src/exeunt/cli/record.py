@@ -55,7 +55,7 @@ def record(
 
     from exeunt.cli.render import show_facts, show_table
     from exeunt.evaluate import exit_rows
-    from exeunt.evaluate.splits import open_labelled, select_samples, record_split
+    from exeunt.evaluate.splits import open_labelled, record_split, select_samples
     from exeunt.export.onnx.reader import open_exits
     from exeunt.text import figure, millions, percent
 

@@ -14,7 +14,9 @@ MOST_BYTES = 4 << 30
 """What is read at most to find them; only images of equal size are."""
 
 
-def duplicates(samples: Iterable[Sample], most_bytes: int = MOST_BYTES) -> list[list[Sample]] | None:
+def duplicates(
+    samples: Iterable[Sample], most_bytes: int = MOST_BYTES
+) -> list[list[Sample]] | None:
     """Groups of samples whose stored bytes are the same, in the order of the first of each.
 
     Images that cannot be read are in no group; that is said where they are decoded.

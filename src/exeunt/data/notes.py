@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from exeunt.data.duplicates import describe_duplicates
 from exeunt.data.left_out import listed
 from exeunt.data.source import Sample
-from exeunt.data.duplicates import describe_duplicates
 
 
 def notes(parts: Mapping[str, Sequence[Sample]], class_names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from exeunt.graph.operators import Operator, Shape, Composite
+from exeunt.graph.operators import Composite, Operator, Shape
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ class Graph:
         for k, stage in enumerate(self.stages):
             lines.append(f"stage {k}")
             for node in stage.nodes:
-                described = ", ".join(f"{key}={value}" for key, value in _described(node.operator).items())
+                described = ", ".join(
+                    f"{key}={value}" for key, value in _described(node.operator).items()
+                )
                 lines.append(
                     f"  {node.output}  {_spell(self.shapes[node.output])}  {node.operator.kind}"
                     f"({described})  <- {', '.join(node.inputs)}"
@@ -149,7 +151,7 @@ class Graph:
 
 
 def _described(operator: Operator) -> dict[str, Any]:
-    """Settings that are not the usual ones."""
+    """Settings that are not the default ones."""
     plain = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "act": None}
     return {
         key: value

@@ -17,6 +17,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     Flatten,
@@ -32,7 +33,6 @@ from exeunt.graph.operators import (
     Resize,
     Shape,
     Slice,
-    Composite,
 )
 from exeunt.ops.macs import macs_of
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Affine, Constants, Composite
+from exeunt.graph.operators import Affine, Composite, Constants
 from exeunt.ops.rex import ReX2d
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Pool, Composite
+from exeunt.graph.operators import Composite, Conv, GlobalAverage, GridPool, Pool
 from exeunt.ops.conv import InvertedResidual
 from exeunt.ops.residual import BasicBlock, PreactBlock
 from exeunt.ops.rex import ReX2d

@@ -15,6 +15,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     GlobalAverage,
@@ -26,7 +27,6 @@ from exeunt.graph.operators import (
     Resize,
     Shape,
     Slice,
-    Composite,
 )
 from exeunt.ops.rex import ReX2d
 

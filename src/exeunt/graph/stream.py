@@ -14,7 +14,16 @@ from exeunt.errors import ExeuntError
 from exeunt.graph.arena import Arena
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, part_constants
 from exeunt.graph.graph import Node
-from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Pad, Pool, Resize, Slice, Composite
+from exeunt.graph.operators import (
+    Composite,
+    Conv,
+    GlobalAverage,
+    GridPool,
+    Pad,
+    Pool,
+    Resize,
+    Slice,
+)
 from exeunt.graph.rows import accumulates, resize_position, rows_needed
 from exeunt.graph.running_rex import RunningReX
 from exeunt.graph.streamed import StreamedPlan

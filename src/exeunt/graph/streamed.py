@@ -9,10 +9,10 @@ from exeunt.graph.demand import Demand
 from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.placement import EFFORT, Block, least_bytes, live_bytes, place
+from exeunt.graph.row_buffers import RowBuffer, blocks_of, row_buffers_of
 from exeunt.graph.schedule import Schedule, joined
 from exeunt.graph.search import order_stages
 from exeunt.graph.stage_rows import stages_of
-from exeunt.graph.row_buffers import RowBuffer, blocks_of, row_buffers_of
 from exeunt.graph.views import Parts, segments_of
 
 
@@ -68,7 +68,8 @@ class StreamedPlan:
             return 0
         born, last = (lives[self.graph.image] for lives in (self.schedule.born, self.schedule.last))
         rows = [
-            Block(self.row_buffers[number].row_bytes, (span,)) for span in zip(born, last, strict=False)
+            Block(self.row_buffers[number].row_bytes, (span,))
+            for span in zip(born, last, strict=False)
         ]
         return int(live_bytes(rows, len(self.schedule.events)).max(initial=0))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Linear, Composite
+from exeunt.graph.operators import Composite, Conv, GlobalAverage, GridPool, Linear
 from exeunt.graph.rows import row_count
 from exeunt.graph.views import Parts, is_whole
 from exeunt.ops.recurrence import CELLS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from exeunt.graph import Graph, Node, Opaque, Composite
+from exeunt.graph import Composite, Graph, Node, Opaque
 from exeunt.graph.operators import Shape
 from exeunt.ops.rex import ReX2d
 

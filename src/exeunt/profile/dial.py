@@ -48,7 +48,12 @@ def dial_points(graph: Graph, dtype: str) -> list[DialPoint]:
     plain = sum(graph.macs.values())
     return [
         DialPoint(
-            dtype, plan.arena_bytes, plan.least_bytes, plan.macs, plan.macs / plain, recomputed_in(plan)
+            dtype,
+            plan.arena_bytes,
+            plan.least_bytes,
+            plan.macs,
+            plan.macs / plain,
+            recomputed_in(plan),
         )
         for plan in dial(graph, bytes_of(dtype))
     ]

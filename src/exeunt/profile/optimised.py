@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 
-from exeunt.graph import Graph, Node, Composite
+from exeunt.graph import Composite, Graph, Node
 from exeunt.graph.operators import (
     Activation,
     Add,

@@ -21,6 +21,7 @@ from exeunt.errors import ExeuntError
 from exeunt.graph import CapturedNet, Graph, Node
 from exeunt.graph.normed import into_linear, take_norms
 from exeunt.graph.operators import (
+    Composite,
     Concat,
     Flatten,
     GridPool,
@@ -28,7 +29,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Slice,
-    Composite,
 )
 from exeunt.net import MultiExitNet
 from exeunt.ops.rex import ReX2d

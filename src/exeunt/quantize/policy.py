@@ -47,7 +47,9 @@ class IntegerPolicy:
         asked = Conditions.of(policy, len(scales))
         if not asked.thresholds:
             return cls(asked.patience)
-        thresholds = {name: _integer_thresholds(values) for name, values in asked.thresholds.items()}
+        thresholds = {
+            name: _integer_thresholds(values) for name, values in asked.thresholds.items()
+        }
         softness = tuple(
             min(round(scale.scale / (t * math.log(2)) * 2**SOFTNESS_BITS), SHARPEST)
             for scale, t in zip(scales, asked.temperatures, strict=False)

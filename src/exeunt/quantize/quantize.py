@@ -17,6 +17,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     Flatten,
@@ -29,7 +30,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Slice,
-    Composite,
 )
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize.graph import QuantizedGraph

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Add, Affine, Conv, GlobalAverage, Linear, Mix, Composite
+from exeunt.graph.operators import Add, Affine, Composite, Conv, GlobalAverage, Linear, Mix
 from exeunt.quantize.ranges import Range
 from exeunt.quantize.rex import STATE_ONE
 from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, SPARE_BITS, SUM_BITS, Scale
@@ -27,7 +27,7 @@ WEIGHTED = {Conv: ("weight", "bias"), Linear: ("weight", "bias"), Affine: ("scal
 
 
 def choose_scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
-    """The scale of every tensor: int8 over the ranges of all that are shared_scales, int16 for scores.
+    """The scale of every tensor: int8 over the ranges of all that share it, int16 for scores.
 
     Scales are coarser where one step of the sums behind a tensor is worth several of its own, which
     would tell nothing more.

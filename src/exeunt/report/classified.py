@@ -42,5 +42,7 @@ def classify_images(
         else:
             answers = [figure(value) for value in logits[:, 0].tolist()]
         known = expected if expected in class_names else None
-        shots.append(ClassifiedImage(file.stem, image, tuple(answers), tuple(confidences), exit_index, known))
+        shots.append(
+            ClassifiedImage(file.stem, image, tuple(answers), tuple(confidences), exit_index, known)
+        )
     return shots

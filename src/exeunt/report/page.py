@@ -9,7 +9,7 @@ from PIL import Image
 from exeunt.calibrate import geometric_policies
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, fingerprint
 from exeunt.evaluate import baseline, replay, sweep
-from exeunt.evaluate.splits import open_labelled, select_samples, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.report.card import card
 from exeunt.report.document import write_report
 from exeunt.report.gallery import choose, shrink

@@ -8,7 +8,7 @@ from typing import Any
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, fingerprint
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, baseline, load_table
-from exeunt.evaluate.splits import open_labelled, select_samples, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.evaluate.table_file import SUFFIX
 from exeunt.report.sections.section import Row
 from exeunt.trained import TrainedModel

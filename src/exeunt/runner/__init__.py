@@ -13,8 +13,8 @@ from exeunt.runner.engine import ENGINES, OnnxRuntime, OpenVino, Session
 from exeunt.runner.error import RunnerError
 from exeunt.runner.manifest import FORMAT, MANIFEST, digest, read_manifest, seal
 from exeunt.runner.model import Prediction, StagedModel
-from exeunt.runner.preprocessing import Preprocessing
 from exeunt.runner.policy import Policy
+from exeunt.runner.preprocessing import Preprocessing
 
 __all__ = [
     "ENGINES",

@@ -16,10 +16,10 @@ from exeunt.runner.array import Array, softmax
 from exeunt.runner.chain import Chain, Stage
 from exeunt.runner.engine import ENGINES, Session
 from exeunt.runner.error import RunnerError
-from exeunt.runner.stem import with_stem
 from exeunt.runner.manifest import MANIFEST, exported_bytes, read_manifest, seal
-from exeunt.runner.preprocessing import Preprocessing
 from exeunt.runner.policy import Policy
+from exeunt.runner.preprocessing import Preprocessing
+from exeunt.runner.stem import with_stem
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,7 +82,9 @@ class _Part:
         thresholds, _, temperatures = numbers.partition(",t=")
         self.thresholds = [float(part) for part in thresholds.split("/")]
         self.temperatures = [float(part) for part in (temperatures or "1").split("/")]
-        if not all(0 <= threshold <= highest or threshold == self.never for threshold in self.thresholds):
+        if not all(
+            0 <= threshold <= highest or threshold == self.never for threshold in self.thresholds
+        ):
             raise ValueError
         if not all(0 < t < np.inf for t in self.temperatures):
             raise ValueError

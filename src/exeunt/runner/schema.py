@@ -75,7 +75,9 @@ def validated(value: Any, kind: Any, name: str) -> Any:
     )
 
 
-def validated_keys(value: dict[str, Any], kinds: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def validated_keys(
+    value: dict[str, Any], kinds: dict[str, Any], prefix: str = ""
+) -> dict[str, Any]:
     """A JSON object with these keys and no others, each as `validated` gives it.
 
     Args:

@@ -18,11 +18,11 @@ from exeunt.quantize import QuantizationAware
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.config import TrainConfig
 from exeunt.training.equilibrium import gradient_equilibrium
+from exeunt.training.execution import Execution
 from exeunt.training.losses import Criterion, auxiliary_loss
 from exeunt.training.mixing import Targets, mix
 from exeunt.training.regimes import Pass, Regime
 from exeunt.training.schedule import warmup_cosine
-from exeunt.training.execution import Execution
 
 _NORM_BATCHES = 8  # that the averaged weights measure their batch norms on
 

@@ -20,15 +20,15 @@ from exeunt.training.checkpoint import TrainState
 from exeunt.training.config import TrainConfig
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch
-from exeunt.training.metrics import calibration_columns, last_is_best
+from exeunt.training.execution import Execution
 from exeunt.training.loggers import Loggers
 from exeunt.training.losses import Criterion
+from exeunt.training.metrics import calibration_columns, last_is_best
 from exeunt.training.objects import qualified_name
 from exeunt.training.optimiser import Optimisers
 from exeunt.training.plan import Plan
 from exeunt.training.regimes import Regime, make_regime
 from exeunt.training.run import Run
-from exeunt.training.execution import Execution
 from exeunt.training.start import refuse_other_split, start_from
 from exeunt.training.teacher import Teacher
 from exeunt.training.units import Units

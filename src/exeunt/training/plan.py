@@ -33,9 +33,9 @@ from exeunt.models import WeightsInfo, model_takes
 from exeunt.net import MultiExitNet
 from exeunt.quantize import QuantizedNet
 from exeunt.training.config import TrainConfig
+from exeunt.training.execution import Execution
 from exeunt.training.losses import balanced_weights
 from exeunt.training.objects import missing_object
-from exeunt.training.execution import Execution
 from exeunt.training.start import licence_of
 from exeunt.versions import versions
 

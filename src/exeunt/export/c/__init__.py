@@ -14,11 +14,11 @@ from exeunt.export.c.report import ExportReport
 
 __all__ = [
     "BOARDS",
-    "ExitAnswer",
     "Bundle",
     "CModel",
     "Comparison",
     "DeviceRun",
+    "ExitAnswer",
     "ExportReport",
     "Float32",
     "Int8",

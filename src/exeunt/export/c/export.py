@@ -85,7 +85,11 @@ def export_c(
 
 
 def _integers(
-    trained: TrainedModel, graph: Graph, images: CalibrationImages, wanted: PolicyOptions, method: str
+    trained: TrainedModel,
+    graph: Graph,
+    images: CalibrationImages,
+    wanted: PolicyOptions,
+    method: str,
 ) -> tuple[Numbers, dict[str, Any]]:
     """Quantises, chooses a policy for what comes out, and says how."""
     from exeunt.export.c import Int8

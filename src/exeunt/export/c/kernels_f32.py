@@ -23,7 +23,7 @@ from exeunt.export.c.maps_f32 import MAKERS as MAP_MAKERS
 from exeunt.export.c.source import CSource, float_texts, initialiser
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, part_constants
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Activation, Add, Affine, Conv, Linear, Mix, Composite
+from exeunt.graph.operators import Activation, Add, Affine, Composite, Conv, Linear, Mix
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.ops.rex import ReX2d
 

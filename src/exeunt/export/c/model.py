@@ -29,7 +29,8 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
     rings = [_ring(plan, name, source, number) for name, number in ring_of.items()]
     source.array("exn_ring", "rings", rings)
     place = {
-        strip.name: offsets for strip, offsets in zip(plan.row_buffers, plan.offsets_bytes, strict=True)
+        buffer.name: offsets
+        for buffer, offsets in zip(plan.row_buffers, plan.offsets_bytes, strict=True)
     }
     nodes = []
     for number, node in enumerate(written(plan)):

@@ -19,10 +19,10 @@ from exeunt import runner
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import BATCH, OPSET
-from exeunt.export.onnx.stem import stem_of, rest_of
 from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.single import single_graph
 from exeunt.export.onnx.stages import StageModel, write_stages
+from exeunt.export.onnx.stem import rest_of, stem_of
 from exeunt.finite import require_finite_weights
 from exeunt.folders import replacing_folder
 from exeunt.graph import Graph

@@ -28,10 +28,10 @@ import onnx
 from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-from exeunt.export.onnx.stem import stem_of
 from exeunt.export.onnx.net import open_stages
 from exeunt.export.onnx.stages import StageModel
-from exeunt.graph import Graph, Composite
+from exeunt.export.onnx.stem import stem_of
+from exeunt.graph import Composite, Graph
 from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 from exeunt.runner import Chain, State

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import Builder
-from exeunt.export.onnx.pools import write_grid_pool, write_pool
 from exeunt.export.onnx.composite import WHOLE
-from exeunt.graph import Node, Composite
+from exeunt.export.onnx.pools import write_grid_pool, write_pool
+from exeunt.graph import Composite, Node
 from exeunt.graph.operators import (
     Activated,
     Activation,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from exeunt.export.onnx.builder import value_of
 from exeunt.export.onnx.stages import StageModel
 from exeunt.graph import Graph, Node
-from exeunt.graph.operators import Conv, Shape, Composite
+from exeunt.graph.operators import Composite, Conv, Shape
 from exeunt.native.conv import LIMITS
 from exeunt.native.stem import CELL
 from exeunt.ops.recurrence import FastGRNN, MinGRU
