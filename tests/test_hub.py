@@ -130,7 +130,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {self.path}")
         parts = self.path.strip("/").split("/")
         if parts[:2] == ["api", "models"]:  # which older clients ask about
-            return self.tell({"id": "/".join(parts[2:4]), "xetEnabled": False})
+            name = "/".join(parts[2:4])
+            if name not in self.server.files:
+                return self.answer(404, X_Error_Code="RepoNotFound")
+            return self.tell({"id": name, "xetEnabled": False})
         name = "/".join(parts[:2])
         if len(parts) < 5 or parts[2] != "resolve":
             return self.tell({"error": "not here"}, 404)
