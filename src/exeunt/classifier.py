@@ -12,9 +12,9 @@ from torch import nn
 
 from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
 from exeunt.data import DataLike, ImageLike, SplitSpec, Transform, as_data
-from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, record_split, select_samples
+from exeunt.export.calibration import images_and_goal
 from exeunt.models import WeightsInfo, save_weights
 from exeunt.net import MultiExitNet
 from exeunt.policies import Policy, as_policy
@@ -182,15 +182,13 @@ class Classifier:
         return record_split(self.trained, samples, split, batch_size=batch_size, workers=workers)
 
     def calibrate(self, data: DataLike | ExitTable, **goal: Any) -> Classifier:
-        """A classifier with a policy chosen on the calibration split.
+        """Another classifier, with a policy chosen on the calibration split; its `calibration` has
+        the figures and the guarantee.
 
         Args:
             data: a recording of the calibration split, or labelled images.
             goal: exactly one of `budget_macs`, `budget_fraction`, `max_accuracy_drop` and `policy`,
                 and what goes with it, as `Goal` has it.
-
-        Returns:
-            Another classifier, whose `calibration` has the figures and the guarantee.
 
         Raises:
             ExeuntError: when the goal cannot be reached, or the images are not those to choose on.
@@ -223,12 +221,11 @@ class Classifier:
             diagnose: tell what goes wrong too.
             limit: at most so many images.
         """
-        tried = [as_policy(policy) for policy in policies]
         if isinstance(data, ExitTable):
             run, table = recording(data, self.name, self.info.policy), data
         else:
             run, table = Recorder(self.name, self.trained, as_data(data), limit=limit).record(split)
-        options = EvaluationOptions("policies", tried, diagnose, plot=None)
+        options = EvaluationOptions("policies", [*map(as_policy, policies)], diagnose, plot=None)
         return Measurement(run, evaluation_sections(options, run, table, None))
 
     def profile(
@@ -313,7 +310,6 @@ class Classifier:
             ExeuntError: when the network cannot be written in C, or the folder is not ours.
         """
         from exeunt.export.c.export import COptions, export_c
-        from exeunt.export.calibration import images_and_goal
 
         with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
             weights = Path(place) / "best.safetensors"  # the folder takes it along
@@ -336,25 +332,34 @@ class Classifier:
     ) -> Export:
         """Writes a folder with one ONNX file for each stage.
 
-        Args:
-            out: the folder.
-            calibration: labelled images, which int8 needs.
-            dtype: `"float32"` or `"int8"`.
-            quantize_rex: ReX in int8 too.
-            single_file: one graph too.
-            limit: at most so many calibration images.
-            goal: as `export_c` has it.
+        As `export_c`; `quantize_rex` has ReX in int8 too, `single_file` writes one graph too.
 
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.
         """
-        from exeunt.export.calibration import images_and_goal
         from exeunt.export.onnx.export import OnnxOptions, export_onnx
 
-        self._require_architecture()
+        self.trained.require_architecture(self.name)
         images, wanted = images_and_goal(self.trained, calibration, limit, goal)
         asked = OnnxOptions(dtype, quantize_rex, single_file)
         return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
+
+    def export_web(
+        self,
+        out: str | Path,
+        *,
+        calibration: DataLike | None = None,
+        dtype: str = "int8",
+        limit: int | None = None,
+        **goal: Any,
+    ) -> Export:
+        """Writes one HTML file in which the C of `export_c`, whose arguments it takes, runs as
+        WebAssembly; raises `ExeuntError` without clang and lld, too.
+        """
+        from exeunt.export.web.export import WebOptions, export_web
+
+        images, wanted = images_and_goal(self.trained, calibration, limit, goal)
+        return export_web(self.name, self.trained, images, wanted, WebOptions(dtype), Path(out))
 
     def report(
         self,
@@ -364,12 +369,16 @@ class Classifier:
         split: str = "test",
         limit: int | None = None,
         thumbnails: int = 120,
+        live: bool = False,
     ) -> None:
-        """Writes a page to explore where images leave: one HTML file."""
+        """Writes a page to explore where images leave; if `live`, with what `export_web` makes."""
+        from exeunt.export.web.export import part_for
         from exeunt.report.page import write_page
 
+        images = as_data(data)
         shown: dict[str, Any] = {"split": split, "limit": limit, "thumbnails": thumbnails}
-        write_page(self.trained, as_data(data), Path(out), title=self.name, **shown)
+        shown["part"] = part_for(self.name, self.trained, images, limit) if live else None
+        write_page(self.trained, images, Path(out), title=self.name, **shown)
 
     def save(self, path: str | Path) -> None:
         """Writes a weights file that `exeunt.load` and every command take.
@@ -378,20 +387,12 @@ class Classifier:
             ExeuntError: when nothing says how to build the network anew: `create_model` did not
                 make it.
         """
-        self._require_architecture()
+        self.trained.require_architecture(self.name)
         save_weights(path, self.net.state_dict(), self.info)
 
     def push(self, repository: str, *, private: bool = False) -> str:
         """Uploads weights and card as `owner/name` of the Hugging Face Hub; gives its address."""
         from exeunt.report.hub import push
 
-        self._require_architecture()
+        self.trained.require_architecture(self.name)
         return push(self.trained, self.name, repository, private=private)
-
-    def _require_architecture(self) -> None:
-        if not self.info.architecture:
-            raise ExeuntError(
-                f"{self.name}: a weights file names the architecture, and `create_model` did not "
-                "make this network; register its builder (`exeunt.register_model`) and create it "
-                "by name"
-            )

@@ -137,6 +137,19 @@ class TrainedModel:
         """
         return read_split(self.path or Path(self.info.architecture), self.info)
 
+    def require_architecture(self, name: str) -> None:
+        """Refuses a network that a weights file could not name.
+
+        Raises:
+            ExeuntError: when `create_model` did not make it.
+        """
+        if not self.info.architecture:
+            raise ExeuntError(
+                f"{name}: a weights file names the architecture, and `create_model` did not "
+                "make this network; register its builder (`exeunt.register_model`) and create it "
+                "by name"
+            )
+
     def saving(self, exit_index: int) -> float:
         """Share of the multiply-adds that an image leaving at this exit (from 0) does without."""
         return 1 - self.exit_macs[exit_index] / self.exit_macs[-1]

@@ -60,12 +60,7 @@ class Cluster(StrEnum):
     RAY = "ray"
 
 
-Address = Annotated[
-    str | None,
-    typer.Option(
-        show_default=False, help="Of a Ray cluster; auto finds it. Without, Ray starts here."
-    ),
-]
+Address = Annotated[str | None, typer.Option(show_default=False, help="Of a Ray cluster, or auto.")]
 
 
 class Split(StrEnum):

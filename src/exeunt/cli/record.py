@@ -57,20 +57,15 @@ def record(
     from exeunt.evaluate import exit_rows
     from exeunt.evaluate.splits import open_labelled, record_split, select_samples
     from exeunt.export.onnx.reader import open_exits
+    from exeunt.score.record import record_elsewhere
     from exeunt.text import figure, millions, percent
 
     if threads is not None:
         torch.set_num_threads(threads)
     trained = open_exits(model, device, threads)
     samples = select_samples(trained, open_labelled(trained, data), split, limit)
-    recorder = None
-    if engine != Cluster.LOCAL or address is not None:
-        from exeunt.score.record import RecordElsewhere
-
-        dtype_name = "float16" if float16 else "float32"
-        sizes = {"batch_size": batch_size, "dtype": dtype_name, "device": device}
-        cluster = {"engine": engine.value, "workers": workers or None, "address": address}
-        recorder = RecordElsewhere(model, samples, **sizes, **cluster)  # type: ignore[arg-type]
+    sizes = {"batch_size": batch_size, "dtype": "float16" if float16 else "float32"}
+    cluster = {"engine": engine.value, "workers": workers, "address": address, "device": device}
     table = record_split(
         trained,
         samples,
@@ -81,7 +76,7 @@ def record(
         allow_unreadable=allow_unreadable,
         out=out,
         resume=resume,
-        elsewhere=recorder,
+        elsewhere=record_elsewhere(model, samples, **sizes, **cluster),  # type: ignore[arg-type]
     )
     classes = f", {table.logits.shape[2]} classes" if table.task == "classification" else ""
     dtype = "float16" if float16 else "float32"

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
+from exeunt.runner.preprocessing import resized
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -96,7 +97,9 @@ class Transform:
     def pixels(self, image: Image.Image) -> Image.Image:
         """Prepare `image` and cut it to `image_size`: all but the arithmetic."""
         image = self.prepare(image)
-        return self.resample(image, self._centre(image.width, image.height))
+        height, width = self.image_size
+        kind, box = _FILTERS[self.interpolation], self._centre(image.width, image.height)
+        return resized(image, (width, height), kind, box)
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """Turn `image` upright (EXIF) and convert it to `mode`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +110,21 @@ class CalibrationImages:
         return range_images(self.samples, self.trained.transform, seed, self.batch_size)
 
 
+def images_and_goal(
+    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
+) -> tuple[CalibrationImages | None, PolicyOptions]:
+    """Calibration images, if there are any, and the policy that is asked for by name.
+
+    Raises:
+        ExeuntError: when something else is asked for.
+    """
+    known = {"policy", "budget_fraction", "max_accuracy_drop"}
+    if odd := sorted(goal.keys() - known):
+        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
+    images = None if data is None else CalibrationImages(trained, as_data(data), limit, 8, 0)
+    return images, PolicyOptions(**dict.fromkeys(known) | goal)
+
+
 def needed_for_int8(images: CalibrationImages | None) -> CalibrationImages:
     """The images.
 
@@ -149,20 +163,3 @@ def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[
         "accuracy": outcome.accuracy,
         "saving": outcome.saving,
     }
-
-
-def images_and_goal(
-    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: Mapping[str, Any]
-) -> tuple[CalibrationImages | None, PolicyOptions]:
-    """What an export is asked for in Python: images to calibrate on, and the policy.
-
-    Raises:
-        ExeuntError: when the goal has another key than `policy`, `budget_fraction` and
-            `max_accuracy_drop`.
-    """
-    known = {"policy", "budget_fraction", "max_accuracy_drop"}
-    if odd := sorted(goal.keys() - known):
-        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
-    images = None if data is None else CalibrationImages(trained, as_data(data), limit, 8, 0)
-    values: dict[str, Any] = dict.fromkeys(known) | dict(goal)
-    return images, PolicyOptions(**values)

@@ -124,6 +124,23 @@ class RecordElsewhere:
             raise ExeuntError(f"the engine gave no result for block {turn} of {len(blocks)}")
 
 
+def record_elsewhere(
+    model: str, samples: Sequence[Sample], *, engine: str, workers: int, **settings: Any
+) -> RecordElsewhere | None:
+    """What runs samples by an engine; None for this process, which loads images in its own way.
+
+    Args:
+        model: as `RecordElsewhere` has it, and so are the others.
+        samples: all of the recording.
+        engine: `"local"` means this process.
+        workers: 0 for one on each core.
+        settings: the rest.
+    """
+    if engine == "local" and settings.get("address") is None:
+        return None
+    return RecordElsewhere(model, samples, engine=engine, workers=workers or None, **settings)
+
+
 @lru_cache(maxsize=1)
 def _opened(model: str, device: str) -> TrainedModel:
     trained = open_exits(model, device, 1)

@@ -17,6 +17,7 @@ from exeunt.errors import ExeuntError
 from exeunt.files import remove_leftovers, replacing, writing
 from exeunt.score.inputs import require_pyarrow
 from exeunt.score.scorer import Columns
+from exeunt.text import millions, percent
 
 JOB = "job.json"
 SUMMARY = "summary.json"
@@ -63,6 +64,18 @@ class Scored:
         """All of it under stable keys."""
         more = {"images_per_second": self.images_per_second, "saving": self.saving}
         return {**asdict(self), "exit_shares": list(self.exit_shares), **more}
+
+    def facts(self) -> list[tuple[str, str]]:
+        """All of it in named lines for people."""
+        shares = enumerate(map(percent, self.exit_shares), 1)
+        macs = f"{millions(self.mean_macs)} of {millions(self.full_macs)} on average"
+        return [
+            ("images", f"{self.images}, {self.failures} of them not readable"),
+            ("left at", ", ".join(f"exit {k} {share}" for k, share in shares)),
+            ("multiply-adds", f"{macs}, {percent(self.saving)} saved"),
+            ("speed", f"{self.images_per_second:.1f} images/s, {self.images_now} in this run"),
+            ("results", self.out),
+        ]
 
 
 class Results:

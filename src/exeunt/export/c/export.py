@@ -16,7 +16,7 @@ from exeunt.export.calibration import (
 from exeunt.export.result import Export
 
 if TYPE_CHECKING:
-    from exeunt.export.c import Numbers
+    from exeunt.export.c import CModel, Numbers
     from exeunt.graph import Graph
     from exeunt.trained import TrainedModel
 
@@ -47,14 +47,29 @@ def export_c(
     out: Path,
 ) -> Export:
     """Writes the folder."""
-    from exeunt.evaluate import weights_fingerprint
-    from exeunt.export.c import CModel, check_budget, check_prefix, owned_files, prefix_of, write_c
+    from exeunt.export.c import check_prefix, owned_files, prefix_of, write_c
     from exeunt.folders import check_folder
-    from exeunt.graph import build_graph, plan_stream, plan_within
 
     check_folder(out, owned_files)
     name = asked.name or prefix_of(out.resolve().name)
     check_prefix(name)
+    made = model_in_c(model, trained, images, wanted, asked, name)
+    return Export.of(out, write_c(made, out))
+
+
+def model_in_c(
+    model: str,
+    trained: TrainedModel,
+    images: CalibrationImages | None,
+    wanted: PolicyOptions,
+    asked: COptions,
+    name: str,
+) -> CModel:
+    """What a folder says: numbers, policy and plan, under names that begin with `name`."""
+    from exeunt.evaluate import weights_fingerprint
+    from exeunt.export.c import CModel, check_budget
+    from exeunt.graph import build_graph, plan_stream, plan_within
+
     integers = asked.dtype == "int8"
     if integers:
         images = needed_for_int8(images)
@@ -71,7 +86,7 @@ def export_c(
         numbers, facts = _integers(trained, graph, images, wanted, asked.ranges)
     else:
         numbers, facts = _floats(trained, images, wanted)
-    made = CModel(
+    return CModel(
         name,
         f"{model}, exits by {facts['policy']}",
         numbers,
@@ -81,7 +96,6 @@ def export_c(
         {"model": model, "fingerprint": weights_fingerprint(trained.net), **facts},
         trained.path,
     )
-    return Export.of(out, write_c(made, out))
 
 
 def _integers(
