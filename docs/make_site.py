@@ -26,7 +26,8 @@ import exeunt
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 BUILD = ROOT / "build" / "docs"
-FRAME = ("index.md", "concepts.md", "glossary.md", "networks.md")  # with places of their own
+# with places of their own
+FRAME = ("index.md", "concepts.md", "glossary.md", "networks.md", "operators.md")
 WHY = ("memory.md", "rex.md", "reproduction.md")
 GROUPS = {  # of the page about Python; what is in none comes last
     "The road": "load train verify Classifier Answer LabelledImages",

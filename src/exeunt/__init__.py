@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         save_table,
         sweep,
     )
+    from exeunt.graph import OwnOperator, check_operator, register_operator
     from exeunt.inference import Prediction, infer
     from exeunt.models import create_model, list_models, load_weights, register_model
     from exeunt.net import MultiExitNet, Stage
@@ -83,6 +84,7 @@ __all__ = [
     "LabelledImages",
     "Margin",
     "MultiExitNet",
+    "OwnOperator",
     "Policy",
     "Prediction",
     "ReX2d",
@@ -98,6 +100,7 @@ __all__ = [
     "check_augmentation",
     "check_exit_head",
     "check_model",
+    "check_operator",
     "check_policy",
     "check_regime",
     "choose_policy",
@@ -126,6 +129,7 @@ __all__ = [
     "register_augmentation",
     "register_exit_head",
     "register_model",
+    "register_operator",
     "register_policy",
     "register_regime",
     "reliability",
@@ -155,6 +159,7 @@ _NAMES = {
         *("agreement", "compare_criteria", "confusion", "oracle", "overthinking", "reliability"),
         *("easiest", "hardest"),
     ),
+    "graph": ("OwnOperator", "check_operator", "register_operator"),
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -91,12 +91,20 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         kernels[node.output] = model.numbers.kernel(node, model.plan, source, number)
         constants_bytes[stages[node.output]] = source.constant_bytes
     write_tables(model.plan, kernels, source)
+    own = {file: text for kernel in kernels.values() for file, text in kernel.own.items()}
     parts = {
+        **own,
         f"{model.name}.h": _header(model),
-        f"{model.name}.c": _model(model, source),
+        f"{model.name}.c": _model(model, source, own),
         "self_test.c": _self_test(model),
     }
-    names = sorted({name for kernel in kernels.values() for name in (kernel.name, *kernel.parts)})
+    names = sorted(
+        {
+            name
+            for kernel in kernels.values()
+            for name in ((() if kernel.own else (kernel.name,)) + kernel.parts)
+        }
+    )
     report = {
         "format": FORMAT,
         "name": model.name,
@@ -205,7 +213,7 @@ def _header(model: CModel) -> str:
     )
 
 
-def _model(model: CModel, source: CSource) -> str:
+def _model(model: CModel, source: CSource, own: Iterable[str]) -> str:
     graph, numbers = model.plan.graph, model.numbers
     policy = source.struct("exn_policy", "policy", numbers.policy(len(graph.stages), source))
     said = MODEL.format(
@@ -219,7 +227,9 @@ def _model(model: CModel, source: CSource) -> str:
         class_names=",\n".join(f"    {string(name)}" for name in model.class_names),
         score_scales=", ".join(f"{scale:.9e}f" for scale in numbers.score_scales(graph)),
     )
-    return f'#include "{model.name}.h"\n#include "{numbers.header}"\n\n{source}\n{said}'
+    headers = [f"{model.name}.h", numbers.header, *(f for f in own if f.endswith(".h"))]
+    includes = "\n".join(f'#include "{header}"' for header in headers)
+    return f"{includes}\n\n{source}\n{said}"
 
 
 def _self_test(model: CModel) -> str:

@@ -59,7 +59,7 @@ def export_onnx(
     from exeunt.graph import build_graph
 
     check_folder(out, owned_files)
-    graph = build_graph(trained.net, trained.transform.image_size)
+    graph = build_graph(trained.net, trained.transform.image_size, whole_stages=True)
     made = OnnxModel(
         model=model,
         graph=graph,
