@@ -36,6 +36,7 @@ GROUPS = {  # of the page about Python; what is in none comes last
     "Leaving early": "infer Prediction Policy parse_policy Confidence Margin Entropy Consistency "
     "Every Full",
     "Recordings": "record record_to ExitTable load_table save_table replay sweep exit_rows",
+    "Millions of images": "Scorer score_images Scored",
 }
 LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
 ELSEWHERE = re.compile(r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"?(?:https?:)?//[^\"> ]+")

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         register_policy,
     )
     from exeunt.predictor import Answer
+    from exeunt.score import Scored, Scorer, score_images
     from exeunt.training import Regime, check_regime, register_regime
     from exeunt.verification import verify
 
@@ -88,6 +89,8 @@ __all__ = [
     "Prediction",
     "ReX2d",
     "Regime",
+    "Scored",
+    "Scorer",
     "Stage",
     "__version__",
     "agreement",
@@ -132,6 +135,7 @@ __all__ = [
     "reliability",
     "replay",
     "save_table",
+    "score_images",
     "sweep",
     "train",
     "verify",
@@ -162,6 +166,7 @@ _NAMES = {
     "ops.exits": ("ExitHead", "register_exit_head"),
     "ops.rex": ("ReX2d",),
     "predictor": ("Answer",),
+    "score": ("Scored", "Scorer", "score_images"),
     "policies": (
         *("Confidence", "Consistency", "Entropy", "Every", "Full", "Margin", "Policy"),
         *("check_policy", "parse_policy", "register_policy"),

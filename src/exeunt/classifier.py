@@ -203,13 +203,7 @@ class Classifier:
         return made
 
     def keep(self, exits: int) -> Classifier:
-        """A classifier that ends with the given exit, counted from 1: smaller, and less sure.
-
-        Its policy is this one's; `calibrate` chooses one for what is left.
-
-        Raises:
-            ExeuntError: when there are not so many exits.
-        """
+        """A smaller classifier that ends with its exit number `exits`, from 1, and keeps its policy."""
         return Classifier.of(self.trained.kept(exits), self.name)
 
     def evaluate(
@@ -320,7 +314,7 @@ class Classifier:
         """
         from exeunt.export.c.export import COptions, export_c
 
-        self.trained.require_architecture()
+        self.trained.require_architecture(self.name)
         trained = replace(self.trained, path=None)  # the folder takes what is here along
         images, wanted = images_and_goal(trained, calibration, limit, goal)
         asked = COptions(dtype, ranges, name, budget_kib)
@@ -346,7 +340,7 @@ class Classifier:
         """
         from exeunt.export.onnx.export import OnnxOptions, export_onnx
 
-        self.trained.require_architecture()
+        self.trained.require_architecture(self.name)
         images, wanted = images_and_goal(self.trained, calibration, limit, goal)
         asked = OnnxOptions(dtype, quantize_rex, single_file)
         return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
@@ -394,5 +388,12 @@ class Classifier:
             ExeuntError: when nothing says how to build the network anew: `create_model` did not
                 make it.
         """
-        self.trained.require_architecture()
+        self.trained.require_architecture(self.name)
         save_weights(path, self.net.state_dict(), self.info)
+
+    def push(self, repository: str, *, private: bool = False) -> str:
+        """Uploads weights and card as `owner/name` of the Hugging Face Hub; gives its address."""
+        from exeunt.report.hub import push
+
+        self.trained.require_architecture(self.name)
+        return push(self.trained, self.name, repository, private=private)

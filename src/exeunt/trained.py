@@ -15,6 +15,7 @@ from exeunt.data import SplitSpec, Transform
 from exeunt.device import usable_device
 from exeunt.documents import fields_of, naming
 from exeunt.errors import ExeuntError
+from exeunt.hub import on_hub
 from exeunt.models import (
     WeightsInfo,
     create_model,
@@ -169,23 +170,23 @@ class TrainedModel:
         if self.path is not None:
             yield self.path
             return
-        self.require_architecture()
+        self.require_architecture(type(self.net).__name__)
         with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
             file = Path(place) / "best.safetensors"
             save_weights(file, self.net.state_dict(), self.info)
             yield file
 
-    def require_architecture(self) -> None:
-        """Makes sure that it can be built anew.
+    def require_architecture(self, name: str) -> None:
+        """Refuses a network that a weights file could not name.
 
         Raises:
-            ExeuntError: when it cannot.
+            ExeuntError: when `create_model` did not make it.
         """
         if not self.info.architecture:
             raise ExeuntError(
-                f"{type(self.net).__name__}: a weights file names the architecture, and "
-                "`create_model` did not make this network; register its builder "
-                "(`exeunt.register_model`) and create it by name"
+                f"{name}: a weights file names the architecture, and `create_model` did not "
+                "make this network; register its builder (`exeunt.register_model`) and create it "
+                "by name"
             )
 
     def saving(self, exit_index: int) -> float:
@@ -272,7 +273,7 @@ def weights_path(model: str) -> Path | None:
             "give the run folder or the weights that it was made of"
         )
     shipped = shipped_weights()
-    is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX)
+    is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX) or on_hub(model)
     if is_path or model in shipped:
         return find_weights(model)
     raise ExeuntError(unknown_name("model", model, [*list_models(), *shipped]))
