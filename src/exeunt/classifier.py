@@ -203,7 +203,7 @@ class Classifier:
         return made
 
     def keep(self, exits: int) -> Classifier:
-        """A smaller classifier that ends with its exit number `exits`, from 1, and keeps its policy."""
+        """A smaller classifier, which ends with exit number `exits`, from 1, and keeps its policy."""
         return Classifier.of(self.trained.kept(exits), self.name)
 
     def evaluate(
