@@ -203,7 +203,7 @@ class Classifier:
         return made
 
     def keep(self, exits: int) -> Classifier:
-        """A smaller classifier, which ends with exit number `exits`, from 1, and keeps its policy."""
+        """A smaller classifier that ends with exit number `exits`, from 1; its policy stays."""
         return Classifier.of(self.trained.kept(exits), self.name)
 
     def evaluate(
