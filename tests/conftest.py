@@ -7,8 +7,10 @@ import os
 import random
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,6 +43,8 @@ from exeunt.graph.operators import (
     Unflatten,
 )
 from exeunt.ops.rex import ReX2d
+
+KEPT: list[torch.library.Library] = []  # which forget what they define when they go
 
 
 class Sketch:
@@ -100,6 +104,36 @@ class Sketch:
             needed |= {name for node in nodes for name in node.inputs}
             needed -= {node.output for node in nodes}
         return Graph("image", tuple(stages), self.shapes)
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> ModuleType:
+    """torchvision, if it is installed; beside a build of torch that its operators are not made for
+    too, with their names alone.
+    """
+    try:
+        return import_module("torchvision")
+    except ImportError:
+        pytest.skip("torchvision is not installed")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    plain = ("qnms", "roi_align", "qroi_align", "roi_pool", "ps_roi_align", "ps_roi_pool")
+    backward = [f"_{name}_backward" for name in plain if not name.startswith("q")]
+    for name in (*plain, *backward):
+        library.define(f"{name}(Tensor x) -> Tensor")
+    KEPT.append(library)
+    return import_module("torchvision")
+
+
+@pytest.fixture(scope="session")
+def timm(torchvision: ModuleType) -> ModuleType:
+    """timm, if it is installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("timm")
 
 
 @pytest.fixture

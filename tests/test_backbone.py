@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exeunt.backbone import attach_exits
+from exeunt.backbone import attach_exits, even_places, places_of, stage_places
+from exeunt.backbone.head import OwnHead
 from exeunt.contract import check_model
 from exeunt.errors import ExeuntError
+from exeunt.graph import build_graph, interpret
 
 
 class Basic(nn.Module):
@@ -248,10 +250,11 @@ def test_a_resnet_keeps_the_contract() -> None:
 def test_a_net_with_features() -> None:
     torch.manual_seed(0)
     backbone = DenseNetLike().eval()
-    net = attach_exits(backbone, ["features.conv0", "features.block1"], num_classes=4)
+    net = attach_exits(backbone, ["features.conv0", "features.block1"], num_classes=10).eval()
     assert [info.channels for info in net.exit_info(64)] == [6, 6, 9]
     x = torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(last_state(net, x), backbone.features(x))
+    assert torch.equal(last_state(net, x), F.relu(backbone.features(x)))
+    assert torch.equal(net(x)[-1], backbone(x))
     check_model(net, 32)
 
 
@@ -280,9 +283,14 @@ def test_maps_that_look_as_if_channels_were_last(block: nn.Module) -> None:
 
 
 @torch.no_grad()
-def test_a_classifier_that_pools_is_left_out() -> None:
-    net = attach_exits(Classifying(), ["features.0"], 4, image_shape=(3, 16, 16))
+def test_a_classifier_that_pools() -> None:
+    backbone = Classifying().eval()
+    net = attach_exits(backbone, ["features.0"], 10, image_shape=(3, 16, 16)).eval()
     assert [info.channels for info in net.exit_info(16)] == [6, 8]
+    x = torch.randn(2, 3, 24, 24)
+    assert torch.equal(net(x)[-1], backbone(x))
+    fresh = attach_exits(backbone, [], 4, image_shape=(3, 16, 16))
+    assert [out.shape for out in fresh(x)] == [(2, 4)]
 
 
 @torch.no_grad()
@@ -290,49 +298,179 @@ def test_a_classifier_that_pools_is_left_out() -> None:
 def test_members_of_lists_are_children(turns: bool) -> None:
     torch.manual_seed(0)
     backbone = Listed(turns).eval()
-    tap = "down_1" if turns else "down.1"
-    net = attach_exits(backbone, [tap], 4, image_shape=(3, 8, 8)).eval()
-    assert net.stages[0].trunk.get_submodule(tap) is backbone.down[1]
+    net = attach_exits(backbone, ["down.1"], 4, image_shape=(3, 8, 8)).eval()
+    assert net.stages[0].trunk.get_submodule("down.1") is backbone.down[1]
     x = torch.randn(2, 3, 8, 8)
     torch.testing.assert_close(last_state(net, x), backbone.features(x))
     check_model(net, 16)
 
 
+class Shared(nn.Module):
+    """One convolution in two places, and two maps until the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, 1, 1)
+        self.between = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.between(self.conv(x)))
+
+
+class Sized(nn.Module):
+    """Needs a number of the image later, and branches on its size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.last = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height = x.shape[2]
+        if height < 8:
+            raise ValueError("too small")
+        return self.last(self.stem(x)) * height
+
+
+class Reordered(nn.Module):
+    """The residual sum is a function, its arms cross it, and an activation works in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, 2, 1)
+        self.blocks = nn.ModuleList([nn.Conv2d(4, 4, 3, 1, 1) for _ in range(3)])
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        early = x
+        for block in self.blocks:
+            arm = block(x)
+            x = F.relu(x + arm, inplace=True)
+        x = x + early
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(32, 32), (64, 64), (33, 47)], ids=str)
+@pytest.mark.parametrize(
+    ("backbone", "at", "tensors"),
+    [
+        (ResNetLike(), ["maxpool", "layer1.0", "layer2.1.relu"], [1, 1, 1, 1]),
+        (ResNetLike(), ["layer1.1.conv1"], [2, 1]),
+        (DenseNetLike(), ["features.conv0", 0], [1, 1, 1]),
+        (Reordered(), ["stem", "blocks.0", "blocks.1", "relu_1"], [1, 2, 3, 2, 1]),
+        (UNetLike(), ["down", "middle"], [1, 2, 1]),
+        (InPlace(), ["conv1"], [1, 1]),
+        (Twice(), ["stem"], [1, 1]),
+        (Normalising(), [], [1]),
+        (Lists(), ["stem"], [1, 1]),
+        (Listed(False), ["down.0", "stages.0"], [1, 1, 1]),
+        (Listed(True), ["stages.0", "down.0"], [1, 1, 1]),
+        (Classifying(), ["features.0"], [1, 1]),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_stages_give_what_the_backbone_gives(
+    backbone: nn.Module, at: list[int | str], tensors: list[int], size: tuple[int, int]
+) -> None:
+    """To the last bit, whatever crosses a cut; exits disturb nothing."""
+    torch.manual_seed(0)
+    backbone.eval()
+    x = torch.randn(2, 3, *size)
+    wanted = backbone(x.clone())
+    classes = wanted.shape[1] if wanted.dim() == 2 else 4
+    net = attach_exits(backbone, at, classes).eval()
+    state, found = net.begin(x), []
+    for k in range(net.num_exits):
+        before = [part.clone() for part in state]
+        logits, moved = net.step(k, state)
+        assert all(map(torch.equal, state, before)), "a stage leaves what it is given as it was"
+        found.append(len(moved))
+        state = moved
+    assert found == tensors
+    assert torch.equal(logits if wanted.dim() == 2 and found else state[-1], wanted) or (
+        wanted.dim() == 2 and not isinstance(net.stages[-1].exit, OwnHead)
+    )
+    check_model(net, size)
+
+
+def test_its_own_classifier_is_the_last_exit() -> None:
+    backbone = ResNetLike()
+    net = attach_exits(backbone, ["layer1"], 10)
+    assert net.stages[1].exit.body.fc is backbone.fc
+    other = attach_exits(backbone, ["layer1"], 3)
+    assert other.stages[1].exit.body.fc.out_features == 3
+    assert backbone.fc.out_features == 10, "the backbone keeps its own"
+    kinds = attach_exits(backbone, ["layer1"], 3, exit_head=["conv", "pooled"])
+    assert [type(stage.exit).__name__ for stage in kinds.stages] == ["ConvExit", "PooledExit"]
+    kinds = attach_exits(backbone, ["layer1"], 3, exit_head=["conv", "own"])
+    assert [type(stage.exit).__name__ for stage in kinds.stages] == ["ConvExit", "OwnHead"]
+
+
+def test_batch_norms_follow_the_mode() -> None:
+    torch.manual_seed(0)
+    backbone = ResNetLike().train()
+    net = attach_exits(backbone, ["layer1"], 10)
+    before = backbone.bn1.running_mean.clone()
+    net(torch.randn(4, 3, 32, 32))
+    assert not torch.equal(backbone.bn1.running_mean, before)
+    net.eval()
+    before = backbone.bn1.running_mean.clone()
+    net(torch.randn(4, 3, 32, 32))
+    assert torch.equal(backbone.bn1.running_mean, before)
+
+
+@torch.no_grad()
+def test_the_graph_follows_what_was_cut() -> None:
+    torch.manual_seed(0)
+    net = attach_exits(Reordered(), ["blocks.0", "relu_1"], 5).eval()
+    x = torch.randn(2, 3, 24, 24)
+    for got, wanted in zip(interpret(build_graph(net, 24), x), net(x), strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_places() -> None:
+    backbone = ResNetLike().eval()
+    places = places_of(backbone, (3, 64, 64))
+    assert [place.name for place in places[3:]] == [
+        *("maxpool", "layer1.0", "layer1", "layer2.0", "layer2.1", "layer2.2")
+    ]
+    macs = [8 * 147 * 32**2, *[72 * 8 * 256] * 2, 12 * 8 * 256, *[12 * 108 * 256] * 2]
+    done = [sum(macs[: k + 1]) for k in range(len(macs))]
+    total = sum(macs) + 120
+    assert [place.share for place in places[3:]] == pytest.approx(
+        [*(d / total for d in done[:-1]), 1]
+    )
+    assert even_places(places, 2) == ["conv1"], "which is 45 % of all"
+    assert stage_places(places) == [], "the only smaller map is behind the stem"
+    with pytest.raises(ExeuntError, match="exits=99: the network has places for 1 to"):
+        even_places(places, 99)
+
+
 @pytest.mark.parametrize(
     ("backbone", "at", "message"),
     [
-        (
-            ResNetLike(),
-            ["fc"],
-            r"no child 'fc'.*layer2 \('avgpool' \(Adap.*\) pools the whole map, so exits",
-        ),
-        (ResNetLike(), ["layer9"], "no child 'layer9'"),
-        (ResNetLike(), ["layer1.0.conv1"], "inside 'layer1.0', a Basic"),
-        (DenseNetLike(), ["classifier"], r"'classifier' \(Linear\) does not run on the output"),
-        (
-            UNetLike(),
-            [0],
-            r"'up' \(Conv2d\) does not run on the output of the child before it, 'middle', but on "
-            r"a tensor \(2, 8, 32, 32\)\. 'up' \(36 of 296 parameters\) would be left out; give an",
-        ),
-        (Twice(), [0], r"'act' \(ReLU\) runs twice\. 'act' \(0 of 260 parameters\) would be left"),
-        (Normalising(), [], r"Normalising. does not run .*'stem' .* but on a tensor \(2, 3, 64"),
-        (InPlace(), [0], r"'conv2' \(Conv2d\) .* 'conv1', but on what was made of it in place"),
-        (InPlace(-9.0), [0], "what was made of it in place"),
-        (Moody(), [0], r"\(Moody\) 'conv2' \(Conv2d\) gives another map .* differ by 0\.5 of"),
+        (ResNetLike(), ["fc"], r"'fc' puts out a tensor \(2, 10\); exits read one map"),
+        (ResNetLike(), ["layer9"], "no child 'layer9'; names conv1, .*functions flatten"),
+        (ResNetLike(), ["layer1.0.conv9"], "no module .*'layer1.0' has conv1, relu"),
+        (Listed(True), ["down"], "'down' is never called"),
+        (UNetLike(), [9], "no child 9; positions 0 to 2, names down, middle, up"),
+        (Sized(), [0], r"behind 'stem' .* still needs 'getitem', a int; what stages hand on are"),
+        (Shared(), ["between"], r"'conv' .*runs in 2 stages, and its weights can be stored in one"),
+        (Paired(), ["stem"], "'stem' runs 2 times"),
+        (Moody(), [], r"\(Moody\) writes into 'conv2\.weight'"),
         (
             TokensLike(),
             [0],
-            r"'encoder' \(TransformerEncoderLayer\) does not run .* but on a tensor \(2, 256, 8\)"
-            r"\. 'encoder' \(600 of 1,037 parameters\) would be left out",
+            r"behind 'conv_proj' .*TokensLike.* no single map .* but 'encoder', .* works on a "
+            r"tensor \(2, 256, 8\)",
         ),
-        (Branching(), [], r"'branches\.1' \(Conv2d\) does not run .*'branches\.1' \(296 of"),
-        (Paired(), [0], r"'stem' \(Conv2d\) runs twice"),
-        (Lists(), [0], r"'two' \(Two\) puts out 2 things: a tensor .*, no map \(N, C, H, W\)"),
-        (nn.Sequential(nn.Conv2d(3, 4, 1), Two()), [0], r"'1' \(Two\) puts out 2 things"),
+        (Branching(), [], r"behind 'stem' .* but 'branches\.0', 'branches\.1', the first"),
+        (Lists(), ["two"], r"'two' puts out 2 things: a tensor .*; exits read one map"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), Two()), [0], r"behind '0' .* but '1', the first"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), ChannelsLast()), [0], r"'1' .* has its channels last"),
         (nn.Sequential(nn.Conv2d(4, 4, 1)), [0], r"'0' \(Conv2d\) does not run on a .*image_shape"),
-        (Classifying(), ["classifier"], r"'classifier' \(Sequential\) pools the whole map"),
+        (Classifying(), ["classifier"], r"'classifier' puts out a tensor \(2, 10, 1, 1\)"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -203,6 +202,10 @@ class Classifier:
         made.calibration = found
         return made
 
+    def keep(self, exits: int) -> Classifier:
+        """A smaller classifier that ends with exit number `exits`, from 1; its policy stays."""
+        return Classifier.of(self.trained.kept(exits), self.name)
+
     def evaluate(
         self,
         data: DataLike | ExitTable,
@@ -311,13 +314,11 @@ class Classifier:
         """
         from exeunt.export.c.export import COptions, export_c
 
-        with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
-            weights = Path(place) / "best.safetensors"  # the folder takes it along
-            self.save(weights)
-            trained = replace(self.trained, path=weights)
-            images, wanted = images_and_goal(trained, calibration, limit, goal)
-            asked = COptions(dtype, ranges, name, budget_kib)
-            return export_c(self.name, trained, images, wanted, asked, Path(out))
+        self.trained.require_architecture(self.name)
+        trained = replace(self.trained, path=None)  # the folder takes what is here along
+        images, wanted = images_and_goal(trained, calibration, limit, goal)
+        asked = COptions(dtype, ranges, name, budget_kib)
+        return export_c(self.name, trained, images, wanted, asked, Path(out))
 
     def export_onnx(
         self,

@@ -164,6 +164,18 @@ class MultiExitNet(nn.Module):
             infos.append(ExitInfo(k, f"stages.{k}.exit", feature.shape[1], reduction, macs))
         return infos
 
+    def keep(self, exits: int) -> None:
+        """Leaves out all stages after the first `exits`: the last of these ends the network.
+
+        Raises:
+            ExeuntError: when there are not so many.
+        """
+        if not isinstance(exits, int) or not 1 <= exits <= self.num_exits:
+            raise ExeuntError(f"keep={exits!r}; the network has exits 1 to {self.num_exits}")
+        self.stages = self.stages[:exits]
+        if self.origin is not None:
+            self.origin = self.origin[0], self.origin[1] | {"keep": exits}
+
     def reset_exits(self, num_classes: int) -> None:
         """Gives every exit a fresh classifier with `num_classes` outputs.
 

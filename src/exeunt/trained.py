@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import copy
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -18,8 +21,10 @@ from exeunt.models import (
     create_model,
     default_image_size,
     find_weights,
+    is_model,
     list_models,
     load_weights,
+    save_weights,
     shipped_weights,
 )
 from exeunt.models.registry import unknown_name
@@ -137,6 +142,40 @@ class TrainedModel:
         """
         return read_split(self.path or Path(self.info.architecture), self.info)
 
+    def kept(self, exits: int) -> TrainedModel:
+        """The same without what comes after its first exits. Its policy stays; figures of exits
+        that are gone, and of the policy, do not.
+
+        Raises:
+            ExeuntError: when there are not so many exits.
+        """
+        net = copy.deepcopy(self.net)
+        net.keep(exits)
+        metrics = {
+            split: {key: value for key, value in figures.items() if key != "policy"}
+            | {"exits": figures["exits"][:exits]}
+            for split, figures in self.info.metrics.items()
+        }
+        arguments = self.info.arguments | {"keep": exits}
+        info = replace(self.info, arguments=arguments, metrics=metrics)
+        return replace(self, path=None, net=net, info=info, exit_macs=self.exit_macs[:exits])
+
+    @contextmanager
+    def as_file(self) -> Iterator[Path]:
+        """A weights file of it: the one it came from, or one that is there in the `with` block.
+
+        Raises:
+            ExeuntError: when nothing says how to build the network anew.
+        """
+        if self.path is not None:
+            yield self.path
+            return
+        self.require_architecture(type(self.net).__name__)
+        with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
+            file = Path(place) / "best.safetensors"
+            save_weights(file, self.net.state_dict(), self.info)
+            yield file
+
     def require_architecture(self, name: str) -> None:
         """Refuses a network that a weights file could not name.
 
@@ -172,16 +211,25 @@ class Network:
     info: WeightsInfo | None = None
 
     @classmethod
-    def open(cls, model: str) -> Network:
+    def open(cls, model: str, keep: int | None = None) -> Network:
         """Finds MODEL, which may be the bare name of an architecture.
 
+        Args:
+            model: as commands take it.
+            keep: leave out what comes after so many exits.
+
         Raises:
-            ExeuntError: when it is not there or is damaged.
+            ExeuntError: when it is not there or is damaged, or has fewer exits.
         """
         path = weights_path(model)
         if path is None:
-            return cls(create_model(model), (default_image_size(model),) * 2)
+            net, size = create_model(model), (default_image_size(model),) * 2
+            if keep is not None:
+                net.keep(keep)
+            return cls(net, size)
         net, info = load_weights(path)
+        if keep is not None:
+            net.keep(keep)
         return cls(net, transform_of(path, net, info).image_size, path, info)
 
 
@@ -217,7 +265,7 @@ def weights_path(model: str) -> Path | None:
     Raises:
         ExeuntError: when it is neither, with the nearest valid names.
     """
-    if model in list_models():
+    if is_model(model) and not Path(model).exists():
         return None
     if (Path(model) / MANIFEST).is_file():
         raise ExeuntError(

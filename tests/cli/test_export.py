@@ -56,6 +56,19 @@ def test_c_says_what_python_says(folder: Path, images: Path, exeunt: Any) -> Non
     assert sum(found["exit_shares"]) == pytest.approx(1)
 
 
+def test_what_comes_after_an_exit_is_left_out(
+    folder: Path, weights: Path, images: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    out = tmp_path / "cut"
+    made = exeunt("export", weights, "--keep", 2, "--calibration", images, "--out", out)
+    assert made.status == 0, made.err
+    cut, whole = (json.loads((f / "report.json").read_text()) for f in (out, folder))
+    assert cut["exit_macs"] == whole["exit_macs"][:2]
+    assert cut["flash"]["constants_bytes"] < 0.6 * whole["flash"]["constants_bytes"]
+    found = last_json(exeunt("verify", out, "--images", images, "--limit", "3", "--json"))
+    assert (found["exits"], found["same_bits"]) == (2, True)
+
+
 @EMULATED
 def test_the_device_says_it_in_the_memory_that_is_claimed(
     folder: Path, images: Path, exeunt: Any

@@ -167,7 +167,7 @@ def test_the_dial_between_bytes_and_multiply_adds(
     assert len(found) > 1
     assert (found[0]["kind"], found[0]["macs"], found[0]["factor"]) == ("dial", 2_050_880, 1)
     assert found[0]["arena_bytes"] >= found[0]["least_bytes"] == 4_896
-    assert found[0]["again"] == []
+    assert found[0]["recomputed"] == []
     for before, after in itertools.pairwise(found):
         assert before["arena_bytes"] > after["arena_bytes"]
         assert before["macs"] < after["macs"]
@@ -222,3 +222,12 @@ def test_recordings_that_do_not_fit(
     assert f"has 3 exits, {weights} has 6" in run.err
     run = exeunt("profile", "rex_mobilenetv2_035", "--exits", recording)
     assert (run.status, "so no policy either; give --policy" in run.err) == (2, True)
+
+
+def test_what_comes_after_an_exit_is_left_out(exeunt: Callable[..., Any], weights: Path) -> None:
+    whole = json.loads(exeunt("profile", weights, *QUICK, "--json").out)
+    cut = json.loads(exeunt("profile", weights, *QUICK, "--json", "--keep", 2).out)
+    assert cut["exits"] == whole["exits"][:2]
+    run = exeunt("profile", weights, "--keep", 9)
+    assert run.status == 2
+    assert "keep=9; the network has exits 1 to 6" in run.err

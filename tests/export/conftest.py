@@ -227,13 +227,13 @@ class Spread:
     def plan(self, plan: StreamedPlan) -> StreamedPlan:
         """The same plan, spread."""
         offsets, at = [], 0
-        for strip in plan.strips:
+        for buffer in plan.row_buffers:
             rows = []
-            for _ in strip.spans:
+            for _ in buffer.spans:
                 rows.append(at + GAP)
-                self.ends.append(rows[-1] + strip.row_bytes)
+                self.ends.append(rows[-1] + buffer.row_bytes)
                 self.free.append(slice(at, at + GAP))
-                at = rows[-1] + -(-strip.row_bytes // 4) * 4
+                at = rows[-1] + -(-buffer.row_bytes // 4) * 4
                 self.free.append(slice(self.ends[-1], at))
             offsets.append(tuple(rows))
         self.free.append(slice(at, at + GAP))

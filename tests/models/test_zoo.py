@@ -27,6 +27,7 @@ from exeunt.training.losses import depth_weighted, exit_losses
 GOLDEN = Path(__file__).with_name("golden_names.json")
 
 SMALL: dict[str, dict[str, Any]] = {  # by function that builds
+    "efficientnet_lite": {"width": 0.2, "depth": 0.6},
     "mobilenetv1": {"width": 0.1},
     "mobilenetv2": {"width": 0.1},
     "rex_mobilenetv2": {"width": 0.1},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,23 @@ def test_other_classes_get_fresh_classifiers(first: Path, brightness: Path, tmp_
             assert len(tensor) == 1
         elif name.endswith("conv.weight"):
             torch.testing.assert_close(tensor, before[name], rtol=0, atol=1e-9)
+
+
+def test_a_class_begins_with_what_is_known_of_its_name(
+    first: Path, colours: Path, tmp_path: Path
+) -> None:
+    for split in ("train", "val"):
+        shutil.copytree(colours / split / "green", tmp_path / "data" / split / "green")
+        shutil.copytree(colours / split / "red", tmp_path / "data" / split / "wine")
+    values = {"init": str(first), "lr": 1e-12, "weight_decay": 0.0, **SETTINGS}
+    train(TrainConfig.from_dict(values, "here"), tmp_path / "data", tmp_path / "second")
+    before = load_weights(first / "best.safetensors")[0].state_dict()
+    after = load_weights(tmp_path / "second" / "best.safetensors")[0].state_dict()
+    for k in range(2):
+        name = f"stages.{k}.exit.classifier.weight"
+        green, wine = after[name]
+        torch.testing.assert_close(green, before[name][1], rtol=0, atol=1e-9)
+        assert min((wine - row).abs().max() for row in before[name]) > 1e-3, "fresh"
 
 
 def test_weights_of_another_shape_are_refused(first: Path, colours: Path, tmp_path: Path) -> None:

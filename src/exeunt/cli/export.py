@@ -15,6 +15,7 @@ from exeunt.cli.options import (
     BatchSize,
     Dtype,
     Json,
+    Keep,
     Limit,
     Threads,
     Trained,
@@ -117,6 +118,7 @@ def export(
             "no quantiser reaches into it.",
         ),
     ] = False,
+    keep: Keep = None,
     limit: Limit = None,
     allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 8,
@@ -140,6 +142,8 @@ def export(
     if threads is not None:
         torch.set_num_threads(threads)
     trained = TrainedModel.load(model)
+    if keep is not None:
+        trained = trained.kept(keep)
     wanted = PolicyOptions(policy, budget_fraction, max_accuracy_drop)
     images = (
         None

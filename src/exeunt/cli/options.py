@@ -35,6 +35,12 @@ ImageSize = Annotated[
         help="Size of images that costs are for; by default the weights' or the network's own.",
     ),
 ]
+Keep = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="K", show_default=False, help="Leave out all that comes after exit K."
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(

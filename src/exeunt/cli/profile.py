@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exeunt.cli.info import parse_size
-from exeunt.cli.options import Convention, Device, Dtype, ImageSize, Json, OnePolicy
+from exeunt.cli.options import Convention, Device, Dtype, ImageSize, Json, Keep, OnePolicy
 from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
@@ -31,6 +31,7 @@ def profile(
         ),
     ],
     image_size: ImageSize = None,
+    keep: Keep = None,
     convention: Annotated[
         list[Convention] | None,
         typer.Option(
@@ -111,7 +112,7 @@ def profile(
         check_figure(plot)
     if latency:
         usable_device(device)
-    network = Network.open(model)
+    network = Network.open(model, keep)
     if dial:
         from exeunt.cli.dial import show_dial
         from exeunt.graph import build_graph
@@ -124,7 +125,7 @@ def profile(
     shares = None if exits is None else shares_of(network, model, exits, policy)
     networks = [(model, network)]
     if compare is not None:
-        networks.append((compare, Network.open(compare)))
+        networks.append((compare, Network.open(compare, keep)))
     size = parse_size(image_size) if image_size else network.image_size
     conventions = [one.value for one in convention or Convention]
     dtypes = [one.value for one in dtype or Dtype]

@@ -8,6 +8,7 @@ from typing import Any
 from exeunt.errors import ExeuntError
 from exeunt.models import (  # noqa: F401  registers their networks
     densenet,
+    efficientnet_lite,
     mobilenetv1,
     mobilenetv2,
     msdnet,
@@ -20,8 +21,10 @@ from exeunt.models.registry import (
     build_model,
     default_image_size,
     describe_model,
+    is_model,
     list_models,
     model_takes,
+    pretrained_of,
     register_model,
 )
 from exeunt.models.weights import (
@@ -41,9 +44,11 @@ __all__ = [
     "default_image_size",
     "describe_model",
     "find_weights",
+    "is_model",
     "list_models",
     "load_weights",
     "model_takes",
+    "pretrained_of",
     "read_info",
     "register_model",
     "save_weights",
@@ -61,12 +66,16 @@ def create_model(
     """A network by name: fresh, or with weights.
 
     Args:
-        name: an architecture (`list_models()`), or `arch.tag` for weights that ship.
+        name: an architecture (`list_models()`), `arch.tag` for weights, or `timm/NAME` and
+            `torchvision/NAME` for networks of these (`exeunt.models.foreign`), which take
+            `pretrained=True`.
         num_classes: K; by default that of the weights, or of the data the network is named after,
             or 1000. Where it differs from the weights', every exit gets a fresh classifier and the
             trunk keeps its weights.
         in_chans: channels of the image.
-        weights: a run folder, a weights file, or the tag of shipped weights.
+        weights: a run folder, a weights file, or the tag of weights that ship or that another
+            package has (`"imagenet"`). Of the latter all trunks are taken, and the classifier, as
+            the last exit, where the classes are as many.
         kwargs: arguments of the architecture, such as `width=`, `exits=`, `exit_head=`, and of all
             of them `collaborative=True` (`exeunt.collaboration`). With weights they must be those
             that the weights were made with.
@@ -78,10 +87,15 @@ def create_model(
         ExeuntError: for an unknown name (with the nearest valid ones) or argument, or weights that
             are missing, damaged or of another architecture.
     """
-    if weights is None and "." in name:
+    if weights is None and "." in name and not is_model(name):
         name, _, weights = name.partition(".")
     if weights is None:
         return build_model(name, num_classes, in_chans, **kwargs)
+    theirs = MODELS[name].pretrained.get(str(weights)) if name in MODELS else None
+    if theirs is not None:
+        net = build_model(name, num_classes, in_chans, **kwargs)
+        theirs.give(net, f"{name}.{weights}")
+        return net.eval()
     tagged = f"{name}.{weights}"
     net, info = load_weights(find_weights(tagged if tagged in shipped_weights() else str(weights)))
     if info.architecture != name:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, overload
 
 from exeunt.collaboration import collaborate
 from exeunt.errors import ExeuntError, nearest, one_of
+from exeunt.models.foreign import foreign_builder, foreign_input, is_foreign
+from exeunt.models.pretrained import Input, Pretrained
 from exeunt.net import MultiExitNet
 from exeunt.registry import Registry
 
 Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
 
 _GIVEN = ("num_classes", "in_chans")  # follow from the data
+_OF_ALL = ("collaborative", "keep")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Model:
     builder: Callable[..., MultiExitNet]
     about: str | None
     image_size: int
+    pretrained: Mapping[str, Pretrained] = field(default_factory=dict)
 
 
 MODELS: Registry[Model] = Registry("model")
@@ -33,7 +37,12 @@ MODELS: Registry[Model] = Registry("model")
 
 @overload
 def register_model(
-    builder: Builder, *, name: str | None = None, about: str | None = None, image_size: int = 224
+    builder: Builder,
+    *,
+    name: str | None = None,
+    about: str | None = None,
+    image_size: int = 224,
+    pretrained: Mapping[str, Pretrained] | None = None,
 ) -> Builder: ...
 @overload
 def register_model(
@@ -42,6 +51,7 @@ def register_model(
     name: str | None = None,
     about: str | None = None,
     image_size: int = 224,
+    pretrained: Mapping[str, Pretrained] | None = None,
 ) -> Callable[[Builder], Builder]: ...
 def register_model(
     builder: Any = None,
@@ -49,6 +59,7 @@ def register_model(
     name: str | None = None,
     about: str | None = None,
     image_size: int = 224,
+    pretrained: Mapping[str, Pretrained] | None = None,
 ) -> Any:
     """Makes a builder known under its function's name, or under `name`. Usable as a decorator.
 
@@ -62,18 +73,21 @@ def register_model(
         name: of the network, without a dot.
         about: one line on what it is; by default the first of the builder's docstring.
         image_size: height and width of the images it was designed for.
+        pretrained: weights of other packages by the word that `weights=` takes.
 
     Raises:
         ExeuntError: when the name is taken or is none, or the builder does not take what it is
             called with.
     """
     if builder is None:
-        return partial(register_model, name=name, about=about, image_size=image_size)
+        return partial(
+            register_model, name=name, about=about, image_size=image_size, pretrained=pretrained
+        )
     key = name or getattr(builder, "__name__", None)
     if key is None:
         raise ExeuntError(f"model {builder!r}: give it a name")
     _refuse_builder(key, builder)
-    MODELS.add(key, Model(builder, about, image_size))
+    MODELS.add(key, Model(builder, about, image_size, pretrained or {}))
     return builder
 
 
@@ -122,7 +136,14 @@ def _takes(parameters: Mapping[str, inspect.Parameter], argument: str) -> bool:
     )
 
 
+def is_model(name: str) -> bool:
+    """Whether it is the name of an architecture, registered here or of another library."""
+    return name in MODELS or is_foreign(name)
+
+
 def _model(name: str) -> Model:
+    if is_foreign(name):
+        return Model(foreign_builder(name), None, foreign_input(name).image_size)
     if name not in MODELS:
         raise ExeuntError(unknown_name("model", name, list(MODELS)))
     return MODELS[name]
@@ -136,6 +157,18 @@ def list_models(pattern: str = "*") -> list[str]:
 def default_image_size(name: str) -> int:
     """Height and width of the images that a registered network was designed for, in pixels."""
     return _model(name).image_size
+
+
+def pretrained_of(name: str, arguments: Mapping[str, Any]) -> Input | None:
+    """What is known of the weights of another package that a network's arguments ask for, if they
+    do.
+
+    Raises:
+        ExeuntError: as `build_model`, for an unknown name.
+    """
+    if is_foreign(name):
+        return foreign_input(name) if arguments.get("pretrained") else None
+    return _model(name).pretrained.get(str(arguments.get("weights")))
 
 
 def describe_model(name: str) -> str:
@@ -156,7 +189,8 @@ def build_model(
 ) -> MultiExitNet:
     """A fresh network with random weights; see `create_model` for names that carry weights.
 
-    Every network also takes `collaborative=True`, see `exeunt.collaboration`.
+    Every network also takes `collaborative=True`, see `exeunt.collaboration`, and `keep=k`, which
+    leaves out all that comes after its k-th exit.
 
     Raises:
         ExeuntError: for an unknown name, with the nearest valid ones, or an unknown argument; or
@@ -166,8 +200,8 @@ def build_model(
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
     arguments = dict(kwargs)
-    collaborative = kwargs.pop("collaborative", False)
-    _refuse_unknown_arguments(name, kwargs)
+    collaborative, keep = kwargs.pop("collaborative", False), kwargs.pop("keep", None)
+    _refuse_unknown_arguments(name, builder, kwargs)
     net = builder(in_chans=in_chans, **kwargs)
     if not isinstance(net, MultiExitNet):
         raise ExeuntError(
@@ -180,20 +214,27 @@ def build_model(
                 f"{key}={getattr(net, key)}"
             )
     net = collaborate(net) if collaborative else net
-    net.origin = name, {"num_classes": net.num_classes, "in_chans": in_chans} | arguments
+    if keep is not None:
+        net.keep(keep)
+    found = {} if net.origin is None else net.origin[1]  # places that were chosen, for one
+    if is_foreign(name):
+        arguments.pop("pretrained", None)
+    net.origin = name, {"num_classes": net.num_classes, "in_chans": in_chans} | arguments | found
     return net
 
 
-def _refuse_unknown_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+def _refuse_unknown_arguments(
+    name: str, builder: Callable[..., Any], arguments: Mapping[str, Any]
+) -> None:
     """Refuses what the builder of that name has no parameter for.
 
     Raises:
         ExeuntError: naming the nearest that it has.
     """
-    parameters = _parameters(MODELS[name].builder)
+    parameters = _parameters(builder)
     for argument in arguments:
         if not _takes(parameters, argument):
-            valid = [*(key for key in parameters if key not in _GIVEN), "collaborative"]
+            valid = [*(key for key in parameters if key not in _GIVEN), *_OF_ALL]
             raise ExeuntError(f"{name} has no argument {argument!r}; {one_of(argument, valid)}")
 
 

@@ -230,7 +230,8 @@ def _refuse_misfit(info: WeightsInfo, tensors: Mapping[str, Tensor]) -> None:
     longest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
     _refuse_large(info.arguments, max(1024, len(tensors), longest))
     try:
-        with torch.device("meta"), _at_most(2 * len(tensors) + 100):
+        cut = 20_000 if "keep" in info.arguments else 0  # it is built whole, then cut
+        with torch.device("meta"), _at_most(2 * len(tensors) + 100 + cut):
             net = build_model(info.architecture, **info.arguments)
         net.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()})
     except ExeuntError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -13,11 +14,30 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
+class SameConv2d(nn.Conv2d):
+    """A convolution that pads as TensorFlow's "same" does: only as much as the last window needs.
+
+    Maps (N, C, H, W) to (N, C', H/s, W/s), rounded up. Where the zeros do not come in pairs, as
+    with stride 2 at even sizes, the odd one goes below and to the right.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        before, after = [], []
+        for size, kernel, stride in zip(x.shape[2:], self.kernel_size, self.stride, strict=True):
+            zeros = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            before.append(zeros // 2)
+            after.append(zeros - zeros // 2)
+        if before != after:
+            x = F.pad(x, (before[1], after[1], before[0], after[0]))
+            before = [0, 0]
+        return F.conv2d(x, self.weight, self.bias, self.stride, before, 1, self.groups)
+
+
 class ConvNormAct(nn.Sequential):
     """Convolution, without bias unless asked for, batch norm, activation.
 
     Maps (N, C, H, W) to (N, C', H/s, W/s), rounded up. Parts are named `conv`, `norm` and, unless
-    it is None, `act`.
+    it is None, `act`. With `same` it is a `SameConv2d`; `eps` is that of the batch norm.
     """
 
     def __init__(
@@ -29,11 +49,13 @@ class ConvNormAct(nn.Sequential):
         groups: int = 1,
         act: type[nn.Module] | None = nn.ReLU6,
         bias: bool = False,
+        same: bool = False,
+        eps: float = 1e-5,
     ) -> None:
         parts: list[tuple[str, nn.Module]] = [
             (
                 "conv",
-                nn.Conv2d(
+                (SameConv2d if same else nn.Conv2d)(
                     in_channels,
                     out_channels,
                     kernel_size,
@@ -43,7 +65,7 @@ class ConvNormAct(nn.Sequential):
                     bias=bias,
                 ),
             ),
-            ("norm", nn.BatchNorm2d(out_channels)),
+            ("norm", nn.BatchNorm2d(out_channels, eps)),
         ]
         if act is not None:
             parts.append(("act", act(inplace=True)))
@@ -111,18 +133,31 @@ class InvertedResidual(nn.Module):
     """Expand, filter depthwise, project back (MobileNetV2, Sandler et al. 2018).
 
     The input is added to the output where stride and width allow. `expand` is absent when the
-    expansion is 1.
+    expansion is 1. `same` and `eps` are as `ConvNormAct` has them.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        expansion: int,
+        kernel_size: int = 3,
+        same: bool = False,
+        eps: float = 1e-5,
+    ) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.stride = stride
         hidden = in_channels * expansion
-        self.expand = ConvNormAct(in_channels, hidden) if expansion != 1 else nn.Identity()
-        self.depthwise = ConvNormAct(hidden, hidden, 3, stride, groups=hidden)
-        self.project = ConvNormAct(hidden, out_channels, act=None)
+        self.expand: nn.Module = nn.Identity()
+        if expansion != 1:
+            self.expand = ConvNormAct(in_channels, hidden, eps=eps)
+        self.depthwise = ConvNormAct(
+            hidden, hidden, kernel_size, stride, groups=hidden, same=same, eps=eps
+        )
+        self.project = ConvNormAct(hidden, out_channels, act=None, eps=eps)
         self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -13,7 +15,7 @@ from exeunt.documents import naming, parse_toml, read_text
 from exeunt.errors import ExeuntError, one_of
 from exeunt.runner.schema import validated
 from exeunt.training.registered import REGIMES
-from exeunt.training.start import settings_of
+from exeunt.training.start import input_of, settings_of, with_pretrained
 
 Precision = Literal["float32", "bfloat16"]
 Storage = Literal["float32", "float16"]
@@ -33,7 +35,9 @@ class TrainConfig:
 
     Attributes:
         model: architecture name.
-        model_args: further arguments of the architecture, such as `{"downsample": "lift"}`.
+        model_args: further arguments of the architecture, such as `{"downsample": "lift"}`; with
+            `{"weights": "imagenet"}` a network that has such weights begins with them, and
+            `image_size`, `mean` and `std` are theirs where nothing else is said.
         init: begin with the weights of a run folder, a weights file or a shipped name. Settings
             of a recipe or a command that do not say otherwise, from `model` to `exit_head`, are
             then those of the weights; exits get fresh classifiers unless the classes are the same.
@@ -42,7 +46,10 @@ class TrainConfig:
             crops enlarge what they show; training at about 0.8 of the size makes up for that and
             costs less (Touvron et al., 2019, "Fixing the train-test resolution discrepancy").
         grey: train on one luma channel instead of RGB.
-        exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`.
+        mean: of the input, subtracted from values in 0..1, one per channel; ImageNet's if None.
+        std: divides what is left, one per channel; ImageNet's if None.
+        exits: where the net may stop: `"paper"`, `"all"`, `"last"`, or positions, `"1,3,5"`; of
+            networks of other libraries also paths, `"layer1,layer2.1"`, or how many, `"4"`.
         exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"`, `"conv"` or one that was
             registered, or one for each exit, `"rex,pooled"`; the architecture's own if None.
         regime: what learns when, see `exeunt.training.regimes`: `"joint"`, `"mixed"`,
@@ -103,6 +110,8 @@ class TrainConfig:
     image_size: int = 224
     train_size: int | None = None
     grey: bool = False
+    mean: list[float] | None = None
+    std: list[float] | None = None
     exits: str = "paper"
     exit_head: str | None = None
     regime: str = "joint"
@@ -212,18 +221,23 @@ class TrainConfig:
                 raise ExeuntError(f"quantize_aware does not go with {setting}: {reason}")
 
     @property
-    def exit_places(self) -> str | list[int]:
+    def exit_places(self) -> str | list[int] | list[str]:
         """`exits` as the architectures take it.
 
         Raises:
-            ExeuntError: when it is neither a word nor whole numbers with commas between.
+            ExeuntError: when it is neither a word, nor whole numbers or paths of modules with
+                commas between.
         """
         if self.exits.isalpha():
             return self.exits
-        try:
-            return [int(place) for place in self.exits.split(",")]
-        except ValueError:
-            raise ExeuntError(f"exits={self.exits!r}; a word, or positions such as 1,3,5") from None
+        parts = self.exits.split(",")
+        with suppress(ValueError):
+            return [int(part) for part in parts]
+        if not all(re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", part) for part in parts):
+            raise ExeuntError(
+                f"exits={self.exits!r}; a word, positions such as 1,3,5, or paths such as layer2.1"
+            )
+        return parts
 
     @property
     def exit_heads(self) -> dict[str, str | list[str]]:
@@ -257,6 +271,7 @@ class TrainConfig:
                 validated(value, kind, key)
             except ValueError as error:
                 raise ExeuntError(f"{source}: {error}") from error
+        values = with_pretrained(values)
         if values.get("init"):
             begun = settings_of(values["init"])
             arguments = values.get("model_args", {})
@@ -266,7 +281,7 @@ class TrainConfig:
         if "model" not in values:
             raise ExeuntError(f"{source}: no model; give one, such as rex_mobilenetv2_050")
         with naming(source):
-            return cls(**values)
+            return cls(**input_of(values["model"], values.get("model_args", {})) | values)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def train(
     logged = Loggers(execution.loggers if processes.rank == 0 else ())
     with Run(out) as run, _reproducible(config), dead_workers_named(), closing(logged):
         state, exit_macs = _fresh_state(plan)
-        plan = replace(plan, exit_macs=exit_macs)
+        assert state.net.origin is not None
+        plan = replace(plan, exit_macs=exit_macs, built=state.net.origin[1])
         lessons = make_regime(config, exit_macs, source.class_names, regime)
         run_record = plan.record() | {
             "images": str(data.absolute()) if isinstance(data, Path) else None

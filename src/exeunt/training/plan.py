@@ -36,7 +36,7 @@ from exeunt.training.config import TrainConfig
 from exeunt.training.execution import Execution
 from exeunt.training.losses import balanced_weights
 from exeunt.training.objects import missing_object
-from exeunt.training.start import licence_of
+from exeunt.training.start import licence_of, licence_of_pretrained
 from exeunt.versions import versions
 
 T = TypeVar("T")
@@ -44,7 +44,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """Data, splits, transform and arguments; `exit_macs` once the network has been built.
+    """Data, splits, transform and arguments; `exit_macs`, and the arguments `built` from which the
+    network is built anew, once it has been built.
 
     `unreadable` has the images that were left out of what was measured, and why each was.
     """
@@ -57,6 +58,7 @@ class Plan:
     transform: Transform
     calibration_hashes: list[str]
     exit_macs: tuple[int, ...] = ()
+    built: dict[str, Any] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -71,7 +73,8 @@ class Plan:
         if absent := [name for k, name in enumerate(source.class_names) if k not in met]:
             raise ExeuntError(f"{source.root}: no images to train on of {listed(absent)}")
         size = (config.image_size, config.image_size)
-        transform = Transform(size, mode="L" if config.grey else "RGB")
+        mean, std = tuple(config.mean or ()), tuple(config.std or ())
+        transform = Transform(size, mean, std, mode="L" if config.grey else "RGB")
         hashes = sorted({content_hash(sample.place) for sample in splits.calibration})
         return cls(config, source, execution, spec, splits, transform, hashes)
 
@@ -118,6 +121,7 @@ class Plan:
     @cached_property
     def data(self) -> dict[str, str]:
         config, licence = self.config, self.config.data_licence
+        licence += licence_of_pretrained(config.model, config.model_args)
         if config.init is not None:
             licence += licence_of(config.init)
         if config.teacher is not None:
@@ -216,7 +220,7 @@ class Plan:
         """The metadata of a weights file of this run."""
         return WeightsInfo(
             architecture=self.config.model,
-            arguments=self.arguments,
+            arguments=self.built,
             task=self.source.task,
             class_names=list(self.source.class_names),
             transform=self.transform.to_dict(),

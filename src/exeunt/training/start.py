@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,14 @@ import torch
 from exeunt.data import Transform
 from exeunt.documents import naming
 from exeunt.errors import ExeuntError
-from exeunt.models import find_weights, load_weights, read_info
+from exeunt.models import (
+    find_weights,
+    is_model,
+    list_models,
+    load_weights,
+    pretrained_of,
+    read_info,
+)
 from exeunt.net import MultiExitNet
 
 
@@ -33,6 +40,9 @@ def settings_of(init: str) -> dict[str, Any]:
         "image_size": transform.image_size[0],
         "grey": transform.mode == "L",
     }
+    usual = Transform(transform.image_size, mode=transform.mode)
+    if (transform.mean, transform.std) != (usual.mean, usual.std):
+        settings |= {"mean": list(transform.mean), "std": list(transform.std)}
     for key in ("exits", "exit_head"):
         if key in arguments:
             value = arguments.pop(key)
@@ -42,12 +52,43 @@ def settings_of(init: str) -> dict[str, Any]:
     return settings | {"model_args": arguments}
 
 
+def with_pretrained(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which `init` of the form `arch.tag` is spelled as model and `weights`, if the tag
+    is that of another package's weights.
+    """
+    model, _, tag = str(values.get("init")).partition(".")
+    if model not in list_models() or pretrained_of(model, {"weights": tag}) is None:
+        return dict(values)
+    if values.get("model", model) != model:
+        raise ExeuntError(
+            f"init={values['init']!r} are weights of {model}, not of {values['model']}"
+        )
+    arguments = {"weights": tag} | values.get("model_args", {})
+    rest = {key: value for key, value in values.items() if key != "init"}
+    return rest | {"model": model, "model_args": arguments}
+
+
+def input_of(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the input that weights of another package were trained on, where a network's
+    arguments ask for some.
+    """
+    theirs = pretrained_of(model, arguments) if is_model(model) else None
+    if theirs is None:
+        return {}
+    return {
+        "image_size": theirs.image_size,
+        "mean": list(theirs.mean),
+        "std": list(theirs.std),
+    }
+
+
 @torch.no_grad()
 def start_from(net: MultiExitNet, init: str, class_names: Sequence[str]) -> None:
     """Gives `net` the weights of `init`: all trunks, and those exits that fit.
 
-    Classifiers are taken over only where the classes are the same; they stay fresh otherwise, and
-    always for regression, where every run has units of its own.
+    Classifiers are taken over where the classes are the same. Of others a class begins with what
+    the weights know of one of the same name, and fresh where there is none; so do all outputs of
+    regression, where every run has units of its own.
 
     Raises:
         ExeuntError: when there are no such weights, or a trunk differs.
@@ -56,6 +97,12 @@ def start_from(net: MultiExitNet, init: str, class_names: Sequence[str]) -> None
     source, info = load_weights(path)
     tensors, own = source.state_dict(), net.state_dict()
     same_classes = bool(class_names) and list(class_names) == info.class_names
+    classifiers = tuple(_classifiers(net))
+    shared = [
+        (k, info.class_names.index(name))
+        for k, name in enumerate(class_names)
+        if name in info.class_names
+    ]
     for name, tensor in own.items():
         fits = name in tensors and tensors[name].shape == tensor.shape
         if ".exit." not in name:
@@ -66,9 +113,21 @@ def start_from(net: MultiExitNet, init: str, class_names: Sequence[str]) -> None
                     f"{tuple(tensor.shape)} is needed; leave out model, width and the like to go "
                     "on with the network of the weights"
                 )
-        elif not fits or (".classifier." in name and not same_classes):
+        elif name.startswith(classifiers) and not same_classes:
+            if name in tensors and tensors[name].shape[1:] == tensor.shape[1:]:
+                for here, there in shared:
+                    tensor[here] = tensors[name][there]
+            continue
+        elif not fits:
             continue
         tensor.copy_(tensors[name])
+
+
+def _classifiers(net: MultiExitNet) -> Iterator[str]:
+    """What the names of tensors begin with that hold something for each class."""
+    for k, stage in enumerate(net.stages):
+        last = getattr(stage.get_submodule("exit"), "classifier_name", "classifier")
+        yield f"stages.{k}.exit.{last}."
 
 
 def refuse_other_split(
@@ -92,6 +151,15 @@ def refuse_other_split(
             f"{role}={model!r} was trained on the same images with {', '.join(odd)}; with another "
             "split it has seen images that are to be held out now. Give the same"
         )
+
+
+def licence_of_pretrained(model: str, arguments: Mapping[str, Any]) -> str:
+    """The terms of weights of another package that a run began with, if it did."""
+    theirs = pretrained_of(model, arguments)
+    if theirs is None:
+        return ""
+    tag = f".{arguments['weights']}" if "weights" in arguments else ""
+    return f"; began with {model}{tag}, of {theirs.data}: {theirs.licence}"
 
 
 def licence_of(model: str, how: str = "began with") -> str:

@@ -53,8 +53,10 @@ def export_c(
     check_folder(out, owned_files)
     name = asked.name or prefix_of(out.resolve().name)
     check_prefix(name)
-    made = model_in_c(model, trained, images, wanted, asked, name)
-    return Export.of(out, write_c(made, out))
+    with trained.as_file() as weights:  # which the folder takes along
+        with_file = replace(trained, path=weights)
+        made = model_in_c(model, with_file, images, wanted, asked, name)
+        return Export.of(out, write_c(made, out))
 
 
 def model_in_c(
