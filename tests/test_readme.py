@@ -26,8 +26,10 @@ def test_the_python_runs(
 ) -> None:
     monkeypatch.chdir(ROOT)
     exec(compile("\n".join(blocks("python")), "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("food 0.")
+    concepts = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    exec(compile("\n".join(blocks("python", concepts)), "concepts.md", "exec"), {})
     out = capsys.readouterr().out
-    assert out.startswith("food 0.")
     assert "[(8, 10), (8, 10), (8, 10), (8, 10), (8, 10), (8, 10)]" in out
 
 
