@@ -17,6 +17,9 @@
 extern "C" {
 #endif
 
+/* Of these declarations; a network that was made for other ones refuses to compile. */
+#define EXN_RUNTIME 4
+
 /* What calls return: an error below zero, otherwise what comes next. */
 typedef enum exn_status {
     EXN_EXIT = 0,            /* an exit has answered: read the result */

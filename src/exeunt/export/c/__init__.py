@@ -6,11 +6,12 @@ from exeunt.export.c.compare import Comparison, compare
 from exeunt.export.c.device import BOARDS, DeviceRun, count_instructions, run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, owned_files, write_c
-from exeunt.export.c.host import Answer, build_host, run_host
+from exeunt.export.c.host import Answer, build_host, run_host, run_self_test
 from exeunt.export.c.int8 import Int8
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.prefix import check_prefix, prefix_of
 from exeunt.export.c.report import ExportReport
+from exeunt.export.c.shape import Shape
 
 __all__ = [
     "BOARDS",
@@ -23,6 +24,7 @@ __all__ = [
     "Float32",
     "Int8",
     "Numbers",
+    "Shape",
     "build_host",
     "check_budget",
     "check_prefix",
@@ -32,5 +34,6 @@ __all__ = [
     "prefix_of",
     "run_device",
     "run_host",
+    "run_self_test",
     "write_c",
 ]

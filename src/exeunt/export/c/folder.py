@@ -20,24 +20,18 @@ from exeunt.export.c.model import write_tables, written
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.prefix import check_prefix
 from exeunt.export.c.report import FILE, FORMAT, WEIGHTS, listed_files
+from exeunt.export.c.shape import CLASSIFY, SELF_TEST, network_place, runtime_place
 from exeunt.export.c.source import CSource
 from exeunt.export.c.spelling import comment, string
-from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
+from exeunt.export.c.templates import render
 from exeunt.files import AS_NAMED
 from exeunt.folders import replacing_folder
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
 
 RUNTIME = files("exeunt") / "runtime"
-ALWAYS = (
-    "exn.h",
-    "exn_access.h",
-    "exn_move.h",
-    "exn_patches.h",
-    "exn_window.h",
-    "exn_engine.c",
-    "exn_status.c",
-)
+ALWAYS = ("exn_engine.c", "exn_status.c")
+"""Sources of the runtime that every network uses."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +85,13 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         kernels[node.output] = model.numbers.kernel(node, model.plan, source, number)
         constants_bytes[stages[node.output]] = source.constant_bytes
     write_tables(model.plan, kernels, source)
-    parts = {
+    network = {
         f"{model.name}.h": _header(model),
         f"{model.name}.c": _model(model, source),
-        "self_test.c": _self_test(model),
+        f"{model.name}_self_test.c": _self_test(model),
     }
     names = sorted({name for kernel in kernels.values() for name in (kernel.name, *kernel.parts)})
+    needed = _needed(model, names)
     report = {
         "format": FORMAT,
         "name": model.name,
@@ -113,18 +108,24 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
             "exit_constants_bytes": constants_bytes,
         },
         "kernels": names,
+        "runtime": needed,
         "version": exeunt.__version__,
         **model.facts,
     }
-    parts |= _runtime(model, names)
+    named = {"prefix": model.name, "PREFIX": model.name.upper()}
+    parts = {network_place(model.name, file): text for file, text in network.items()}
+    parts |= {runtime_place(file): text for file, text in _runtime().items()}
+    parts |= {file: render(file, **named) for file in (CLASSIFY, SELF_TEST)}
+    parts["Makefile"] = render("Makefile", **named, runtime_sources=needed)
     weights = [] if model.weights is None else [WEIGHTS.as_posix()]
     report["files"] = sorted([*parts, FILE, *weights])
     parts[FILE] = json.dumps(report, indent=2) + "\n"
     with replacing_folder(folder, owned_files) as made:
         for file, text in parts.items():
+            (made / file).parent.mkdir(parents=True, exist_ok=True)
             (made / file).write_text(text, encoding="utf-8", errors=AS_NAMED)
         if model.weights is not None:
-            (made / WEIGHTS).parent.mkdir()
+            (made / WEIGHTS).parent.mkdir(exist_ok=True)
             shutil.copyfile(model.weights, made / WEIGHTS)
     return report
 
@@ -171,26 +172,29 @@ def _element_bytes(plan: StreamedPlan) -> int:
     return plan.strips[plan.home[plan.graph.image]].row_bytes // (channels * width)
 
 
-def _runtime(model: CModel, kernels: Sequence[str]) -> dict[str, str]:
-    """The files of the runtime that are needed, by name."""
-    wanted = [*ALWAYS, *model.numbers.files]
+def _needed(model: CModel, kernels: Sequence[str]) -> list[str]:
+    """The sources of the runtime that a network uses."""
+    wanted = {*ALWAYS, *model.numbers.files}
     for kernel in kernels:
-        wanted += [f"{kernel}.c", *model.numbers.beside.get(kernel, ())]
-    found = {file: (RUNTIME / file).read_text(encoding="utf-8") for file in wanted}
-    for file in ("main.c", "Makefile"):
-        text = (RUNTIME / "app" / file).read_text(encoding="utf-8")
-        text = text.replace("@prefix@", model.name).replace("@PREFIX@", model.name.upper())
-        found[file] = text
-    return found
+        wanted |= {f"{kernel}.c", *model.numbers.beside.get(kernel, ())}
+    return sorted(file for file in wanted if file.endswith(".c"))
+
+
+def _runtime() -> dict[str, str]:
+    """The files of the runtime by name: all of them, so that networks can share one copy."""
+    sources = [item for item in RUNTIME.iterdir() if item.name.endswith((".c", ".h"))]
+    return {item.name: item.read_text(encoding="utf-8") for item in sources}
 
 
 def _header(model: CModel) -> str:
     graph, numbers = model.plan.graph, model.numbers
     channels, height, width = graph.shapes[graph.image]
-    return HEADER.format(
+    return render(
+        "network/network.h",
         title=comment(model.title),
         prefix=model.name,
-        upper=model.name.upper(),
+        PREFIX=model.name.upper(),
+        runtime=FORMAT,
         version=exeunt.__version__,
         dtype=numbers.dtype,
         arena_bytes=model.plan.arena_bytes,
@@ -208,28 +212,31 @@ def _header(model: CModel) -> str:
 def _model(model: CModel, source: CSource) -> str:
     graph, numbers = model.plan.graph, model.numbers
     policy = source.struct("exn_policy", "policy", numbers.policy(len(graph.stages), source))
-    said = MODEL.format(
+    return render(
+        "network/network.c",
+        input=numbers.input(model.transform, graph, source),
         prefix=model.name,
-        upper=model.name.upper(),
+        PREFIX=model.name.upper(),
+        header=numbers.header,
+        source=source,
         policy=policy,
         read_row=numbers.read_row,
-        input=numbers.input(model.transform, graph, source),
         judge=numbers.judge,
         arena_bytes=model.plan.arena_bytes,
-        class_names=",\n".join(f"    {string(name)}" for name in model.class_names),
-        score_scales=", ".join(f"{scale:.9e}f" for scale in numbers.score_scales(graph)),
+        class_names=[string(name) for name in model.class_names],
+        score_scales=[f"{scale:.9e}f" for scale in numbers.score_scales(graph)],
     )
-    return f'#include "{model.name}.h"\n#include "{numbers.header}"\n\n{source}\n{said}'
 
 
 def _self_test(model: CModel) -> str:
     graph = model.plan.graph
     image = model.transform.normalise_pixels(made_up_image(graph.shapes[graph.image]))
     expected = model.numbers.expected(graph, image[None])
-    return SELF_TEST.format(
+    return render(
+        "network/self_test.c",
         prefix=model.name,
-        upper=model.name.upper(),
-        scores=",\n".join("    {" + ", ".join(scores) + "}" for scores in expected.scores),
+        PREFIX=model.name.upper(),
+        scores=expected.scores,
         tolerance=expected.tolerance,
     )
 

@@ -1,0 +1,67 @@
+/* {{ title }}
+ *
+ * {{ height }} x {{ width }} pixels, {{ classes }} classes, {{ exits }} exits; {{ dtype }}. Made by exeunt {{ version }}.
+ *
+ *     exn_state state;
+ *     int status = {{ prefix }}_init(&state, arena, sizeof arena);
+ *     while (status == EXN_ROW || (status == EXN_EXIT && !{{ prefix }}_result(&state)->leave))
+ *         status = status == EXN_ROW ? {{ prefix }}_push_row(&state, next row) : {{ prefix }}_step(&state);
+ *
+ * or, for an image that is in memory as a whole, {{ prefix }}_run(&state, image) behind {{ prefix }}_init.
+ *
+ * Every image begins with {{ prefix }}_init. What calls return (`exn_status_text` has it in words):
+ *
+ *     EXN_EXIT              0  an exit has answered: read {{ prefix }}_result
+ *     EXN_ROW               1  the next row of the image is wanted
+ *     EXN_ERROR_NULL       -1  an argument is NULL
+ *     EXN_ERROR_SIZE       -2  the arena has fewer than {{ PREFIX }}_ARENA_BYTES
+ *     EXN_ERROR_ORDER      -3  out of turn; also a second {{ prefix }}_run without {{ prefix }}_init
+ *     EXN_ERROR_STATE      -4  {{ prefix }}_init was never called, or has failed
+ *     EXN_ERROR_ALIGNMENT  -5  the arena does not begin at a multiple of EXN_ALIGN
+ */
+#ifndef {{ PREFIX }}_H
+#define {{ PREFIX }}_H
+
+#include "exn.h"
+
+#if EXN_RUNTIME != {{ runtime }}
+#error "{{ prefix }} was made for another runtime: take the exeunt_runtime that lies beside it"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define {{ PREFIX }}_ARENA_BYTES {{ arena_bytes }}
+#define {{ PREFIX }}_HEIGHT {{ height }}
+#define {{ PREFIX }}_WIDTH {{ width }}
+#define {{ PREFIX }}_CHANNELS {{ channels }}
+#define {{ PREFIX }}_CLASSES {{ classes }}
+#define {{ PREFIX }}_EXITS {{ exits }}
+
+typedef {{ score_type }} {{ prefix }}_score;
+#define {{ PREFIX }}_SCORE_FORMAT "{{ score_format }}"
+#define {{ PREFIX }}_SCORE_SHOWN(score) (({{ score_shown_as }})(score))
+
+extern const char *const {{ prefix }}_class_names[{{ PREFIX }}_CLASSES];
+
+/* What one of each exit's scores is worth in logits. */
+extern const float {{ prefix }}_score_scales[{{ PREFIX }}_EXITS];
+
+/* `arena`: of `arena_bytes`, at least {{ PREFIX }}_ARENA_BYTES, aligned to EXN_ALIGN. For the rest see
+ * exn.h. */
+int {{ prefix }}_init(exn_state *state, void *arena, size_t arena_bytes);
+int {{ prefix }}_push_row(exn_state *state, const uint8_t *pixels);
+int {{ prefix }}_step(exn_state *state);
+int {{ prefix }}_run(exn_state *state, const uint8_t *image);
+const exn_result *{{ prefix }}_result(const exn_state *state);
+
+/* Fills `image` (all its bytes) with a pattern, runs every exit and compares the scores with those
+ * that Python found. Returns 0 if they are the same, 1 if not, or an error below zero. */
+int {{ prefix }}_self_test(void *arena, size_t arena_bytes, uint8_t *image);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
