@@ -66,7 +66,7 @@ def compile_all(command: Sequence[str], folder: Path) -> None:
     """Every source of a folder, those of the runtime that this network does not use too, which
     are the same in every folder.
     """
-    sources = [str(path) for path in sorted(folder.rglob("*.c"))]
+    sources = [str(path) for path in sorted(folder.rglob("*.c")) if "_module" not in path.name]
     assert len(sources) > 40
     if json.loads((folder / "report.json").read_text())["dtype"] != "int8":
         sources = [path for path in sources if "runtime" not in path]

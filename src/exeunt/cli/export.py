@@ -25,13 +25,25 @@ from exeunt.errors import ExeuntError
 from exeunt.text import percent, short_spec
 
 # Parameters that mean nothing to the other target.
-_OF_C = ("ranges", "name", "budget_kib")
+_OF_C = ("ranges", "name", "budget_kib", "layout")
 _OF_ONNX = ("quantize_rex", "single_file")
 
 
 class Target(StrEnum):
     C = "c"
     ONNX = "onnx"
+
+
+class Layout(StrEnum):
+    ALL = "all"
+    MAKE = "make"
+    CMAKE = "cmake"
+    ARDUINO = "arduino"
+    PLATFORMIO = "platformio"
+    ESP_IDF = "esp-idf"
+    ZEPHYR = "zephyr"
+    CMSIS_PACK = "cmsis-pack"
+    MICROPYTHON = "micropython"
 
 
 class Ranges(StrEnum):
@@ -98,6 +110,9 @@ def export(
             help="Expand rows again until the arena is no larger; refuse, if that cannot be.",
         ),
     ] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="Build system whose files a folder of C gets.")
+    ] = Layout.ALL,
     quantize_rex: Annotated[
         bool,
         typer.Option(
@@ -152,8 +167,8 @@ def export(
         from exeunt.export.c.export import AsC, export_c
 
         _refuse(ctx, _OF_ONNX, Target.ONNX)
-        asked = AsC((dtype or Dtype.INT8).value, ranges.value, name, budget_kib)
-        report = export_c(model, trained, images, wanted, asked, out).to_dict()
+        as_c = (dtype or Dtype.INT8).value, ranges.value, name, budget_kib, layout.value
+        report = export_c(model, trained, images, wanted, AsC(*as_c), out).to_dict()
         show = _show_c
     if json:
         show_json({"kind": "exported", "folder": str(out), **report})

@@ -30,12 +30,14 @@ class AsC:
         ranges: how int8 covers a tensor.
         name: prefix of all names; None for the folder's.
         budget_kib: what the arena may take; None for no limit.
+        layout: build system whose files the folder gets, or `all`.
     """
 
     dtype: str
     ranges: str
     name: str | None
     budget_kib: float | None
+    layout: str = "all"
 
 
 def export_c(
@@ -49,10 +51,12 @@ def export_c(
     """Writes the folder."""
     from exeunt.evaluate import weights_fingerprint
     from exeunt.export.c import CModel, check_budget, check_prefix, owned_files, prefix_of, write_c
+    from exeunt.export.c.layouts import check_layout
     from exeunt.folders import check_folder
     from exeunt.graph import build_graph, plan_stream, plan_within
 
     check_folder(out, owned_files)
+    check_layout(asked.layout)
     name = asked.name or prefix_of(out.resolve().name)
     check_prefix(name)
     integers = asked.dtype == "int8"
@@ -81,7 +85,7 @@ def export_c(
         {"model": model, "fingerprint": weights_fingerprint(trained.net), **facts},
         trained.path,
     )
-    return Export.of(out, write_c(made, out))
+    return Export.of(out, write_c(made, out, asked.layout))
 
 
 def _integers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 import exeunt
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
+from exeunt.export.c.layouts import ALL, check_layout, layout_files
 from exeunt.export.c.model import write_tables, written
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.prefix import check_prefix
@@ -59,20 +61,23 @@ class CModel:
     weights: Path | None = None
 
 
-def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
+def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, Any]:
     """Writes the folder as a whole, or not at all; returns what `report.json` holds.
+
+    With files for the build system `layout`, one of `LAYOUTS`, or for `ALL` of them.
 
     An older export in the folder is replaced, file by file as its report lists them; other files
     stay (`exeunt.folders.replacing_folder`).
 
     Raises:
-        ExeuntError: when the name or that of a class cannot be used in C, the folder holds
-            something else, the plan is for numbers of another size, or there is an operator that
-            no kernel does.
+        ExeuntError: when the name or that of a class cannot be used in C, there is no such layout,
+            the folder holds something else, the plan is for numbers of another size, or there is
+            an operator that no kernel does.
         WriteError: when it cannot be written; the folder is as it was.
     """
     folder = Path(folder)
     check_prefix(model.name)
+    check_layout(layout)
     graph, source = model.plan.graph, CSource(model.name)
     if _element_bytes(model.plan) != model.numbers.element_bytes:
         raise ExeuntError(
@@ -109,14 +114,17 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
         },
         "kernels": names,
         "runtime": needed,
+        "layout": layout,
         "version": exeunt.__version__,
         **model.facts,
     }
-    named = {"prefix": model.name, "PREFIX": model.name.upper()}
+    named = _names(model)
     parts = {network_place(model.name, file): text for file, text in network.items()}
-    parts |= {runtime_place(file): text for file, text in _runtime().items()}
+    runtime = _runtime()
+    parts |= {runtime_place(file): text for file, text in runtime.items()}
     parts |= {file: render(file, **named) for file in (CLASSIFY, SELF_TEST)}
-    parts["Makefile"] = render("Makefile", **named, runtime_sources=needed)
+    every = sorted(file for file in runtime if file.endswith(".c"))
+    parts |= layout_files(layout, {**named, "every_source": every, "used_sources": needed})
     weights = [] if model.weights is None else [WEIGHTS.as_posix()]
     report["files"] = sorted([*parts, FILE, *weights])
     parts[FILE] = json.dumps(report, indent=2) + "\n"
@@ -186,23 +194,33 @@ def _runtime() -> dict[str, str]:
     return {item.name: item.read_text(encoding="utf-8") for item in sources}
 
 
-def _header(model: CModel) -> str:
-    graph, numbers = model.plan.graph, model.numbers
+def _names(model: CModel) -> dict[str, Any]:
+    """What templates name."""
+    graph = model.plan.graph
     channels, height, width = graph.shapes[graph.image]
+    number = re.match(r"\d+(\.\d+)*", exeunt.__version__)
+    return {
+        "prefix": model.name,
+        "PREFIX": model.name.upper(),
+        "version": exeunt.__version__,
+        "version_number": number[0] if number else "0",
+        "dtype": model.numbers.dtype,
+        "arena_bytes": model.plan.arena_bytes,
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "classes": len(model.class_names),
+        "exits": len(graph.stages),
+    }
+
+
+def _header(model: CModel) -> str:
+    numbers = model.numbers
     return render(
         "network/network.h",
+        **_names(model),
         title=comment(model.title),
-        prefix=model.name,
-        PREFIX=model.name.upper(),
         runtime=FORMAT,
-        version=exeunt.__version__,
-        dtype=numbers.dtype,
-        arena_bytes=model.plan.arena_bytes,
-        height=height,
-        width=width,
-        channels=channels,
-        classes=len(model.class_names),
-        exits=len(graph.stages),
         score_type=numbers.score_type,
         score_format=numbers.score_format,
         score_shown_as=numbers.score_shown_as,

@@ -30,7 +30,7 @@ _WIDTHS = re.compile(  # stdint.h and limits.h have INT8_WIDTH and the like
     r"size|wint|sig_atomic"
 )
 _FOLDERS = """
-    build clean cmake example exeunt_runtime makefile micropython python test tests
+    build clean cmake example exeunt_runtime makefile micropython python runtime test tests
 """
 _PROGRAMS = frozenset({"classify", "main", "self_test"})
 

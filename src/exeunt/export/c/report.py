@@ -98,6 +98,7 @@ class ExportReport:
             they are first used; `exit_constants_bytes`, of those that are used before each exit.
         kernels: of the runtime that are used.
         runtime: the sources of the runtime that these need; the folder holds all of them.
+        layout: build system whose files the folder has, or `all`.
         fingerprint: of the weights.
         calibration: how many images ranges and thresholds were found on, and what the policy does
             there; empty if there were none.
@@ -120,6 +121,7 @@ class ExportReport:
     flash: dict[str, Any]
     kernels: tuple[str, ...]
     runtime: tuple[str, ...]
+    layout: str
     fingerprint: str
     calibration: dict[str, Any]
     version: str
