@@ -93,7 +93,7 @@ def cmake() -> Callable[..., Path]:
             pytest.skip("there is no cmake")
         run_tool(["cmake", "-S", str(source), "-B", str(place), *options])
         chosen = ("--target", *target) if target else ()
-        run_tool(["cmake", "--build", str(place), *chosen])
+        run_tool(["cmake", "--build", str(place), "--parallel", "2", *chosen])
         return place
 
     return build
