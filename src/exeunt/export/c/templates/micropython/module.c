@@ -15,11 +15,12 @@
 
 #include "{{ prefix }}.h"
 
-static union {
+/* A native module may write to what is not static alone. */
+union {
     uint32_t align;
     uint8_t bytes[{{ PREFIX }}_ARENA_BYTES];
 } arena;
-static exn_state state;
+exn_state state;
 
 enum { ROW_BYTES = {{ PREFIX }}_WIDTH * {{ PREFIX }}_CHANNELS };
 
