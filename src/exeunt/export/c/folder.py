@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +10,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import exeunt
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c.layouts import ALL, check_layout, layout_files
-from exeunt.export.c.model import write_tables, written
+from exeunt.export.c.model import described, write_tables, written
+from exeunt.export.c.network import NetworkText
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.prefix import check_prefix
 from exeunt.export.c.report import FILE, FORMAT, WEIGHTS, listed_files
 from exeunt.export.c.shape import CLASSIFY, SELF_TEST, network_place, runtime_place
 from exeunt.export.c.source import CSource
-from exeunt.export.c.spelling import comment, string
 from exeunt.export.c.templates import render
 from exeunt.files import AS_NAMED
 from exeunt.folders import replacing_folder
@@ -87,13 +83,24 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
     kernels, stages = {}, {n.output: k for k, s in enumerate(graph.stages) for n in s.nodes}
     constants_bytes = [0] * len(graph.stages)
     for number, node in enumerate(written(model.plan)):
+        source.note(described(node, graph, number))
         kernels[node.output] = model.numbers.kernel(node, model.plan, source, number)
         constants_bytes[stages[node.output]] = source.constant_bytes
     write_tables(model.plan, kernels, source)
+    text = NetworkText(
+        model.name,
+        model.title,
+        model.numbers,
+        model.plan,
+        model.transform,
+        model.class_names,
+        constants_bytes,
+        model.facts.get("calibration", {}),
+    )
     network = {
-        f"{model.name}.h": _header(model),
-        f"{model.name}.c": _model(model, source),
-        f"{model.name}_self_test.c": _self_test(model),
+        f"{model.name}.h": text.header(),
+        f"{model.name}.c": text.constants(source),
+        f"{model.name}_self_test.c": text.self_test(),
     }
     names = sorted({name for kernel in kernels.values() for name in (kernel.name, *kernel.parts)})
     needed = _needed(model, names)
@@ -118,20 +125,19 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
         "version": exeunt.__version__,
         **model.facts,
     }
-    named = _names(model)
-    parts = {network_place(model.name, file): text for file, text in network.items()}
+    parts = {network_place(model.name, file): said for file, said in network.items()}
     runtime = _runtime()
-    parts |= {runtime_place(file): text for file, text in runtime.items()}
-    parts |= {file: render(file, **named) for file in (CLASSIFY, SELF_TEST)}
+    parts |= {runtime_place(file): said for file, said in runtime.items()}
+    parts |= {file: render(file, **text.names) for file in (CLASSIFY, SELF_TEST)}
     every = sorted(file for file in runtime if file.endswith(".c"))
-    parts |= layout_files(layout, {**named, "every_source": every, "used_sources": needed})
+    parts |= layout_files(layout, {**text.names, "every_source": every, "used_sources": needed})
     weights = [] if model.weights is None else [WEIGHTS.as_posix()]
     report["files"] = sorted([*parts, FILE, *weights])
     parts[FILE] = json.dumps(report, indent=2) + "\n"
     with replacing_folder(folder, owned_files) as made:
-        for file, text in parts.items():
+        for file, said in parts.items():
             (made / file).parent.mkdir(parents=True, exist_ok=True)
-            (made / file).write_text(text, encoding="utf-8", errors=AS_NAMED)
+            (made / file).write_text(said, encoding="utf-8", errors=AS_NAMED)
         if model.weights is not None:
             (made / WEIGHTS).parent.mkdir(exist_ok=True)
             shutil.copyfile(model.weights, made / WEIGHTS)
@@ -192,78 +198,3 @@ def _runtime() -> dict[str, str]:
     """The files of the runtime by name: all of them, so that networks can share one copy."""
     sources = [item for item in RUNTIME.iterdir() if item.name.endswith((".c", ".h"))]
     return {item.name: item.read_text(encoding="utf-8") for item in sources}
-
-
-def _names(model: CModel) -> dict[str, Any]:
-    """What templates name."""
-    graph = model.plan.graph
-    channels, height, width = graph.shapes[graph.image]
-    number = re.match(r"\d+(\.\d+)*", exeunt.__version__)
-    return {
-        "prefix": model.name,
-        "PREFIX": model.name.upper(),
-        "version": exeunt.__version__,
-        "version_number": number[0] if number else "0",
-        "dtype": model.numbers.dtype,
-        "arena_bytes": model.plan.arena_bytes,
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "classes": len(model.class_names),
-        "exits": len(graph.stages),
-    }
-
-
-def _header(model: CModel) -> str:
-    numbers = model.numbers
-    return render(
-        "network/network.h",
-        **_names(model),
-        title=comment(model.title),
-        runtime=FORMAT,
-        score_type=numbers.score_type,
-        score_format=numbers.score_format,
-        score_shown_as=numbers.score_shown_as,
-    )
-
-
-def _model(model: CModel, source: CSource) -> str:
-    graph, numbers = model.plan.graph, model.numbers
-    policy = source.struct("exn_policy", "policy", numbers.policy(len(graph.stages), source))
-    return render(
-        "network/network.c",
-        input=numbers.input(model.transform, graph, source),
-        prefix=model.name,
-        PREFIX=model.name.upper(),
-        header=numbers.header,
-        source=source,
-        policy=policy,
-        read_row=numbers.read_row,
-        judge=numbers.judge,
-        arena_bytes=model.plan.arena_bytes,
-        class_names=[string(name) for name in model.class_names],
-        score_scales=[f"{scale:.9e}f" for scale in numbers.score_scales(graph)],
-    )
-
-
-def _self_test(model: CModel) -> str:
-    graph = model.plan.graph
-    image = model.transform.normalise_pixels(made_up_image(graph.shapes[graph.image]))
-    expected = model.numbers.expected(graph, image[None])
-    return render(
-        "network/self_test.c",
-        prefix=model.name,
-        PREFIX=model.name.upper(),
-        scores=expected.scores,
-        tolerance=expected.tolerance,
-    )
-
-
-def made_up_image(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The image (H, W, C) that the self-test makes, for an input of shape (C, H, W)."""
-    channels, height, width = shape
-    random, found = 1, bytearray()
-    for _ in range(channels * height * width):
-        random = (random * 1664525 + 1013904223) % 2**32
-        found.append(random >> 24)
-    return np.frombuffer(found, np.uint8).reshape(height, width, channels)

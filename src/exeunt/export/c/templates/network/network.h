@@ -1,13 +1,31 @@
 /* {{ title }}
  *
- * {{ height }} x {{ width }} pixels, {{ classes }} classes, {{ exits }} exits; {{ dtype }}. Made by exeunt {{ version }}.
+ * {{ height }} x {{ width }} pixels of {{ channels }} {{ "bytes (R, G, B)" if channels == 3 else "byte" }}, {{ classes }} classes, {{ exits }} exits; {{ dtype }}. Made by exeunt {{ version }}.
+ * RAM: an arena of {{ "{:,}".format(arena_bytes) }} bytes, {{ "{:,}".format(window_bytes) }} of them rows of the image, an exn_state, and stack.
+ * Constants: {{ "{:,}".format(constants_bytes) }} bytes of flash. Numbers of each line are up to its exit:
  *
- *     exn_state state;
- *     int status = {{ prefix }}_init(&state, arena, sizeof arena);
- *     while (status == EXN_ROW || (status == EXN_EXIT && !{{ prefix }}_result(&state)->leave))
- *         status = status == EXN_ROW ? {{ prefix }}_push_row(&state, next row) : {{ prefix }}_step(&state);
+{% for line in table %}
+ *   {{ line }}
+{% endfor %}
  *
- * or, for an image that is in memory as a whole, {{ prefix }}_run(&state, image) behind {{ prefix }}_init.
+{% if calibration %}
+ * Accuracy is that of {{ "{:,}".format(calibration.images) }} calibration images; with the policy {{ "%.1f" % (100 * calibration.accuracy) }} %, saving {{ "%.1f" % (100 * calibration.saving) }} % of the
+ * multiply-adds.
+ *
+{% endif %}
+ * How to use it:
+ *
+ *     static union { uint32_t align; uint8_t bytes[{{ PREFIX }}_ARENA_BYTES]; } arena;
+ *     static exn_state state;
+ *     int status = {{ prefix }}_init(&state, arena.bytes, sizeof arena.bytes);
+ *     while (status == EXN_ROW || (status == EXN_EXIT && !{{ prefix }}_result(&state)->leave)) {
+ *         if (status == EXN_ROW) status = {{ prefix }}_push_row(&state, row_of_your_camera());
+ *         else status = {{ prefix }}_step(&state);
+ *     }
+ *     if (status == EXN_EXIT) puts({{ prefix }}_class_names[{{ prefix }}_result(&state)->class_index]);
+ *
+ * A row is {{ width }} pixels, {{ width * channels }} bytes. For an image that is in memory as a whole there is
+ * {{ prefix }}_run(&state, image), behind {{ prefix }}_init.
  *
  * Every image begins with {{ prefix }}_init. What calls return (`exn_status_text` has it in words):
  *
