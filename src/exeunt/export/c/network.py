@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import exeunt
-from exeunt.data import Transform
+from exeunt.data import Sensor, Transform
+from exeunt.errors import ExeuntError
 from exeunt.export.c.model import written
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.report import FORMAT
@@ -24,6 +25,7 @@ from exeunt.text import aligned
 
 _WIDTH = 95
 """Of a line of a comment."""
+_CAMERAS = ((320, 240), (160, 120), (640, 480), (1280, 960))
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class NetworkText:
             "channels": channels,
             "classes": len(self.class_names),
             "exits": len(graph.stages),
+            "camera": _camera_for(height, width),
         }
 
     def header(self) -> str:
@@ -130,6 +133,17 @@ class NetworkText:
             cost = f"{macs:,}", f"{self.exit_constants_bytes[k]:,} B"
             rows.append([str(k + 1), *cost, share, ", ".join(told)])
         return [_cut(line) for line in aligned(rows, "rrrrl")]
+
+
+def _camera_for(height: int, width: int) -> tuple[int, int]:
+    """Width and height of frames that fit an image: the usual ones of a camera, or its own."""
+    for camera in _CAMERAS:
+        try:
+            Sensor("rgb565", camera[::-1]).check((height, width))
+        except ExeuntError:
+            continue
+        return camera
+    return width, height
 
 
 def _cut(line: str) -> str:

@@ -1,23 +1,31 @@
 /* A camera that gives one row at a time, and a network that takes each as it comes.
  *
- * No image is ever stored. Replace cameraReadRow by what your camera needs; everything else stays.
+ * No image is ever stored. Replace cameraReadRow by what your camera needs, and say below what its
+ * rows hold; everything else stays.
  */
+#include <exn_camera.h>
 #include <{{ prefix }}.h>
+
+static const int CAMERA_WIDTH = {{ camera[0] }}, CAMERA_HEIGHT = {{ camera[1] }};
+static const exn_format CAMERA_FORMAT = EXN_RGB565_BE;
 
 static union {
   uint32_t align;
   uint8_t bytes[{{ PREFIX }}_ARENA_BYTES];
 } arena;
 static exn_state state;
+static exn_camera camera;
+static uint16_t sums[EXN_CAMERA_SUMS({{ PREFIX }}_WIDTH)];
+static uint8_t cameraRow[2 * CAMERA_WIDTH];
 
-/* A bright disc on a dark ground, one row of it: {{ PREFIX }}_WIDTH pixels of {{ PREFIX }}_CHANNELS bytes. */
-static void cameraReadRow(int y, uint8_t *row) {
-  for (int x = 0; x < {{ PREFIX }}_WIDTH; x++) {
-    long dx = 2L * x - {{ PREFIX }}_WIDTH, dy = 2L * y - {{ PREFIX }}_HEIGHT;
-    bool inside = dx * dx + dy * dy < (long){{ PREFIX }}_WIDTH * {{ PREFIX }}_WIDTH / 4;
-    for (int c = 0; c < {{ PREFIX }}_CHANNELS; c++) {
-      *row++ = inside ? 220 : 30;
-    }
+/* A bright disc on a dark ground, one row of it, in place of a camera. */
+static void cameraReadRow(int y) {
+  for (int x = 0; x < CAMERA_WIDTH; x++) {
+    long dx = x - CAMERA_WIDTH / 2, dy = y - CAMERA_HEIGHT / 2;
+    bool inside = dx * dx + dy * dy < (long)CAMERA_HEIGHT * CAMERA_HEIGHT / 9;
+    uint16_t colour = inside ? 0xd69a : 0x18e3;
+    cameraRow[2 * x] = colour >> 8;
+    cameraRow[2 * x + 1] = colour & 255;
   }
 }
 
@@ -29,13 +37,15 @@ void loop() {
   unsigned long began = millis();
   int y = 0;
   int status = {{ prefix }}_init(&state, arena.bytes, sizeof arena.bytes);
+  if (status == EXN_ROW) {
+    status = exn_camera_init(&camera, &state, CAMERA_FORMAT, CAMERA_WIDTH, CAMERA_HEIGHT, EXN_BOX, sums, sizeof sums);
+  }
   while (status == EXN_ROW || (status == EXN_EXIT && !{{ prefix }}_result(&state)->leave)) {
-    uint8_t *row = exn_row_place(&state); /* where the network is going to read it */
-    if (row == NULL) {
-      status = {{ prefix }}_step(&state);
+    if (status == EXN_EXIT) {
+      status = {{ prefix }}_step(&state); /* not sure yet: on to the next exit */
     } else {
-      cameraReadRow(y++, row);
-      status = {{ prefix }}_push_row(&state, row);
+      cameraReadRow(y++);
+      status = exn_camera_push(&camera, &state, cameraRow);
     }
   }
   if (status < 0) {

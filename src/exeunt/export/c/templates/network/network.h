@@ -36,6 +36,7 @@
  *     EXN_ERROR_ORDER      -3  out of turn; also a second {{ prefix }}_run without {{ prefix }}_init
  *     EXN_ERROR_STATE      -4  {{ prefix }}_init was never called, or has failed
  *     EXN_ERROR_ALIGNMENT  -5  the arena does not begin at a multiple of EXN_ALIGN
+ *     EXN_ERROR_CAMERA     -6  a camera's frame and the image do not go together (exn_camera.h)
  */
 #ifndef {{ PREFIX }}_H
 #define {{ PREFIX }}_H
