@@ -108,7 +108,8 @@ def test_the_headers_are_cpp_too(
     if shutil.which(compiler) is None:
         pytest.skip(f"there is no {compiler}")
     program = tmp_path / "program.cpp"
-    program.write_text('#include "net.h"\n#include "exn_camera.h"\nint main() { return net_step(0) != EXN_ERROR_NULL; }\n')
+    includes_all = '#include "net.h"\n#include "exn_camera.h"\n'
+    program.write_text(includes_all + "int main() { return net_step(0) != EXN_ERROR_NULL; }\n")
     command = [compiler, *STRICT, f"-std={standard}", *includes(folder), "-fsyntax-only"]
     run_tool([*command, str(program)])
 

@@ -14,6 +14,7 @@ from exeunt.export.calibration import (
     on_calibration,
 )
 from exeunt.export.exported import Export
+from exeunt.text import short_spec
 
 if TYPE_CHECKING:
     from exeunt.export.c import Numbers
@@ -77,7 +78,7 @@ def export_c(
         numbers, facts = _floats(trained, images, wanted)
     made = CModel(
         name,
-        f"{model}, exits by {facts['policy']}",
+        f"{model}, exits by {short_spec(facts['policy'])}",
         numbers,
         plan,
         trained.transform,

@@ -97,9 +97,10 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
         constants_bytes,
         model.facts.get("calibration", {}),
     )
+    constants = text.constants(source)
     network = {
-        f"{model.name}.h": text.header(),
-        f"{model.name}.c": text.constants(source),
+        f"{model.name}.h": text.header(source.constant_bytes),
+        f"{model.name}.c": constants,
         f"{model.name}_self_test.c": text.self_test(),
     }
     names = sorted({name for kernel in kernels.values() for name in (kernel.name, *kernel.parts)})

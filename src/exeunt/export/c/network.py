@@ -73,8 +73,8 @@ class NetworkText:
             "camera": _camera_for(height, width),
         }
 
-    def header(self) -> str:
-        """`net.h`."""
+    def header(self, constants_bytes: int) -> str:
+        """`net.h`, of a network with so many bytes of constants."""
         return render(
             "network/network.h",
             **self.names,
@@ -82,7 +82,7 @@ class NetworkText:
             runtime=FORMAT,
             table=self._table(),
             window_bytes=self.plan.window_bytes,
-            constants_bytes=self.exit_constants_bytes[-1],
+            constants_bytes=constants_bytes,
             calibration=self.calibration,
             score_type=self.numbers.score_type,
             score_format=self.numbers.score_format,
