@@ -16,7 +16,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 from exeunt.graph import build_graph, plan_stream
-from exeunt.models import create_model, list_models, usual_image_size
+from exeunt.models import create_model, default_image_size, list_models
 
 SAME = ("mobilenetv2_100", "rex_mobilenetv2_100", "msdnet", "msdnet_cifar100", "ranet")
 SAME += ("ranet_cifar100", "resnet_cifar", "wideresnet_cifar", "densenetbc_cifar")
@@ -31,10 +31,10 @@ TINY: tuple[tuple[str, dict[str, Any]], ...] = (
 def networks() -> Iterator[tuple[str, dict[str, Any], int]]:
     """Name, arguments and image size of each."""
     for name, arguments in TINY:
-        yield name, arguments, 144 if name == "mobilenetv2_035" else usual_image_size(name)
+        yield name, arguments, 144 if name == "mobilenetv2_035" else default_image_size(name)
     for name in list_models():
         if name not in SAME:
-            yield name, {}, usual_image_size(name)
+            yield name, {}, default_image_size(name)
 
 
 def main(patterns: list[str]) -> None:

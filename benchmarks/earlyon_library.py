@@ -30,11 +30,11 @@ import torch
 from torch import Tensor, nn
 
 from exeunt.calibrate import choose_policy
-from exeunt.compiled import lay_out
+from exeunt.compiled import use_channels_last
 from exeunt.data import eval_loader
 from exeunt.evaluate import Outcome, replay
-from exeunt.evaluate.splits import open_labelled, pick, record_split
-from exeunt.export.calibration import Images
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
+from exeunt.export.calibration import CalibrationImages
 from exeunt.export.onnx import OnnxModel, write_onnx
 from exeunt.graph import build_graph
 from exeunt.inference import infer
@@ -116,8 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     torch.set_num_threads(1)
     trained = TrainedModel.load(options.model)
-    lay_out(trained.net)
-    held_out = Images(trained, options.data, None, 32, 0)
+    use_channels_last(trained.net)
+    held_out = CalibrationImages(trained, options.data, None, 32, 0)
     held_out_table = held_out.record(trained)
     ours = choose_policy(held_out_table, tolerance=options.drop).policy
     library = wrapped(trained)
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     calibrate_thresholds(library, batches, target_accuracy_drop=options.drop)
     theirs = Confidence(levels_of(library.config))
     one = choose_policy(held_out_table, tolerance=options.drop, per_exit=False).policy
-    samples = pick(trained, open_labelled(trained, options.data), "test", None)
+    samples = select_samples(trained, open_labelled(trained, options.data), "test", None)
     table = record_split(trained, samples, "test", batch_size=32, workers=0)
     print(f"{options.model}, {len(table)} test images; {options.drop:.1%} may be lost")
     policies = {"last exit": Full(), "ours": ours, "earlyon's": theirs, "ours, one for all": one}

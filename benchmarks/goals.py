@@ -25,7 +25,7 @@ import torch
 from rex_layer import in_torch, per_patch, timed
 
 from exeunt.bench import ENGINES, Opened, Timing, measure
-from exeunt.bench.candidates import Asked, Candidate, candidate
+from exeunt.bench.candidates import BenchOptions, Candidate, candidate
 from exeunt.bench.check import open_checked
 from exeunt.export.onnx import OnnxModel, write_onnx
 from exeunt.export.onnx.builder import Builder
@@ -78,7 +78,7 @@ def _run(form: Callable[[], object]) -> None:
 
 def networks(size: int, runs: int, place: Path) -> tuple[list[str], dict[str, Timing]]:
     """Both networks, with their exits and the last one alone, in onnxruntime and in C."""
-    asked = Asked((size, size), 1, None, None, TRAINED, None)
+    asked = BenchOptions((size, size), 1, None, None, TRAINED, None)
     found: dict[str, tuple[Candidate, Opened]] = {}
     for net in NETS:
         for single in (True, False):
@@ -88,16 +88,16 @@ def networks(size: int, runs: int, place: Path) -> tuple[list[str], dict[str, Ti
                 for dtype in DTYPES:
                     where = place / f"{len(found)}"
                     where.mkdir()
-                    opened = open_checked(ENGINES[engine], one.subject, dtype, 1, where)
+                    opened = open_checked(ENGINES[engine], one.workload, dtype, 1, where)
                     found[f"{name}: {engine}, {dtype}"] = one, opened
             for dtype in DTYPES if net.startswith("rex") and native() is not None else ():
                 where = place / f"{len(found)}"
                 where.mkdir()
                 with using("0"):
-                    opened = open_checked(ENGINES["onnxruntime"], one.subject, dtype, 1, where)
+                    opened = open_checked(ENGINES["onnxruntime"], one.workload, dtype, 1, where)
                 found[f"{name}: onnxruntime, {dtype}, no kernels"] = one, opened
     shares = [one.shares.shares if one.shares else (1.0,) for one, _ in found.values()]
-    exits = [one.subject.net.num_exits for one, _ in found.values()]
+    exits = [one.workload.net.num_exits for one, _ in found.values()]
     pairs = [(opened, count) for (_, opened), count in zip(found.values(), exits, strict=True)]
     timings = measure(pairs, [[0]] * len(pairs), runs=runs, batch_runs=1)
     base = timings[0].low_ms[-1]
@@ -138,22 +138,22 @@ def _verdict(what: str, found: float, goal: float, least: bool = False) -> str:
 
 def operators(size: int, runs: int) -> None:
     """What kinds of operators take in onnxruntime, by its own profiler."""
-    asked = Asked((size, size), 1, None, None, TRAINED, None)
+    asked = BenchOptions((size, size), 1, None, None, TRAINED, None)
     for net in NETS:
-        subject = candidate(net, asked, single=True).subject
+        workload = candidate(net, asked, single=True).workload
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place, "net")
             made = OnnxModel(
-                net, subject.graph, subject.transform, subject.class_names, Full(), "measured"
+                net, workload.graph, workload.transform, workload.class_names, Full(), "measured"
             )
             write_onnx(made, folder)
-            rex = tuple(recurrent_modules(subject.graph))
+            rex = tuple(recurrent_modules(workload.graph))
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads, options.enable_profiling = 1, True
             options.profile_file_prefix = str(Path(place, "profile"))
             file = str(folder / "stage_1.onnx")
             session = onnxruntime.InferenceSession(file, options, ["CPUExecutionProvider"])
-            image = {session.get_inputs()[0].name: subject.inputs[:1].numpy()}
+            image = {session.get_inputs()[0].name: workload.inputs[:1].numpy()}
             for _ in range(runs):
                 session.run(None, image)
             events = json.loads(Path(session.end_profiling()).read_text())

@@ -26,7 +26,7 @@ from onnxruntime.quantization import (
 )
 
 from exeunt.data import eval_loader
-from exeunt.export.calibration import Images
+from exeunt.export.calibration import CalibrationImages
 from exeunt.export.onnx import int8, open_stages, write_stages
 from exeunt.graph import build_graph
 from exeunt.trained import TrainedModel
@@ -88,7 +88,7 @@ def milliseconds(chain: Any, image: np.ndarray) -> float:
 def main(model: str, data: Path) -> None:
     torch.set_num_threads(1)
     trained = TrainedModel.load(model)
-    images = Images(trained, data, None, 16, 0)
+    images = CalibrationImages(trained, data, None, 16, 0)
     graph = build_graph(trained.net, trained.transform.image_size)
     stages = write_stages(graph, {})
     some = [batch.numpy() for batch in images.some()]

@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exeunt.bench import enliven
+from exeunt.bench import set_batch_statistics
 from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import STRICT, find_compiler, run_tool
 from exeunt.graph import Graph, build_graph, plan_stream
@@ -93,7 +93,7 @@ def main(nets: list[str]) -> None:
 def compare(name: str, pixels: int, classes: int, state_bytes: int) -> None:
     torch.manual_seed(0)
     net = create_model(name, num_classes=classes, exits="last")
-    enliven(net, images(IMAGES, pixels))
+    set_batch_statistics(net, images(IMAGES, pixels))
     graph = build_graph(net, pixels)
     quantized = quantize(graph, observe_ranges(graph, [images(IMAGES, pixels)], "minmax"))
     padded, turned = (write_tflite(quantized, mirrored=mirrored) for mirrored in (False, True))

@@ -16,7 +16,7 @@ import torch
 
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
-from exeunt.models import create_model, list_models, usual_image_size
+from exeunt.models import create_model, default_image_size, list_models
 from exeunt.report.network_drawing import network_svg
 from exeunt.report.network_trace import NetworkTrace, trace_network
 
@@ -42,7 +42,7 @@ class Network:
     @property
     def image_size(self) -> int:
         """H and W in pixels."""
-        return usual_image_size(self.name)
+        return default_image_size(self.name)
 
 
 @dataclass(frozen=True)

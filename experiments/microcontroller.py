@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from exeunt.bench import enliven
+from exeunt.bench import set_batch_statistics
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Int8, compare, run_device, write_c
 from exeunt.graph import build_graph, plan_stream
@@ -45,7 +45,7 @@ def main(nets: list[str]) -> None:
 def measure(name: str, pixels: int, classes: int, arguments: dict[str, Any]) -> None:
     torch.manual_seed(0)
     net = create_model(name, num_classes=classes, **arguments)
-    enliven(net, torch.randn(4, 3, pixels, pixels))
+    set_batch_statistics(net, torch.randn(4, 3, pixels, pixels))
     graph = build_graph(net, pixels)
     transform = Transform((pixels, pixels))
     image = np.random.default_rng(0).integers(0, 256, (pixels, pixels, 3), dtype=np.uint8)

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from exeunt.models import create_model
-from exeunt.training import Setting, TrainConfig, train
+from exeunt.training import Execution, TrainConfig, train
 from exeunt.training.allocator import keep_freed_memory
 
 ROOT = Path(__file__).parent.parent
@@ -153,7 +153,7 @@ def run(trial: Trial, seed: int, data: Path) -> dict[str, Any]:
     folder = ROOT / "runs" / "rex_search" / f"{trial.name}-{seed}"
     config = trial.config(seed)
     started = time.monotonic()
-    train(config, data, folder, resume=folder.exists(), setting=Setting(workers=0))
+    train(config, data, folder, resume=folder.exists(), execution=Execution(workers=0))
     with (folder / "metrics.csv").open(encoding="utf-8") as file:
         epochs = list(csv.DictReader(file))
     shutil.rmtree(folder)

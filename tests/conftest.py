@@ -20,6 +20,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     GlobalAverage,
@@ -30,7 +31,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Slice,
-    Whole,
 )
 from exeunt.ops.rex import ReX2d
 
@@ -160,7 +160,7 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         stride = chance.randint(1, 5), chance.randint(1, 5)
         padding = chance.choice(("same", "replicate_out", 0, (1, 0), (0, 1)))
         rex = ReX2d(channels, *states, patch, stride, padding)
-        return net.add(Whole("ReX2d", rex.eval()), net.add(Activation("tanh"), source))
+        return net.add(Composite("ReX2d", rex.eval()), net.add(Activation("tanh"), source))
     return net.conv(source, 2)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from exeunt.backbone import attach_exits
-from exeunt.compiled import CompileError, compile_stages, lay_out
+from exeunt.compiled import CompileError, compile_stages, use_channels_last
 from exeunt.evaluate import weights_fingerprint
 from exeunt.inference import infer
 from exeunt.models import create_model
@@ -34,7 +34,7 @@ def test_depthwise_networks_are_laid_out_and_others_are_not() -> None:
         net = create_model(name, 4).eval()
         before, fingerprint = net(x), weights_fingerprint(net)
         assert layouts(net) == {False}
-        assert lay_out(net) is net
+        assert use_channels_last(net) is net
         assert layouts(net) == {laid_out}
         assert weights_fingerprint(net) == fingerprint
         for logits, same in zip(net(x), before, strict=True):

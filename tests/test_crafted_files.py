@@ -470,7 +470,7 @@ class Good:
     def of_onnx(self, folder: Path) -> Iterator[Kind]:
         import numpy as np
 
-        from exeunt.export.onnx.opened import open_exits
+        from exeunt.export.onnx.reader import open_exits
         from exeunt.runner import StagedModel
 
         def read(folder: Path) -> None:
@@ -523,8 +523,8 @@ class Good:
             "ONNX manifest, sealed", folder, "manifest.json", read_sealed, (edit_json,) * 30, 3
         )
         yield Kind("ONNX stage", folder, "stage_2.onnx", read)
-        if (folder / "front.safetensors").exists():
-            yield Kind("ONNX front", folder, "front.safetensors", read)
+        if (folder / "stem.safetensors").exists():
+            yield Kind("ONNX stem", folder, "stem.safetensors", read)
 
     def of_c(self, folder: Path) -> Iterator[Kind]:
         from exeunt.export.c import Bundle
@@ -747,9 +747,9 @@ class Good:
 
         from exeunt.data import Transform, load_image
         from exeunt.data.decode import IMAGE_SUFFIXES
-        from exeunt.runner import Preparation
+        from exeunt.runner import Preprocessing
 
-        preparation = Preparation(Transform((8, 8)).to_dict())
+        preparation = Preprocessing(Transform((8, 8)).to_dict())
         for suffix in sorted({*IMAGE_SUFFIXES} - {".jpeg"}):
 
             def read(folder: Path, name: str = f"x{suffix}") -> None:

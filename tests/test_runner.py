@@ -25,7 +25,7 @@ from exeunt.graph import build_graph
 from exeunt.inference import drive, infer
 from exeunt.models import create_model
 from exeunt.policies import parse_policy
-from exeunt.runner import Preparation, RunnerError, StagedModel
+from exeunt.runner import Preprocessing, RunnerError, StagedModel
 
 SPECS = (
     "full",
@@ -58,7 +58,7 @@ def by_hand(spec: str, stream: np.ndarray) -> np.ndarray:
 def test_policies_decide_as_those_of_torch(spec: str) -> None:
     rng = np.random.default_rng(0)
     stream = rng.normal(0, 1.5, (6, 2000, 5)).astype(np.float32)
-    stream[:, :50] = np.round(stream[:, :50])  # ties
+    stream[:, :50] = np.round(stream[:, :50])  # borderline
     assert_same(spec, stream)
 
 
@@ -163,7 +163,7 @@ def pictures() -> list[Image.Image]:
     ids=["square", "wide", "grey"],
 )
 def test_pixels_are_those_of_the_transform(transform: Transform) -> None:
-    prepare = Preparation(transform.to_dict())
+    prepare = Preprocessing(transform.to_dict())
     for image in pictures():
         found = prepare.transform(image)
         assert found.shape == prepare.image_shape

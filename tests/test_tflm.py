@@ -31,7 +31,7 @@ def tflm(monkeypatch: pytest.MonkeyPatch) -> Any:
 def quantized_net(tflm: Any, exits: Any = "last") -> QuantizedGraph:
     torch.manual_seed(0)
     net = create_model("mobilenetv2_035", num_classes=5, exits=exits)
-    tflm.enliven(net, tflm.images(tflm.IMAGES, PIXELS))
+    tflm.set_batch_statistics(net, tflm.images(tflm.IMAGES, PIXELS))
     graph = build_graph(net, PIXELS)
     return quantize(graph, observe_ranges(graph, [tflm.images(4, PIXELS)], "minmax"))
 

@@ -14,9 +14,9 @@ from exeunt.data import DataLike
 from exeunt.errors import ExeuntError
 from exeunt.trained import TrainedModel
 from exeunt.training import (
+    Execution,
     Logger,
     Regime,
-    Setting,
     TrainConfig,
     make_logger,
     processes_here,
@@ -92,6 +92,6 @@ def train(
     processes = processes_here(device, False)
     quiet = progress is not None or processes.rank > 0
     with nullcontext(progress or Quiet()) if quiet else TerminalProgress(Path(out)) as told:
-        setting = Setting(processes, workers, "exeunt.train(...)", told, loggers)
-        run_training(config, data, out, resume=resume, setting=setting, **own)
+        execution = Execution(processes, workers, "exeunt.train(...)", told, loggers)
+        run_training(config, data, out, resume=resume, execution=execution, **own)
     return Classifier.of(TrainedModel.load(str(Run(out).best), device), str(out))

@@ -143,11 +143,11 @@ class _Call:
         if self.name in links:
             return f"{self.called} runs twice"
         if len(self.inputs) != 1 or self.inputs[0] is not x:
-            return f"{self.called} does not run on {behind}, but on {_told(self.inputs)}"
+            return f"{self.called} does not run on {behind}, but on {_described(self.inputs)}"
         if self.version != (before[0].left if before else 0):
             return f"{self.called} does not run on {behind}, but on what was made of it in place"
         if not isinstance(self.output, Tensor) or self.output.dim() != 4:
-            return f"{self.called} puts out {_told(self.output)}, no map (N, C, H, W)"
+            return f"{self.called} puts out {_described(self.output)}, no map (N, C, H, W)"
         if _pools(self.module, x, self.output):
             return f"{self.called} pools the whole map"
         return ""
@@ -178,12 +178,12 @@ def _is_vector(value: Any) -> bool:
     return isinstance(value, Tensor) and (value.dim() <= 2 or value.shape[2:] == (1, 1))
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     """What something is, for messages."""
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)}"
     if isinstance(value, tuple | list):
-        inside = [_told(one) for one in value]
+        inside = [_described(one) for one in value]
         return inside[0] if len(inside) == 1 else f"{len(inside)} things: {', '.join(inside[:3])}"
     return f"a {type(value).__name__}"
 
@@ -222,7 +222,7 @@ def _put_out(what: str, module: nn.Module, x: Tensor) -> Any:
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ExeuntError(
-            f"attach_exits: {what} ({type(module).__name__}) does not run on {_told(x)}: {reason}; "
+            f"attach_exits: {what} ({type(module).__name__}) does not run on {_described(x)}: {reason}; "
             "give as image_shape (C, H, W) what it takes"
         ) from error
 
@@ -300,12 +300,12 @@ def _blocks(links: Sequence[tuple[str, nn.Module]], x: Tensor) -> Iterator[Block
         x = _put_out(repr(name), module, x)
         if not isinstance(x, Tensor) or x.dim() != 4:
             raise ExeuntError(
-                f"attach_exits: {name!r} ({type(module).__name__}) puts out {_told(x)}; every "
+                f"attach_exits: {name!r} ({type(module).__name__}) puts out {_described(x)}; every "
                 "child must put out one map (N, C, H, W). Leave a classifier out"
             )
         if x.shape[1] == x.shape[2] != x.shape[3] and _channels_last(before, images, x):
             raise ExeuntError(
-                f"attach_exits: {name!r} ({type(module).__name__}) puts out {_told(x)}, which has "
+                f"attach_exits: {name!r} ({type(module).__name__}) puts out {_described(x)}, which has "
                 "its channels last; exits read maps (N, C, H, W)"
             )
         yield Block(name, module, x.shape[1])

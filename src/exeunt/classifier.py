@@ -14,21 +14,21 @@ from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with
 from exeunt.data import DataLike, ImageLike, SplitSpec, Transform, as_data
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
-from exeunt.evaluate.splits import open_labelled, pick, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.models import WeightsInfo, save_weights
 from exeunt.net import MultiExitNet
 from exeunt.policies import Policy, as_policy
 from exeunt.predictor import Answer, TorchPredictor, predict
 from exeunt.profile import CONVENTIONS, Profile, costs_of
 from exeunt.report.measurement import Measurement
-from exeunt.report.protocols import Question, answer
+from exeunt.report.protocols import EvaluationOptions, evaluation_sections
 from exeunt.report.recorder import Recorder, recording
 from exeunt.report.summary import summary_html
 from exeunt.trained import TrainedModel
 
 if TYPE_CHECKING:
     from exeunt.bench import Benchmark
-    from exeunt.export.exported import Export
+    from exeunt.export.result import Export
 
 
 class Classifier:
@@ -178,7 +178,7 @@ class Classifier:
             ExeuntError: when the images are not there, or of other classes.
         """
         source = open_labelled(self.trained, as_data(data))
-        samples = pick(self.trained, source, split, limit)
+        samples = select_samples(self.trained, source, split, limit)
         return record_split(self.trained, samples, split, batch_size=batch_size, workers=workers)
 
     def calibrate(self, data: DataLike | ExitTable, **goal: Any) -> Classifier:
@@ -228,8 +228,8 @@ class Classifier:
             run, table = recording(data, self.name, self.info.policy), data
         else:
             run, table = Recorder(self.name, self.trained, as_data(data), limit=limit).record(split)
-        question = Question("policies", tried, diagnose, plot=None)
-        return Measurement(run, answer(question, run, table, None))
+        options = EvaluationOptions("policies", tried, diagnose, plot=None)
+        return Measurement(run, evaluation_sections(options, run, table, None))
 
     def profile(
         self,
@@ -272,9 +272,14 @@ class Classifier:
         Raises:
             ExeuntError: when no engine is installed or takes the network.
         """
-        from exeunt.bench import Asked, engines_named, measure_side_by_side, trained_candidate
+        from exeunt.bench import (
+            BenchOptions,
+            engines_named,
+            measure_side_by_side,
+            trained_candidate,
+        )
 
-        asked = Asked(None, 32, None if data is None else as_data(data), None, None, limit)
+        asked = BenchOptions(None, 32, None if data is None else as_data(data), None, None, limit)
         mine = trained_candidate(self.name, self.trained, asked, single=False)
         named = engines_named(engines)
         return measure_side_by_side([mine], named, asked, dtypes=dtypes, threads=threads, runs=runs)
@@ -310,14 +315,14 @@ class Classifier:
         Raises:
             ExeuntError: when the network cannot be written in C, or the folder is not ours.
         """
-        from exeunt.export.c.export import AsC, export_c
+        from exeunt.export.c.export import COptions, export_c
 
         with tempfile.TemporaryDirectory(prefix="exeunt-") as place:
             weights = Path(place) / "best.safetensors"  # the folder takes it along
             self.save(weights)
             trained = replace(self.trained, path=weights)
             images, wanted = _calibration(trained, calibration, limit, goal)
-            asked = AsC(dtype, ranges, name, budget_kib, layout)
+            asked = COptions(dtype, ranges, name, budget_kib, layout)
             return export_c(self.name, trained, images, wanted, asked, Path(out))
 
     def export_onnx(
@@ -345,11 +350,11 @@ class Classifier:
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.
         """
-        from exeunt.export.onnx.export import AsOnnx, export_onnx
+        from exeunt.export.onnx.export import OnnxOptions, export_onnx
 
         self._require_architecture()
         images, wanted = _calibration(self.trained, calibration, limit, goal)
-        asked = AsOnnx(dtype, quantize_rex, single_file)
+        asked = OnnxOptions(dtype, quantize_rex, single_file)
         return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
 
     def report(
@@ -389,10 +394,10 @@ class Classifier:
 def _calibration(
     trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
 ) -> Any:
-    from exeunt.export.calibration import Images, Wanted
+    from exeunt.export.calibration import CalibrationImages, PolicyOptions
 
     known = {"policy", "budget_fraction", "max_accuracy_drop"}
     if odd := sorted(goal.keys() - known):
         raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
-    images = None if data is None else Images(trained, as_data(data), limit, 8, 0)
-    return images, Wanted(**dict.fromkeys(known) | goal)
+    images = None if data is None else CalibrationImages(trained, as_data(data), limit, 8, 0)
+    return images, PolicyOptions(**dict.fromkeys(known) | goal)

@@ -53,7 +53,7 @@ def compile_stages(net: MultiExitNet, images: Tensor) -> MultiExitNet:
     return own
 
 
-def lay_out(net: MultiExitNet) -> MultiExitNet:
+def use_channels_last(net: MultiExitNet) -> MultiExitNet:
     """Lays the weights of a network with depthwise convolutions out channels last, in place, where
     it runs on a CPU; other networks stay, as some get slower. Shapes and values are as before.
     """

@@ -12,7 +12,7 @@ from exeunt.errors import ExeuntError
 from exeunt.runner.document import MOST_BYTES, bytes_of, refuse_depth
 from exeunt.runner.document import parse_json as _parse_json
 from exeunt.runner.error import RunnerError
-from exeunt.runner.fitted import fitted_keys
+from exeunt.runner.schema import validated_keys
 
 
 @contextmanager
@@ -88,6 +88,6 @@ def fields_of(cls: type, values: Any, source: str | Path) -> dict[str, Any]:
         raise ExeuntError(f"{source}: must be a JSON object, not {type(values).__name__}")
     hints = get_type_hints(cls)
     try:
-        return fitted_keys(values, hints)
+        return validated_keys(values, hints)
     except ValueError as error:
         raise ExeuntError(f"{source}: {error}") from error

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from exeunt.compiled import compile_stages, lay_out
+from exeunt.compiled import compile_stages, use_channels_last
 from exeunt.data import ImageLike, load_image, open_image
 from exeunt.errors import ExeuntError
-from exeunt.export.onnx.opened import is_exported, open_folder
+from exeunt.export.onnx.reader import is_exported, open_folder
 from exeunt.html import html_bars, html_facts
 from exeunt.inference import infer
 from exeunt.policies import Policy
@@ -207,7 +207,7 @@ class TorchPredictor:
 
     def __init__(self, trained: TrainedModel, policy: Policy, compiled: bool = False) -> None:
         self.trained, self.policy = trained, policy
-        self.net, self.compiled = lay_out(trained.net), compiled
+        self.net, self.compiled = use_channels_last(trained.net), compiled
         if compiled:
             height, width = trained.transform.image_size
             self.net = compile_stages(self.net, torch.zeros(1, self.net.in_chans, height, width))

@@ -15,11 +15,11 @@ from exeunt.errors import ExeuntError
 from exeunt.models import (
     WeightsInfo,
     create_model,
+    default_image_size,
     find_weights,
     list_models,
     load_weights,
     shipped_weights,
-    usual_image_size,
 )
 from exeunt.models.registry import unknown_name
 from exeunt.models.weights import SUFFIX
@@ -176,7 +176,7 @@ class Network:
         """
         path = weights_path(model)
         if path is None:
-            return cls(create_model(model), (usual_image_size(model),) * 2)
+            return cls(create_model(model), (default_image_size(model),) * 2)
         net, info = load_weights(path)
         return cls(net, transform_of(path, net, info).image_size, path, info)
 

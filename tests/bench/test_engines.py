@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from exeunt.bench import ENGINES, RefusedError, Subject, enliven, missing, plain
+from exeunt.bench import ENGINES, RefusedError, Workload, missing, plain, set_batch_statistics
 from exeunt.bench.check import open_checked
 from exeunt.bench.engine import Array, Engine, OneByOne
 from exeunt.collaboration import collaborate
@@ -39,7 +39,7 @@ def engine_of(name: str) -> Engine:
 
 
 @pytest.mark.parametrize("name", THOSE)
-def test_scores_are_those_of_pytorch(name: str, mobilenet: Subject, tmp_path: Path) -> None:
+def test_scores_are_those_of_pytorch(name: str, mobilenet: Workload, tmp_path: Path) -> None:
     opened = open_checked(engine_of(name), mobilenet, "float32", 1, tmp_path)
     with torch.inference_mode():
         expected = mobilenet.net(mobilenet.inputs[:1])
@@ -50,13 +50,13 @@ def test_scores_are_those_of_pytorch(name: str, mobilenet: Subject, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino", "litert", "executorch", "c"])
-def test_rex_too(name: str, rex: Subject, tmp_path: Path) -> None:
+def test_rex_too(name: str, rex: Workload, tmp_path: Path) -> None:
     open_checked(engine_of(name), rex, "float32", 1, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "litert", "c"])
 def test_integers_are_those_of_the_network_that_is_recorded(
-    name: str, mobilenet: Subject, tmp_path: Path
+    name: str, mobilenet: Workload, tmp_path: Path
 ) -> None:
     opened = open_checked(engine_of(name), mobilenet, "int8", 1, tmp_path)
     with torch.inference_mode():
@@ -84,14 +84,14 @@ class Counting:
         return count
 
 
-def test_a_batch_shrinks(rex: Subject, tmp_path: Path) -> None:
+def test_a_batch_shrinks(rex: Workload, tmp_path: Path) -> None:
     opened: Any = ENGINES["torch"].open(rex, "float32", 1, tmp_path)
     count = Counting(opened._net)
     opened.batch([0, 2, 5, 2, 0])
     assert count.rows == [5, 3, 3, 1, 1, 1]
 
 
-def test_a_batch_shrinks_in_onnxruntime(rex: Subject, tmp_path: Path) -> None:
+def test_a_batch_shrinks_in_onnxruntime(rex: Workload, tmp_path: Path) -> None:
     opened: Any = engine_of("onnxruntime").open(rex, "float32", 1, tmp_path)
     rows = [0] * 6
     for k, stage in enumerate(opened._model.chain.stages):
@@ -121,19 +121,21 @@ def test_one_by_one_stops_too() -> None:
     assert diary.said == " 0:01 1:0 2:012"
 
 
-def test_wrong_scores_are_refused(mobilenet: Subject, tmp_path: Path) -> None:
+def test_wrong_scores_are_refused(mobilenet: Workload, tmp_path: Path) -> None:
     class Wrong:
         name, packages, install, dtypes = "wrong", (), "", ("float32",)
 
-        def open(self, subject: Subject, *_: object) -> Any:
-            other = replace(subject, net=enliven(create_model(subject.name, 4), subject.inputs))
+        def open(self, workload: Workload, *_: object) -> Any:
+            other = replace(
+                workload, net=set_batch_statistics(create_model(workload.name, 4), workload.inputs)
+            )
             return ENGINES["torch"].open(other, "float32", 1, tmp_path)
 
     with pytest.raises(RefusedError, match="exit 1 are off by"):
         open_checked(Wrong(), mobilenet, "float32", 1, tmp_path)
 
 
-def test_what_an_engine_cannot_do(mobilenet: Subject, tmp_path: Path) -> None:
+def test_what_an_engine_cannot_do(mobilenet: Workload, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="int8 is not measured"):
         open_checked(ENGINES["torch"], mobilenet, "int8", 1, tmp_path)
     with pytest.raises(RefusedError, match="one thread, not on 2"):
@@ -141,7 +143,7 @@ def test_what_an_engine_cannot_do(mobilenet: Subject, tmp_path: Path) -> None:
 
 
 def test_c_for_a_compiler_that_does_not_know_its_machine(
-    mobilenet: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mobilenet: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exeunt.bench.c.FLAGS", ("-O3", "-march=of-somebody-else"))
     open_checked(ENGINES["c"], mobilenet, "float32", 1, tmp_path)
@@ -150,7 +152,7 @@ def test_c_for_a_compiler_that_does_not_know_its_machine(
         ENGINES["c"].open(mobilenet, "float32", 1, tmp_path / "other")
 
 
-def test_ncnn_has_no_rex(rex: Subject, tmp_path: Path) -> None:
+def test_ncnn_has_no_rex(rex: Workload, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="stage_1 that ncnn has not"):
         engine_of("ncnn").open(rex, "float32", 1, tmp_path)
 
@@ -180,7 +182,7 @@ def test_plain_costs_what_the_ordinary_network_does() -> None:
     assert alone.exit_info(64)[0].macs == ordinary.exit_info(64)[0].macs
 
 
-def test_random_networks_are_alive(mobilenet: Subject) -> None:
+def test_random_networks_are_alive(mobilenet: Workload) -> None:
     with torch.no_grad():
         for logits in mobilenet.net(mobilenet.inputs):
             assert logits.std() > 0.01

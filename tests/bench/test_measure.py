@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from exeunt.bench import Timing, appointed, measure
-from exeunt.bench.engine import Appointed, Array, OneByOne
+from exeunt.bench import Timing, assigned_exits, measure
+from exeunt.bench.engine import Array, AssignedExits, OneByOne
 from exeunt.errors import ExeuntError
 from exeunt.inference import drive
 
@@ -91,14 +91,14 @@ def test_too_few_runs(wrong: dict[str, int]) -> None:
 def test_as_many_leave_as_the_shares_say(
     shares: tuple[float, ...], count: int, expected: list[int]
 ) -> None:
-    leaving = appointed(shares, count)
+    leaving = assigned_exits(shares, count)
     assert np.bincount(leaving, minlength=len(shares)).tolist() == expected
-    assert leaving == appointed(shares, count)
+    assert leaving == assigned_exits(shares, count)
 
 
 def test_appointed_images_leave_there_in_any_parts() -> None:
     leaving = torch.tensor([2, 0, 1, 2, 0])
-    policy: Any = Appointed(leaving)
+    policy: Any = AssignedExits(leaving)
     taken = [drive(policy, 3, Silent(len(part))).exit_index for part in leaving.split(2)]
     assert torch.cat(taken).tolist() == leaving.tolist()
 

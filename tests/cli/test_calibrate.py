@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from exeunt.calibrate import choose_policy, guaranteed_policy, optimised_policy
 from exeunt.calibrate.temperature import fit_temperatures
-from exeunt.compiled import lay_out
+from exeunt.compiled import use_channels_last
 from exeunt.data import SplitSpec, Transform, content_hash, make_splits, open_source
 from exeunt.evaluate import ExitTable, record_samples, replay, wilson
 from exeunt.models import WeightsInfo, load_weights, read_info, save_weights, shipped_weights
@@ -26,7 +26,7 @@ Exeunt = Callable[..., Any]
 def calibration_table(weights: Path, data: Path, spec: SplitSpec) -> ExitTable:
     net, info = load_weights(weights)
     source = open_source(data)
-    lay_out(net)
+    use_channels_last(net)
     return record_samples(
         net,
         make_splits(source, spec).calibration,

@@ -54,7 +54,7 @@ def test_the_manifest_says_what_it_is(folder: Path) -> None:
     assert manifest["weights"]["data"]["licence"] == "made by the tests"
     assert set(manifest["versions"]) == {"exeunt", "onnx", "onnxruntime", "torch", "python"}
     files = {stage["file"] for stage in manifest["stages"]} | {"manifest.json", "run.py"}
-    files |= {manifest["stages"][0]["front"][part]["file"] for part in ("weights", "rest")}
+    files |= {manifest["stages"][0]["stem"][part]["file"] for part in ("weights", "rest")}
     assert files == {path.name for path in folder.iterdir()}
     macs = [stage["macs"] for stage in manifest["stages"]]
     assert macs == sorted(macs)

@@ -60,7 +60,7 @@ def test_a_recording_of_a_folder(folder: Path, images: Path, tmp_path: Path, exe
 def test_verify_finds_the_same(folder: Path, images: Path, exeunt: Any) -> None:
     (found,) = lines(exeunt("verify", folder, "--images", images, "--json", "--split", "all"))
     assert (found["images"], found["exits"], found["dtype"]) == (60, 6, "float32")
-    assert found["same"] == 1 - len(found["ties"]) / 60
+    assert found["same"] == 1 - len(found["borderline"]) / 60
     assert 0 < found["largest_difference"] < 1e-4
     assert found["single_same"] is None
     assert sum(found["exit_shares"]) == pytest.approx(1)
@@ -76,7 +76,7 @@ def test_verify_runs_one_graph_too(
     options = ("--target", "onnx", "--single-file", "--policy", "confidence:0.3")
     assert exeunt("export", weights, *options, "--out", place).status == 0
     (found,) = lines(exeunt("verify", place, "--images", images, "--json", "--split", "all"))
-    assert 1 - len(found["ties"]) / 60 <= found["single_same"] <= 1
+    assert 1 - len(found["borderline"]) / 60 <= found["single_same"] <= 1
     assert "by one graph" in exeunt("verify", place, "--images", images).out
     whole = (place / "net.onnx").read_bytes()
     (place / "net.onnx").write_bytes(whole[:-1] + b"x")

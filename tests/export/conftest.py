@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from exeunt.chain import Block, chain
 from exeunt.export.c.host import build_host
 from exeunt.graph import Graph
-from exeunt.graph.again import expanding_again
 from exeunt.graph.fuse import InvertedResidual as FusedResidual
 from exeunt.graph.fuse import fuse
+from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft, StreamedPlan
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
@@ -42,7 +42,7 @@ def lively() -> Callable[[MultiExitNet, Tensor], MultiExitNet]:
     """
 
     @torch.no_grad()
-    def enliven(net: MultiExitNet, inputs: Tensor) -> MultiExitNet:
+    def set_batch_statistics(net: MultiExitNet, inputs: Tensor) -> MultiExitNet:
         generator = torch.Generator().manual_seed(1)
         norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
         for norm in norms:
@@ -56,7 +56,7 @@ def lively() -> Callable[[MultiExitNet, Tensor], MultiExitNet]:
         net(inputs)
         return net.eval()
 
-    return enliven
+    return set_batch_statistics
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +139,7 @@ def plan_again() -> Callable[[Graph, int], StreamedPlan]:
     def plan(graph: Graph, element_bytes: int) -> StreamedPlan:
         fused = fuse(graph)
         blocks = [n.output for n in fused.nodes if isinstance(n.operator, FusedResidual)]
-        return Draft(expanding_again(fused, blocks), element_bytes, image=True).placed(4)
+        return Draft(with_recomputed(fused, blocks), element_bytes, image=True).placed(4)
 
     return plan
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Float32, Int8, build_host, run_device, run_host, write_c
 from exeunt.export.c.device import COMPILER, EMULATOR
-from exeunt.export.c.host import CHECKED, STRICT, Answer, run_self_test, run_tool
+from exeunt.export.c.host import CHECKED, STRICT, ExitAnswer, run_self_test, run_tool
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.shape import CLASSIFY, Shape
 from exeunt.graph import Graph, build_graph, plan_stream
@@ -111,13 +111,13 @@ def test_floats_are_those_of_pytorch_and_the_same_everywhere(
         program = str(tmp_path / "arm")
         run_tool(["aarch64-linux-gnu-gcc", *STRICT, "-O2", "-static", *sources, "-o", program])
         lines = run_tool(["qemu-aarch64", program, "--all", str(tmp_path / "images")])
-        assert [Answer.read(line.split()) for line in lines.splitlines()] == found
+        assert [ExitAnswer.read(line.split()) for line in lines.splitlines()] == found
     if HAS_DEVICE:
         run = run_device(tmp_path / "net", "net", tmp_path / "images", len(pixels))
         assert [*run.answers] == found
 
 
-def assert_near(answers: list[Answer], graph: Graph, inputs: Tensor) -> None:
+def assert_near(answers: list[ExitAnswer], graph: Graph, inputs: Tensor) -> None:
     """Within a ten-thousandth of the largest score of each exit."""
     with torch.no_grad():
         alive = {graph.image: inputs}

@@ -17,7 +17,7 @@ from exeunt.data import Transform
 from exeunt.export.c.device import COMPILER, EMULATOR, run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
-from exeunt.export.c.host import STRICT, Answer, build_host, run_host, run_self_test, run_tool
+from exeunt.export.c.host import STRICT, ExitAnswer, build_host, run_host, run_self_test, run_tool
 from exeunt.export.c.shape import CLASSIFY, Shape
 from exeunt.graph import Graph, build_graph, plan_stream
 from exeunt.graph.streamed import StreamedPlan
@@ -69,7 +69,7 @@ def transform_of(shape: tuple[int, int, int]) -> Transform:
     return Transform(shape[1:], mode="L" if shape[0] == 1 else "RGB")
 
 
-def gathered(answers: Sequence[Answer]) -> list[Tensor]:
+def gathered(answers: Sequence[ExitAnswer]) -> list[Tensor]:
     """The scores of all exits, E tensors (N, K)."""
     exits = 1 + max(answer.exit_index for answer in answers)
     return [
@@ -140,7 +140,7 @@ def test_c_says_what_pytorch_says(
 def test_bits_are_the_same_everywhere(
     every_kernel: Any, tmp_path: Path, raw: Any, images: Any, lively: Any
 ) -> None:
-    """On x86-64 with two levels of optimisation, on aarch64, and on a Cortex-M4, which lets rows be
+    """On x86-64 with two thresholds of optimisation, on aarch64, and on a Cortex-M4, which lets rows be
     written where they will lie. Nine digits tell floats apart.
     """
     torch.manual_seed(0)
@@ -160,7 +160,7 @@ def test_bits_are_the_same_everywhere(
         program = str(tmp_path / "arm")
         run_tool(["aarch64-linux-gnu-gcc", *STRICT, "-O2", "-static", *sources, "-o", program])
         lines = run_tool(["qemu-aarch64", program, "--all", str(path)]).splitlines()
-        assert [Answer.read(line.split()) for line in lines] == wanted
+        assert [ExitAnswer.read(line.split()) for line in lines] == wanted
     if shutil.which(COMPILER) and shutil.which(EMULATOR):
         assert [*run_device(made.folder, "net", path, len(pixels)).answers] == wanted
 

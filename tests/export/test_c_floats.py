@@ -54,8 +54,8 @@ void read_row(const uint8_t *pixels, uint8_t *row, uint16_t width, uint16_t chan
 int judge(const float *scores, uint16_t classes, const float *confidence, const float *margin,
           float temperature, uint16_t *found)
 {
-    exn_policy_f32 levels = {confidence, margin, &temperature};
-    exn_policy policy = {&levels, 0};
+    exn_policy_f32 thresholds = {confidence, margin, &temperature};
+    exn_policy policy = {&thresholds, 0};
     exn_ring ring = {&zero, 1, 1, 1, classes};
     uint16_t logits[2] = {0, 0};
     exn_model model = {.rings = &ring, .logits = logits, .policy = &policy};
@@ -142,13 +142,13 @@ def test_scores_are_judged_as_by_the_policies(runtime: ctypes.CDLL, temperature:
     for _ in range(300):
         scores = np.float32(chance.normal(0, chance.uniform(0.1, 6), chance.integers(2, 12)))
         for kind, (confident, apart) in {Confidence: (True, False), Margin: (False, True)}.items():
-            level = float(chance.uniform(0, 1))
-            policy = kind(level, temperature)
+            threshold = float(chance.uniform(0, 1))
+            policy = kind(threshold, temperature)
             (reading,) = policy.readings(0)
-            if abs(float(reading(torch.from_numpy(scores)[None])) - level) < 1e-6:
+            if abs(float(reading(torch.from_numpy(scores)[None])) - threshold) < 1e-6:
                 continue
             leaves, _ = policy.observe(0, torch.from_numpy(scores)[None], ())
-            array = np.float32([level])
+            array = np.float32([threshold])
             said = runtime.judge(
                 address(scores),
                 len(scores),
@@ -157,7 +157,7 @@ def test_scores_are_judged_as_by_the_policies(runtime: ctypes.CDLL, temperature:
                 ctypes.c_float(temperature),
                 address(found),
             )
-            assert bool(said) == bool(leaves), (scores, level)
+            assert bool(said) == bool(leaves), (scores, threshold)
             assert found[0] == scores.argmax()
             sure[kind] += said
     assert all(50 < count < 250 for count in sure.values()), sure

@@ -23,7 +23,7 @@ from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import CHECKED, STRICT, run_tool
 from exeunt.export.c.numbers import Numbers
 from exeunt.graph import Graph, build_graph, interpret, plan_stream
-from exeunt.graph.operators import Whole
+from exeunt.graph.operators import Composite
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.rex import ReX2d
@@ -221,7 +221,7 @@ def test_rex_of_what_is_not_square(sketch: type[Any], runtime: Path, tmp_path: P
     ):
         net = sketch(3, *size)
         rex = ReX2d(3, 4, 2, **settings)  # type: ignore[arg-type]
-        net.exit(net.add(Whole("ReX2d", rex.eval()), net.conv("image", 3)))
+        net.exit(net.add(Composite("ReX2d", rex.eval()), net.conv("image", 3)))
         cases += cases_of(net.graph(), name)
     compare(cases, runtime, tmp_path)
 

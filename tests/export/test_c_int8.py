@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from exeunt.data import Transform
-from exeunt.export.c import Answer, CModel, Int8, build_host, run_device, run_host, write_c
+from exeunt.export.c import CModel, ExitAnswer, Int8, build_host, run_device, run_host, write_c
 from exeunt.export.c.device import COMPILER, EMULATOR
 from exeunt.export.c.host import CHECKED, run_self_test, run_tool
 from exeunt.graph import Graph, StreamedPlan, build_graph, plan_stream
@@ -79,7 +79,7 @@ def inputs_of(pixels: np.ndarray) -> Tensor:
     return torch.stack([transform.normalise_pixels(image) for image in pixels])
 
 
-def check(exported: Exported, answers: Sequence[Answer], pixels: np.ndarray) -> None:
+def check(exported: Exported, answers: Sequence[ExitAnswer], pixels: np.ndarray) -> None:
     """Every score of every exit is the integer that Python finds, and images leave alike."""
     scores = exported.scores(pixels)
     left: dict[int, tuple[int, int]] = {}

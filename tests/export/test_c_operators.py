@@ -19,7 +19,7 @@ from exeunt.export.c import kernels_f32, model
 from exeunt.export.c.device import COMPILER, EMULATOR, run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
-from exeunt.export.c.host import Answer, build_host, run_host
+from exeunt.export.c.host import ExitAnswer, build_host, run_host
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
 from exeunt.graph import interpret, plan_stream
@@ -231,7 +231,7 @@ def test_c_says_what_pytorch_says(
     images: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whole tensors, and channels of one in several parts."""
+    """Composite tensors, and channels of one in several parts."""
     monkeypatch.setitem(kernels_f32._MAKERS, Scaled, scaled)
     if parts is not None:
         monkeypatch.setattr(model, "parts_of", parts)
@@ -254,7 +254,7 @@ def test_c_says_what_pytorch_says(
         assert list(there.answers) == answers
 
 
-def scores_of(answers: list[Answer], exits: int) -> np.ndarray:
+def scores_of(answers: list[ExitAnswer], exits: int) -> np.ndarray:
     """Scores (E, N, K)."""
     found = np.full((exits, IMAGES, CLASSES), np.nan)
     for answer in answers:

@@ -210,7 +210,7 @@ int main()
 def test_a_program_in_cpp_links_and_gives_the_scores_of_python(
     chained: Callable[..., MultiExitNet], tmp_path: Path
 ) -> None:
-    from exeunt.export.c.network import made_up_image
+    from exeunt.export.c.network import synthetic_image
 
     net = tiny(chained, 3)
     folder = written(net, tmp_path / "c", ["one", "two", "three"])
@@ -227,7 +227,7 @@ def test_a_program_in_cpp_links_and_gives_the_scores_of_python(
     program = str(tmp_path / "program")
     run_tool(["g++", *shape.includes, str(folder / "program.cpp"), *objects, "-o", program])
     name, *scores = run_tool([program]).split()
-    image = Transform(SIZE).normalise_pixels(made_up_image((3, *SIZE)))
+    image = Transform(SIZE).normalise_pixels(synthetic_image((3, *SIZE)))
     with torch.no_grad():
         (wanted,) = net(image[None])
     torch.testing.assert_close(torch.tensor([float(s) for s in scores]), wanted[0])

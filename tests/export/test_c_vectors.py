@@ -16,7 +16,7 @@ from torch import nn
 
 from exeunt.bench.c import FLAGS
 from exeunt.data import Transform
-from exeunt.export.c import Answer, CModel, Float32, Int8, build_host, run_host, write_c
+from exeunt.export.c import CModel, ExitAnswer, Float32, Int8, build_host, run_host, write_c
 from exeunt.export.c.host import CHECKED
 from exeunt.export.c.numbers import Numbers
 from exeunt.graph import Graph, build_graph, plan_stream
@@ -38,7 +38,7 @@ LEVELS = {
 }
 """Instruction sets, and what a processor says that has them."""
 
-Run = Callable[..., list[Answer]]
+Run = Callable[..., list[ExitAnswer]]
 
 
 def wide_net(chained: Callable[..., MultiExitNet]) -> MultiExitNet:
@@ -75,7 +75,7 @@ def run(
     write_c(CModel("net", "", numbers, plan, transform, names, {}), place / "net")
     (place / "images").write_bytes(np.asarray(pixels).tobytes())
 
-    def build_and_run(*flags: str) -> list[Answer]:
+    def build_and_run(*flags: str) -> list[ExitAnswer]:
         build_host(place / "net", place / "program", flags)
         return list(run_host(place / "program", place / "images"))
 
@@ -99,13 +99,13 @@ def knows(level: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def plain(run: Run) -> list[Answer]:
+def plain(run: Run) -> list[ExitAnswer]:
     """In C without vectors."""
     return run("-O1", "-DEXN_PLAIN")
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_bits_are_those_of_plain_c(level: str, run: Run, plain: list[Answer]) -> None:
+def test_bits_are_those_of_plain_c(level: str, run: Run, plain: list[ExitAnswer]) -> None:
     """Nine digits tell floats apart."""
     has = INFO.read_text().split() if INFO.exists() else []
     if not set(LEVELS[level].split()) <= set(has) or not knows(level):
@@ -115,6 +115,6 @@ def test_bits_are_those_of_plain_c(level: str, run: Run, plain: list[Answer]) ->
 
 
 @pytest.mark.skipif(not knows("native"), reason="the compiler does not know this machine")
-def test_bits_are_the_same_as_fast_as_can_be(run: Run, plain: list[Answer]) -> None:
+def test_bits_are_the_same_as_fast_as_can_be(run: Run, plain: list[ExitAnswer]) -> None:
     """As `exeunt bench` builds it."""
     assert run(*FLAGS) == plain

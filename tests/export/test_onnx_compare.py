@@ -54,11 +54,11 @@ def spoilt(off: np.ndarray) -> np.ndarray:
 def test_who_leaves_elsewhere_with_the_same_scores_is_on_the_edge() -> None:
     """With a threshold of 0 everybody leaves at the first exit in PyTorch."""
     found = compared(unchanged)
-    assert found.ties == ["b", "c"]
+    assert found.borderline == ["b", "c"]
     assert found.same == 0.5
     assert found.exit_agreement == [1.0, 1.0]
     assert found.largest_difference == 0
-    assert compared(unchanged, leaving=[0] * 4).ties == []
+    assert compared(unchanged, leaving=[0] * 4).borderline == []
 
 
 def test_scores_that_differ_are_refused_in_float32() -> None:
@@ -66,7 +66,7 @@ def test_scores_that_differ_are_refused_in_float32() -> None:
         compared(spoilt)
     found = compared(spoilt, "int8")
     assert found.largest_difference == pytest.approx(2e-4, rel=1e-2)
-    assert found.ties == []
+    assert found.borderline == []
 
 
 def test_what_is_no_number_is_refused() -> None:

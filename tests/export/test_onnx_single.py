@@ -80,7 +80,7 @@ def test_decisions_are_those_of_the_runner(spec: str) -> None:
     rng = np.random.default_rng(0)
     outputs = 1 if "eta" in spec else 5
     stream = rng.normal(0, 1 if outputs == 1 else 1.5, (5, 300, outputs)).astype(np.float32)
-    stream[:, :50] = np.round(stream[:, :50])  # ties
+    stream[:, :50] = np.round(stream[:, :50])  # borderline
     policy, memory, expected = runner.Policy(spec), [], []
     for k, logits in enumerate(stream):
         leave, memory = policy.observe(k, logits, memory)

@@ -10,7 +10,7 @@ import torch
 from exeunt.graph import Graph, interpret
 from exeunt.graph.fuse import fuse
 from exeunt.graph.normed import NormedReX
-from exeunt.graph.operators import Concat, Conv, Whole
+from exeunt.graph.operators import Composite, Concat, Conv
 from exeunt.ops.rex import ReX2d
 
 Sketcher = Callable[..., Any]
@@ -69,7 +69,7 @@ def test_an_inverted_residual_is_one_unless_its_filter_is_dilated(sketch: Sketch
 def test_scaling_behind_rex_goes_into_it_unless_others_read_rex(sketch: Sketcher) -> None:
     for also_read, act, found in ((False, None, 1), (True, None, 0), (False, "relu", 0)):
         net = sketch(3, 8, 8)
-        rex = net.add(Whole("ReX2d", ReX2d(3, 4, 2, 3, 2).eval()), "image")
+        rex = net.add(Composite("ReX2d", ReX2d(3, 4, 2, 3, 2).eval()), "image")
         scaled = net.affine(rex, act=act)
         other = net.conv(rex, 3) if also_read else "image"
         net.exit(net.conv(scaled, 5))

@@ -13,10 +13,10 @@ from exeunt.graph.demand import Demand
 from exeunt.graph.fuse import fuse
 from exeunt.graph.operators import Add, Concat, Pool, Slice
 from exeunt.graph.order import Order, Rules, StageOrders
+from exeunt.graph.row_buffers import RowBuffer, row_buffers_of
 from exeunt.graph.schedule import joined
 from exeunt.graph.search import order_stages
 from exeunt.graph.stage_rows import stages_of
-from exeunt.graph.strips import Strip, strips_of
 from exeunt.graph.views import segments_of
 
 Sketcher = Callable[..., Any]
@@ -34,7 +34,7 @@ def ordered(graph: Graph, rules: Rules) -> tuple[list[Order], Demand]:
     return orders, demand  # type: ignore[return-value]
 
 
-def most(strip: Strip, events: int) -> int:
+def most(strip: RowBuffer, events: int) -> int:
     """Rows that are needed at one time."""
     return int(strip.live_bytes(events).max()) // strip.row_bytes
 
@@ -43,8 +43,8 @@ def slots(graph: Graph, rules: Rules = Rules()) -> dict[str, tuple[int, int]]:  
     """Rows of every strip that are needed at one time, and the bytes of each."""
     orders, demand = ordered(graph, rules)
     schedule = joined([order.schedule for order in orders])
-    strips, _ = strips_of(schedule, demand)
-    return {s.name: (most(s, len(schedule.events)), s.row_bytes) for s in strips}
+    row_buffers, _ = row_buffers_of(schedule, demand)
+    return {s.name: (most(s, len(schedule.events)), s.row_bytes) for s in row_buffers}
 
 
 def test_a_dense_block_of_two_layers(sketch: Sketcher) -> None:
@@ -106,10 +106,10 @@ def test_a_sum_is_written_over_the_longer_lived_of_its_terms(sketch: Sketcher) -
     total = net.add(Add(), y, x)
     net.exit(net.affine(total))
     orders, demand = ordered(net.graph(), Rules())
-    strips, home = strips_of(orders[0].schedule, demand)
+    row_buffers, home = row_buffers_of(orders[0].schedule, demand)
     assert home[total] == home[x] != home[y]
     events = len(orders[0].schedule.events)
-    assert most(strips[home[x]], events) == 3  # from row r of the sum to row r + 2 of x
+    assert most(row_buffers[home[x]], events) == 3  # from row r of the sum to row r + 2 of x
 
 
 def test_a_sum_is_not_written_over_what_is_read_again(sketch: Sketcher) -> None:
@@ -119,7 +119,7 @@ def test_a_sum_is_not_written_over_what_is_read_again(sketch: Sketcher) -> None:
     both = net.add(Add(), net.conv(total, 4), x)
     net.exit(both)
     orders, demand = ordered(net.graph(), Rules())
-    _, home = strips_of(orders[0].schedule, demand)
+    _, home = row_buffers_of(orders[0].schedule, demand)
     assert home[total] == home["image"]
     assert home[both] == home[x]
 

@@ -12,7 +12,7 @@ from torch import nn
 from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
 from exeunt.graph import build_graph, plan_stream, run_stream
-from exeunt.graph.operators import Whole
+from exeunt.graph.operators import Composite
 from exeunt.graph.running_rex import RunningReX
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
@@ -163,9 +163,9 @@ def test_rows_that_rex_makes_nothing_of(sketch: type[Any]) -> None:
     net = sketch(3, 14, 5)
     maps = net.conv("image", 3)
     rex = ReX2d(3, 4, 2, (2, 3), (4, 1), 0)
-    net.exit(net.add(Whole("ReX2d", rex.eval()), maps))
+    net.exit(net.add(Composite("ReX2d", rex.eval()), maps))
     plan = plan_stream(net.graph(), 4)
-    lives = [span for spans in plan.strips[plan.home[maps]].spans for span in spans]
+    lives = [span for spans in plan.row_buffers[plan.home[maps]].spans for span in spans]
     assert all(last - first <= 1 for first, last in lives)
 
 
@@ -177,7 +177,9 @@ def test_as_many_rows_as_their_slowest_reader_needs() -> None:
     net = attach_exits(backbone, [-1], 2, image_shape=(3, 16, 16))
     plan = plan_stream(build_graph(net, 16), 1)
     events = len(plan.schedule.events)
-    slots = {s.name: (s.live_bytes(events).max() / s.row_bytes, s.row_bytes) for s in plan.strips}
+    slots = {
+        s.name: (s.live_bytes(events).max() / s.row_bytes, s.row_bytes) for s in plan.row_buffers
+    }
     assert slots["image"] == (3, 48)
     assert slots["stages.0.trunk.0"] == (3, 64)
     assert slots["stages.0.trunk.1"] == (1, 32)
@@ -191,7 +193,7 @@ def test_what_lies_over_each_other_shows() -> None:
     plan = plan_stream(build_graph(net, 64), 4)
     image = torch.randn(3, 64, 64)
     stem = plan.home["stages.0.trunk.stem.conv"]
-    kept = [strip.name for strip in plan.strips].index("stages.0.trunk.rex (kept)")
+    kept = [strip.name for strip in plan.row_buffers].index("stages.0.trunk.rex (kept)")
     offsets = list(plan.offsets_bytes)
     offsets[stem] = offsets[kept] * len(offsets[stem])
     with pytest.raises(ExeuntError, match=r"stages.0.trunk.rex \(kept\): its place was written to"):
@@ -224,5 +226,5 @@ def test_what_rex_keeps_by_hand(cell: str, states: int) -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), ReX2d(8, 16, 3, 6, 4, cell=cell))
     net = attach_exits(backbone, [-1], 4, image_shape=(3, 64, 64))
     plan = plan_stream(build_graph(net, 64), 1)
-    (kept,) = [strip for strip in plan.strips if strip.name == "stages.0.trunk.1 (kept)"]
+    (kept,) = [strip for strip in plan.row_buffers if strip.name == "stages.0.trunk.1 (kept)"]
     assert kept.row_bytes == 2 * 16 * (states * (2 * 34 + 2) + 6 * 8)

@@ -47,9 +47,9 @@ def assert_nothing_overlaps(plan: StreamedPlan, element_bytes: int) -> None:
     """
     found = []  # offset, end, first and last event
     for (name, row), (first, last) in lives_of(plan).items():
-        strip, offset = plan.strips[plan.home[name]], plan.offsets_of(name)[row]
+        strip, offset = plan.row_buffers[plan.home[name]], plan.offsets_of(name)[row]
         found.append((offset, offset + strip.row_bytes, first, last))
-    offset_of = {s.name: at for s, at in zip(plan.strips, plan.offsets_bytes, strict=True)}
+    offset_of = {s.name: at for s, at in zip(plan.row_buffers, plan.offsets_bytes, strict=True)}
     for node in plan.graph.nodes:
         acts = [k for k, event in enumerate(plan.schedule.events) if event.node is node]
         kept = kept_bytes(plan.graph, node, element_bytes)

@@ -4,7 +4,7 @@ import pytest
 
 from exeunt.errors import ExeuntError
 from exeunt.graph import build_graph
-from exeunt.models import create_model, usual_image_size
+from exeunt.models import create_model, default_image_size
 
 
 def test_parameters_and_macs_of_the_published_network() -> None:
@@ -19,7 +19,7 @@ def test_mlperf_tinys_network_for_visual_wake_words() -> None:
     each of 2736 channels, which fold away.
     """
     net = create_model("mobilenetv1_025", exits="last")
-    assert (net.num_classes, usual_image_size("mobilenetv1_025")) == (2, 96)
+    assert (net.num_classes, default_image_size("mobilenetv1_025")) == (2, 96)
     assert net.exit_info(96)[-1].macs == 7_489_664
     nodes = build_graph(net, 96).nodes
     assert sum(t.numel() for node in nodes for t in node.constants.values()) == 221_794 - 4 * 2736

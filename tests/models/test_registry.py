@@ -10,10 +10,10 @@ from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
 from exeunt.models import (
     create_model,
+    default_image_size,
     list_models,
     register_model,
     registry,
-    usual_image_size,
 )
 from exeunt.net import MultiExitNet
 
@@ -50,9 +50,9 @@ def test_what_a_network_is() -> None:
 def test_the_images_a_network_was_designed_for() -> None:
     register_model(tiny, name="tiny_32", image_size=32)
     register_model(tiny)
-    assert (usual_image_size("tiny_32"), usual_image_size("tiny")) == (32, 224)
+    assert (default_image_size("tiny_32"), default_image_size("tiny")) == (32, 224)
     for name in list_models("*cifar*"):
-        assert usual_image_size(name) == 32
+        assert default_image_size(name) == 32
 
 
 def test_the_number_of_classes_may_be_the_networks_own() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from exeunt.graph import Graph, Node, StageGraph, Whole
+from exeunt.graph import Composite, Graph, Node, StageGraph
 from exeunt.graph.operators import Affine, GlobalAverage, Linear
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize import Scale, quantize
@@ -52,7 +52,7 @@ def quantized(**settings: Any) -> tuple[ReX2d, Floats, IntegerReX, Scale]:
     rex = ReX2d(5, values.pop("hidden1"), values.pop("hidden2"), **values).eval()
     shape = (5, 7, 8)
     out = tuple(rex(torch.zeros(1, *shape)).shape[1:])
-    node = Node(Whole("ReX2d", rex), ("image",), "rex", "rex", "rex", "ReX2d")
+    node = Node(Composite("ReX2d", rex), ("image",), "rex", "rex", "rex", "ReX2d")
     linear = nn.Linear(out[0], 2)
     scale, shift = torch.randn(out[0]), torch.randn(out[0]) / 2
     scale[0], scale[-1], shift[1] = 0, 1e-6, 0

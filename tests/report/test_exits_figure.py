@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from exeunt.errors import ExeuntError
-from exeunt.report.exits_figure import Shot, _columns, draw_exits
+from exeunt.report.exits_figure import ClassifiedImage, _columns, draw_exits
 
 MACS = (10, 20, 40)
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
-def shot(color: tuple[int, int, int], k: int, expected: str | None = None) -> Shot:
+def shot(color: tuple[int, int, int], k: int, expected: str | None = None) -> ClassifiedImage:
     image = Image.new("RGB", (50, 30), color)
-    return Shot("name", image, ("cat", "dog", "bird"), (0.3, 0.6, 0.9), k, expected)
+    return ClassifiedImage("name", image, ("cat", "dog", "bird"), (0.3, 0.6, 0.9), k, expected)
 
 
 def centre_of(path: Path, color: tuple[int, int, int]) -> tuple[float, float]:
@@ -37,7 +37,9 @@ def test_an_image_that_left_earlier_stands_to_the_left(tmp_path: Path) -> None:
 
 
 def test_names_in_any_script_and_of_any_length(tmp_path: Path) -> None:
-    odd = Shot("$x^{ 猫" * 20, Image.new("L", (1, 9)), ("$a_", "猫" * 90, ""), (), 1, "$a_")
+    odd = ClassifiedImage(
+        "$x^{ 猫" * 20, Image.new("L", (1, 9)), ("$a_", "猫" * 90, ""), (), 1, "$a_"
+    )
     draw_exits(tmp_path / "a.png", [odd], MACS, "$t^ " * 40)
     with Image.open(tmp_path / "a.png") as image:
         assert image.size[0] < 1000

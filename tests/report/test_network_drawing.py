@@ -12,7 +12,7 @@ from exeunt.errors import ExeuntError
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.report.network_drawing import draw_network, network_svg, short_count
-from exeunt.report.network_layout import FLAG_PITCH, Box, _spread, lay_out
+from exeunt.report.network_layout import FLAG_PITCH, Box, _spread, layout_of
 from exeunt.report.network_trace import NetworkTrace, Source, trace_network
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -83,14 +83,14 @@ def test_everything_lies_within_the_drawing(trace: NetworkTrace) -> None:
 
 
 def test_boxes_of_a_lane_do_not_overlap(trace: NetworkTrace) -> None:
-    layout = lay_out(trace)
+    layout = layout_of(trace)
     for a, b in combinations(layout.boxes.values(), 2):
         apart = a.right < b.x or b.right < a.x or a.bottom < b.y or b.bottom < a.y
         assert apart, (a, b)
 
 
 def test_blocks_stand_in_the_lane_of_their_size(trace: NetworkTrace) -> None:
-    layout = lay_out(trace)
+    layout = layout_of(trace)
     pixels = [height * width for height, width in (lane.size for lane in layout.lanes)]
     assert pixels == sorted(pixels, reverse=True)
     for source, box in layout.boxes.items():
@@ -100,7 +100,7 @@ def test_blocks_stand_in_the_lane_of_their_size(trace: NetworkTrace) -> None:
 
 
 def test_time_goes_from_left_to_right(trace: NetworkTrace) -> None:
-    layout = lay_out(trace)
+    layout = layout_of(trace)
     ends = [flag.x for flag in layout.flags]
     assert ends == sorted(set(ends))
     for source, box in layout.boxes.items():
@@ -113,7 +113,7 @@ def test_time_goes_from_left_to_right(trace: NetworkTrace) -> None:
 
 
 def test_labels_of_exits_do_not_overlap(trace: NetworkTrace) -> None:
-    flags = lay_out(trace).flags
+    flags = layout_of(trace).flags
     assert all(a.label_x < b.label_x for a, b in pairwise(flags))
     for a, b in combinations(flags, 2):
         assert a.label_y != b.label_y or b.label_x - a.label_x > FLAG_PITCH - 0.01
@@ -125,7 +125,7 @@ def test_the_same_network_gives_the_same_bytes(two_scales: Callable[[], MultiExi
 
 
 def test_more_channels_are_taller_and_more_work_is_wider(traces: dict[str, NetworkTrace]) -> None:
-    boxes = lay_out(traces["two scales"]).boxes
+    boxes = layout_of(traces["two scales"]).boxes
     fine, coarse, shrink, mix = (box for source, box in boxes.items() if source.block >= 0)
     assert shrink.height < fine.height < coarse.height < mix.height
     assert fine.width == coarse.width
@@ -133,7 +133,7 @@ def test_more_channels_are_taller_and_more_work_is_wider(traces: dict[str, Netwo
 
 
 def test_blocks_side_by_side_stand_in_one_column(traces: dict[str, NetworkTrace]) -> None:
-    layout = lay_out(traces["branches"])
+    layout = layout_of(traces["branches"])
     first, second, third, pool = (layout.boxes[Source(b, 0)] for b in range(4))
     assert first.bottom < second.y < second.bottom < third.y
     assert max(first.right, second.right, third.right) < pool.x

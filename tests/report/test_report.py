@@ -31,7 +31,7 @@ from exeunt.policies import (
 from exeunt.report.document import document, write_report
 from exeunt.report.gallery import SIDE_PX, Thumbnail, choose, shrink
 from exeunt.report.payload import Payload, payload
-from exeunt.report.settings import families_of, rules_of
+from exeunt.report.policy_families import families_of, rules_of
 
 HOSTILE = '</script><script>alert("1")</script>{{script}}&lt;<!--\u2028\udcff'
 

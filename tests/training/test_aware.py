@@ -15,7 +15,7 @@ from exeunt.errors import ExeuntError
 from exeunt.graph import build_graph
 from exeunt.models import load_weights
 from exeunt.quantize import QuantizedNet, observe_ranges, quantize
-from exeunt.training import Quiet, Setting, TrainConfig, train
+from exeunt.training import Execution, Quiet, TrainConfig, train
 
 BEFORE = TrainConfig(
     "resnet_cifar",
@@ -93,7 +93,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_stopped(
 ) -> None:
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(config, colours, out, setting=Setting(progress=StopAfterOne()))
+        train(config, colours, out, execution=Execution(progress=StopAfterOne()))
     train(config, colours, out, resume=True)
     assert curve(out) == curve(aware)
     resumed, whole = (load_weights(run / "best.safetensors")[0] for run in (out, aware))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from exeunt.data import Batch, UnreadableTally
 from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.exits import PooledExit
-from exeunt.training import Quiet, Setting, Targets, TrainConfig
+from exeunt.training import Execution, Quiet, Targets, TrainConfig
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch, train_step
@@ -67,7 +67,7 @@ def test_the_wait_for_images_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exeunt.training.epoch.time.monotonic", lambda: now)
     regime, tally = Joint(config, (1,)), UnreadableTally(12)
     for seconds, share in ((0.0, 0.0), (1.0, 0.5), (3.0, 0.75)):
-        setting = Setting(progress=Ticking())
+        setting = Execution(progress=Ticking())
         entry = train_epoch(state, batches(seconds), 3, config, regime, tally, setting)
         assert entry["data_wait"] == share
         assert entry["seconds"] == 3 + 3 * seconds

@@ -16,7 +16,7 @@ from PIL import Image
 
 from exeunt.data import Augment, SplitSpec, make_splits, open_source
 from exeunt.errors import ExeuntError
-from exeunt.training import Quiet, Setting, TrainConfig, train
+from exeunt.training import Execution, Quiet, TrainConfig, train
 
 CONFIG = TrainConfig(
     "mobilenetv2_035", image_size=32, epochs=3, batch_size=16, ema_decay=0.8, exits="last"
@@ -77,7 +77,7 @@ def test_a_file_that_goes_in_the_middle_of_an_epoch_is_named_and_skipped(
             path.write_bytes(path.read_bytes()[:200])
 
     listen = At(1, 2, spoil)
-    train(CONFIG, data, tmp_path / "run", setting=Setting(progress=listen))
+    train(CONFIG, data, tmp_path / "run", execution=Execution(progress=listen))
     assert [*listen.unreadable] == [lost.name]
     assert len(curve(tmp_path / "run")) == 1 + CONFIG.epochs
 
@@ -94,12 +94,12 @@ def test_a_loading_process_that_dies_stops_the_run_with_its_state_intact(
         return order(self, image, rng)
 
     monkeypatch.setattr(Augment, "__call__", die_in_the_second_epoch)
-    setting = Setting(workers=1, progress=At(0, None, (tmp_path / "now").touch))
+    setting = Execution(workers=1, progress=At(0, None, (tmp_path / "now").touch))
     with pytest.raises(ExeuntError, match=r"a process that loads images was killed \("):
         train(CONFIG, colours, tmp_path / "run", setting=setting)
     assert curve(tmp_path / "run") == whole[:2]
     (tmp_path / "now").unlink()
-    train(CONFIG, colours, tmp_path / "run", resume=True, setting=Setting(workers=1))
+    train(CONFIG, colours, tmp_path / "run", resume=True, execution=Execution(workers=1))
     assert curve(tmp_path / "run") == whole
     assert not multiprocessing.active_children()
 
@@ -116,7 +116,7 @@ def test_a_full_disk_stops_the_run_with_its_state_intact(
     out = tmp_path / "run"
     try:
         with pytest.raises(ExeuntError, match=r"(best|last)\.safetensors: cannot be written"):
-            train(CONFIG, colours, out, setting=Setting(progress=At(1, 2, fill)))
+            train(CONFIG, colours, out, execution=Execution(progress=At(1, 2, fill)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert sorted(path.name for path in out.iterdir()) == [

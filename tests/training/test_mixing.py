@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from exeunt.data import Batch, UnreadableTally
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model
-from exeunt.training import Setting, Targets, TrainConfig, exit_losses
+from exeunt.training import Execution, Targets, TrainConfig, exit_losses
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch
@@ -133,7 +133,7 @@ def test_accuracy_is_told_for_what_images_show_most_of(monkeypatch: pytest.Monke
     first = (second + 1) % 3
     batches = [Batch(torch.randn(4, 3, 8, 8), first, torch.arange(4), {}) for _ in range(4)]
     regime: Regime = Joint(CONFIG, (1,))
-    entry = train_epoch(state, batches, 4, CONFIG, regime, UnreadableTally(16), Setting())
+    entry = train_epoch(state, batches, 4, CONFIG, regime, UnreadableTally(16), Execution())
     assert entry["train_accuracy"] == [0.5]
 
 

@@ -27,7 +27,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 WORKER = """
 import sys
 from dataclasses import replace
-from exeunt.training import Setting, TrainConfig, processes_here, train
+from exeunt.training import Execution, TrainConfig, processes_here, train
 from exeunt.training.regimes import REGIMES, Joint
 
 class FrozenNorms(Joint):
@@ -37,7 +37,7 @@ class FrozenNorms(Joint):
 REGIMES.remove("joint")
 REGIMES.add("joint", FrozenNorms)
 data, out = sys.argv[1:]
-setting = Setting(processes_here("cpu"))
+setting = Execution(processes_here("cpu"))
 config = TrainConfig("rex_mobilenetv2_035", image_size=32, epochs=1, lr=0.02, ema_decay=0.5)
 once = replace(config, lr=0.5, batch_size=1000, momentum=0.0, weight_decay=0.0, clip_norm=0.0)
 train(once, data, f"{out}/once", setting=setting)

@@ -10,7 +10,7 @@ from exeunt.data import Batch, UnreadableTally
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model, load_weights
 from exeunt.net import MultiExitNet
-from exeunt.training import Quiet, Setting, Targets, TrainConfig, train
+from exeunt.training import Execution, Quiet, Targets, TrainConfig, train
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch
@@ -53,7 +53,7 @@ def changed_by_an_epoch(regime: Regime, epoch: int) -> set[str]:
     rows, targets = torch.arange(4), torch.arange(4) % 3
     images = [torch.randn(4, 3, 8, 8, generator=generator) for _ in range(2)]
     batches = [Batch(some, targets, rows, []) for some in images]
-    train_epoch(state, batches, 2, config(9), regime, UnreadableTally(8), Setting())
+    train_epoch(state, batches, 2, config(9), regime, UnreadableTally(8), Execution())
     for name, tensor in state.ema.net.state_dict().items():
         same = torch.equal(tensor, averaged[name])
         assert same == torch.equal(model.state_dict()[name], before[name]), name
@@ -152,7 +152,7 @@ def test_every_regime_trains_and_resumes_to_the_same_weights(
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(settings, colours, tmp_path / "cut", setting=Setting(progress=Stop()))
+        train(settings, colours, tmp_path / "cut", execution=Execution(progress=Stop()))
     train(settings, colours, tmp_path / "cut", resume=True)
     nets = [load_weights(tmp_path / run / "best.safetensors")[0] for run in ("whole", "cut")]
     for mine, theirs in zip(*(net.parameters() for net in nets), strict=True):

@@ -17,7 +17,7 @@ from exeunt import Classifier
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model, read_info
-from exeunt.training import Quiet, Setting, Targets, TrainConfig, train
+from exeunt.training import Execution, Quiet, Targets, TrainConfig, train
 from exeunt.training.losses import Criterion
 from exeunt.training.teacher import Teacher
 
@@ -117,7 +117,7 @@ CONFIG = TrainConfig(
 def test_a_taught_and_mixed_run_resumes_to_the_same_curve(colours: Path, tmp_path: Path) -> None:
     path = taught(tmp_path, SMALL, ["red", "blue", "green"])
     config = replace(CONFIG, teacher=str(path), data_licence="ours")
-    train(config, colours, tmp_path / "whole", setting=Setting(workers=1))
+    train(config, colours, tmp_path / "whole", execution=Execution(workers=1))
 
     class Stop(Quiet):
         def epoch(self, entry: dict[str, object]) -> None:
@@ -125,7 +125,7 @@ def test_a_taught_and_mixed_run_resumes_to_the_same_curve(colours: Path, tmp_pat
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, colours, tmp_path / "cut", setting=Setting(progress=Stop()))
+        train(config, colours, tmp_path / "cut", execution=Execution(progress=Stop()))
     assert not (tmp_path / "cut" / "best.safetensors").exists(), "exits have not learnt yet"
     train(config, colours, tmp_path / "cut", resume=True)
     curves = []

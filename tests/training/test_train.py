@@ -22,7 +22,7 @@ from exeunt.errors import ExeuntError
 from exeunt.evaluate import record_samples, replay
 from exeunt.models import load_weights
 from exeunt.policies import parse_policy
-from exeunt.training import Quiet, Setting, TrainConfig, train
+from exeunt.training import Execution, Quiet, TrainConfig, train
 
 CONFIG = TrainConfig(
     "rex_mobilenetv2_035", image_size=32, epochs=3, batch_size=16, ema_decay=0.8, lr=0.1
@@ -50,7 +50,7 @@ class StopAfter(Quiet):
 @pytest.fixture(scope="module")
 def trained(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    train(CONFIG, colours, out, setting=Setting(command="exeunt train colours"))
+    train(CONFIG, colours, out, execution=Execution(command="exeunt train colours"))
     return out
 
 
@@ -123,7 +123,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_stopped(
 ) -> None:
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(CONFIG, colours, out, setting=Setting(progress=StopAfter(*stop)))
+        train(CONFIG, colours, out, execution=Execution(progress=StopAfter(*stop)))
     assert (out / "last.safetensors").exists() == (stop[0] > 0)
     train(CONFIG, colours, out, resume=True)
     assert curve(out) == curve(trained)
@@ -133,7 +133,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_stopped(
 
 
 def test_workers_change_nothing(trained: Path, colours: Path, tmp_path: Path) -> None:
-    train(CONFIG, colours, tmp_path / "run", setting=Setting(workers=2))
+    train(CONFIG, colours, tmp_path / "run", execution=Execution(workers=2))
     assert curve(tmp_path / "run") == curve(trained)
 
 
@@ -247,7 +247,7 @@ def test_few_unreadable_images_are_named_and_skipped(colours: Path, tmp_path: Pa
         dataclasses.replace(CONFIG, epochs=1),
         data,
         tmp_path / "run",
-        setting=Setting(progress=listen),
+        execution=Execution(progress=listen),
     )
     assert listen.unreadable == {splits.train[0].name: "an empty file"}
 
@@ -269,7 +269,7 @@ def test_a_run_that_stopped_at_unreadable_images_goes_on_when_they_are_allowed(
         data,
         out,
         resume=True,
-        setting=Setting(progress=listen),
+        execution=Execution(progress=listen),
     )
     assert listen.unreadable == dict.fromkeys([sample.name for sample in bad], "an empty file")
     with pytest.raises(ExeuntError, match=r"allow_unreadable=1\.5; give 0 or more, below 1"):

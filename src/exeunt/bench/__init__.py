@@ -6,7 +6,7 @@ An engine opens a network as stages; all pairs take turns, so that a busy machin
 from collections.abc import Iterable
 
 from exeunt.bench.c import GeneratedC
-from exeunt.bench.candidates import Asked, Candidate, candidate, trained_candidate
+from exeunt.bench.candidates import BenchOptions, Candidate, candidate, trained_candidate
 from exeunt.bench.eager import Compiled, Torch
 from exeunt.bench.engine import Engine, Opened, RefusedError, missing
 from exeunt.bench.executorch import ExecuTorch
@@ -15,10 +15,10 @@ from exeunt.bench.machine import describe_machine
 from exeunt.bench.measure import WARM_UP, Timing, measure
 from exeunt.bench.ncnn import Ncnn
 from exeunt.bench.onnx import ONNXRUNTIME, OPENVINO
-from exeunt.bench.plain import plain
 from exeunt.bench.row import Row, figure_of, write_timings
 from exeunt.bench.side_by_side import Benchmark, measure_side_by_side
-from exeunt.bench.subject import Subject, appointed, enliven, noise
+from exeunt.bench.single_exit import plain
+from exeunt.bench.workload import Workload, assigned_exits, random_pixels, set_batch_statistics
 from exeunt.errors import ExeuntError
 
 ENGINES: dict[str, Engine] = {
@@ -53,26 +53,26 @@ def engines_named(names: Iterable[str]) -> list[Engine]:
 __all__ = [
     "ENGINES",
     "WARM_UP",
-    "Asked",
+    "BenchOptions",
     "Benchmark",
     "Candidate",
     "Engine",
     "Opened",
     "RefusedError",
     "Row",
-    "Subject",
     "Timing",
-    "appointed",
+    "Workload",
+    "assigned_exits",
     "candidate",
     "describe_machine",
     "engines_named",
-    "enliven",
     "figure_of",
     "measure",
     "measure_side_by_side",
     "missing",
-    "noise",
     "plain",
+    "random_pixels",
+    "set_batch_statistics",
     "trained_candidate",
     "write_timings",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from exeunt.bench.engine import Array, OneByOne, RefusedError
-from exeunt.bench.subject import Subject
+from exeunt.bench.workload import Workload
 from exeunt.errors import ExeuntError
 from exeunt.policies import Full
 
@@ -56,15 +56,17 @@ const void *measured_step(void)
 class _Library(OneByOne):
     """One image at a time; the first stage takes its bytes and normalises them."""
 
-    def __init__(self, file: Path, subject: Subject, scales: list[float], score: np.dtype) -> None:
+    def __init__(
+        self, file: Path, workload: Workload, scales: list[float], score: np.dtype
+    ) -> None:
         library = ctypes.CDLL(str(file))
         self._start, self._step = library.measured_start, library.measured_step
         self._start.argtypes = [ctypes.c_void_p]
         self._start.restype = self._step.restype = ctypes.c_void_p
-        self._pixels = np.ascontiguousarray(subject.pixels)
+        self._pixels = np.ascontiguousarray(workload.pixels)
         self._image = self._pixels[0]
         self._scales, self._score = scales, score
-        self._bytes = len(subject.class_names) * score.itemsize
+        self._bytes = len(workload.class_names) * score.itemsize
 
     def take(self, picture: int) -> None:
         self._image = self._pixels[picture]
@@ -104,7 +106,7 @@ class GeneratedC:
     install = "a C compiler"
     dtypes: tuple[str, ...] = ("float32", "int8")
 
-    def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Library:
+    def open(self, workload: Workload, dtype: str, threads: int, folder: Path) -> _Library:
         from exeunt.export.c import CModel, Float32, Int8, Numbers, write_c
         from exeunt.graph import plan_stream
         from exeunt.quantize import IntegerPolicy, QuantizedNet
@@ -113,16 +115,16 @@ class GeneratedC:
             raise RefusedError(f"it runs on one thread, not on {threads}")
         numbers: Numbers
         if dtype == "int8":
-            scales = [subject.quantized.logit_scale(k) for k in range(subject.net.num_exits)]
-            numbers = Int8(subject.quantized, IntegerPolicy.of(Full(), scales))
+            scales = [workload.quantized.logit_scale(k) for k in range(workload.net.num_exits)]
+            numbers = Int8(workload.quantized, IntegerPolicy.of(Full(), scales))
         else:
             numbers = Float32(Full())
-        plan = plan_stream(subject.graph, numbers.element_bytes)
-        names = subject.class_names
-        write_c(CModel(NAME, subject.name, numbers, plan, subject.transform, names, {}), folder)
+        plan = plan_stream(workload.graph, numbers.element_bytes)
+        names = workload.class_names
+        write_c(CModel(NAME, workload.name, numbers, plan, workload.transform, names, {}), folder)
         _build(folder)
         score = np.dtype(np.float32 if dtype == "float32" else np.int16)
-        opened = _Library(folder / "net.so", subject, numbers.score_scales(subject.graph), score)
+        opened = _Library(folder / "net.so", workload, numbers.score_scales(workload.graph), score)
         if dtype == "int8":
-            opened.exits = QuantizedNet(subject.quantized)
+            opened.exits = QuantizedNet(workload.quantized)
         return opened

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from exeunt.bench.engine import Opened
-from exeunt.bench.plain import plain
 from exeunt.bench.score import Score
-from exeunt.bench.subject import Subject, enliven, noise
+from exeunt.bench.single_exit import plain
+from exeunt.bench.workload import Workload, random_pixels, set_batch_statistics
 from exeunt.calibrate import match_policy
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Transform
 from exeunt.errors import ExeuntError
-from exeunt.evaluate.splits import open_labelled, pick, record_split
-from exeunt.export.calibration import Images
-from exeunt.models import WeightsInfo, create_model, read_info, usual_image_size
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
+from exeunt.export.calibration import CalibrationImages
+from exeunt.models import WeightsInfo, create_model, default_image_size, read_info
 from exeunt.policies import Full, Policy, parse_policy
 from exeunt.profile import Shares
 from exeunt.trained import TrainedModel, weights_path
@@ -33,22 +33,22 @@ class Candidate:
     """A network to be measured, and what is known of its weights.
 
     Attributes:
-        subject: the network.
+        workload: the network.
         trained: its weights; None for random ones.
         policy: by which images leave; None where there is none.
         images: to find ranges and thresholds on; None without data.
         shares: where images leave, as the weights' metadata have it; None where nobody knows.
     """
 
-    subject: Subject
+    workload: Workload
     trained: TrainedModel | None
     policy: Policy | None
-    images: Images | None
+    images: CalibrationImages | None
     shares: Shares | None
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchOptions:
     """What holds for all networks.
 
     Attributes:
@@ -70,55 +70,57 @@ class Asked:
     allow_unreadable: float = MAX_UNREADABLE_FRACTION
 
 
-def candidate(model: str, asked: Asked, single: bool) -> Candidate:
+def candidate(model: str, options: BenchOptions, single: bool) -> Candidate:
     """Opens MODEL.
 
     Args:
         model: as the command line has it.
-        asked: what holds for all.
+        options: what holds for all.
         single: its last exit alone.
 
     Raises:
         ExeuntError: it is not there, or what is asked for does not fit it.
     """
     if weights_path(model) is None:
-        return _random(model, asked, single)
-    return trained_candidate(model, TrainedModel.load(model), asked, single)
+        return _random(model, options, single)
+    return trained_candidate(model, TrainedModel.load(model), options, single)
 
 
-def trained_candidate(model: str, trained: TrainedModel, asked: Asked, single: bool) -> Candidate:
+def trained_candidate(
+    model: str, trained: TrainedModel, options: BenchOptions, single: bool
+) -> Candidate:
     """The same of a network that is open; `model` is its name.
 
     Raises:
         ExeuntError: what is asked for does not fit it.
     """
     transform, info = trained.transform, trained.info
-    if asked.image_size not in (None, transform.image_size):
-        if asked.data is not None:
+    if options.image_size not in (None, transform.image_size):
+        if options.data is not None:
             own = "x".join(map(str, transform.image_size))
             raise ExeuntError(f"{model} is for images of {own}; with --data leave out --image-size")
-        assert asked.image_size is not None
-        transform = replace(transform, image_size=asked.image_size)
-    policy: Policy = trained.policy(asked.policy)
-    shares = _stored(info, policy) if asked.data is None else None
+        assert options.image_size is not None
+        transform = replace(transform, image_size=options.image_size)
+    policy: Policy = trained.policy(options.policy)
+    shares = _stored(info, policy) if options.data is None else None
     if single:
         trained = _single(trained)
         policy, shares = Full(), _ALONE
     images = None
-    if asked.data is not None:
-        images = Images(trained, asked.data, None, 32, 0, asked.allow_unreadable)
-        ranges = images.some()
+    if options.data is not None:
+        images = CalibrationImages(trained, options.data, None, 32, 0, options.allow_unreadable)
+        ranges = images.range_batches()
     else:
         ranges = _noise(transform)
-    subject = Subject(
+    workload = Workload(
         _name(model, single),
         trained.net,
         transform,
-        noise(asked.batch_size, transform),
+        random_pixels(options.batch_size, transform),
         ranges,
         tuple(info.class_names),
     )
-    return Candidate(subject, trained, policy, images, shares)
+    return Candidate(workload, trained, policy, images, shares)
 
 
 _ALONE = Shares("full", 0, (1.0,))
@@ -129,36 +131,36 @@ def _name(model: str, single: bool) -> str:
     return f"{name}, last exit alone" if single else name
 
 
-def _random(model: str, asked: Asked, single: bool) -> Candidate:
+def _random(model: str, options: BenchOptions, single: bool) -> Candidate:
     """A network with random weights, alive; its images leave as another's, if that is given."""
-    size = asked.image_size or (usual_image_size(model),) * 2
+    size = options.image_size or (default_image_size(model),) * 2
     transform = Transform(size)
     torch.manual_seed(0)
     ranges = _noise(transform)
-    net = enliven(create_model(model), ranges[0])
+    net = set_batch_statistics(create_model(model), ranges[0])
     shares, policy = None, None
     if single:
         net, shares = plain(net), _ALONE
-    elif asked.shares_from is not None:
-        path = weights_path(asked.shares_from)
+    elif options.shares_from is not None:
+        path = weights_path(options.shares_from)
         if path is None:
-            raise ExeuntError(f"--shares-from {asked.shares_from}: an architecture has no policy")
+            raise ExeuntError(f"--shares-from {options.shares_from}: an architecture has no policy")
         info = read_info(path)
         policy = parse_policy(info.policy)
         shares = _stored(info, policy)
         if shares is None or len(shares.shares) != net.num_exits:
             raise ExeuntError(
-                f"--shares-from {asked.shares_from}: says nothing of the {net.num_exits} exits of "
+                f"--shares-from {options.shares_from}: says nothing of the {net.num_exits} exits of "
                 f"{model}; `exeunt calibrate` stores where images leave"
             )
     names = tuple(f"class {k}" for k in range(net.num_classes))
-    pixels = noise(asked.batch_size, transform)
-    subject = Subject(_name(model, single), net, transform, pixels, ranges, names)
-    return Candidate(subject, None, policy, None, shares)
+    pixels = random_pixels(options.batch_size, transform)
+    workload = Workload(_name(model, single), net, transform, pixels, ranges, names)
+    return Candidate(workload, None, policy, None, shares)
 
 
 def _noise(transform: Transform) -> list[torch.Tensor]:
-    pictures = noise(_RANGES, transform)
+    pictures = random_pixels(_RANGES, transform)
     return [torch.stack([transform.normalise_pixels(one) for one in pictures])]
 
 
@@ -183,11 +185,11 @@ class Scores:
     """What candidates get right on the test split; each is recorded once.
 
     Args:
-        asked: where the images are.
+        options: where the images are.
     """
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, options: BenchOptions) -> None:
+        self.options = options
         self._known: dict[tuple[str, str], Score] = {}
 
     def of(self, one: Candidate, opened: Opened, engine: str, dtype: str) -> Score | None:
@@ -199,26 +201,26 @@ class Scores:
         if one.trained is None or one.images is None or one.policy is None:
             return None
         kind = f"{engine}, {dtype}" if opened.exits is not None else "float32"
-        key = one.subject.name, kind
+        key = one.workload.name, kind
         if key not in self._known:
             trained, policy = one.trained, one.policy
             if opened.exits is not None:
                 before = one.images.record(trained)
                 trained = replace(trained, net=opened.exits)
-                if one.subject.net.num_exits > 1:
+                if one.workload.net.num_exits > 1:
                     policy = match_policy(policy, before, one.images.record(trained))
             self._known[key] = Score.of(self._test(trained), policy)
         return self._known[key]
 
     def _test(self, trained: TrainedModel) -> ExitTable:
-        assert self._asked.data is not None
-        source = open_labelled(trained, self._asked.data)
-        samples = pick(trained, source, "test", self._asked.limit)
+        assert self.options.data is not None
+        source = open_labelled(trained, self.options.data)
+        samples = select_samples(trained, source, "test", self.options.limit)
         return record_split(
             trained,
             samples,
             "test",
             batch_size=32,
             workers=0,
-            allow_unreadable=self._asked.allow_unreadable,
+            allow_unreadable=self.options.allow_unreadable,
         )

@@ -7,20 +7,20 @@ from pathlib import Path
 import torch
 
 from exeunt.bench.engine import Engine, Opened, RefusedError
-from exeunt.bench.subject import Subject
+from exeunt.bench.workload import Workload
 
 TOLERANCE = 1e-3
 """How far float32 scores may be from PyTorch's, in parts of the largest."""
 
 
 def open_checked(
-    engine: Engine, subject: Subject, dtype: str, threads: int, folder: Path
+    engine: Engine, workload: Workload, dtype: str, threads: int, folder: Path
 ) -> Opened:
     """Opens a network in an engine; in float32 its scores have to be PyTorch's.
 
     Args:
         engine: to open it in.
-        subject: the network.
+        workload: the network.
         dtype: `float32` or `int8`.
         threads: that it runs on.
         folder: an empty one, to write into.
@@ -30,9 +30,9 @@ def open_checked(
     """
     if dtype not in engine.dtypes:
         raise RefusedError(f"{dtype} is not measured with it")
-    opened = engine.open(subject, dtype, threads, folder)
+    opened = engine.open(workload, dtype, threads, folder)
     with torch.inference_mode():
-        expected = subject.net(subject.inputs[:1])
+        expected = workload.net(workload.inputs[:1])
     opened.start()
     for k, logits in enumerate(expected):
         found = torch.from_numpy(opened.step(k).copy())

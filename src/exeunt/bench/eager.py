@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from exeunt.bench.engine import Appointed, Array, OneByOne, RefusedError
-from exeunt.bench.subject import Subject
-from exeunt.compiled import CompileError, compile_stages, lay_out
+from exeunt.bench.engine import Array, AssignedExits, OneByOne, RefusedError
+from exeunt.bench.workload import Workload
+from exeunt.compiled import CompileError, compile_stages, use_channels_last
 from exeunt.inference import infer
 from exeunt.net import MultiExitNet, State
 
@@ -19,8 +19,8 @@ from exeunt.net import MultiExitNet, State
 class _Stages(OneByOne):
     """Stages of PyTorch; a policy's batch runs image by image."""
 
-    def __init__(self, net: MultiExitNet, subject: Subject) -> None:
-        self._net, self._inputs = net, subject.inputs
+    def __init__(self, net: MultiExitNet, workload: Workload) -> None:
+        self._net, self._inputs = net, workload.inputs
         self._state: State = ()
 
     def take(self, picture: int) -> None:
@@ -37,7 +37,7 @@ class _Batches(_Stages):
     """The same, and batches that shrink."""
 
     def batch(self, leaving: Sequence[int]) -> None:
-        policy: Any = Appointed(torch.tensor(leaving))
+        policy: Any = AssignedExits(torch.tensor(leaving))
         infer(self._net, self._inputs, policy)
 
 
@@ -49,8 +49,8 @@ class Torch:
     install = "pip install torch"
     dtypes: tuple[str, ...] = ("float32",)
 
-    def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Stages:
-        return _Batches(lay_out(copy.deepcopy(subject.net)), subject)
+    def open(self, workload: Workload, dtype: str, threads: int, folder: Path) -> _Stages:
+        return _Batches(use_channels_last(copy.deepcopy(workload.net)), workload)
 
 
 class Compiled(Torch):
@@ -58,9 +58,11 @@ class Compiled(Torch):
 
     name = "compile"
 
-    def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Stages:
+    def open(self, workload: Workload, dtype: str, threads: int, folder: Path) -> _Stages:
         try:
-            net = compile_stages(lay_out(copy.deepcopy(subject.net)), subject.inputs[:1])
+            net = compile_stages(
+                use_channels_last(copy.deepcopy(workload.net)), workload.inputs[:1]
+            )
         except CompileError as error:
             raise RefusedError(str(error)) from error
-        return _Stages(net, subject)
+        return _Stages(net, workload)

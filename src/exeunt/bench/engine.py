@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from exeunt.bench.subject import Subject
+from exeunt.bench.workload import Workload
 from exeunt.errors import ExeuntError
 
 Array = NDArray[np.float32]
@@ -39,7 +39,7 @@ class Opened(Protocol):
     exits: Any
 
     def start(self) -> None:
-        """Takes the subject's first picture up."""
+        """Takes the workload's first picture up."""
         ...
 
     def step(self, k: int) -> Array:
@@ -89,11 +89,11 @@ class Engine(Protocol):
     install: str
     dtypes: tuple[str, ...]
 
-    def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> Opened:
+    def open(self, workload: Workload, dtype: str, threads: int, folder: Path) -> Opened:
         """Opens a network.
 
         Args:
-            subject: the network.
+            workload: the network.
             dtype: one of `dtypes`.
             threads: that it runs on.
             folder: an empty one, to write into.
@@ -104,14 +104,14 @@ class Engine(Protocol):
         ...
 
 
-class Appointed:
+class AssignedExits:
     """A policy that lets every image leave where it was told to: for measuring only.
 
     Args:
         leaving: exits (from 0) of N images, as an array or a tensor, as the logits are.
     """
 
-    spec = "appointed"
+    spec = "assigned_exits"
 
     def __init__(self, leaving: Any) -> None:
         self._leaving, self._taken = leaving, 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exeunt.bench.engine import Array, OneByOne, refusal
-from exeunt.bench.subject import Subject
+from exeunt.bench.workload import Workload
 
 _SIGNATURE = "serving_default"
 _RECURRENT = r"\.(ReX2d|ReNet2d)_"
@@ -69,11 +69,11 @@ class _Programs(OneByOne):
 class _Exits(nn.Module):
     """Takes images (N, C, H, W) and gives E logits (N, K)."""
 
-    def __init__(self, programs: _Programs, subject: Subject) -> None:
+    def __init__(self, programs: _Programs, workload: Workload) -> None:
         super().__init__()
         self._programs = programs
-        self.num_exits, self.num_classes = subject.net.num_exits, len(subject.class_names)
-        name = torch.tensor(list(f"{subject.name} in LiteRT".encode()), dtype=torch.uint8)
+        self.num_exits, self.num_classes = workload.net.num_exits, len(workload.class_names)
+        name = torch.tensor(list(f"{workload.name} in LiteRT".encode()), dtype=torch.uint8)
         self.register_buffer("identity", name)  # in place of weights, its fingerprint is of this
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -95,15 +95,15 @@ class LiteRT:
     install = "pip install litert-torch"
     dtypes: tuple[str, ...] = ("float32", "int8")
 
-    def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Programs:
+    def open(self, workload: Workload, dtype: str, threads: int, folder: Path) -> _Programs:
         with _quietly():
             try:
-                programs = list(_programs(subject, dtype, threads))
+                programs = list(_programs(workload, dtype, threads))
             except Exception as error:  # whatever its converter makes of a network
                 raise refusal(error) from error
-        opened = _Programs(programs, subject.inputs)
+        opened = _Programs(programs, workload.inputs)
         if dtype == "int8":
-            opened.exits = _Exits(_Programs(programs, subject.inputs), subject)
+            opened.exits = _Exits(_Programs(programs, workload.inputs), workload)
         return opened
 
 
@@ -125,12 +125,12 @@ def _quietly() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _programs(subject: Subject, dtype: str, threads: int) -> Iterator[_Program]:
+def _programs(workload: Workload, dtype: str, threads: int) -> Iterator[_Program]:
     import litert_torch
 
-    images = torch.cat(list(subject.images)) if dtype == "int8" else subject.inputs[:1]
-    state: Any = subject.net.begin(images)
-    for k, stage in enumerate(subject.net.stages):
+    images = torch.cat(list(workload.images)) if dtype == "int8" else workload.inputs[:1]
+    state: Any = workload.net.begin(images)
+    for k, stage in enumerate(workload.net.stages):
         one = [tensor[:1] for tensor in state]
         wrapped = litert_torch.to_channel_last_io(
             stage, args=_maps(one), outputs=_maps(stage(*one))
@@ -140,7 +140,7 @@ def _programs(subject: Subject, dtype: str, threads: int) -> Iterator[_Program]:
         if dtype == "int8":
             model = _integers(model, _channels_last(state))
         yield _Program(model, threads)
-        _, state = subject.net.step(k, state)
+        _, state = workload.net.step(k, state)
 
 
 def _maps(tensors: Sequence[Tensor]) -> list[int]:

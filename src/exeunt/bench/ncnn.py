@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from exeunt.bench.engine import Array, OneByOne, RefusedError
-from exeunt.bench.subject import Subject
+from exeunt.bench.workload import Workload
 
 
 class _Nets(OneByOne):
-    def __init__(self, nets: list[Any], subject: Subject) -> None:
-        self._nets, self._inputs = nets, subject.inputs.numpy()
+    def __init__(self, nets: list[Any], workload: Workload) -> None:
+        self._nets, self._inputs = nets, workload.inputs.numpy()
         self._names = [(net.input_names(), sorted(net.output_names())) for net in nets]
         self._state: list[Any] = []
 
@@ -42,14 +42,14 @@ class Ncnn:
     install = "pip install ncnn pnnx"
     dtypes: tuple[str, ...] = ("float32",)
 
-    def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Nets:
+    def open(self, workload: Workload, dtype: str, threads: int, folder: Path) -> _Nets:
         nets = []
-        state: Any = subject.net.begin(subject.inputs[:1])
+        state: Any = workload.net.begin(workload.inputs[:1])
         with torch.no_grad():
-            for k, stage in enumerate(subject.net.stages):
+            for k, stage in enumerate(workload.net.stages):
                 nets.append(_converted(stage, state, folder / f"stage_{k + 1}", threads))
-                _, state = subject.net.step(k, state)
-        return _Nets(nets, subject)
+                _, state = workload.net.step(k, state)
+        return _Nets(nets, workload)
 
 
 def _converted(stage: torch.nn.Module, state: Any, path: Path, threads: int) -> Any:

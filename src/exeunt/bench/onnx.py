@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exeunt.bench.engine import Appointed, Array
-from exeunt.bench.subject import Subject
+from exeunt.bench.engine import Array, AssignedExits
+from exeunt.bench.workload import Workload
 from exeunt.policies import Full
 from exeunt.runner import StagedModel
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class _Staged:
     """The runner, by which an exported folder is used."""
 
-    def __init__(self, model: StagedModel, subject: Subject, exits: Any) -> None:
+    def __init__(self, model: StagedModel, workload: Workload, exits: Any) -> None:
         self.exits = exits
-        self._model, self._images = model, subject.inputs.numpy()
+        self._model, self._images = model, workload.inputs.numpy()
         self._state: State = {}
 
     def start(self) -> None:
@@ -34,7 +34,7 @@ class _Staged:
         return logits
 
     def batch(self, leaving: Sequence[int]) -> None:
-        policy: Any = Appointed(np.array(leaving))
+        policy: Any = AssignedExits(np.array(leaving))
         self._model.policy = policy
         self._model.predict(self._images)
 
@@ -48,27 +48,27 @@ class Onnx:
     install: str
     dtypes: tuple[str, ...] = ("float32", "int8")
 
-    def open(self, subject: Subject, dtype: str, threads: int, folder: Path) -> _Staged:
+    def open(self, workload: Workload, dtype: str, threads: int, folder: Path) -> _Staged:
         from exeunt.export.onnx import OnnxModel, OnnxNet, open_stages, write_onnx, write_stages
         from exeunt.export.onnx.int8 import kept_modules, quantize_stages
 
-        graph, int8, exits = subject.graph, [], None
+        graph, int8, exits = workload.graph, [], None
         if dtype == "int8":
-            batches = [batch.numpy() for batch in subject.images]
+            batches = [batch.numpy() for batch in workload.images]
             int8 = quantize_stages(graph, write_stages(graph, {}), batches)
-            exits = OnnxNet(open_stages(graph.image, int8), subject.name)
+            exits = OnnxNet(open_stages(graph.image, int8), workload.name)
         made = OnnxModel(
-            subject.name,
+            workload.name,
             graph,
-            subject.transform,
-            subject.class_names,
+            workload.transform,
+            workload.class_names,
             Full(),
             "measured",
             int8=int8,
             kept=kept_modules(graph) if int8 else (),
         )
         write_onnx(made, folder)
-        return _Staged(StagedModel(folder, threads, engine=self.name), subject, exits)
+        return _Staged(StagedModel(folder, threads, engine=self.name), workload, exits)
 
 
 ONNXRUNTIME = Onnx("onnxruntime", ("onnx", "onnxruntime"), 'pip install "exeunt[onnx]"')

@@ -49,11 +49,11 @@ class Row:
     def to_dict(self) -> dict[str, Any]:
         """Under stable keys."""
         found: dict[str, Any] = {
-            "model": self.candidate.subject.name,
+            "model": self.candidate.workload.name,
             "weights": "random" if self.candidate.trained is None else "trained",
             "engine": self.engine,
             "dtype": self.dtype,
-            "image_size": list(self.candidate.subject.transform.image_size),
+            "image_size": list(self.candidate.workload.transform.image_size),
             "runs": len(self.timing.exits),
             "min_ms": list(self.timing.low_ms),
             "median_ms": list(self.timing.median_ms),
@@ -121,7 +121,7 @@ def figure_of(rows: Sequence[Row], machine: dict[str, Any]) -> Figure:
             for k, (accuracy, shares) in score.counts.items()
         }
         exits = tuple(zip(taken, score.exits, strict=True))
-        series = LatencySeries(row.candidate.subject.name, exits, counts)
+        series = LatencySeries(row.candidate.workload.name, exits, counts)
         panels.setdefault(f"{row.engine}, {row.dtype}", []).append(series)
     title = f"What a millisecond buys: {machine['processor']}, {machine['threads']} thread(s)"
     return latency_figure(panels, title)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exeunt.bench.candidates import Asked, Candidate, Scores
+from exeunt.bench.candidates import BenchOptions, Candidate, Scores
 from exeunt.bench.check import open_checked
 from exeunt.bench.engine import Engine, Opened, RefusedError, missing
 from exeunt.bench.machine import describe_machine
 from exeunt.bench.measure import WARM_UP, Timing, measure
 from exeunt.bench.row import Row
-from exeunt.bench.subject import appointed
+from exeunt.bench.workload import assigned_exits
 from exeunt.device import on_threads
 from exeunt.errors import ExeuntError
 from exeunt.html import html_facts, html_table
@@ -48,7 +48,7 @@ class Benchmark:
         columns = ("model", "engine", "dtype", "first ms", "last ms", "mean ms", "accuracy")
         rows = [
             (
-                *(row.candidate.subject.name, row.engine, row.dtype),
+                *(row.candidate.workload.name, row.engine, row.dtype),
                 *(f"{ms:.2f}" for ms in (row.timing.low_ms[0], row.timing.low_ms[-1])),
                 "-" if row.mean_ms is None else f"{row.mean_ms:.2f}",
                 "-" if row.score is None else percent(row.score.accuracy),
@@ -70,7 +70,7 @@ class Benchmark:
 def measure_side_by_side(
     candidates: Sequence[Candidate],
     engines: Sequence[Engine],
-    asked: Asked,
+    asked: BenchOptions,
     *,
     dtypes: Sequence[str] = ("float32",),
     threads: int = 1,
@@ -135,13 +135,13 @@ def _open(
     ]
     with Bar("opening", len(todo)) as bar:
         for number, engine, dtype in todo:
-            subject = candidates[number].subject
-            what = f"{subject.name} in {engine.name}, {dtype}"
+            workload = candidates[number].workload
+            what = f"{workload.name} in {engine.name}, {dtype}"
             bar.say(f"opening {what}")
             folder = place / f"{number}-{engine.name}-{dtype}"
             folder.mkdir()
             try:
-                one = open_checked(engine, subject, dtype, threads, folder)
+                one = open_checked(engine, workload, dtype, threads, folder)
                 opened[number, engine.name, dtype] = one
             except RefusedError as reason:
                 skipped.append((what, str(reason)))
@@ -157,7 +157,7 @@ def _measure(
     runs: int,
 ) -> list[Timing]:
     """Times what is open; batches leave where their shares say, or else at the last exit."""
-    exits = [candidates[number].subject.net.num_exits for number, *_ in opened]
+    exits = [candidates[number].workload.net.num_exits for number, *_ in opened]
     shares = [
         known.shares if known else (0.0,) * (count - 1) + (1.0,)
         for known, count in zip(where, exits, strict=True)
@@ -166,7 +166,7 @@ def _measure(
     with Bar("measuring", WARM_UP + runs + batch_runs + 1) as bar:
         return measure(
             list(zip(opened.values(), exits, strict=True)),
-            [appointed(mine, batch_size) for mine in shares],
+            [assigned_exits(mine, batch_size) for mine in shares],
             runs=runs,
             batch_runs=batch_runs,
             on_run=bar.advance,

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from exeunt.calibrate.geometric import geometric_levels
+from exeunt.calibrate.confidence import confidence_scores, first_exits, threshold_policy
+from exeunt.calibrate.geometric import geometric_thresholds
 from exeunt.calibrate.held_out import refuse_test
-from exeunt.calibrate.sureness import cut, first_exits, sureness
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.policies import Confidence, PerExit, Threshold
@@ -59,24 +59,24 @@ def budgeted_policy(
     """
     refuse_test(table)
     prices = exit_costs(table, costs)
-    sure = sureness(table, criterion, temperature)
-    return cut(criterion, levels_within(sure, prices, budget), temperature)
+    sure = confidence_scores(table, criterion, temperature)
+    return threshold_policy(criterion, thresholds_within(sure, prices, budget), temperature)
 
 
-def levels_within(sure: Tensor, costs: Tensor, budget: float) -> list[float]:
-    """The levels of sureness (E-1 N) whose geometric shares spend the budget at costs (E).
+def thresholds_within(sure: Tensor, costs: Tensor, budget: float) -> list[float]:
+    """The thresholds of sureness (E-1 N) whose geometric shares spend the budget at costs (E).
 
     Raises:
         ExeuntError: The budget is less than the first exit costs.
     """
     refuse_impossible(budget, costs[0].item())
     low, high = -_LOG_RATIO, _LOG_RATIO
-    best = geometric_levels(sure, math.exp(low))
+    best = geometric_thresholds(sure, math.exp(low))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        levels = geometric_levels(sure, math.exp(middle))
-        if mean_cost(first_exits(sure, levels), costs) <= ceiling(budget):
-            low, best = middle, levels
+        thresholds = geometric_thresholds(sure, math.exp(middle))
+        if mean_cost(first_exits(sure, thresholds), costs) <= ceiling(budget):
+            low, best = middle, thresholds
         else:
             high = middle
     return best

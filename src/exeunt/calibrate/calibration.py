@@ -13,8 +13,8 @@ from exeunt.calibrate.held_out import refuse_tested, refuse_trained
 from exeunt.calibrate.risk import Guarantee
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Sample, Source, fingerprint
 from exeunt.errors import ExeuntWarning
-from exeunt.evaluate import ExitTable, Outcome, figures_of, replay, wilson
-from exeunt.evaluate.splits import cut, open_labelled, pick, record_split
+from exeunt.evaluate import ExitTable, Outcome, metrics_of, replay, wilson
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples, split_samples
 from exeunt.html import html_bars, html_facts
 from exeunt.models import WeightsInfo
 from exeunt.policies import Policy
@@ -160,7 +160,7 @@ def calibrate(
             the test.
     """
     source = open_labelled(trained, data)
-    samples = pick(trained, source, "calibration", None)
+    samples = select_samples(trained, source, "calibration", None)
     _check_held_out(trained, source, samples, data)
     table = record_split(
         trained,
@@ -193,7 +193,7 @@ def with_policy(info: WeightsInfo, policy: Policy, table: ExitTable) -> WeightsI
     for figures in metrics.values():
         if figures.get("policy", {}).get("spec") != policy.spec:
             figures.pop("policy", None)
-    metrics["calibration"] = figures_of(table, policy)
+    metrics["calibration"] = metrics_of(table, policy)
     history = [*info.policy_history]
     if info.policy != policy.spec:
         history.append(info.policy)
@@ -208,7 +208,7 @@ def _check_held_out(
     Raises:
         ExeuntError: with the way out.
     """
-    refuse_tested(samples, cut(trained, source, "test"))
+    refuse_tested(samples, split_samples(trained, source, "test"))
     made_from = trained.info.data.get("fingerprint")
     if made_from and fingerprint(source.samples) == made_from:
         return

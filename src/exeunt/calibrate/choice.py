@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from exeunt.calibrate.binomial import samples_needed
 from exeunt.calibrate.budget import exit_costs
+from exeunt.calibrate.confidence import confidence_scores, correctness, threshold_policy
 from exeunt.calibrate.criteria import Criterion
 from exeunt.calibrate.held_out import refuse_test
-from exeunt.calibrate.levels import FOLDS, best_levels, cross_validated
 from exeunt.calibrate.risk import guaranteed_policy
 from exeunt.calibrate.score import goodness
-from exeunt.calibrate.sureness import cut, rightness, sureness
+from exeunt.calibrate.thresholds import FOLDS, best_thresholds, cross_validated
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, Outcome, difference_interval, paired, replay, sweep
 from exeunt.policies import (
@@ -241,7 +241,7 @@ def _per_exit(
     """What thresholds do at the least budget at which others are right often enough, found by
     bisection, if that is below the one given.
     """
-    sure, right = sureness(table, criterion, temperature), rightness(table)
+    sure, right = confidence_scores(table, criterion, temperature), correctness(table)
     costs = exit_costs(table, None)
     accuracy = cross_validated(sure, right, costs)
     least, most = float(costs[0]), budget
@@ -252,7 +252,10 @@ def _per_exit(
         else:
             least = middle
     if most < budget:
-        yield replay(table, cut(criterion, best_levels(sure, right, costs)(most), temperature))
+        yield replay(
+            table,
+            threshold_policy(criterion, best_thresholds(sure, right, costs)(most), temperature),
+        )
 
 
 def _candidates(

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from exeunt.calibrate.confidence import confidence_scores, threshold_policy
 from exeunt.calibrate.held_out import refuse_test
-from exeunt.calibrate.sureness import cut, sureness
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.policies import Confidence, PerExit, Threshold
@@ -43,8 +43,10 @@ def geometric_policy(
     refuse_test(table)
     if not 0 < ratio < math.inf:
         raise ExeuntError(f"ratio must be a finite number > 0, got {ratio}")
-    return cut(
-        criterion, geometric_levels(sureness(table, criterion, temperature), ratio), temperature
+    return threshold_policy(
+        criterion,
+        geometric_thresholds(confidence_scores(table, criterion, temperature), ratio),
+        temperature,
     )
 
 
@@ -58,19 +60,19 @@ def geometric_policies(
     return [geometric_policy(table, ratio, criterion, temperature) for ratio in ratios]
 
 
-def geometric_levels(sure: Tensor, ratio: float) -> list[float]:
+def geometric_thresholds(sure: Tensor, ratio: float) -> list[float]:
     """The least of a sureness (E-1 N) that leaves, exit by exit; infinity where nobody does."""
     samples = sure.shape[1]
     weights = [ratio**k for k in range(len(sure) + 1)]
     total = math.fsum(weights)
     waiting = torch.ones(samples, dtype=torch.bool)
-    levels = []
+    thresholds = []
     for row, weight in zip(sure, weights, strict=False):
         left = row[waiting]
         count = math.floor(samples * weight / total)
-        level = math.inf
+        threshold = math.inf
         if 0 < count <= len(left):
-            level = left.kthvalue(len(left) - count + 1).values.item()
-        waiting &= row < level
-        levels.append(level)
-    return levels
+            threshold = left.kthvalue(len(left) - count + 1).values.item()
+        waiting &= row < threshold
+        thresholds.append(threshold)
+    return thresholds

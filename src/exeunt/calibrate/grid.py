@@ -15,9 +15,9 @@ from exeunt.calibrate.quantiles import quantiles
 
 
 class ThresholdGrid:
-    """Some settings of each exit's threshold: quantiles of its sureness, and never.
+    """Some settings of each exit's threshold: quantiles of its confidence_scores, and never.
 
-    A setting is counted from 0, the lowest level; the last is infinity.
+    A setting is counted from 0, the lowest threshold; the last is infinity.
 
     Args:
         sure: Sureness at every exit but the last (E-1 N); minus infinity where a sample may not
@@ -31,24 +31,24 @@ class ThresholdGrid:
         self, sure: Tensor, right: Tensor, costs: Tensor, given: Sequence[float] | None = None
     ) -> None:
         self.right, self.costs = right.double(), costs
-        self.levels = [[*quantiles(row[row > -math.inf]), math.inf] for row in sure]
+        self.thresholds = [[*quantiles(row[row > -math.inf]), math.inf] for row in sure]
         if given is not None:
-            self.levels = [sorted({*a, b}) for a, b in zip(self.levels, given, strict=True)]
+            self.thresholds = [sorted({*a, b}) for a, b in zip(self.thresholds, given, strict=True)]
         self._reached = [
-            torch.searchsorted(torch.tensor(levels), row.contiguous(), right=True)
-            for levels, row in zip(self.levels, sure, strict=True)
+            torch.searchsorted(torch.tensor(thresholds), row.contiguous(), right=True)
+            for thresholds, row in zip(self.thresholds, sure, strict=True)
         ]
 
     def exits_taken(self, settings: Sequence[int]) -> Tensor:
         """The exit that each sample takes (N)."""
-        exit_index = torch.full((self.right.shape[1],), len(self.levels))
-        for k in reversed(range(len(self.levels))):
+        exit_index = torch.full((self.right.shape[1],), len(self.thresholds))
+        for k in reversed(range(len(self.thresholds))):
             exit_index[self._reached[k] > settings[k]] = k
         return exit_index
 
-    def levels_at(self, settings: Sequence[int]) -> list[float]:
-        """The levels (E-1) that settings stand for."""
-        return [levels[at] for levels, at in zip(self.levels, settings, strict=True)]
+    def thresholds_at(self, settings: Sequence[int]) -> list[float]:
+        """The thresholds (E-1) that settings stand for."""
+        return [thresholds[at] for thresholds, at in zip(self.thresholds, settings, strict=True)]
 
     def merit(self, exit_index: Tensor) -> float:
         """How good it is to take these exits (N): right answers, and less than one for the cost."""
@@ -78,7 +78,7 @@ class ThresholdGrid:
         """The merit of the best settings of `exits` while the others stand, and all settings."""
         found = list(settings)
         for k in exits:
-            found[k] = len(self.levels[k]) - 1
+            found[k] = len(self.thresholds[k]) - 1
         without = self.exits_taken(found)
         right = self._totals(self.right, without, exits)
         spent = self._totals(self.costs[:, None].expand_as(self.right), without, exits)
@@ -92,16 +92,16 @@ class ThresholdGrid:
     def _totals(self, values: Tensor, without: Tensor, exits: tuple[int, ...]) -> Tensor:
         """The sum over samples of values (E N) at the exit taken, for all settings of `exits`.
 
-        A sample leaves at the first of `exits` whose level it reaches, and changes the total by
+        A sample leaves at the first of `exits` whose threshold it reaches, and changes the total by
         the difference to what it gets `without` them (N). These differences are gathered in a
-        histogram over the levels reached; sums over its cells are what every setting gets.
+        histogram over the thresholds reached; sums over its cells are what every setting gets.
         """
         otherwise = values.gather(0, without[None])[0]
         totals = otherwise.sum()
         cell = torch.zeros_like(without)
         shape: list[int] = []
         for axis, k in enumerate(exits):
-            shape.append(len(self.levels[k]))
+            shape.append(len(self.thresholds[k]))
             cell = cell * shape[-1] + self._reached[k]
             change = torch.where(k < without, values[k] - otherwise, 0.0)
             histogram = cell.bincount(change, minlength=math.prod(shape)).view(shape)

@@ -15,13 +15,13 @@ from exeunt.calibrate.budget import (
     mean_cost,
     refuse_impossible,
 )
+from exeunt.calibrate.confidence import confidence_scores, correctness, threshold_policy
 from exeunt.calibrate.criteria import Criterion
 from exeunt.calibrate.grid import ThresholdGrid
 from exeunt.calibrate.held_out import refuse_test
-from exeunt.calibrate.levels import best_levels
 from exeunt.calibrate.quantiles import quantiles
 from exeunt.calibrate.score import goodness
-from exeunt.calibrate.sureness import cut, rightness, sureness
+from exeunt.calibrate.thresholds import best_thresholds
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, sweep
 from exeunt.policies import (
@@ -99,11 +99,11 @@ def _solver(
         if patient:
             raise ExeuntError("consistency is patient as it is; join it with another criterion")
         return _counts(table, prices)
-    sure, right = sureness(table, criterion, temperature), rightness(table)
+    sure, right = confidence_scores(table, criterion, temperature), correctness(table)
     if patient:
         return _patient_thresholds(table, sure, right, prices, criterion, temperature)
-    levels = best_levels(sure, right, prices)
-    return lambda budget: cut(criterion, levels(budget), temperature)
+    thresholds = best_thresholds(sure, right, prices)
+    return lambda budget: threshold_policy(criterion, thresholds(budget), temperature)
 
 
 def _patient_thresholds(
@@ -134,7 +134,13 @@ def _patient_thresholds(
             if spent[count] <= ceiling(budget):
                 settings = grid.climb(eager, budget)
                 merit = grid.merit(grid.exits_taken(settings))
-                found.append((merit, count, cut(criterion, grid.levels_at(settings), temperature)))
+                found.append(
+                    (
+                        merit,
+                        count,
+                        threshold_policy(criterion, grid.thresholds_at(settings), temperature),
+                    )
+                )
         _, count, threshold = max(found, key=lambda entry: entry[0])
         return Every((count, threshold))
 

@@ -92,7 +92,7 @@ def bench(
     random ones, which take as long.
     """
     from exeunt.bench import (
-        Asked,
+        BenchOptions,
         candidate,
         engines_named,
         figure_of,
@@ -109,7 +109,7 @@ def bench(
         if data is None:
             raise ExeuntError("--plot draws accuracy, which needs --data")
     size = parse_size(image_size) if image_size else None
-    asked = Asked(size, batch_size, data, policy, shares_from, limit, allow_unreadable)
+    asked = BenchOptions(size, batch_size, data, policy, shares_from, limit, allow_unreadable)
     chosen = engines_named(engines.split(","))
     candidates = [candidate(model, asked, single=False) for model in models]
     candidates += [candidate(model, asked, single=True) for model in plain or ()]

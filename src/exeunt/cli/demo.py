@@ -16,7 +16,7 @@ from exeunt.errors import ExeuntError
 from exeunt.text import figure, percent, short_spec
 
 if TYPE_CHECKING:
-    from exeunt.report.exits_figure import Shot
+    from exeunt.report.exits_figure import ClassifiedImage
     from exeunt.trained import TrainedModel
 
 TAG = "everyday"
@@ -55,8 +55,8 @@ def demo(
 ) -> None:
     """Watch a network leave early on photographs."""
     from exeunt.data.named_images import find_images
+    from exeunt.report.classified import classify_images
     from exeunt.report.exits_figure import draw_exits
-    from exeunt.report.shots import shoot
     from exeunt.trained import TrainedModel
 
     if out.suffix.lower() != ".png":
@@ -70,7 +70,7 @@ def demo(
             f"{len(named)} images are too many for one picture; give at most {MOST_IMAGES}, "
             "or use `exeunt predict`"
         )
-    shots = shoot(trained, named, chosen)
+    shots = classify_images(trained, named, chosen)
     if not shots:
         raise ExeuntError("none of the images can be read")
     _show(shots, trained)
@@ -115,7 +115,7 @@ def samples() -> list[tuple[Path, str | None]]:
     return found
 
 
-def _show(shots: Sequence[Shot], trained: TrainedModel) -> None:
+def _show(shots: Sequence[ClassifiedImage], trained: TrainedModel) -> None:
     exits = trained.net.num_exits
     marks = {None: "-", True: "✓", False: "✗"}
     show_table(
@@ -136,12 +136,12 @@ def _show(shots: Sequence[Shot], trained: TrainedModel) -> None:
     typer.echo("\nIn brackets: exits that were not run; computed here to show what they would say.")
 
 
-def _path(shot: Shot) -> str:
+def _path(shot: ClassifiedImage) -> str:
     run, skipped = shot.answers[: shot.exit_index + 1], shot.answers[shot.exit_index + 1 :]
     return " > ".join(run) + (f" ({' > '.join(skipped)})" if skipped else "")
 
 
-def _summary(shots: Sequence[Shot], trained: TrainedModel) -> str:
+def _summary(shots: Sequence[ClassifiedImage], trained: TrainedModel) -> str:
     saved = sum(trained.saving(shot.exit_index) for shot in shots) / len(shots)
     judged = [shot.right for shot in shots if shot.right is not None]
     right = f", {sum(judged)} of {len(judged)} right" if judged else ""

@@ -9,7 +9,7 @@ import typer
 
 from exeunt.cli.render import show_json, show_table
 from exeunt.graph import Graph
-from exeunt.profile import Setting, dial_settings
+from exeunt.profile import DialPoint, dial_points
 from exeunt.text import millions
 
 
@@ -28,7 +28,7 @@ def show_dial(
     from exeunt.report.canvas import write_figure
     from exeunt.report.dial_figure import dial_figure
 
-    found = {dtype: dial_settings(graph, dtype) for dtype in dtypes}
+    found = {dtype: dial_points(graph, dtype) for dtype in dtypes}
     for dtype, settings in found.items():
         if json:
             for setting in settings:
@@ -40,7 +40,7 @@ def show_dial(
         write_figure(dial_figure(settings, f"{name}, {dtype}: memory against work"), plot)
 
 
-def _show(name: str, dtype: str, settings: Sequence[Setting]) -> None:
+def _show(name: str, dtype: str, settings: Sequence[DialPoint]) -> None:
     typer.echo(f"{name}, {dtype}: what fewer bytes cost, where rows are expanded again")
     rows = [
         (
@@ -48,7 +48,7 @@ def _show(name: str, dtype: str, settings: Sequence[Setting]) -> None:
             "least" if setting.arena_bytes == setting.least_bytes else str(setting.least_bytes),
             millions(setting.macs),
             f"{setting.factor:.3f}x",
-            str(len(setting.again)),
+            str(len(setting.recomputed)),
         )
         for setting in settings
     ]

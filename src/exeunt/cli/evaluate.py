@@ -123,17 +123,17 @@ def evaluate(
     import torch
 
     from exeunt.cli.render import show_json
-    from exeunt.export.onnx.opened import open_exits
+    from exeunt.export.onnx.reader import open_exits
     from exeunt.policies import parse_policy
     from exeunt.report.measurement import Measurement
-    from exeunt.report.protocols import Question, answer
+    from exeunt.report.protocols import EvaluationOptions, evaluation_sections
     from exeunt.report.recorder import Recorder, open_recording
 
     if threads is not None:
         torch.set_num_threads(threads)
     check_output("--csv", csv, [model, data, calibration])
     check_output("--plot", None if plot is None else plot / "costs.png")
-    question = Question(
+    options = EvaluationOptions(
         protocol, [parse_policy(spec) for spec in policy or []], diagnose, plot, every
     )
     if calibration is not None and protocol is not Protocol.BUDGETED:
@@ -166,7 +166,7 @@ def evaluate(
                 "calibration split: record that too and give the file as --calibration"
             )
         run["calibration_samples"] = len(held_out)
-    measurement = Measurement(run, answer(question, run, table, held_out))
+    measurement = Measurement(run, evaluation_sections(options, run, table, held_out))
     if json:
         for line in measurement.lines:
             show_json(line)

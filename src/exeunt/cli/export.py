@@ -144,31 +144,31 @@ def export(
     """
     import torch
 
-    from exeunt.export.calibration import Images, Wanted
+    from exeunt.export.calibration import CalibrationImages, PolicyOptions
     from exeunt.trained import TrainedModel
 
     if threads is not None:
         torch.set_num_threads(threads)
     trained = TrainedModel.load(model)
-    wanted = Wanted(policy, budget_fraction, max_accuracy_drop)
+    wanted = PolicyOptions(policy, budget_fraction, max_accuracy_drop)
     images = (
         None
         if calibration is None
-        else Images(trained, calibration, limit, batch_size, workers, allow_unreadable)
+        else CalibrationImages(trained, calibration, limit, batch_size, workers, allow_unreadable)
     )
     if target is Target.ONNX:
-        from exeunt.export.onnx.export import AsOnnx, export_onnx
+        from exeunt.export.onnx.export import OnnxOptions, export_onnx
 
         _refuse(ctx, _OF_C, Target.C)
-        as_onnx = AsOnnx((dtype or Dtype.FLOAT32).value, quantize_rex, single_file)
+        as_onnx = OnnxOptions((dtype or Dtype.FLOAT32).value, quantize_rex, single_file)
         report = export_onnx(model, trained, images, wanted, as_onnx, out).to_dict()
         show: Callable[[Path, dict[str, Any]], None] = _show_onnx
     else:
-        from exeunt.export.c.export import AsC, export_c
+        from exeunt.export.c.export import COptions, export_c
 
         _refuse(ctx, _OF_ONNX, Target.ONNX)
         as_c = (dtype or Dtype.INT8).value, ranges.value, name, budget_kib, layout.value
-        report = export_c(model, trained, images, wanted, AsC(*as_c), out).to_dict()
+        report = export_c(model, trained, images, wanted, COptions(*as_c), out).to_dict()
         show = _show_c
     if json:
         show_json({"kind": "exported", "folder": str(out), **report})

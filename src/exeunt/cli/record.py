@@ -51,14 +51,14 @@ def record(
 
     from exeunt.cli.render import show_facts, show_table
     from exeunt.evaluate import exit_rows
-    from exeunt.evaluate.splits import open_labelled, pick, record_split
-    from exeunt.export.onnx.opened import open_exits
+    from exeunt.evaluate.splits import open_labelled, record_split, select_samples
+    from exeunt.export.onnx.reader import open_exits
     from exeunt.text import figure, millions, percent
 
     if threads is not None:
         torch.set_num_threads(threads)
     trained = open_exits(model, device, threads)
-    samples = pick(trained, open_labelled(trained, data), split, limit)
+    samples = select_samples(trained, open_labelled(trained, data), split, limit)
     table = record_split(
         trained,
         samples,

@@ -41,7 +41,7 @@ def show_timings(found: Benchmark) -> None:
     base = _cost(rows[0])
     table = []
     for row in rows:
-        cells = [row.candidate.subject.name, row.engine, row.dtype]
+        cells = [row.candidate.workload.name, row.engine, row.dtype]
         cells += [f"{ms:.2f}" for ms in (row.timing.low_ms[0], row.timing.low_ms[-1])]
         cells += [
             f"{row.timing.median_ms[-1]:.2f}",
@@ -68,7 +68,7 @@ def _weights(rows: Sequence[Row]) -> list[str]:
     lines = []
     for row in rows:
         one = row.candidate
-        text = one.subject.name + (": random weights" if one.trained is None else ": trained")
+        text = one.workload.name + (": random weights" if one.trained is None else ": trained")
         known = row.shares
         if known is None:
             text += ", nobody knows where images leave"

@@ -169,7 +169,7 @@ def train(
     data, config = data_and_config(data, recipe, given, out if resume else None)
     import torch
 
-    from exeunt.training import Quiet, Setting, make_logger, processes_here
+    from exeunt.training import Execution, Quiet, make_logger, processes_here
     from exeunt.training import train as run_training
     from exeunt.training.allocator import keep_freed_memory
     from exeunt.training.run import Run
@@ -183,9 +183,9 @@ def train(
     watched = TerminalProgress(out) if processes.rank == 0 else nullcontext(Quiet())
     with watched as progress:
         typed = _command(processes.size, sys.argv[1:])
-        setting = Setting(processes, workers, typed, progress, loggers)
+        execution = Execution(processes, workers, typed, progress, loggers)
         try:
-            run_training(config, data, out, resume=resume, setting=setting)
+            run_training(config, data, out, resume=resume, execution=execution)
         except KeyboardInterrupt:
             if processes.rank == 0 and Run(out).begun() is not None:
                 how = ["--device", device] if device != "cpu" else []

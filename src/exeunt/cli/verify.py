@@ -148,8 +148,8 @@ def _show_onnx(folder: Path, found: OnnxVerification) -> None:
     ]
     if found.single_same is not None:
         lines.insert(-1, ("  by one graph", f"{percent(found.single_same)} of the images"))
-    if found.ties:
-        lines.append(("  on the edge", ", ".join(found.ties)))
+    if found.borderline:
+        lines.append(("  on the edge", ", ".join(found.borderline)))
     if found.dtype != "float32":
         lines.append(("  same class", ", ".join(map(percent, found.exit_agreement))))
     if found.accuracy is not None and found.exit_accuracy is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from exeunt.data.duplicates import describe_duplicates
 from exeunt.data.left_out import listed
 from exeunt.data.source import Sample
-from exeunt.data.twins import describe_twins
 
 
 def notes(parts: Mapping[str, Sequence[Sample]], class_names: Sequence[str]) -> list[str]:
@@ -23,6 +23,6 @@ def notes(parts: Mapping[str, Sequence[Sample]], class_names: Sequence[str]) -> 
         met = {sample.target for sample in samples}
         if absent := [name for target, name in enumerate(class_names) if target not in met]:
             lines.append(f"{split}: no images of {listed(absent)}")
-    if said := describe_twins(parts, class_names):
+    if said := describe_duplicates(parts, class_names):
         lines.append(said)
     return lines

@@ -4,20 +4,20 @@ from exeunt.evaluate.agreement import agreement
 from exeunt.evaluate.baseline import Baseline, baseline
 from exeunt.evaluate.compare import compare_criteria
 from exeunt.evaluate.confusion import Confusion, confusion
+from exeunt.evaluate.default_policies import default_policies
+from exeunt.evaluate.difficulty import RatedSample, easiest, hardest
 from exeunt.evaluate.exits import ExitRow, exit_rows
-from exeunt.evaluate.figures import figures_of
-from exeunt.evaluate.hardness import RatedSample, easiest, hardest
 from exeunt.evaluate.interval import bootstrap, difference_interval, paired, score_interval, wilson
+from exeunt.evaluate.metrics import metrics_of
 from exeunt.evaluate.oracle import Oracle, oracle
 from exeunt.evaluate.overthinking import Overthinking, overthinking, settling_exits
+from exeunt.evaluate.pareto import pareto_outcomes
 from exeunt.evaluate.record import LabelledBatch, record, record_samples, weights_fingerprint
 from exeunt.evaluate.record_to import record_to
 from exeunt.evaluate.reliability import Reliability, reliability
 from exeunt.evaluate.replay import Outcome, replay, sweep
 from exeunt.evaluate.table import NOT_STATED, ExitTable, Task
 from exeunt.evaluate.table_file import load_table, save_table
-from exeunt.evaluate.telling import telling
-from exeunt.evaluate.usual import default_policies
 
 __all__ = [
     "NOT_STATED",
@@ -41,12 +41,13 @@ __all__ = [
     "difference_interval",
     "easiest",
     "exit_rows",
-    "figures_of",
     "hardest",
     "load_table",
+    "metrics_of",
     "oracle",
     "overthinking",
     "paired",
+    "pareto_outcomes",
     "record",
     "record_samples",
     "record_to",
@@ -56,7 +57,6 @@ __all__ = [
     "score_interval",
     "settling_exits",
     "sweep",
-    "telling",
     "weights_fingerprint",
     "wilson",
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from exeunt.evaluate.default_policies import default_policies
 from exeunt.evaluate.replay import Outcome, sweep
 from exeunt.evaluate.table import ExitTable
-from exeunt.evaluate.usual import default_policies
 from exeunt.policies import Confidence, Consistency, Entropy, Every, Full, Margin, PerExit, Policy
 
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)

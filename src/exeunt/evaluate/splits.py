@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from exeunt.compiled import lay_out
+from exeunt.compiled import use_channels_last
 from exeunt.data import (
     MAX_UNREADABLE_FRACTION,
     Batch,
@@ -56,7 +56,7 @@ def open_known(data: Data, task: str, class_names: Sequence[str]) -> Source:
     return source
 
 
-def pick(
+def select_samples(
     trained: TrainedModel, source: Source, split: str, limit: int | None
 ) -> tuple[Sample, ...]:
     """The samples of a split of `source`, cut with the seed and fractions of the training.
@@ -83,12 +83,12 @@ def pick(
                 "the weights do not say which of those were held out. Give images in class folders "
                 "that were never trained on, or say how they were split: Classifier(..., split=...)"
             )
-    samples = cut(trained, source, split)
+    samples = split_samples(trained, source, split)
     return samples if limit is None else take(samples, limit, trained.split_spec.seed)
 
 
-def cut(trained: TrainedModel, source: Source, split: str) -> tuple[Sample, ...]:
-    """`pick` without a limit, and without a word on what is not known."""
+def split_samples(trained: TrainedModel, source: Source, split: str) -> tuple[Sample, ...]:
+    """`select_samples` without a limit, and without a word on what is not known."""
     if split not in SPLITS:
         raise ExeuntError(f"split={split!r}; one of {', '.join(SPLITS)}")
     if split == "all":
@@ -131,7 +131,7 @@ def record_split(
         ExeuntError: as `record_to`.
         OSError: as `record_to`.
     """
-    lay_out(trained.net)
+    use_channels_last(trained.net)
     for line in notes({str(split): samples}, trained.info.class_names):
         warnings.warn(line, ExeuntNote, stacklevel=2)
     reasons: dict[str, str] = {}

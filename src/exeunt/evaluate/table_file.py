@@ -19,7 +19,7 @@ from exeunt.errors import ExeuntError, expect
 from exeunt.evaluate.table import ExitTable
 from exeunt.files import replacing
 from exeunt.runner.document import parse_json
-from exeunt.runner.fitted import fitted_keys
+from exeunt.runner.schema import validated_keys
 
 FORMAT = 1
 SUFFIX = ".exits"
@@ -129,4 +129,4 @@ def _read_description(text: str) -> dict[str, Any]:
     if form != FORMAT:
         raise ValueError(f"format {form!r}; this exeunt reads {FORMAT}")
     hints = get_type_hints(ExitTable)
-    return fitted_keys(values, {name: hints[name] for name in _DESCRIBED})
+    return validated_keys(values, {name: hints[name] for name in _DESCRIBED})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PolicyOptions:
     """What policy is asked for; at most one of these."""
 
     policy: str | None
@@ -64,7 +64,7 @@ class Wanted:
         return chosen
 
 
-class Images:
+class CalibrationImages:
     """Calibration images, and what a net says of them."""
 
     def __init__(
@@ -76,12 +76,12 @@ class Images:
         workers: int,
         allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     ) -> None:
-        from exeunt.evaluate.splits import open_labelled, pick
+        from exeunt.evaluate.splits import open_labelled, select_samples
 
         self.trained, self.batch_size, self.workers = trained, batch_size, workers
         self.allow_unreadable = allow_unreadable
         source = open_labelled(trained, data)
-        self.samples = pick(trained, source, "calibration", limit)
+        self.samples = select_samples(trained, source, "calibration", limit)
 
     def record(self, trained: TrainedModel) -> ExitTable:
         """All exits of a net on all images."""
@@ -100,9 +100,9 @@ class Images:
         """How far the tensors of a graph reach on some of the images."""
         from exeunt.quantize import observe_ranges
 
-        return observe_ranges(graph, self.some(), method)
+        return observe_ranges(graph, self.range_batches(), method)
 
-    def some(self) -> list[Tensor]:
+    def range_batches(self) -> list[Tensor]:
         """Batches (N C H W) of at most 256 of the images, to find ranges on."""
         from exeunt.quantize import range_images
 
@@ -110,7 +110,7 @@ class Images:
         return range_images(self.samples, self.trained.transform, seed, self.batch_size)
 
 
-def needed_for_int8(images: Images | None) -> Images:
+def needed_for_int8(images: CalibrationImages | None) -> CalibrationImages:
     """The images.
 
     Raises:
@@ -124,7 +124,7 @@ def needed_for_int8(images: Images | None) -> Images:
 
 
 def choose_policy(
-    trained: TrainedModel, images: Images | None, wanted: Wanted
+    trained: TrainedModel, images: CalibrationImages | None, wanted: PolicyOptions
 ) -> tuple[Policy, dict[str, Any]]:
     """The policy of a net that is exported in float32, and what it does on the images."""
     if images is None:

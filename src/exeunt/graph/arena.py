@@ -47,16 +47,16 @@ class Arena:
         self.begins: dict[int, list[_Fence]] = defaultdict(list)
         self.fences: list[_Fence] = []
         tensors = set(plan.home.values())
-        for number, strip in enumerate(plan.strips):
+        for number, buffer in enumerate(plan.row_buffers):
             if number not in tensors:
-                for k, spans in enumerate(strip.spans):
+                for k, spans in enumerate(buffer.spans):
                     place, mark = self._place(number, k), number + 0.5
                     for first, last in spans:
-                        self.begins[first].append(_Fence(strip.name, place, mark, last))
+                        self.begins[first].append(_Fence(buffer.name, place, mark, last))
 
     def _place(self, number: int, row: int) -> Tensor:
         start = self.plan.offsets_bytes[number][row] // _FLOAT_BYTES
-        return self.memory[start : start + self.plan.strips[number].row_bytes // _FLOAT_BYTES]
+        return self.memory[start : start + self.plan.row_buffers[number].row_bytes // _FLOAT_BYTES]
 
     def begin(self, event: int) -> None:
         """Marks what an operator has of its own from this event on."""

@@ -24,7 +24,7 @@ class InvertedResidual(Operator):
     Constants are those of the three convolutions, `expand.weight` and so on; `expand` may be None.
 
     Attributes:
-        again: whether no expanded row is kept: each row of the output expands all that is under
+        recompute: whether no expanded row is kept: each row of the output expands all that is under
             its windows, which takes less memory and more multiply-adds.
     """
 
@@ -32,13 +32,13 @@ class InvertedResidual(Operator):
     depthwise: Conv
     project: Conv
     residual: bool
-    again: bool = False
+    recompute: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
         parts = (("expand", self.expand), ("depthwise", self.depthwise), ("project", self.project))
-        told = {name: part.settings for name, part in parts if part is not None}
-        return {**told, "residual": self.residual, "again": self.again}
+        settings = {name: part.settings for name, part in parts if part is not None}
+        return {**settings, "residual": self.residual, "recompute": self.recompute}
 
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         x = inputs[0]
@@ -55,7 +55,7 @@ class InvertedResidual(Operator):
         channels, height, width = inputs[0]
         hidden = self.depthwise.groups
         rows = height
-        if self.again:
+        if self.recompute:
             windows = (self.window(row) for row in range(output[1]))
             rows = sum(min(end, height) - max(start, 0) for start, end in windows)
         total = 0 if self.expand is None else hidden * channels * rows * width

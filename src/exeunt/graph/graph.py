@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from exeunt.graph.operators import Operator, Shape, Whole
+from exeunt.graph.operators import Composite, Operator, Shape
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Graph:
         """All that is stored, named after the modules that it is of."""
         for node in self.nodes:
             named = dict(node.constants)
-            if isinstance(node.operator, Whole):
+            if isinstance(node.operator, Composite):
                 named |= node.operator.module.state_dict()
             yield from ((f"{node.module}.{name}", tensor) for name, tensor in named.items())
 
@@ -112,10 +112,12 @@ class Graph:
         for k, stage in enumerate(self.stages):
             lines.append(f"stage {k}")
             for node in stage.nodes:
-                told = ", ".join(f"{key}={value}" for key, value in _told(node.operator).items())
+                described = ", ".join(
+                    f"{key}={value}" for key, value in _described(node.operator).items()
+                )
                 lines.append(
                     f"  {node.output}  {_spell(self.shapes[node.output])}  {node.operator.kind}"
-                    f"({told})  <- {', '.join(node.inputs)}"
+                    f"({described})  <- {', '.join(node.inputs)}"
                 )
             lines.append(f"  logits {stage.logits}; state {', '.join(stage.state)}")
         return "\n".join(lines)
@@ -148,7 +150,7 @@ class Graph:
         }
 
 
-def _told(operator: Operator) -> dict[str, Any]:
+def _described(operator: Operator) -> dict[str, Any]:
     """Settings that are not the usual ones."""
     plain = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "act": None}
     return {

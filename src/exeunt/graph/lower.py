@@ -17,6 +17,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     Flatten,
@@ -32,7 +33,6 @@ from exeunt.graph.operators import (
     Resize,
     Shape,
     Slice,
-    Whole,
 )
 from exeunt.ops.macs import macs_of
 
@@ -77,7 +77,7 @@ class Call:
         return _shape(self.inputs[0])
 
 
-Made = tuple[Operator, dict[str, Tensor]]
+LoweredOperator = tuple[Operator, dict[str, Tensor]]
 
 
 def lower(
@@ -192,7 +192,7 @@ def _block(node: fx.Node, captured: Captured, path: str) -> tuple[str, str]:
     return path, "Stage"
 
 
-def _conv(call: Call) -> Made:
+def _conv(call: Call) -> LoweredOperator:
     weight, bias = call.constants[1], call.constants.get(2)
     kernel = (weight.shape[2], weight.shape[3])
     padding = call.argument(4, "padding", 0)
@@ -210,12 +210,12 @@ def _conv(call: Call) -> Made:
     return conv, {"weight": weight} | ({} if bias is None else {"bias": bias})
 
 
-def _linear(call: Call) -> Made:
+def _linear(call: Call) -> LoweredOperator:
     bias = call.constants.get(2)
     return Linear(), {"weight": call.constants[1]} | ({} if bias is None else {"bias": bias})
 
 
-def _norm(call: Call) -> Made | None:
+def _norm(call: Call) -> LoweredOperator | None:
     if call.argument(5, "training", False):
         return None
     variance, mean = call.constants[4], call.constants[3]
@@ -225,16 +225,16 @@ def _norm(call: Call) -> Made | None:
     return Affine(), {"scale": scale, "shift": shift}
 
 
-def _add(call: Call) -> Made | None:
+def _add(call: Call) -> LoweredOperator | None:
     same = len(call.inputs) == 2 and _shape(call.inputs[0]) == _shape(call.inputs[1])
     return (Add(), {}) if same and call.argument(2, "alpha", 1) == 1 else None
 
 
-def _cat(call: Call) -> Made | None:
+def _cat(call: Call) -> LoweredOperator | None:
     return (Concat(), {}) if call.argument(1, "dim", 0) == 1 and not call.constants else None
 
 
-def _slice(call: Call) -> Made | None:
+def _slice(call: Call) -> LoweredOperator | None:
     axis = call.argument(1, "dim", 0) - 1
     if axis < 0:
         return None
@@ -245,7 +245,7 @@ def _slice(call: Call) -> Made | None:
     return Slice(axis, start, stop, call.argument(4, "step", 1)), {}
 
 
-def _pad(call: Call) -> Made | None:
+def _pad(call: Call) -> LoweredOperator | None:
     pads = call.argument(1, "pad", [])
     mode, value = call.argument(2, "mode", "constant"), call.argument(3, "value", 0)
     if mode not in ("constant", 0, 0.0) or value not in (None, 0) or len(pads) > 6:
@@ -256,7 +256,7 @@ def _pad(call: Call) -> Made | None:
     return (Pad(before, after), {}) if min(*before, *after) >= 0 else None
 
 
-def _max_pool(call: Call) -> Made | None:
+def _max_pool(call: Call) -> LoweredOperator | None:
     kernel = _pair(call.argument(1, "kernel_size", 1))
     if _pair(call.argument(4, "dilation", 1)) != (1, 1):
         return None
@@ -265,7 +265,7 @@ def _max_pool(call: Call) -> Made | None:
     return Pool("max", kernel, stride, padding, call.argument(5, "ceil_mode", False)), {}
 
 
-def _average_pool(call: Call) -> Made | None:
+def _average_pool(call: Call) -> LoweredOperator | None:
     kernel = _pair(call.argument(1, "kernel_size", 1))
     if call.argument(6, "divisor_override", None) is not None:
         return None
@@ -276,14 +276,14 @@ def _average_pool(call: Call) -> Made | None:
     return Pool("average", kernel, stride, padding, ceil, counted), {}
 
 
-def _grid_pool(of: str) -> Callable[[Call], Made]:
-    def make(call: Call) -> Made:
+def _grid_pool(of: str) -> Callable[[Call], LoweredOperator]:
+    def make(call: Call) -> LoweredOperator:
         return GridPool(of, _pair(call.argument(1, "output_size", 1))), {}  # type: ignore[arg-type]
 
     return make
 
 
-def _mean(call: Call) -> Made | None:
+def _mean(call: Call) -> LoweredOperator | None:
     axes = {axis % (len(call.shape) + 1) for axis in call.argument(1, "dim", None) or ()}
     kept = call.argument(2, "keepdim", False)
     if axes != {2, 3} or len(call.shape) != 3:
@@ -291,34 +291,34 @@ def _mean(call: Call) -> Made | None:
     return (GridPool("average", (1, 1)) if kept else GlobalAverage()), {}
 
 
-def _resize(call: Call) -> Made | None:
+def _resize(call: Call) -> LoweredOperator | None:
     return Resize(_shape(call.node)[1:], call.argument(2, "align_corners", False)), {}  # type: ignore[arg-type]
 
 
-def _lerp(call: Call) -> Made | None:
+def _lerp(call: Call) -> LoweredOperator | None:
     share = call.constants.get(2)
     return None if share is None or share.numel() != 1 else (Mix(), {"share": share})
 
 
-def _flatten(call: Call) -> Made | None:
+def _flatten(call: Call) -> LoweredOperator | None:
     flat = len(_shape(call.node)) == 1 and len(call.shape) == 3
     return (Flatten(), {}) if flat else None
 
 
-def _whole(call: Call) -> Made:
+def _composite(call: Call) -> LoweredOperator:
     module = call.captured.whole[call.node.args[1]]  # type: ignore[index]
     weights = {name: tensor.detach() for name, tensor in module.state_dict().items()}
-    return Whole(type(module).__name__, module), weights
+    return Composite(type(module).__name__, module), weights
 
 
-def _activation(name: str) -> Callable[[Call], Made]:
-    def make(call: Call) -> Made:
+def _activation(name: str) -> Callable[[Call], LoweredOperator]:
+    def make(call: Call) -> LoweredOperator:
         return Activation(name), {}
 
     return make
 
 
-def _hardtanh(call: Call) -> Made | None:
+def _hardtanh(call: Call) -> LoweredOperator | None:
     bounds = call.argument(1, "min_val", -1.0), call.argument(2, "max_val", 1.0)
     return (Activation("relu6"), {}) if bounds == (0.0, 6.0) else None
 
@@ -352,7 +352,7 @@ SAME: dict[Any, Callable[[Call], bool]] = {
 }
 """Calls that give the tensor they get, and when."""
 
-OPERATORS: dict[Any, Callable[[Call], Made | None]] = {
+OPERATORS: dict[Any, Callable[[Call], LoweredOperator | None]] = {
     aten.conv2d.default: _conv,
     aten.conv2d.padding: _conv,
     aten.linear.default: _linear,
@@ -385,6 +385,6 @@ OPERATORS: dict[Any, Callable[[Call], Made | None]] = {
     aten.hardswish.default: _activation("hardswish"),
     aten.hardswish_.default: _activation("hardswish"),
     aten.hardsigmoid.default: _activation("hardsigmoid"),
-    torch.ops.exeunt.whole.default: _whole,
+    torch.ops.exeunt.whole.default: _composite,
 }
 """Calls that have a plain form; what a function returns None for has none after all."""

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Affine, Constants, Whole
+from exeunt.graph.operators import Affine, Composite, Constants
 from exeunt.ops.rex import ReX2d
 
 
 @dataclass(frozen=True)
-class NormedReX(Whole):
+class NormedReX(Composite):
     """ReX, and scale and shift by channel: constants of ReX, and `norm.scale` and `norm.shift`."""
 
     @property
@@ -71,7 +71,7 @@ def _with_norms(nodes: Sequence[Node], readers: Counter[str]) -> tuple[Node, ...
         del found[before.output]
         norm = {f"norm.{name}": tensor for name, tensor in node.constants.items()}
         whole = before.operator
-        assert isinstance(whole, Whole)
+        assert isinstance(whole, Composite)
         found[node.output] = replace(
             before,
             operator=NormedReX(whole.name, whole.module),
@@ -84,4 +84,4 @@ def _with_norms(nodes: Sequence[Node], readers: Counter[str]) -> tuple[Node, ...
 def _scales(rex: Node, then: Node) -> bool:
     one, two = rex.operator, then.operator
     plain = isinstance(two, Affine) and two.act is None
-    return plain and type(one) is Whole and isinstance(one.module, ReX2d)
+    return plain and type(one) is Composite and isinstance(one.module, ReX2d)

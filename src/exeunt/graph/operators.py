@@ -250,7 +250,7 @@ class Flatten(Operator):
 
 
 @dataclass(frozen=True)
-class Whole(Operator):
+class Composite(Operator):
     """A module that stays one operator: ReX, the other recurrent ones, pools that learn.
 
     Attributes:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Pool, Whole
+from exeunt.graph.operators import Composite, Conv, GlobalAverage, GridPool, Pool
 from exeunt.ops.conv import InvertedResidual
 from exeunt.ops.residual import BasicBlock, PreactBlock
 from exeunt.ops.rex import ReX2d
@@ -91,7 +91,7 @@ def feeds_rex(graph: Graph) -> set[str]:
     return {
         node.inputs[0]
         for node in graph.nodes
-        if isinstance(node.operator, Whole) and isinstance(node.operator.module, ReX2d)
+        if isinstance(node.operator, Composite) and isinstance(node.operator.module, ReX2d)
     }
 
 

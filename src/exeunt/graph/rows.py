@@ -15,6 +15,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     GlobalAverage,
@@ -26,7 +27,6 @@ from exeunt.graph.operators import (
     Resize,
     Shape,
     Slice,
-    Whole,
 )
 from exeunt.ops.rex import ReX2d
 
@@ -54,7 +54,7 @@ def rows_needed(operator: Operator, taken: Shape, given: Shape, row: int) -> ran
 
 def accumulates(operator: Operator) -> bool:
     """Whether it takes in each row of its input once, as it comes, and keeps what it needs."""
-    rex = isinstance(operator, Whole) and isinstance(operator.module, ReX2d)
+    rex = isinstance(operator, Composite) and isinstance(operator.module, ReX2d)
     return rex or isinstance(operator, (GlobalAverage, GridPool))
 
 
@@ -109,7 +109,7 @@ def _resize(operator: Resize, height: int, out: int, row: int) -> range:
     return range(int(at), int(at) + (2 if at > int(at) else 1))
 
 
-def _whole(operator: Whole, height: int, out: int, row: int) -> range:
+def _composite(operator: Composite, height: int, out: int, row: int) -> range:
     module = operator.module
     if not isinstance(module, ReX2d):
         return range(height)
@@ -123,7 +123,7 @@ def _residual(operator: InvertedResidual, height: int, out: int, row: int) -> ra
     again, and the one to be added.
     """
     reads = [_conv(operator.depthwise, height, out, at) for at in (row - 1, row)]
-    if operator.expand is None or operator.again:
+    if operator.expand is None or operator.recompute:
         return reads[1]
     first = min(reads[0].stop, height) if row else 0
     return range(min(first, row) if operator.residual else first, max(reads[1].stop, first))
@@ -142,7 +142,7 @@ _RULES: dict[type[Operator], Callable[[Any, int, int, int], range]] = {
     Slice: _slice,
     Pad: _pad,
     Resize: _resize,
-    Whole: _whole,
-    NormedReX: _whole,
+    Composite: _composite,
+    NormedReX: _composite,
     InvertedResidual: _residual,
 }

@@ -14,7 +14,16 @@ from exeunt.errors import ExeuntError
 from exeunt.graph.arena import Arena
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, part_constants
 from exeunt.graph.graph import Node
-from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Pad, Pool, Resize, Slice, Whole
+from exeunt.graph.operators import (
+    Composite,
+    Conv,
+    GlobalAverage,
+    GridPool,
+    Pad,
+    Pool,
+    Resize,
+    Slice,
+)
 from exeunt.graph.rows import accumulates, resize_position, rows_needed
 from exeunt.graph.running_rex import RunningReX
 from exeunt.graph.streamed import StreamedPlan
@@ -66,7 +75,7 @@ class _Run:
         """Lets an operator that accumulates take in one row."""
         (source,) = node.inputs
         values, operator = self.arena.read(source, row), node.operator
-        if isinstance(operator, Whole):
+        if isinstance(operator, Composite):
             self._rex(node).take(values)
         elif isinstance(operator, GlobalAverage):
             self.kept[node.output] = self.kept.get(node.output, 0) + values.sum(1)
@@ -79,7 +88,7 @@ class _Run:
         row of patches lies above the map.
         """
         if node.output not in self.kept:
-            assert isinstance(node.operator, Whole)
+            assert isinstance(node.operator, Composite)
             assert isinstance(node.operator.module, ReX2d)
             _, height, width = self.shapes[node.inputs[0]]
             self.kept[node.output] = RunningReX(node.operator.module, height, width)
@@ -120,7 +129,7 @@ class _Run:
         self.arena.write(node.output, row, values)
 
     def _accumulated(self, node: Node, row: int) -> Tensor:
-        if isinstance(node.operator, Whole):
+        if isinstance(node.operator, Composite):
             made = self._rex(node).row(row)
             return node.operator.finish(made[None], node.constants)[0]
         kept: Any = self.kept[node.output]
@@ -135,7 +144,7 @@ class _Run:
         operator, shapes = node.operator, self.shapes
         given, taken = shapes[node.output], shapes[node.inputs[0]]
         whole = len(given) != 3 or len(taken) != 3
-        if whole or isinstance(operator, Whole):
+        if whole or isinstance(operator, Composite):
             inputs = [self.arena.tensor(name)[None] for name in node.inputs]
             out = operator.run(inputs, node.constants)[0]
             return out if len(given) != 3 else out[:, row]
@@ -215,7 +224,7 @@ class _Run:
             slab = self.arena.rows(source, window)
         else:
             kept: dict[int, Tensor] = (
-                {} if operator.again else self.kept.setdefault(node.output, {})
+                {} if operator.recompute else self.kept.setdefault(node.output, {})
             )
             for needed in window:
                 if 0 <= needed < height and needed not in kept:
@@ -225,7 +234,7 @@ class _Run:
             slab = torch.stack([kept.get(needed, zeros) for needed in window], 1)
             for old in [old for old in kept if old < window.start + filtered.stride[0]]:
                 del kept[old]
-            if not operator.again and len(kept) > filtered.kernel[0] - filtered.stride[0]:
+            if not operator.recompute and len(kept) > filtered.kernel[0] - filtered.stride[0]:
                 raise ExeuntError(f"{node.output} keeps {len(kept)} expanded rows")
         values = _filtered(filtered, slab, constants["depthwise"])
         values = _filtered(operator.project, values, constants["project"])

@@ -9,34 +9,34 @@ from exeunt.graph.demand import Demand
 from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.placement import EFFORT, Block, least_bytes, live_bytes, place
+from exeunt.graph.row_buffers import RowBuffer, blocks_of, row_buffers_of
 from exeunt.graph.schedule import Schedule, joined
 from exeunt.graph.search import order_stages
 from exeunt.graph.stage_rows import stages_of
-from exeunt.graph.strips import Strip, blocks_of, strips_of
 from exeunt.graph.views import Parts, segments_of
 
 
 @dataclass(frozen=True)
 class StreamedPlan:
-    """Where the strips lie.
+    """Where the row_buffers lie.
 
     Attributes:
         graph: what is run, with what is fused.
         segments: what each of its tensors is read as, by name. Nothing is written for one that is
             not read as itself: a concatenation, a slice of channels, a flattened map.
-        strips: of all tensors and operators.
-        home: number of the strip of each tensor that is written, by name.
-        offsets_bytes: of the places of each strip: of a tensor's rows, in order.
+        row_buffers: of all tensors and operators.
+        home: number of the buffer of each tensor that is written, by name.
+        offsets_bytes: of the places of each buffer: of a tensor's rows, in order.
         arena_bytes: the end of the highest.
         bound_bytes: the most that is needed at one event.
         least_bytes: the same, with what lies between places that begin at multiples: no arena of
             this order is smaller.
-        schedule: of the rows; where the strips lie is right for this order alone.
+        schedule: of the rows; where the row_buffers lie is right for this order alone.
     """
 
     graph: Graph
     segments: dict[str, Parts]
-    strips: tuple[Strip, ...]
+    row_buffers: tuple[RowBuffer, ...]
     home: dict[str, int]
     offsets_bytes: tuple[tuple[int, ...], ...]
     arena_bytes: int
@@ -54,9 +54,9 @@ class StreamedPlan:
         """Of these, what is spent on expanding rows again."""
         graph, total = self.graph, 0
         for node in graph.nodes:
-            if isinstance(node.operator, InvertedResidual) and node.operator.again:
+            if isinstance(node.operator, InvertedResidual) and node.operator.recompute:
                 shapes = [graph.shapes[name] for name in node.inputs]
-                kept = replace(node.operator, again=False)
+                kept = replace(node.operator, recompute=False)
                 total += graph.macs[node.output] - kept.macs(shapes, graph.shapes[node.output])
         return total
 
@@ -68,7 +68,8 @@ class StreamedPlan:
             return 0
         born, last = (lives[self.graph.image] for lives in (self.schedule.born, self.schedule.last))
         rows = [
-            Block(self.strips[number].row_bytes, (span,)) for span in zip(born, last, strict=False)
+            Block(self.row_buffers[number].row_bytes, (span,))
+            for span in zip(born, last, strict=False)
         ]
         return int(live_bytes(rows, len(self.schedule.events)).max(initial=0))
 
@@ -112,8 +113,8 @@ class Draft:
         demand = Demand.of(graph, self.segments, element_bytes, image)
         orders = order_stages(stages_of(graph, self.segments), demand)
         self.schedule = joined([order.schedule for order in orders])
-        self.strips, self.home = strips_of(self.schedule, demand)
-        self.blocks = blocks_of(self.strips)
+        self.row_buffers, self.home = row_buffers_of(self.schedule, demand)
+        self.blocks = blocks_of(self.row_buffers)
         self.live_bytes = live_bytes(self.blocks, len(self.schedule.events))
 
     @property
@@ -133,9 +134,9 @@ class Draft:
         return StreamedPlan(
             self.graph,
             self.segments,
-            tuple(self.strips),
+            tuple(self.row_buffers),
             self.home,
-            tuple(tuple(islice(rest, len(strip.spans))) for strip in self.strips),
+            tuple(tuple(islice(rest, len(buffer.spans))) for buffer in self.row_buffers),
             max(at + block.size_bytes for at, block in zip(offsets, self.blocks, strict=True)),
             self.bound_bytes,
             least_bytes(self.blocks, align_bytes),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Conv, GlobalAverage, GridPool, Linear, Whole
+from exeunt.graph.operators import Composite, Conv, GlobalAverage, GridPool, Linear
 from exeunt.graph.rows import row_count
 from exeunt.graph.views import Parts, is_whole
 from exeunt.ops.recurrence import CELLS
@@ -30,13 +30,13 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
     if isinstance(operator, GridPool):
         return 4 * taken[0] * operator.grid[1] * operator.under_way(taken[1])
     if isinstance(operator, InvertedResidual) and operator.expand is not None:
-        if operator.again:
+        if operator.recompute:
             return 0
         kernel, stride = operator.depthwise.kernel, operator.depthwise.stride
         held = max(kernel[0] - stride[0], 0)
         pixels = held * (taken[2] + kernel[0] - held) + 1
         return pixels * operator.depthwise.groups * element_bytes
-    if isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
+    if isinstance(operator, Composite) and isinstance(operator.module, ReX2d):
         return _rex_numbers(operator.module, taken[1], taken[2]) * max(element_bytes, 2)
     return 0
 
@@ -53,7 +53,7 @@ def scratch_bytes(
     pixels that make one pixel of the output: as many as the kernel has, of C channels. ReX gathers
     one, a matrix all of a map, whose rows lie apart. What treats channels apart reads them where
     they lie. An inverted residual filters into one expanded pixel; for one that keeps nothing see
-    `numbers_again`.
+    `recompute_numbers`.
 
     Args:
         graph: that the node belongs to.
@@ -70,20 +70,20 @@ def scratch_bytes(
         return (channels if dilated else gathered) * math.prod(operator.kernel) * element_bytes
     if isinstance(operator, PreactivatedConv):
         return channels * math.prod(operator.conv.kernel) * element_bytes
-    if isinstance(operator, InvertedResidual) and operator.again:
+    if isinstance(operator, InvertedResidual) and operator.recompute:
         width, given = graph.shapes[node.inputs[0]][2], graph.shapes[node.output][2]
-        return numbers_again(operator, width, given)[1] * element_bytes
+        return recompute_numbers(operator, width, given)[1] * element_bytes
     if isinstance(operator, InvertedResidual) and operator.expand is None:
         return operator.depthwise.groups * element_bytes
     first = segments[node.inputs[0]][0].tensor
     if isinstance(operator, Linear) and row_count(graph.shapes[first]) > 1:
         gathered = channels
-    if isinstance(operator, (Linear, Whole)):
+    if isinstance(operator, (Linear, Composite)):
         return gathered * element_bytes
     return 0
 
 
-def numbers_again(operator: InvertedResidual, width: int, given: int) -> tuple[int, int]:
+def recompute_numbers(operator: InvertedResidual, width: int, given: int) -> tuple[int, int]:
     """How an inverted residual goes about it that keeps nothing: channels that it expands and
     filters at a time, and numbers that it needs besides.
 

@@ -18,11 +18,11 @@ from exeunt.models import (  # noqa: F401  registers their networks
 from exeunt.models.registry import (
     MODELS,
     build_model,
+    default_image_size,
     describe_model,
     list_models,
     model_takes,
     register_model,
-    usual_image_size,
 )
 from exeunt.models.weights import (
     WeightsInfo,
@@ -38,6 +38,7 @@ __all__ = [
     "MODELS",
     "WeightsInfo",
     "create_model",
+    "default_image_size",
     "describe_model",
     "find_weights",
     "list_models",
@@ -47,7 +48,6 @@ __all__ = [
     "register_model",
     "save_weights",
     "shipped_weights",
-    "usual_image_size",
 ]
 
 

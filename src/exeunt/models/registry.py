@@ -133,7 +133,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(MODELS, pattern))
 
 
-def usual_image_size(name: str) -> int:
+def default_image_size(name: str) -> int:
     """Height and width of the images that a registered network was designed for, in pixels."""
     return _model(name).image_size
 

@@ -30,7 +30,7 @@ from exeunt.files import replacing
 from exeunt.finite import all_finite, require_finite_weights
 from exeunt.models.registry import build_model, unknown_name
 from exeunt.net import MultiExitNet
-from exeunt.runner.fitted import fitted
+from exeunt.runner.schema import validated
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -131,8 +131,8 @@ class WeightsInfo:
 
 
 def _refuse_odd_figures(metrics: dict[str, Any]) -> None:
-    """Raises a ValueError for what is not in the form that `figures_of` gives."""
-    splits: dict[str, _SplitFigures] = fitted(metrics, dict[str, _SplitFigures], "metrics")
+    """Raises a ValueError for what is not in the form that `metrics_of` gives."""
+    splits: dict[str, _SplitFigures] = validated(metrics, dict[str, _SplitFigures], "metrics")
     for name, split in splits.items():
         rows: list[Any] = [*split["exits"], *([split["policy"]] if "policy" in split else [])]
         scored = [{"accuracy", "mae", "rmse"} & row.keys() for row in rows]

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from exeunt.native import Native, native
 from exeunt.native.axis import Axis
-from exeunt.native.front import CELL
 from exeunt.native.rex import KINDS, Cell, Layer, run_rex
+from exeunt.native.stem import CELL
 from exeunt.ops.recurrence import FastGRNN, MinGRU
 
 

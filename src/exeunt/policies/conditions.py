@@ -18,13 +18,13 @@ class Conditions:
 
     Attributes:
         patience: so many agreements with the exit before, in a row; 0 asks for none.
-        levels: "confidence" and "margin" at each exit but the last, where they are asked for;
+        thresholds: "confidence" and "margin" at each exit but the last, where they are asked for;
             `math.inf` never holds.
         temperatures: that logits are divided by at those exits.
     """
 
     patience: int
-    levels: Mapping[str, tuple[float, ...]]
+    thresholds: Mapping[str, tuple[float, ...]]
     temperatures: tuple[float, ...]
 
     @classmethod
@@ -35,15 +35,15 @@ class Conditions:
             ExeuntError: for what is none of these conditions, naming it and what can be.
         """
         early = exits - 1
-        patience, levels = 0, dict[str, tuple[float, ...]]()
+        patience, thresholds = 0, dict[str, tuple[float, ...]]()
         temperatures = set[tuple[float, ...]]()
         for part in policy.parts if isinstance(policy, Every) else (policy,):
             if isinstance(part, Consistency) and part.eta is None:
                 patience = max(patience, part.k)
             elif isinstance(part, (Confidence, Margin)) and early:
                 mine = _each(part.threshold, early, part.never)
-                known = levels.get(part.name, mine)
-                levels[part.name] = tuple(map(max, known, mine))
+                known = thresholds.get(part.name, mine)
+                thresholds[part.name] = tuple(map(max, known, mine))
                 temperatures.add(_each(part.temperature, early, 1.0))
             elif not isinstance(part, (Confidence, Margin, Full)):
                 raise ExeuntError(
@@ -52,7 +52,7 @@ class Conditions:
                 )
         if len(temperatures) > 1:
             raise ExeuntError(f"policy {policy.spec!r}: give its parts the same temperatures")
-        return cls(patience, levels, temperatures.pop() if temperatures else (1.0,) * early)
+        return cls(patience, thresholds, temperatures.pop() if temperatures else (1.0,) * early)
 
 
 def _each(values: PerExit, count: int, otherwise: float) -> tuple[float, ...]:

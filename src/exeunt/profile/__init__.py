@@ -1,7 +1,7 @@
 """What a network costs: multiply-adds, bytes by convention, milliseconds, at every exit."""
 
 from exeunt.profile.counts import Counts, OperatorCost
-from exeunt.profile.dial import Setting, dial_settings
+from exeunt.profile.dial import DialPoint, dial_points
 from exeunt.profile.latency import WARM_UP, Engine, Latency, measure_latency
 from exeunt.profile.memory import ELEMENT_BYTES, Cut, Memory, Peak, Span, spell_bytes
 from exeunt.profile.network import costs_of, shares_of
@@ -13,17 +13,17 @@ __all__ = [
     "WARM_UP",
     "Counts",
     "Cut",
+    "DialPoint",
     "Engine",
     "Latency",
     "Memory",
     "OperatorCost",
     "Peak",
     "Profile",
-    "Setting",
     "Shares",
     "Span",
     "costs_of",
-    "dial_settings",
+    "dial_points",
     "measure_latency",
     "profile",
     "shares_of",

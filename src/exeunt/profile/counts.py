@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from exeunt.graph import Graph, Node, Opaque, Whole
+from exeunt.graph import Composite, Graph, Node, Opaque
 from exeunt.graph.operators import Shape
 from exeunt.ops.rex import ReX2d
 
@@ -131,7 +131,7 @@ def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
 
 def _per_patch(graph: Graph, node: Node, macs: int) -> int:
     operator = node.operator
-    if isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
+    if isinstance(operator, Composite) and isinstance(operator.module, ReX2d):
         return operator.module.macs(*graph.shapes[node.inputs[0]][1:]).per_patch
     return macs
 
@@ -140,7 +140,7 @@ def _uncounted(graph: Graph, node: Node) -> list[str]:
     operator = node.operator
     if isinstance(operator, Opaque) and operator.cost is None:
         return [f"{node.module} ({operator.target})"]
-    if isinstance(operator, Whole):
+    if isinstance(operator, Composite):
         taken = [graph.shapes[name] for name in node.inputs]
         return operator.count(taken, node.module).uncounted
     return []

@@ -11,7 +11,7 @@ from exeunt.profile.memory import bytes_of
 
 
 @dataclass(frozen=True)
-class Setting:
+class DialPoint:
     """One plan of the dial.
 
     Attributes:
@@ -20,7 +20,7 @@ class Setting:
         least_bytes: what no arena of its order of rows can be smaller than.
         macs: multiply-adds up to the last exit, with all that is computed again.
         factor: of the multiply-adds in which nothing is.
-        again: modules that expand again, in order.
+        recomputed: modules that expand again, in order.
     """
 
     dtype: str
@@ -28,14 +28,14 @@ class Setting:
     least_bytes: int
     macs: int
     factor: float
-    again: tuple[str, ...]
+    recomputed: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, by name."""
-        return {**asdict(self), "again": list(self.again)}
+        return {**asdict(self), "recomputed": list(self.recomputed)}
 
 
-def dial_settings(graph: Graph, dtype: str) -> list[Setting]:
+def dial_points(graph: Graph, dtype: str) -> list[DialPoint]:
     """Plans of falling size and rising cost, as `exeunt.graph.dial` finds them.
 
     Args:
@@ -47,17 +47,22 @@ def dial_settings(graph: Graph, dtype: str) -> list[Setting]:
     """
     plain = sum(graph.macs.values())
     return [
-        Setting(
-            dtype, plan.arena_bytes, plan.least_bytes, plan.macs, plan.macs / plain, again_in(plan)
+        DialPoint(
+            dtype,
+            plan.arena_bytes,
+            plan.least_bytes,
+            plan.macs,
+            plan.macs / plain,
+            recomputed_in(plan),
         )
         for plan in dial(graph, bytes_of(dtype))
     ]
 
 
-def again_in(plan: StreamedPlan) -> tuple[str, ...]:
+def recomputed_in(plan: StreamedPlan) -> tuple[str, ...]:
     """Modules of a plan that expand again."""
     return tuple(
         node.module
         for node in plan.graph.nodes
-        if isinstance(node.operator, InvertedResidual) and node.operator.again
+        if isinstance(node.operator, InvertedResidual) and node.operator.recompute
     )

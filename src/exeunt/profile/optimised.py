@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 
-from exeunt.graph import Graph, Node, Whole
+from exeunt.graph import Composite, Graph, Node
 from exeunt.graph.operators import (
     Activation,
     Add,
@@ -171,7 +171,7 @@ def _extent(graph: Graph, name: str) -> Pair:
 def _macs_alone(graph: Graph, node: Node) -> int:
     """Multiply-adds of a node that shares nothing between pixels."""
     operator = node.operator
-    if isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
+    if isinstance(operator, Composite) and isinstance(operator.module, ReX2d):
         height, width = graph.shapes[node.inputs[0]][1:]
         return operator.module.macs(height, width).per_patch
     return graph.macs[node.output]
@@ -185,7 +185,7 @@ def _reads(node: Node, window: Pair, size: Pair) -> Pair:
         kernel, stride, dilation = operator.kernel, operator.stride, operator.dilation
     elif isinstance(operator, Pool):
         kernel, stride = operator.kernel, operator.stride
-    elif isinstance(operator, Whole) and isinstance(operator.module, ReX2d):
+    elif isinstance(operator, Composite) and isinstance(operator.module, ReX2d):
         kernel, stride = operator.module.patch_size, operator.module.stride
     elif isinstance(operator, _BY_PIXEL) or (isinstance(operator, Slice) and operator.axis == 0):
         kernel = (1, 1)

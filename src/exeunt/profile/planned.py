@@ -83,8 +83,8 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
 
 
 def _places(plan: StreamedPlan) -> Iterator[Span]:
-    """The places of all strips."""
-    for strip, offsets in zip(plan.strips, plan.offsets_bytes, strict=True):
-        for spans, offset in zip(strip.spans, offsets, strict=True):
+    """The places of all row_buffers."""
+    for buffer, offsets in zip(plan.row_buffers, plan.offsets_bytes, strict=True):
+        for spans, offset in zip(buffer.spans, offsets, strict=True):
             for first, last in spans:
-                yield Span(strip.name, first, last, offset, strip.row_bytes)
+                yield Span(buffer.name, first, last, offset, buffer.row_bytes)

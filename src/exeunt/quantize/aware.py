@@ -21,6 +21,7 @@ from exeunt.errors import ExeuntError
 from exeunt.graph import CapturedNet, Graph, Node
 from exeunt.graph.normed import into_linear, take_norms
 from exeunt.graph.operators import (
+    Composite,
     Concat,
     Flatten,
     GridPool,
@@ -28,7 +29,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Slice,
-    Whole,
 )
 from exeunt.net import MultiExitNet
 from exeunt.ops.rex import ReX2d
@@ -102,7 +102,7 @@ class QuantizationAware(nn.Module):
         taken, operator = self.scales[node.inputs[0]], node.operator
         if isinstance(operator, _MOVES):
             return operator.run(inputs, node.constants)
-        if isinstance(operator, Whole):
+        if isinstance(operator, Composite):
             assert isinstance(operator.module, ReX2d)
             linear, norm = into_linear(operator.module, node.constants)
             nearest = _rounded_rex(operator.module, linear, taken)

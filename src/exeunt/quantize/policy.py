@@ -45,14 +45,16 @@ class IntegerPolicy:
             ExeuntError: for what integers cannot decide, naming it and what can be.
         """
         asked = Conditions.of(policy, len(scales))
-        if not asked.levels:
+        if not asked.thresholds:
             return cls(asked.patience)
-        levels = {name: _levels(values) for name, values in asked.levels.items()}
+        thresholds = {
+            name: _integer_thresholds(values) for name, values in asked.thresholds.items()
+        }
         softness = tuple(
             min(round(scale.scale / (t * math.log(2)) * 2**SOFTNESS_BITS), SHARPEST)
             for scale, t in zip(scales, asked.temperatures, strict=False)
         )
-        return cls(asked.patience, levels.get("confidence"), levels.get("margin"), softness)
+        return cls(asked.patience, thresholds.get("confidence"), thresholds.get("margin"), softness)
 
     def leave(self, scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """At which exit each image leaves, and with which class.
@@ -107,5 +109,5 @@ def first_largest(scores: Tensor) -> Tensor:
     return least.to(torch.int8).argmax(1)
 
 
-def _levels(values: Sequence[float]) -> tuple[int, ...]:
+def _integer_thresholds(values: Sequence[float]) -> tuple[int, ...]:
     return tuple(NEVER if v == math.inf else round(v * 2**SHARE_BITS) for v in values)

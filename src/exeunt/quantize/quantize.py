@@ -17,6 +17,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    Composite,
     Concat,
     Conv,
     Flatten,
@@ -29,7 +30,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Slice,
-    Whole,
 )
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize.graph import QuantizedGraph
@@ -89,7 +89,7 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> QuantizedGraph:
 def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOperator:
     kind = type(node.operator)
     make = _MAKERS.get(kind)
-    if isinstance(node.operator, Whole):
+    if isinstance(node.operator, Composite):
         make = _rex if isinstance(node.operator.module, ReX2d) else None
     scores = any(stage.logits == node.output for stage in graph.stages)
     if make is None or (scores and kind is not Linear):
@@ -266,7 +266,7 @@ def _resize(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerRes
 
 
 def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
-    assert isinstance(node.operator, Whole)
+    assert isinstance(node.operator, Composite)
     rex = node.operator.module
     assert isinstance(rex, ReX2d)
     if rex.cell not in _CELLS:

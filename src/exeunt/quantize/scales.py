@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Add, Affine, Conv, GlobalAverage, Linear, Mix, Whole
+from exeunt.graph.operators import Add, Affine, Composite, Conv, GlobalAverage, Linear, Mix
 from exeunt.quantize.ranges import Range
 from exeunt.quantize.rex import STATE_ONE
 from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, SPARE_BITS, SUM_BITS, Scale
-from exeunt.quantize.ties import tied
+from exeunt.quantize.shared_scales import shared_scales
 
 WEIGHT_MOST = 127
 _SUM_MOST = 0.98 * 2 ** (SUM_BITS - SPARE_BITS)  # rounding may add to it
@@ -27,12 +27,12 @@ WEIGHTED = {Conv: ("weight", "bias"), Linear: ("weight", "bias"), Affine: ("scal
 
 
 def choose_scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
-    """The scale of every tensor: int8 over the ranges of all that are tied, int16 for scores.
+    """The scale of every tensor: int8 over the ranges of all that are shared_scales, int16 for scores.
 
     Scales are coarser where one step of the sums behind a tensor is worth several of its own, which
     would tell nothing more.
     """
-    leaders = tied(graph)
+    leaders = shared_scales(graph)
     groups: dict[str, list[str]] = defaultdict(list)
     for name, leader in leaders.items():
         groups[leader].append(name)
@@ -63,7 +63,7 @@ def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
     taken = scales[node.inputs[0]]
     if isinstance(node.operator, GlobalAverage):
         return taken.scale / math.prod(graph.shapes[node.inputs[0]][1:])
-    if isinstance(node.operator, Whole):
+    if isinstance(node.operator, Composite):
         scale = node.constants.get("norm.scale")
         return 1 / STATE_ONE if scale is None else float(scale.abs().max()) / STATE_ONE
     if isinstance(node.operator, Add | Mix):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from exeunt.profile.dial import Setting
+from exeunt.profile.dial import DialPoint
 from exeunt.report.canvas import INK, head_figure, new_figure, plain_axes
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LINE = "#1a7f5a"
 
 
-def dial_figure(settings: Sequence[Setting], title: str) -> Figure:
+def dial_figure(settings: Sequence[DialPoint], title: str) -> Figure:
     """Draws the settings of a dial, each with its bytes and its factor of multiply-adds.
 
     Args:

@@ -34,14 +34,14 @@ RIGHT, WRONG = "#1a7f5a", "#c0392b"
 
 
 @dataclass(frozen=True)
-class Shot:
+class ClassifiedImage:
     """One image and what every exit said of it.
 
     Attributes:
         name: shown above the image.
         image: of any size; its centre square is shown.
         answers: what each of the E exits predicts.
-        sureness: their probabilities, 0 to 1 (E); empty where there is no such thing.
+        confidences: their probabilities, 0 to 1 (E); empty where there is no such thing.
         exit_index: the exit taken, counted from 0.
         expected: the right answer where it is known.
     """
@@ -49,7 +49,7 @@ class Shot:
     name: str
     image: Image.Image
     answers: tuple[str, ...]
-    sureness: tuple[float, ...]
+    confidences: tuple[float, ...]
     exit_index: int
     expected: str | None = None
 
@@ -60,7 +60,7 @@ class Shot:
 
 
 def draw_exits(
-    path: str | Path, shots: Sequence[Shot], exit_macs: Sequence[int], title: str
+    path: str | Path, shots: Sequence[ClassifiedImage], exit_macs: Sequence[int], title: str
 ) -> None:
     """Writes the picture as PNG, grouped by the exit taken, earliest first.
 
@@ -122,8 +122,8 @@ def _columns(counts: Sequence[int]) -> list[int]:
     return [1] * len(counts)
 
 
-def _note(shots: Sequence[Shot]) -> str:
-    bars = " Bars: softmax probability." if shots[0].sureness else ""
+def _note(shots: Sequence[ClassifiedImage]) -> str:
+    bars = " Bars: softmax probability." if shots[0].confidences else ""
     return (
         "Below each image: the prediction after every exit, the one taken in bold. Exits in grey "
         f"were not run; they are computed for this picture only.{bars}"
@@ -135,7 +135,7 @@ def _draw_header(
     x: float,
     y: float,
     width: float,
-    group: Sequence[Shot],
+    group: Sequence[ClassifiedImage],
     exit_macs: Sequence[int],
     total: int,
 ) -> None:
@@ -148,7 +148,7 @@ def _draw_header(
     _text(axes, x, y + 0.34, detail, color=SOFT)
 
 
-def _draw_card(axes: Axes, x: float, y: float, shot: Shot) -> None:
+def _draw_card(axes: Axes, x: float, y: float, shot: ClassifiedImage) -> None:
     from matplotlib.patches import Rectangle
 
     mark, color = {None: ("", INK), True: ("✓ ", RIGHT), False: ("✗ ", WRONG)}[shot.right]
@@ -160,8 +160,8 @@ def _draw_card(axes: Axes, x: float, y: float, shot: Shot) -> None:
     for k, answer in enumerate(shot.answers):
         taken, skipped = k == shot.exit_index, k > shot.exit_index
         left = x + NUMBER
-        if shot.sureness and not skipped:
-            length = (CARD - NUMBER - PERCENT) * shot.sureness[k]
+        if shot.confidences and not skipped:
+            length = (CARD - NUMBER - PERCENT) * shot.confidences[k]
             bar = TAKEN if taken else BEFORE
             axes.add_patch(Rectangle((left, y), length, LINE - 0.03, color=bar, linewidth=0))
         write = partial(
@@ -169,8 +169,8 @@ def _draw_card(axes: Axes, x: float, y: float, shot: Shot) -> None:
         )
         write(x, y + 0.02, str(k + 1))
         write(left + 0.06, y + 0.02, _short(answer, 17))
-        if shot.sureness:
-            number = f"{100 * shot.sureness[k]:.0f} %"
+        if shot.confidences:
+            number = f"{100 * shot.confidences[k]:.0f} %"
             write(x + CARD, y + 0.02, number, align="right")
         y += LINE
 

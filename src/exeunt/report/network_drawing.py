@@ -20,7 +20,7 @@ from exeunt.report.network_layout import (
     Box,
     Flag,
     Layout,
-    lay_out,
+    layout_of,
 )
 from exeunt.report.network_trace import (
     IMAGE,
@@ -83,7 +83,7 @@ def network_svg(trace: NetworkTrace, title: str) -> str:
     """The drawing as text: at most 900 pixels wide, on a ground of its own, light or dark as the
     reader's system is.
     """
-    layout = lay_out(trace)
+    layout = layout_of(trace)
     tones = _tones(trace)
     width = layout.width
     legend = list(_legend_lines(trace, tones, width - 2 * MARGIN))

@@ -101,7 +101,7 @@ class Layout:
         return next(lane for lane in self.lanes if lane.top <= box.middle <= lane.bottom)
 
 
-def lay_out(trace: NetworkTrace) -> Layout:
+def layout_of(trace: NetworkTrace) -> Layout:
     """Places the boxes and flags of a network in at most `MOST_WIDTH` pixels."""
     sources = [
         *(Source(IMAGE, i) for i in range(len(trace.images))),

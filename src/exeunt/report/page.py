@@ -9,7 +9,7 @@ from PIL import Image
 from exeunt.calibrate import geometric_policies
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, fingerprint
 from exeunt.evaluate import baseline, replay, sweep
-from exeunt.evaluate.splits import open_labelled, pick, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.report.card import card
 from exeunt.report.document import write_report
 from exeunt.report.gallery import choose, shrink
@@ -51,13 +51,13 @@ def write_page(
         OSError: when the file cannot be written.
     """
     source = open_labelled(trained, data)
-    samples = pick(trained, source, split, limit)
+    samples = select_samples(trained, source, split, limit)
     table = record_split(trained, samples, split, batch_size=batch_size, workers=workers)
     stored = trained.policy(None)
 
     budgets = []
     if table.task == "classification" and table.num_exits > 1:
-        held_out = pick(trained, source, "calibration", limit)
+        held_out = select_samples(trained, source, "calibration", limit)
         calibration = record_split(
             trained, held_out, "calibration", batch_size=batch_size, workers=workers
         )

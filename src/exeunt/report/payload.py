@@ -31,7 +31,7 @@ from exeunt.evaluate import (
 )
 from exeunt.policies import Policy, TopProbability
 from exeunt.report.gallery import Thumbnail
-from exeunt.report.settings import Family, families_of, reading_key, rules_of, thresholds_in
+from exeunt.report.policy_families import Family, families_of, reading_key, rules_of, thresholds_in
 
 BINS = 10  # of the reliability plots: a phone shows them too
 

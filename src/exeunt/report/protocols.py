@@ -8,7 +8,7 @@ from typing import Any
 
 from exeunt.calibrate import Curve, budgeted_curves
 from exeunt.errors import ExeuntError
-from exeunt.evaluate import ExitTable, Outcome, default_policies, replay, sweep, telling
+from exeunt.evaluate import ExitTable, Outcome, default_policies, pareto_outcomes, replay, sweep
 from exeunt.policies import Full, Policy, parse_policy
 from exeunt.report.plots import plot_costs, plot_diagnosis
 from exeunt.report.sections.budgeted import budgeted_section
@@ -21,7 +21,7 @@ PROTOCOLS = ("policies", "anytime", "budgeted")
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationOptions:
     """What is to be measured.
 
     Attributes:
@@ -49,13 +49,13 @@ class Question:
             )
 
 
-def answer(
-    question: Question, run: dict[str, Any], table: ExitTable, held_out: ExitTable | None
+def evaluation_sections(
+    options: EvaluationOptions, run: dict[str, Any], table: ExitTable, held_out: ExitTable | None
 ) -> list[Section]:
     """Measures a table, and draws it if that is asked.
 
     Args:
-        question: what is asked.
+        options: what is asked.
         run: with `model`, for titles, and `stored_policy`, a spec or None.
         table: of the split that is measured.
         held_out: of the calibration split, which the budgeted protocol needs.
@@ -68,23 +68,23 @@ def answer(
     outcomes: list[Outcome] = []
     curves: list[Curve] = []
     sections = [exits_section(table)]
-    if question.protocol != "anytime":
-        policies = [*(question.policies or default_policies(table)), *stored]
+    if options.protocol != "anytime":
+        policies = [*(options.policies or default_policies(table)), *stored]
         outcomes = sweep(table, {policy.spec: policy for policy in policies}.values())
-        told = None
-        if not (question.every or question.policies):
-            told = {one.policy.spec for one in telling(outcomes, [Full(), *stored])}
-        sections.append(policies_section(table, outcomes, run["stored_policy"], told))
+        shown = None
+        if not (options.every or options.policies):
+            shown = {one.policy.spec for one in pareto_outcomes(outcomes, [Full(), *stored])}
+        sections.append(policies_section(table, outcomes, run["stored_policy"], shown))
     if held_out is not None:
         curves = budgeted_curves(held_out, table)
         sections.append(budgeted_section(table, curves))
-    looked_at = replay(table, [*question.policies, *stored, Full()][0])
+    looked_at = replay(table, [*options.policies, *stored, Full()][0])
     names = table.class_names or tuple(map(str, range(table.logits.shape[2])))
-    if question.diagnose:
+    if options.diagnose:
         sections += diagnosis_sections(table, looked_at, names)
-    if question.plot is not None:
+    if options.plot is not None:
         title = f"{Path(run['model']).name}, {table.split}: {len(table)} images"
-        plot_costs(question.plot, table, title, outcomes=outcomes, curves=curves)
-        if question.diagnose and table.task == "classification":
-            plot_diagnosis(question.plot, table, looked_at, names, title)
+        plot_costs(options.plot, table, title, outcomes=outcomes, curves=curves)
+        if options.diagnose and table.task == "classification":
+            plot_diagnosis(options.plot, table, looked_at, names, title)
     return sections

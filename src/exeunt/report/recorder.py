@@ -8,7 +8,7 @@ from typing import Any
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, fingerprint
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, baseline, load_table
-from exeunt.evaluate.splits import open_labelled, pick, record_split
+from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.evaluate.table_file import SUFFIX
 from exeunt.report.sections.section import Row
 from exeunt.trained import TrainedModel
@@ -53,7 +53,7 @@ class Recorder:
     def record(self, split: str) -> tuple[Row, ExitTable]:
         """What was run on what, and the logits."""
         trained = self.trained
-        samples = pick(trained, self.source, split, self.limit)
+        samples = select_samples(trained, self.source, split, self.limit)
         table = record_split(trained, samples, split, **self.settings)
         run = {
             "model": self.name,

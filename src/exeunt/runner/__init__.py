@@ -13,8 +13,8 @@ from exeunt.runner.engine import ENGINES, OnnxRuntime, OpenVino, Session
 from exeunt.runner.error import RunnerError
 from exeunt.runner.manifest import FORMAT, MANIFEST, digest, read_manifest, seal
 from exeunt.runner.model import Prediction, StagedModel
-from exeunt.runner.picture import Preparation
 from exeunt.runner.policy import Policy
+from exeunt.runner.preprocessing import Preprocessing
 
 __all__ = [
     "ENGINES",
@@ -25,7 +25,7 @@ __all__ = [
     "OpenVino",
     "Policy",
     "Prediction",
-    "Preparation",
+    "Preprocessing",
     "RunnerError",
     "Session",
     "Stage",

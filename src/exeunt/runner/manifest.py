@@ -10,7 +10,7 @@ from typing import Any, Literal, NotRequired, TypedDict, get_type_hints
 
 from exeunt.runner.document import bytes_of, parse_json
 from exeunt.runner.error import RunnerError
-from exeunt.runner.fitted import fitted_keys
+from exeunt.runner.schema import validated_keys
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -32,7 +32,7 @@ class TensorEntry(TypedDict):
 
 
 class ConvEntry(TypedDict):
-    """The convolution of a front, its axes as `exeunt.native.axis.Axis` has them."""
+    """The convolution of a stem, its axes as `exeunt.native.axis.Axis` has them."""
 
     channels: int
     outputs: int
@@ -42,7 +42,7 @@ class ConvEntry(TypedDict):
 
 
 class RexEntry(TypedDict):
-    """The ReX of a front."""
+    """The ReX of a stem."""
 
     cell: str
     hidden1: int
@@ -52,7 +52,7 @@ class RexEntry(TypedDict):
     across: list[int]
 
 
-class FrontEntry(TypedDict):
+class StemEntry(TypedDict):
     """The first stage's other way: its beginning by the kernels, and the rest."""
 
     weights: FileEntry
@@ -70,7 +70,7 @@ class StageEntry(FileEntry):
     logits: str
     passed_on: list[str]
     macs: int
-    front: NotRequired[FrontEntry]
+    stem: NotRequired[StemEntry]
 
 
 class SingleEntry(FileEntry):
@@ -176,7 +176,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             form = manifest.get("format", "nothing")
             raise RunnerError(f"{path}: format {form!r}; this program reads {FORMAT}")
         kinds = get_type_hints(Manifest, include_extras=True)
-        fitted_keys({key: value for key, value in manifest.items() if key in kinds}, kinds)
+        validated_keys({key: value for key, value in manifest.items() if key in kinds}, kinds)
     except RunnerError:
         raise
     except ValueError as error:

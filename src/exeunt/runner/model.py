@@ -16,10 +16,10 @@ from exeunt.runner.array import Array, softmax
 from exeunt.runner.chain import Chain, Stage
 from exeunt.runner.engine import ENGINES, Session
 from exeunt.runner.error import RunnerError
-from exeunt.runner.front import fronted
 from exeunt.runner.manifest import MANIFEST, exported_bytes, read_manifest, seal
-from exeunt.runner.picture import Preparation
 from exeunt.runner.policy import Policy
+from exeunt.runner.preprocessing import Preprocessing
+from exeunt.runner.stem import with_stem
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class StagedModel:
         self.exit_macs = tuple(stage["macs"] for stage in says["stages"])
         try:
             self.policy = Policy(says["policy"])
-            self._preparation = Preparation(says["transform"])
+            self._preparation = Preprocessing(says["transform"])
         except RunnerError as error:
             raise self._lies(str(error)) from error
         if policy is not None:
@@ -137,7 +137,7 @@ class StagedModel:
         for stage in says:
             file = self.folder / stage["file"]
             data = exported_bytes(self.folder, stage, hashes)
-            session = fronted(self.folder, stage, shapes, opened, threads) or opened(file, data)
+            session = with_stem(self.folder, stage, shapes, opened, threads) or opened(file, data)
             outputs = {one["name"]: one["shape"] for one in stage["outputs"]}
             self._compare(file, session.outputs, outputs)
             known = {name: shapes[name] for name in stage["inputs"] if name in shapes}

@@ -79,10 +79,12 @@ class _Part:
             return
         highest = {"confidence": 1.0, "margin": 1.0, "entropy": sys.float_info.max}[self.name]
         self.never = -np.inf if self.name == "entropy" else np.inf
-        levels, _, temperatures = numbers.partition(",t=")
-        self.levels = [float(part) for part in levels.split("/")]
+        thresholds, _, temperatures = numbers.partition(",t=")
+        self.thresholds = [float(part) for part in thresholds.split("/")]
         self.temperatures = [float(part) for part in (temperatures or "1").split("/")]
-        if not all(0 <= level <= highest or level == self.never for level in self.levels):
+        if not all(
+            0 <= threshold <= highest or threshold == self.never for threshold in self.thresholds
+        ):
             raise ValueError
         if not all(0 < t < np.inf for t in self.temperatures):
             raise ValueError
@@ -90,19 +92,19 @@ class _Part:
     def observe(self, k: int, logits: Array, memory: list[Array]) -> tuple[Array, list[Array]]:
         if self.k:
             return self._agree(logits, memory)
-        level = np.float32(_at(self.levels, k, self.never))
+        threshold = np.float32(_at(self.thresholds, k, self.never))
         temperature = _at(self.temperatures, k, 1.0)
         if temperature != 1:
             logits = logits / np.float32(temperature)
         if self.name == "confidence":  # the largest of the softmax, whose power is 1
             powers = np.exp(logits - logits.max(1, keepdims=True))
-            return 1 / powers.sum(1) >= level, []
+            return 1 / powers.sum(1) >= threshold, []
         p = softmax(logits)
         if self.name == "margin":
             second, first = np.partition(p, -2, axis=1)[:, -2:].T
-            return first - second >= level, []
+            return first - second >= threshold, []
         smallest = np.finfo(np.float32).tiny
-        return -(p * np.log(np.maximum(p, smallest))).sum(1) <= level, []
+        return -(p * np.log(np.maximum(p, smallest))).sum(1) <= threshold, []
 
     def _agree(self, logits: Array, memory: list[Array]) -> tuple[Array, list[Array]]:
         now = logits.argmax(1) if self.eta is None else logits[:, 0]

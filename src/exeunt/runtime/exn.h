@@ -88,7 +88,7 @@ typedef struct exn_event {
 
 /* When to leave. Every condition that is set has to hold; none set means never. */
 typedef struct exn_policy {
-    const void *levels;  /* of probabilities, a struct of the numbers' own type; NULL: not asked */
+    const void *thresholds;  /* of probabilities, a struct of the numbers' own type; NULL: not asked */
     uint8_t patience;    /* so many agreements with the exit before, in a row; 0: not asked */
 } exn_policy;
 
@@ -102,7 +102,7 @@ typedef struct exn_model {
     /* Turns a row of bytes into a row of the image's ring. */
     void (*read_row)(const struct exn_model *model, const uint8_t *pixels, uint8_t *row);
     const void *input;           /* what `read_row` needs */
-    /* Reads the scores of one exit: the first class, and whether the levels are reached. */
+    /* Reads the scores of one exit: the first class, and whether the thresholds are reached. */
     int (*judge)(const struct exn_model *model, const uint8_t *arena, uint8_t exit,
                  uint16_t *class_index);
     uint32_t arena_bytes;

@@ -15,7 +15,7 @@ static void decide(exn_state *state)
     const exn_ring *logits = &model->rings[model->logits[state->stage]];
     uint16_t found = 0;
     int sure = model->judge(model, state->arena, state->stage, &found);
-    int asked = policy->patience != 0 || policy->levels != NULL;
+    int asked = policy->patience != 0 || policy->thresholds != NULL;
 
     if (state->stage > 0 && found == state->before) {
         state->agreements = (uint8_t)(state->agreements + (state->agreements < UINT8_MAX));

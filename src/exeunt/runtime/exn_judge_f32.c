@@ -4,7 +4,7 @@
 int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
                   uint16_t *class_index)
 {
-    const exn_policy_f32 *policy = model->policy->levels;
+    const exn_policy_f32 *policy = model->policy->thresholds;
     const float *scores = (const void *)(arena + model->rings[model->logits[exit]].places[0]);
     float temperature, most, total = 0.0f, next = 0.0f;
     uint32_t best = 0, k;

@@ -14,7 +14,7 @@ static uint32_t likelihood(uint32_t below, uint32_t softness)
 int exn_judge_s8(const exn_model *model, const uint8_t *arena, uint8_t exit,
                  uint16_t *class_index)
 {
-    const exn_policy_s8 *policy = model->policy->levels;
+    const exn_policy_s8 *policy = model->policy->thresholds;
     const int16_t *scores = (const void *)(arena + model->rings[model->logits[exit]].places[0]);
     uint32_t best = 0, next = 0, k;
     uint64_t total = 0, first = (uint64_t)1 << FIRST_SHIFT;

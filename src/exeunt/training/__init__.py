@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exeunt.training.config import TrainConfig, read_recipe
+from exeunt.training.execution import Execution
 from exeunt.training.loggers import Logger, make_logger
 from exeunt.training.loop import train
 from exeunt.training.losses import auxiliary_loss, depth_weighted, exit_losses
@@ -12,18 +13,17 @@ from exeunt.training.progress import Progress, Quiet
 from exeunt.training.regime_check import check_regime
 from exeunt.training.regimes import Pass, Regime, register_regime
 from exeunt.training.registered import REGIMES
-from exeunt.training.setting import Setting
 
 __all__ = [
     "REGIMES",
     "Alone",
+    "Execution",
     "Logger",
     "Pass",
     "Processes",
     "Progress",
     "Quiet",
     "Regime",
-    "Setting",
     "Targets",
     "TrainConfig",
     "auxiliary_loss",

@@ -32,7 +32,7 @@ class Aware:
     """
 
     def __init__(self, plan: Plan, net: MultiExitNet) -> None:
-        self.processes = plan.setting.processes
+        self.processes = plan.execution.processes
         self.size = plan.transform.image_size
         self.net = QuantizationAware(net, self.size)
         self.images = range_images(

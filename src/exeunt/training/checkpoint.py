@@ -19,7 +19,7 @@ from exeunt.errors import ExeuntError
 from exeunt.models.weights import save_tensors
 from exeunt.net import MultiExitNet
 from exeunt.runner.document import parse_json
-from exeunt.runner.fitted import fitted
+from exeunt.runner.schema import validated
 from exeunt.training.ema import Ema
 from exeunt.training.optimiser import Optimisers
 from exeunt.training.processes import Processes
@@ -80,6 +80,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, fitted(parse_json(file.metadata()["history"]), _HISTORY, "history")
+            return tensors, validated(parse_json(file.metadata()["history"]), _HISTORY, "history")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ExeuntError(f"{path}: not a checkpoint of this run ({error})") from error

@@ -11,7 +11,7 @@ from exeunt.data import AUGMENTATIONS, MAX_UNREADABLE_FRACTION
 from exeunt.data.transforms import MOST_PIXELS
 from exeunt.documents import naming, parse_toml, read_text
 from exeunt.errors import ExeuntError, one_of
-from exeunt.runner.fitted import fitted
+from exeunt.runner.schema import validated
 from exeunt.training.registered import REGIMES
 from exeunt.training.start import settings_of
 
@@ -254,7 +254,7 @@ class TrainConfig:
                 raise ExeuntError(f"{source}: unknown key {key!r}; {one_of(key, kinds)}")
             kind = str if get_origin(kinds[key]) is Literal else kinds[key]  # words: see below
             try:
-                fitted(value, kind, key)
+                validated(value, kind, key)
             except ValueError as error:
                 raise ExeuntError(f"{source}: {error}") from error
         if values.get("init"):

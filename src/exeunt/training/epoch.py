@@ -18,11 +18,11 @@ from exeunt.quantize import QuantizationAware
 from exeunt.training.checkpoint import TrainState
 from exeunt.training.config import TrainConfig
 from exeunt.training.equilibrium import gradient_equilibrium
+from exeunt.training.execution import Execution
 from exeunt.training.losses import Criterion, auxiliary_loss
 from exeunt.training.mixing import Targets, mix
 from exeunt.training.regimes import Pass, Regime
 from exeunt.training.schedule import warmup_cosine
-from exeunt.training.setting import Setting
 
 _NORM_BATCHES = 8  # that the averaged weights measure their batch norms on
 
@@ -34,7 +34,7 @@ def train_epoch(
     config: TrainConfig,
     regime: Regime,
     tally: UnreadableTally,
-    setting: Setting,
+    execution: Execution,
     aware: QuantizationAware | None = None,
     criterion: Criterion | None = None,
 ) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def train_epoch(
         config: of the run.
         regime: says what learns, and what the losses come to.
         tally: told of unreadable images.
-        setting: whose processes take every step together, and whose progress is told of it.
+        execution: whose processes take every step together, and whose progress is told of it.
         aware: runs the net of the state as int8 would have it, instead of itself; batch norms then
             keep their statistics.
         criterion: the loss of every exit; by default of the config's label smoothing alone.
@@ -67,7 +67,7 @@ def train_epoch(
     regime.prepare(net, state.epoch)
     if aware is not None:
         net.eval()
-    processes = setting.processes
+    processes = execution.processes
     joined = processes.joined(aware or net)
     first, end = regime.span(state.epoch)
     warmup = round(min(config.warmup_epochs, (end - first) / 5) * steps)
@@ -95,7 +95,7 @@ def train_epoch(
         _require_finite(losses, state.epoch, i, rate)
         totals += np.stack([losses, scores]) * len(batch)
         images += len(batch)
-        setting.progress.step(state.epoch, i, steps, *(totals / images))
+        execution.progress.step(state.epoch, i, steps, *(totals / images))
     totals, images = processes.sum(totals), processes.sum(np.array(images)).item()
     unreadable = processes.collect(tally.reasons)
     processes.led(lambda: tally.include(*unreadable))

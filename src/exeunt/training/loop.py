@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from exeunt.calibrate import choose_policy
 from exeunt.data import DataLike, as_data, dead_workers_named, open_source, train_loader
-from exeunt.evaluate import ExitTable, figures_of
+from exeunt.evaluate import ExitTable, metrics_of
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
 from exeunt.policies import Policy
 from exeunt.training.aware import Aware
@@ -20,15 +20,15 @@ from exeunt.training.checkpoint import TrainState
 from exeunt.training.config import TrainConfig
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch
-from exeunt.training.figures import calibration_columns, last_is_best
+from exeunt.training.execution import Execution
 from exeunt.training.loggers import Loggers
 from exeunt.training.losses import Criterion
+from exeunt.training.metrics import calibration_columns, last_is_best
 from exeunt.training.objects import qualified_name
 from exeunt.training.optimiser import Optimisers
 from exeunt.training.plan import Plan
 from exeunt.training.regimes import Regime, make_regime
 from exeunt.training.run import Run
-from exeunt.training.setting import Setting
 from exeunt.training.start import refuse_other_split, start_from
 from exeunt.training.teacher import Teacher
 from exeunt.training.units import Units
@@ -40,7 +40,7 @@ def train(
     out: str | Path,
     *,
     resume: bool = False,
-    setting: Setting | None = None,
+    execution: Execution | None = None,
     regime: Callable[[TrainConfig, Sequence[int], Sequence[str]], Regime] | None = None,
     augment: Callable[[Image], Image] | None = None,
 ) -> WeightsInfo:
@@ -57,7 +57,7 @@ def train(
         data: as `exeunt.data.open_source` takes it.
         out: the run folder.
         resume: go on with the run in `out`; it ends as if it had never stopped.
-        setting: where to run.
+        execution: where to run.
         regime: makes the regime, such as a subclass of `Regime`, in place of the config's. The
             config then names it, by its module and name; a run is resumed with the same.
         augment: done to every cropped image of the training split, likewise.
@@ -69,21 +69,21 @@ def train(
         ExeuntError: for data, settings or a run folder that cannot be used, more unreadable images
             than `config.allow_unreadable` lets pass, or a loss that is not finite.
     """
-    setting = setting or Setting()
+    execution = execution or Execution()
     data = as_data(data)
     if regime is not None:
         config = replace(config, regime=qualified_name(regime))
     if augment is not None:
         config = replace(config, augment=qualified_name(augment))
     source = open_source(data)
-    plan = Plan.of(config, source, setting)
-    processes = setting.processes
+    plan = Plan.of(config, source, execution)
+    processes = execution.processes
     units = Units.of(plan.splits.train)
     for role, weights in (("init", config.init), ("teacher", config.teacher)):
         if weights is not None:
             refuse_other_split(role, weights, plan.data, asdict(plan.spec))
     augmented, criterion = plan.augment(augment), _criterion(plan)
-    logged = Loggers(setting.loggers if processes.rank == 0 else ())
+    logged = Loggers(execution.loggers if processes.rank == 0 else ())
     with Run(out) as run, _reproducible(config), dead_workers_named(), closing(logged):
         state, exit_macs = _fresh_state(plan)
         plan = replace(plan, exit_macs=exit_macs)
@@ -100,26 +100,26 @@ def train(
             augmented,
             batch_size=config.batch_size,
             seed=config.seed,
-            workers=setting.workers,
+            workers=execution.workers,
             share=(processes.rank, processes.size),
         )
         tally = plan.tally("train")
         aware = Aware(plan, state.net) if config.quantize_aware else None
-        setting.progress.data(source, plan.splits)
-        setting.progress.start(config, plan.splits, state.epoch)
+        execution.progress.data(source, plan.splits)
+        execution.progress.start(config, plan.splits, state.epoch)
         logged.start(run_record, run.folder, state.epoch)
         while state.epoch < config.epochs:
             loader.set_epoch(state.epoch)
             torch.manual_seed(_dropout_seed(config.seed, state.epoch, processes.rank))
             trained = None if aware is None else aware.as_it_is_now()
             entry = train_epoch(
-                state, loader, len(loader), config, lessons, tally, setting, trained, criterion
+                state, loader, len(loader), config, lessons, tally, execution, trained, criterion
             )
             if "train_mae" in entry:
                 entry["train_mae"] = [error * units.std for error in entry["train_mae"]]
             net = units.restored(state.ema.net)
             judged = net if aware is None else aware.in_integers(net)
-            figures = plan.measure(judged, "calibration", figures_of)
+            figures = plan.measure(judged, "calibration", metrics_of)
             state.history.append(entry | calibration_columns(figures))
             if processes.rank == 0:
                 if last_is_best(state.history, lessons.complete):
@@ -128,24 +128,24 @@ def train(
                 state.save(run.last)
                 run.write_metrics(state.history)
             logged.epoch(state.history[-1])
-            setting.progress.epoch(state.history[-1])
+            execution.progress.epoch(state.history[-1])
         info = _finish(plan, run)
         if processes.rank == 0:
             run.write_record(run_record | {"finished": True})
         logged.finish(info.metrics)
-        setting.progress.finish(info, tally.reasons | plan.unreadable)
+        execution.progress.finish(info, tally.reasons | plan.unreadable)
     return info
 
 
 def _finish(plan: Plan, run: Run) -> WeightsInfo:
     """Gives the best weights their policy and figures, of the file as it is stored."""
-    processes = plan.setting.processes
+    processes = plan.execution.processes
     net, _ = processes.led(lambda: load_weights(run.best))
     net = net.to(processes.device)
     policy, reason = plan.measure(net, "calibration", _choose)
-    plan.setting.progress.chose(reason)
+    plan.execution.progress.chose(reason)
     figures = {
-        split: plan.measure(net, split, lambda table: figures_of(table, policy))
+        split: plan.measure(net, split, lambda table: metrics_of(table, policy))
         for split in ("calibration", "test")
     }
     info = plan.info(figures, policy.spec)
@@ -162,7 +162,7 @@ def _choose(table: ExitTable) -> tuple[Policy, str]:
 
 def _criterion(plan: Plan) -> Criterion:
     config, weights = plan.config, plan.class_weights
-    device = plan.setting.processes.device
+    device = plan.execution.processes.device
     teacher = config.teacher and Teacher(
         config.teacher,
         plan.transform,
@@ -183,7 +183,7 @@ def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:
     if config.init is not None:
         start_from(net, config.init, plan.source.class_names)
     exit_macs = tuple(info.macs for info in net.exit_info(config.image_size))
-    net = net.to(plan.setting.processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = net.to(plan.execution.processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainState(net, Ema(net, config.ema_decay), Optimisers(net, config), []), exit_macs
 
 

@@ -33,9 +33,9 @@ from exeunt.models import WeightsInfo, model_takes
 from exeunt.net import MultiExitNet
 from exeunt.quantize import QuantizedNet
 from exeunt.training.config import TrainConfig
+from exeunt.training.execution import Execution
 from exeunt.training.losses import balanced_weights
 from exeunt.training.objects import missing_object
-from exeunt.training.setting import Setting
 from exeunt.training.start import licence_of
 from exeunt.versions import versions
 
@@ -51,7 +51,7 @@ class Plan:
 
     config: TrainConfig
     source: Source
-    setting: Setting
+    execution: Execution
     spec: SplitSpec
     splits: Splits
     transform: Transform
@@ -60,7 +60,7 @@ class Plan:
     unreadable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: TrainConfig, source: Source, setting: Setting) -> Plan:
+    def of(cls, config: TrainConfig, source: Source, execution: Execution) -> Plan:
         spec = SplitSpec(
             config.seed, config.calibration_fraction, config.test_fraction, config.limit
         )
@@ -73,7 +73,7 @@ class Plan:
         size = (config.image_size, config.image_size)
         transform = Transform(size, mode="L" if config.grey else "RGB")
         hashes = sorted({content_hash(sample.place) for sample in splits.calibration})
-        return cls(config, source, setting, spec, splits, transform, hashes)
+        return cls(config, source, execution, spec, splits, transform, hashes)
 
     def augment(self, function: Callable[[Image], Image] | None = None) -> Augment:
         """The training transform.
@@ -132,7 +132,7 @@ class Plan:
         """What `run.json` says."""
         sizes = {name: len(self.splits[name]) for name in ("train", "calibration", "test")}
         return {
-            "command": self.setting.command,
+            "command": self.execution.command,
             "config": self.config.to_dict(),
             "data": self.data,
             "splits": sizes,
@@ -161,7 +161,7 @@ class Plan:
 
         Every process records a part of the split; the first one judges for all.
         """
-        processes, samples = self.setting.processes, self.splits[split]
+        processes, samples = self.execution.processes, self.splits[split]
         first, end = ((processes.rank + k) * len(samples) // processes.size for k in (0, 1))
         part = samples[first:end]
         tally = self.tally(split)
@@ -195,7 +195,7 @@ class Plan:
             task=self.source.task,
             split=split,
             batch_size=self.config.batch_size,
-            workers=self.setting.workers,
+            workers=self.execution.workers,
             tally=tally,
         )
 
@@ -225,7 +225,7 @@ class Plan:
             split=asdict(self.spec),
             calibration_hashes=self.calibration_hashes,
             data=self.data,
-            command=self.setting.command,
+            command=self.execution.command,
             versions=versions(),
             storage=self.config.storage,
         )

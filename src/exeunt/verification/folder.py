@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exeunt.data import DataLike, as_data
 from exeunt.errors import ExeuntError
-from exeunt.export.onnx.opened import is_exported
+from exeunt.export.onnx.reader import is_exported
 from exeunt.verification.c import verify_c
 from exeunt.verification.onnx import verify_onnx
 from exeunt.verification.result import Verification

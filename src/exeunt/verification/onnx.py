@@ -13,8 +13,8 @@ import torch
 from exeunt.data import eval_loader
 from exeunt.errors import ExeuntError, ExeuntWarning
 from exeunt.evaluate import weights_fingerprint
-from exeunt.evaluate.splits import open_labelled, pick
-from exeunt.export.onnx.opened import open_folder
+from exeunt.evaluate.splits import open_labelled, select_samples
+from exeunt.export.onnx.reader import open_folder
 from exeunt.runner import RunnerError
 from exeunt.trained import TrainedModel
 from exeunt.verification.result import OnnxVerification
@@ -47,7 +47,7 @@ def verify_onnx(
     except RunnerError as error:
         raise ExeuntError(str(error)) from error
     trained = _origin(model, weights)
-    samples = pick(trained, open_labelled(trained, data), split, limit)
+    samples = select_samples(trained, open_labelled(trained, data), split, limit)
     kept: list[Sample] = []
     found = compare_onnx(model, trained.net, _batches(trained, samples, kept), single)
     return _result(model, found, kept)
@@ -96,7 +96,7 @@ def _result(model: StagedModel, found: Comparison, kept: list[Sample]) -> OnnxVe
         largest_difference=found.largest_difference,
         same=found.same,
         exit_agreement=tuple(found.exit_agreement),
-        ties=tuple(found.ties),
+        borderline=tuple(found.borderline),
         single_same=found.single_same,
         exit_shares=tuple(shares),
         mean_macs=macs,

@@ -63,7 +63,7 @@ class OnnxVerification:
         largest_difference: between scores.
         same: share of the images that left at the same exit with the same class.
         exit_agreement: share of the images of which each exit says the same (E).
-        ties: names of images on the edge of a decision.
+        borderline: names of images on the edge of a decision.
         single_same: as `same`, of the one graph; None where there is none.
         exit_shares: of the images that took each exit (E).
         mean_macs: multiply-adds of an image on average.
@@ -79,7 +79,7 @@ class OnnxVerification:
     largest_difference: float
     same: float
     exit_agreement: tuple[float, ...]
-    ties: tuple[str, ...]
+    borderline: tuple[str, ...]
     single_same: float | None
     exit_shares: tuple[float, ...]
     mean_macs: float

@@ -6,7 +6,7 @@ from exeunt.export.c.compare import Comparison, compare
 from exeunt.export.c.device import BOARDS, DeviceRun, count_instructions, run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, owned_files, write_c
-from exeunt.export.c.host import Answer, build_host, run_host, run_self_test
+from exeunt.export.c.host import ExitAnswer, build_host, run_host, run_self_test
 from exeunt.export.c.int8 import Int8
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.prefix import check_prefix, prefix_of
@@ -15,11 +15,11 @@ from exeunt.export.c.shape import Shape
 
 __all__ = [
     "BOARDS",
-    "Answer",
     "Bundle",
     "CModel",
     "Comparison",
     "DeviceRun",
+    "ExitAnswer",
     "ExportReport",
     "Float32",
     "Int8",

@@ -18,10 +18,12 @@ def check_budget(plan: StreamedPlan, budget_bytes: int) -> None:
     """
     if plan.arena_bytes <= budget_bytes:
         return
-    needed = [strip.live_bytes(len(plan.schedule.events)) for strip in plan.strips]
+    needed = [strip.live_bytes(len(plan.schedule.events)) for strip in plan.row_buffers]
     event = int(np.sum(needed, axis=0).argmax())
     node = plan.schedule.events[event].node
-    alive = [(strip, int(there[event])) for strip, there in zip(plan.strips, needed, strict=True)]
+    alive = [
+        (strip, int(there[event])) for strip, there in zip(plan.row_buffers, needed, strict=True)
+    ]
     largest = sorted(alive, key=lambda pair: -pair[1])[:_NAMED]
     said = ", ".join(f"{strip.name} ({size} bytes)" for strip, size in largest if size)
     raise ExeuntError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
-from exeunt.export.c.host import Answer
+from exeunt.export.c.host import ExitAnswer
 
 FLOAT_TOLERANCE = 1e-4
 
@@ -37,7 +37,7 @@ class Comparison:
 
 
 def compare(
-    answers: Iterable[Answer], scores: Sequence[Tensor], names: Sequence[str], *, integers: bool
+    answers: Iterable[ExitAnswer], scores: Sequence[Tensor], names: Sequence[str], *, integers: bool
 ) -> Comparison:
     """Holds every answer against Python's scores.
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from exeunt.errors import ExeuntError
-from exeunt.export.c.host import Answer, run_tool
+from exeunt.export.c.host import ExitAnswer, run_tool
 from exeunt.export.c.shape import Shape
 from exeunt.files import AS_NAMED
 
@@ -66,7 +66,7 @@ class DeviceRun:
         weights_bytes: of flash, all constants.
     """
 
-    answers: tuple[Answer, ...]
+    answers: tuple[ExitAnswer, ...]
     instructions: tuple[int, ...]
     stack_bytes: int
     data_bytes: int
@@ -209,12 +209,12 @@ def _emulate(board: Board, program: Path, images: Path, count: int) -> str:
 
 def _run(
     board: Board, program: Path, images: Path, count: int
-) -> tuple[tuple[Answer, ...], tuple[int, ...], int]:
+) -> tuple[tuple[ExitAnswer, ...], tuple[int, ...], int]:
     answers, instructions, stack_bytes = [], [], 0
     for line in _emulate(board, program, images, count).splitlines():
         kind, *words_ = line.split()
         if kind == "exit":
-            answers.append(Answer.read([*words_[:4], *map(_score, words_[5:])]))
+            answers.append(ExitAnswer.read([*words_[:4], *map(_score, words_[5:])]))
             instructions.append(int(words_[4]) * INSTRUCTIONS_PER_TICK)
         elif kind == "stack":
             stack_bytes = int(words_[0])

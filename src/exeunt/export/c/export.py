@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exeunt.export.calibration import (
-    Images,
-    Wanted,
+    CalibrationImages,
+    PolicyOptions,
     choose_policy,
     needed_for_int8,
     on_calibration,
 )
-from exeunt.export.exported import Export
+from exeunt.export.result import Export
 from exeunt.text import short_spec
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AsC:
+class COptions:
     """How C is wanted.
 
     Attributes:
@@ -44,9 +44,9 @@ class AsC:
 def export_c(
     model: str,
     trained: TrainedModel,
-    images: Images | None,
-    wanted: Wanted,
-    asked: AsC,
+    images: CalibrationImages | None,
+    wanted: PolicyOptions,
+    asked: COptions,
     out: Path,
 ) -> Export:
     """Writes the folder."""
@@ -90,7 +90,11 @@ def export_c(
 
 
 def _integers(
-    trained: TrainedModel, graph: Graph, images: Images, wanted: Wanted, method: str
+    trained: TrainedModel,
+    graph: Graph,
+    images: CalibrationImages,
+    wanted: PolicyOptions,
+    method: str,
 ) -> tuple[Numbers, dict[str, Any]]:
     """Quantises, chooses a policy for what comes out, and says how."""
     from exeunt.export.c import Int8
@@ -114,7 +118,7 @@ def _integers(
 
 
 def _floats(
-    trained: TrainedModel, images: Images | None, wanted: Wanted
+    trained: TrainedModel, images: CalibrationImages | None, wanted: PolicyOptions
 ) -> tuple[Numbers, dict[str, Any]]:
     from exeunt.export.c import Float32
 

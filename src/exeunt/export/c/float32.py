@@ -11,7 +11,7 @@ from torch import Tensor
 from exeunt.data import Transform
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.kernels_f32 import kernel_of
-from exeunt.export.c.numbers import Expected, Numbers, levels
+from exeunt.export.c.numbers import Expected, Numbers, thresholds
 from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.interpret import interpret
@@ -65,15 +65,15 @@ class Float32(Numbers):
 
     def policy(self, exits: int, source: CSource) -> dict[str, str | int]:
         asked = Conditions.of(self.leaving, exits)
-        if not asked.levels:
-            return {"levels": "NULL", "patience": asked.patience}
+        if not asked.thresholds:
+            return {"thresholds": "NULL", "patience": asked.patience}
         fields = {
-            "confidence": _spelt(asked.levels.get("confidence")),
-            "margin": _spelt(asked.levels.get("margin")),
+            "confidence": _spelt(asked.thresholds.get("confidence")),
+            "margin": _spelt(asked.thresholds.get("margin")),
             "temperatures": _spelt(asked.temperatures),
         }
-        named = levels("exn_policy_f32", "float", fields, source)
-        return {"levels": named, "patience": asked.patience}
+        named = thresholds("exn_policy_f32", "float", fields, source)
+        return {"thresholds": named, "patience": asked.patience}
 
     def score_scales(self, graph: Graph) -> list[float]:
         return [1.0] * len(graph.stages)

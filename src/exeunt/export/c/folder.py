@@ -114,7 +114,7 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
         "transform": model.transform.to_dict(),
         "exit_macs": list(graph.exit_macs),
         "recomputed_macs": model.plan.recomputed_macs,
-        "nodes": [_told(node, graph) for node in written(model.plan)],
+        "nodes": [_described(node, graph) for node in written(model.plan)],
         "memory": _memory(model.plan),
         "flash": {
             "constants_bytes": source.constant_bytes,
@@ -167,7 +167,7 @@ def owned_files(folder: Path) -> tuple[str, ...]:
     return files
 
 
-def _told(node: Node, graph: Graph) -> dict[str, Any]:
+def _described(node: Node, graph: Graph) -> dict[str, Any]:
     shapes = [graph.shapes[name] for name in node.inputs]
     macs = node.operator.macs(shapes, graph.shapes[node.output])
     return {"module": node.module, "operator": node.operator.kind, "macs": macs}
@@ -184,7 +184,7 @@ def _memory(plan: StreamedPlan) -> dict[str, int]:
 
 def _element_bytes(plan: StreamedPlan) -> int:
     channels, _, width = plan.graph.shapes[plan.graph.image]
-    return plan.strips[plan.home[plan.graph.image]].row_bytes // (channels * width)
+    return plan.row_buffers[plan.home[plan.graph.image]].row_bytes // (channels * width)
 
 
 def _needed(model: CModel, kernels: Sequence[str]) -> list[str]:

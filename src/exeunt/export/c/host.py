@@ -22,7 +22,7 @@ _WRONG = re.compile(r"\berrors?\b|\bundefined reference\b|\bfault\b|\boverflowed
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExitAnswer:
     """What one exit says of one image.
 
     Attributes:
@@ -40,7 +40,7 @@ class Answer:
     scores: tuple[str, ...]
 
     @classmethod
-    def read(cls, words: Sequence[str]) -> Answer:
+    def read(cls, words: Sequence[str]) -> ExitAnswer:
         """From the words of a line: image, exit, class, leave, scores."""
         image, exit_index, class_index, leave = map(int, words[:4])
         return cls(image, exit_index, class_index, bool(leave), tuple(words[4:]))
@@ -139,7 +139,7 @@ def _gist(text: str) -> str:
     return "\n".join(lines[min(first, last) :][:_TOLD_LINES])
 
 
-def run_host(program: Path, images: Path) -> Iterator[Answer]:
+def run_host(program: Path, images: Path) -> Iterator[ExitAnswer]:
     """Every exit's answer for raw images that lie one after the other in a file."""
     for line in run_tool([str(program), "--all", str(images)]).splitlines():
-        yield Answer.read(line.split())
+        yield ExitAnswer.read(line.split())

@@ -12,7 +12,7 @@ from torch import Tensor
 from exeunt.data import Transform
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.kernels_s8 import kernel_of
-from exeunt.export.c.numbers import Expected, Numbers, levels
+from exeunt.export.c.numbers import Expected, Numbers, thresholds
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
@@ -75,14 +75,14 @@ class Int8(Numbers):
     def policy(self, exits: int, source: CSource) -> dict[str, str | int]:
         asked = self.leaving
         if asked.softness is None:
-            return {"levels": "NULL", "patience": asked.patience}
+            return {"thresholds": "NULL", "patience": asked.patience}
         fields = {
             "confidence": _spelt(asked.confidence),
             "margin": _spelt(asked.margin),
             "softness": _spelt(asked.softness),
         }
-        named = levels("exn_policy_s8", "uint32_t", fields, source)
-        return {"levels": named, "patience": asked.patience}
+        named = thresholds("exn_policy_s8", "uint32_t", fields, source)
+        return {"thresholds": named, "patience": asked.patience}
 
     def score_scales(self, graph: Graph) -> list[float]:
         return [self.quantized.logit_scale(k).scale for k in range(len(graph.stages))]

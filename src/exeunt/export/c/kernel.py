@@ -15,7 +15,7 @@ from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Conv, GridPool, Pool
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import is_whole
-from exeunt.graph.workspace import numbers_again
+from exeunt.graph.workspace import recompute_numbers
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.quantize.operators import IntegerConv, IntegerPool
 
@@ -125,11 +125,11 @@ def window_of(window: Conv | IntegerConv | Pool | IntegerPool) -> dict[str, int]
     }
 
 
-def channels_again(node: Node, graph: Graph) -> int:
+def channels_at_once(node: Node, graph: Graph) -> int:
     """Channels that an inverted residual which keeps nothing expands at a time."""
     assert isinstance(node.operator, InvertedResidual)
     widths = graph.shapes[node.inputs[0]][2], graph.shapes[node.output][2]
-    return numbers_again(node.operator, *widths)[0]
+    return recompute_numbers(node.operator, *widths)[0]
 
 
 def grid_fields(grid: GridPool, height: int) -> dict[str, int]:

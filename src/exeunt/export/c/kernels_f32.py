@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
-    channels_again,
+    channels_at_once,
     check_whole,
     flattened,
     gathers,
@@ -23,7 +23,7 @@ from exeunt.export.c.maps_f32 import MAKERS as MAP_MAKERS
 from exeunt.export.c.source import CSource, float_texts, initialiser
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, part_constants
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Activation, Add, Affine, Conv, Linear, Mix, Whole
+from exeunt.graph.operators import Activation, Add, Affine, Composite, Conv, Linear, Mix
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.ops.rex import ReX2d
 
@@ -40,7 +40,7 @@ def kernel_of(node: Node, plan: StreamedPlan, source: CSource, number: int) -> K
         ExeuntError: for what no kernel does, or weights that are not finite, naming the module.
     """
     operator, graph = node.operator, plan.graph
-    if isinstance(operator, (InvertedResidual, Whole)):
+    if isinstance(operator, (InvertedResidual, Composite)):
         check_whole(node, plan)
     if isinstance(operator, PreactivatedConv):
         scales, weights = (part_constants(node.constants, name) for name in ("affine", "conv"))
@@ -54,7 +54,7 @@ def kernel_of(node: Node, plan: StreamedPlan, source: CSource, number: int) -> K
         weight = flattened(node, plan, node.constants["weight"])
         node = replace(node, constants={**node.constants, "weight": weight})
     make = _MAKERS.get(type(operator))
-    if isinstance(node.operator, Whole) and isinstance(node.operator.module, ReX2d):
+    if isinstance(node.operator, Composite) and isinstance(node.operator.module, ReX2d):
         make = _rex
     if make is None:
         raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in float32")
@@ -187,7 +187,7 @@ def _residual(
         "project": part("project", fused.project),
         "hidden": fused.depthwise.groups,
         "adds": int(fused.residual),
-        "again": channels_again(node, graph) if fused.again else 0,
+        "again": channels_at_once(node, graph) if fused.recompute else 0,
     }
     return Kernel.of("exn_residual_f32", fields, source, number)
 
@@ -219,7 +219,7 @@ def _activation(
     return Kernel.of("exn_activation_f32", fields, source, number)
 
 
-def _rex(node: Node, whole: Whole, graph: Graph, source: CSource, number: int) -> Kernel:
+def _rex(node: Node, whole: Composite, graph: Graph, source: CSource, number: int) -> Kernel:
     rex, where = whole.module, node.module
     assert isinstance(rex, ReX2d)
     if rex.cell not in _CELLS:

@@ -13,7 +13,7 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
     Kernel,
-    channels_again,
+    channels_at_once,
     check_whole,
     flattened,
     gathers,
@@ -25,7 +25,7 @@ from exeunt.export.c.maps_s8 import sum_fields
 from exeunt.export.c.source import CSource
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Whole
+from exeunt.graph.operators import Composite
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.quantize.graph import QuantizedGraph
 from exeunt.quantize.operators import (
@@ -51,7 +51,7 @@ def kernel_of(
     Raises:
         ExeuntError: for what no kernel does, naming the module.
     """
-    if isinstance(node.operator, (InvertedResidual, Whole)):
+    if isinstance(node.operator, (InvertedResidual, Composite)):
         check_whole(node, plan)
     if isinstance(node.operator, InvertedResidual):
         return _residual(node, node.operator, quantized, plan, source, number)
@@ -236,7 +236,7 @@ def _residual(
         named = source.struct("exn_sum_s8", f"sum_{number}", sum_fields(total, swapped=swapped))
         fields["sum"] = f"&{named}"
     fields["hidden"] = middle.groups
-    fields["again"] = channels_again(node, plan.graph) if fused.again else 0
+    fields["again"] = channels_at_once(node, plan.graph) if fused.recompute else 0
     return Kernel.of("exn_residual_s8", fields, source, number)
 
 

@@ -109,7 +109,7 @@ class NetworkText:
     def self_test(self) -> str:
         """`net_self_test.c`."""
         graph = self.plan.graph
-        image = self.transform.normalise_pixels(made_up_image(graph.shapes[graph.image]))
+        image = self.transform.normalise_pixels(synthetic_image(graph.shapes[graph.image]))
         expected = self.numbers.expected(graph, image[None])
         return render(
             "network/self_test.c",
@@ -150,7 +150,7 @@ def _cut(line: str) -> str:
     return line if len(line) <= _WIDTH else line[: _WIDTH - 4] + " ..."
 
 
-def made_up_image(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def synthetic_image(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """The image (H, W, C) that the self-test makes, for an input of shape (C, H, W)."""
     channels, height, width = shape
     random, found = 1, bytearray()

@@ -81,7 +81,7 @@ class Numbers(ABC):
         """What comes out for one image, (1, C, H, W) as the net takes it."""
 
 
-def levels(
+def thresholds(
     kind: str, element: str, fields: Mapping[str, Sequence[str] | None], source: CSource
 ) -> str:
     """Defines a struct `kind` of arrays of `element`, NULL for None; returns its address."""
@@ -89,4 +89,4 @@ def levels(
         name: "NULL" if values is None else source.array(element, name, values)
         for name, values in fields.items()
     }
-    return f"&{source.struct(kind, 'levels', named)}"
+    return f"&{source.struct(kind, 'thresholds', named)}"

@@ -27,7 +27,7 @@ class Comparison:
         largest_difference: between two scores of the same class, exit and image.
         same: share of images that left with the same class, at the same exit.
         exit_agreement: share of images to which an exit gives the same class (E).
-        ties: names of images that left elsewhere or with another class although all scores are
+        borderline: names of images that left elsewhere or with another class although all scores are
             within `TOLERANCE`: they stand on the edge.
         classes: of every exit of the folder (E N).
         exit_index: where each image left (N).
@@ -40,7 +40,7 @@ class Comparison:
     largest_difference: float
     same: float
     exit_agreement: list[float]
-    ties: list[str]
+    borderline: list[str]
     classes: Tensor
     exit_index: Tensor
     class_index: Tensor
@@ -69,7 +69,7 @@ def compare_onnx(
     """
     exact = model.manifest["dtype"] == "float32"
     policy = parse_policy(model.policy.spec)
-    parts, ties, largest = [], [], 0.0
+    parts, borderline, largest = [], [], 0.0
     by_single: list[bool] = []
     for names, images in batches:
         with torch.inference_mode():
@@ -83,7 +83,7 @@ def compare_onnx(
         left, taken = torch.from_numpy(found.exit_index), torch.from_numpy(found.class_index)
         same = (left == wanted.exit_index) & (taken == wanted.logits.argmax(1))
         if exact:
-            ties += [
+            borderline += [
                 name for name, is_same in zip(names, same.tolist(), strict=True) if not is_same
             ]
         if single is not None:
@@ -99,7 +99,7 @@ def compare_onnx(
         largest_difference=largest,
         same=float(same.double().mean()),
         exit_agreement=agree.double().mean(1).tolist(),
-        ties=ties,
+        borderline=borderline,
         classes=classes,
         exit_index=left,
         class_index=taken,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from exeunt.errors import ExeuntError
 from exeunt.export.calibration import (
-    Images,
-    Wanted,
+    CalibrationImages,
+    PolicyOptions,
     choose_policy,
     needed_for_int8,
     on_calibration,
 )
-from exeunt.export.exported import Export
+from exeunt.export.result import Export
 
 if TYPE_CHECKING:
     from exeunt.export.onnx import OnnxModel
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AsOnnx:
+class OnnxOptions:
     """How ONNX is wanted.
 
     Attributes:
@@ -44,9 +44,9 @@ class AsOnnx:
 def export_onnx(
     model: str,
     trained: TrainedModel,
-    images: Images | None,
-    wanted: Wanted,
-    asked: AsOnnx,
+    images: CalibrationImages | None,
+    wanted: PolicyOptions,
+    asked: OnnxOptions,
     out: Path,
 ) -> Export:
     """Writes the folder."""
@@ -82,8 +82,8 @@ def export_onnx(
 def _integers(
     made: OnnxModel,
     trained: TrainedModel,
-    images: Images | None,
-    wanted: Wanted,
+    images: CalibrationImages | None,
+    wanted: PolicyOptions,
     quantize_rex: bool,
 ) -> OnnxModel:
     """Quantises, chooses a policy for what comes out, and says what it does."""
@@ -92,7 +92,7 @@ def _integers(
 
     images = needed_for_int8(images)
     stages = write_stages(made.graph, {"fingerprint": made.fingerprint})
-    batches = [batch.numpy() for batch in images.some()]
+    batches = [batch.numpy() for batch in images.range_batches()]
     quantized = quantize_stages(made.graph, stages, batches, recurrent=quantize_rex)
     net: Any = OnnxNet(open_stages(made.graph.image, quantized), "int8")
     before = images.record(trained)

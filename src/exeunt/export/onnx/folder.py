@@ -19,10 +19,10 @@ from exeunt import runner
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import BATCH, OPSET
-from exeunt.export.onnx.front import front_of, rest_of
 from exeunt.export.onnx.script import runner_script
 from exeunt.export.onnx.single import single_graph
 from exeunt.export.onnx.stages import StageModel, write_stages
+from exeunt.export.onnx.stem import rest_of, stem_of
 from exeunt.finite import require_finite_weights
 from exeunt.folders import replacing_folder
 from exeunt.graph import Graph
@@ -93,7 +93,7 @@ def write_onnx(model: OnnxModel, folder: str | Path) -> dict[str, Any]:
             _write_stage(place, number, stage, model.graph)
             for number, stage in enumerate(written, start=1)
         ]
-        stages[0] |= _write_front(place, written[0], model)
+        stages[0] |= _write_stem(place, written[0], model)
         single = _write_single(place, written, model) if model.single else None
         manifest = _manifest(model, stages, single)
         stages[0] |= _write_file(place, stages[0]["file"], _sealed(written[0].model, manifest))
@@ -117,8 +117,8 @@ def owned_files(folder: Path) -> list[str]:
     try:
         manifest = runner.read_manifest(path)
         found = [runner.MANIFEST, RUN, *(stage["file"] for stage in manifest["stages"])]
-        fronts = [stage["front"] for stage in manifest["stages"] if "front" in stage]
-        found += [front[part]["file"] for front in fronts for part in ("weights", "rest")]
+        fronts = [stage["stem"] for stage in manifest["stages"] if "stem" in stage]
+        found += [stem[part]["file"] for stem in fronts for part in ("weights", "rest")]
         found += [manifest["single"]["file"]] if manifest["single"] else []
     except (runner.RunnerError, KeyError, TypeError) as error:
         raise ExeuntError(f"{refused} ({error})") from error
@@ -156,17 +156,17 @@ def _write_stage(place: Path, number: int, stage: StageModel, graph: Graph) -> d
     }
 
 
-def _write_front(place: Path, stage: StageModel, model: OnnxModel) -> dict[str, Any]:
+def _write_stem(place: Path, stage: StageModel, model: OnnxModel) -> dict[str, Any]:
     """Writes the first stage's other way, if it has one, and says what the manifest says of it."""
-    front = front_of(model.graph)
-    if front is None or (model.int8 and not set(front.nodes) <= set(model.kept)):
+    stem = stem_of(model.graph)
+    if stem is None or (model.int8 and not set(stem.nodes) <= set(model.kept)):
         return {}
-    gives, rest = rest_of(stage, front)
+    gives, rest = rest_of(stage, stem)
     files = {
-        "weights": _write_file(place, "front.safetensors", front.weights),
+        "weights": _write_file(place, "stem.safetensors", stem.weights),
         "rest": _write_file(place, "stage_1_rest.onnx", rest),
     }
-    return {"front": {**files, "gives": gives, **front.says}}
+    return {"stem": {**files, "gives": gives, **stem.says}}
 
 
 def _manifest(

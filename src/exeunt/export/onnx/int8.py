@@ -28,10 +28,10 @@ import onnx
 from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-from exeunt.export.onnx.front import front_of
 from exeunt.export.onnx.net import open_stages
 from exeunt.export.onnx.stages import StageModel
-from exeunt.graph import Graph, Whole
+from exeunt.export.onnx.stem import stem_of
+from exeunt.graph import Composite, Graph
 from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 from exeunt.runner import Chain, State
@@ -73,15 +73,15 @@ def kept_modules(graph: Graph) -> list[str]:
     """What stays in float32: `recurrent_modules`, and a convolution before ReX that runs by the
     same kernels.
     """
-    front = front_of(graph)
-    nodes = [] if front is None else list(front.nodes)
+    stem = stem_of(graph)
+    nodes = [] if stem is None else list(stem.nodes)
     return list(dict.fromkeys([*nodes, *recurrent_modules(graph)]))
 
 
 def recurrent_modules(graph: Graph) -> Iterator[str]:
     """Outputs of the modules that have recurrences, by which their ONNX nodes are called."""
     for node in graph.nodes:
-        if isinstance(node.operator, Whole) and isinstance(node.operator.module, _RECURRENT):
+        if isinstance(node.operator, Composite) and isinstance(node.operator.module, _RECURRENT):
             yield node.output
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import Builder
+from exeunt.export.onnx.composite import WHOLE
 from exeunt.export.onnx.pools import write_grid_pool, write_pool
-from exeunt.export.onnx.whole import WHOLE
-from exeunt.graph import Node, Whole
+from exeunt.graph import Composite, Node
 from exeunt.graph.operators import (
     Activated,
     Activation,
@@ -36,7 +36,7 @@ from exeunt.graph.operators import (
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeContext:
     """Where a node stands: what it reads, what it writes, its weights."""
 
     build: Builder
@@ -72,10 +72,10 @@ def write_node(build: Builder, node: Node, shapes: Mapping[str, Shape]) -> None:
         ExeuntError: for an operator or module that has no ONNX form here, naming where it stands.
     """
     build.within(node.output)
-    place = Place(build, node, shapes)
+    context = NodeContext(build, node, shapes)
     operator = node.operator
-    if isinstance(operator, Whole):
-        _whole(place, operator)
+    if isinstance(operator, Composite):
+        _composite(context, operator)
         return
     writer = WRITERS.get(type(operator))
     if writer is None:
@@ -85,10 +85,10 @@ def write_node(build: Builder, node: Node, shapes: Mapping[str, Shape]) -> None:
         )
     act = operator.act if isinstance(operator, Activated) else None
     if act is None:
-        writer(place, operator, node.output)
+        writer(context, operator, node.output)
     else:
         before = f"{node.output}/before"
-        writer(place, operator, before)
+        writer(context, operator, before)
         write_activation(build, act, before, node.output)
 
 
@@ -105,10 +105,10 @@ def write_activation(build: Builder, act: str, x: str, to: str) -> None:
         build.add(kind, x, to=to)
 
 
-def _conv(place: Place, conv: Conv, to: str) -> None:
-    place.build.add(
+def _conv(context: NodeContext, conv: Conv, to: str) -> None:
+    context.build.add(
         "Conv",
-        *place.inputs(),
+        *context.inputs(),
         to=to,
         kernel_shape=list(conv.kernel),
         strides=list(conv.stride),
@@ -118,68 +118,68 @@ def _conv(place: Place, conv: Conv, to: str) -> None:
     )
 
 
-def _linear(place: Place, linear: Linear, to: str) -> None:
-    build = place.build
-    if len(place.shape) == 1:
-        build.add("Gemm", *place.inputs(), transB=1, to=to)
+def _linear(context: NodeContext, linear: Linear, to: str) -> None:
+    build = context.build
+    if len(context.shape) == 1:
+        build.add("Gemm", *context.inputs(), transB=1, to=to)
         return
-    weight = build.floats(place.constant("weight").T)
-    if "bias" not in place.node.constants:
-        build.add("MatMul", place.x, weight, to=to)
+    weight = build.floats(context.constant("weight").T)
+    if "bias" not in context.node.constants:
+        build.add("MatMul", context.x, weight, to=to)
         return
-    product = build.add("MatMul", place.x, weight)
-    build.add("Add", product, build.floats(place.constant("bias")), to=to)
+    product = build.add("MatMul", context.x, weight)
+    build.add("Add", product, build.floats(context.constant("bias")), to=to)
 
 
-def _affine(place: Place, affine: Affine, to: str) -> None:
-    spread = (-1,) + (1,) * (len(place.shape) - 1)
+def _affine(context: NodeContext, affine: Affine, to: str) -> None:
+    spread = (-1,) + (1,) * (len(context.shape) - 1)
     scale, shift = (
-        place.build.floats(place.constant(name).reshape(spread)) for name in ("scale", "shift")
+        context.build.floats(context.constant(name).reshape(spread)) for name in ("scale", "shift")
     )
-    place.build.add("Add", place.build.add("Mul", place.x, scale), shift, to=to)
+    context.build.add("Add", context.build.add("Mul", context.x, scale), shift, to=to)
 
 
-def _add(place: Place, add: Add, to: str) -> None:
-    place.build.add("Add", *place.node.inputs, to=to)
+def _add(context: NodeContext, add: Add, to: str) -> None:
+    context.build.add("Add", *context.node.inputs, to=to)
 
 
-def _activation(place: Place, activation: Activation, to: str) -> None:
-    write_activation(place.build, activation.act, place.x, to)
+def _activation(context: NodeContext, activation: Activation, to: str) -> None:
+    write_activation(context.build, activation.act, context.x, to)
 
 
-def _concat(place: Place, concat: Concat, to: str) -> None:
-    place.build.add("Concat", *place.node.inputs, axis=1, to=to)
+def _concat(context: NodeContext, concat: Concat, to: str) -> None:
+    context.build.add("Concat", *context.node.inputs, axis=1, to=to)
 
 
-def _slice(place: Place, part: Slice, to: str) -> None:
-    place.build.slice(place.x, part.axis + 1, part.start, part.stop, part.step, to=to)
+def _slice(context: NodeContext, part: Slice, to: str) -> None:
+    context.build.slice(context.x, part.axis + 1, part.start, part.stop, part.step, to=to)
 
 
-def _pad(place: Place, pad: Pad, to: str) -> None:
-    axes = list(range(1, len(place.shape) + 1))
-    build = place.build
+def _pad(context: NodeContext, pad: Pad, to: str) -> None:
+    axes = list(range(1, len(context.shape) + 1))
+    build = context.build
     rank = len(axes)
     pads = build.integers([*pad.before[-rank:], *pad.after[-rank:]])
-    build.add("Pad", place.x, pads, "", build.integers(axes), to=to)
+    build.add("Pad", context.x, pads, "", build.integers(axes), to=to)
 
 
-def _pool(place: Place, pool: Pool, to: str) -> None:
-    write_pool(place.build, pool, place.x, place.shape, place.out, to)
+def _pool(context: NodeContext, pool: Pool, to: str) -> None:
+    write_pool(context.build, pool, context.x, context.shape, context.out, to)
 
 
-def _grid_pool(place: Place, pool: GridPool, to: str) -> None:
-    write_grid_pool(place.build, pool, place.x, place.shape, to)
+def _grid_pool(context: NodeContext, pool: GridPool, to: str) -> None:
+    write_grid_pool(context.build, pool, context.x, context.shape, to)
 
 
-def _global_average(place: Place, average: GlobalAverage, to: str) -> None:
-    axes = place.build.integers([2, 3])
-    place.build.add("ReduceMean", place.x, axes, keepdims=0, to=to)
+def _global_average(context: NodeContext, average: GlobalAverage, to: str) -> None:
+    axes = context.build.integers([2, 3])
+    context.build.add("ReduceMean", context.x, axes, keepdims=0, to=to)
 
 
-def _resize(place: Place, resize: Resize, to: str) -> None:
-    scales = [1.0, 1.0, *map(_scale, place.shape[1:], resize.size)]
-    place.build.add(
-        *("Resize", place.x, "", place.build.floats(np.array(scales))),
+def _resize(context: NodeContext, resize: Resize, to: str) -> None:
+    scales = [1.0, 1.0, *map(_scale, context.shape[1:], resize.size)]
+    context.build.add(
+        *("Resize", context.x, "", context.build.floats(np.array(scales))),
         mode="linear",
         coordinate_transformation_mode="align_corners" if resize.align_corners else "half_pixel",
         to=to,
@@ -198,30 +198,30 @@ def _scale(before: int, after: int) -> float:
     return float(scale)
 
 
-def _mix(place: Place, mix: Mix, to: str) -> None:
-    build, (first, second) = place.build, place.node.inputs
-    share = build.floats(place.constant("share").reshape(()))
+def _mix(context: NodeContext, mix: Mix, to: str) -> None:
+    build, (first, second) = context.build, context.node.inputs
+    share = build.floats(context.constant("share").reshape(()))
     more = build.add("Mul", build.add("Sub", second, first), share)
     build.add("Add", first, more, to=to)
 
 
-def _flatten(place: Place, flatten: Flatten, to: str) -> None:
-    place.build.add("Flatten", place.x, axis=1, to=to)
+def _flatten(context: NodeContext, flatten: Flatten, to: str) -> None:
+    context.build.add("Flatten", context.x, axis=1, to=to)
 
 
-def _whole(place: Place, whole: Whole) -> None:
+def _composite(context: NodeContext, whole: Composite) -> None:
     kind = next((kind for kind in WHOLE if isinstance(whole.module, kind)), None)
     if kind is None:
         known = ", ".join(known.__name__ for known in WHOLE)
         raise ExeuntError(
-            f"{place.node.module}: {whole.name} has no ONNX form here; of the modules that stay "
+            f"{context.node.module}: {whole.name} has no ONNX form here; of the modules that stay "
             f"whole these do: {known}"
         )
     write = WHOLE[kind]
-    write(place.build, whole.module, place.x, place.shape, place.node.output, place.out)
+    write(context.build, whole.module, context.x, context.shape, context.node.output, context.out)
 
 
-WRITERS: dict[type[Operator], Callable[[Place, Any, str], None]] = {
+WRITERS: dict[type[Operator], Callable[[NodeContext, Any, str], None]] = {
     Conv: _conv,
     Linear: _linear,
     Affine: _affine,

@@ -7,8 +7,8 @@ from importlib import resources
 
 _PACKAGE = "exeunt.runner"
 _MODULES = (  # each after those that it imports
-    *("error", "array", "policy", "picture", "document", "fitted", "manifest"),
-    *("engine", "front", "chain", "model", "command"),
+    *("error", "array", "policy", "preprocessing", "document", "schema", "manifest"),
+    *("engine", "stem", "chain", "model", "command"),
 )
 _END = """if __name__ == "__main__":
     sys.exit(main(Path(__file__).parent, sys.argv[1:]))

@@ -11,7 +11,7 @@ from exeunt.evaluate.table import ExitTable
 from exeunt.policies import Policy
 
 
-def figures_of(table: ExitTable, policy: Policy | None = None) -> dict[str, Any]:
+def metrics_of(table: ExitTable, policy: Policy | None = None) -> dict[str, Any]:
     """What the metadata says of one split: what one answer for all samples scores, every exit, and
     the policy if there is one.
     """

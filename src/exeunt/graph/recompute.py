@@ -93,12 +93,12 @@ class _Dial:
         }
         self.extra_macs = {name: macs for name, macs in extra.items() if macs > 0}
 
-    def draft(self, again: frozenset[str]) -> Draft:
+    def draft(self, recomputed: frozenset[str]) -> Draft:
         """The draft in which these expand again."""
-        if again not in self.drafts:
-            graph = expanding_again(self.graph, again)
-            self.drafts[again] = Draft(graph, self.element_bytes, self.image)
-        return self.drafts[again]
+        if recomputed not in self.drafts:
+            graph = with_recomputed(self.graph, recomputed)
+            self.drafts[recomputed] = Draft(graph, self.element_bytes, self.image)
+        return self.drafts[recomputed]
 
     def within(self, budget_bytes: int) -> Draft | None:
         """The cheapest found whose bound is within the budget."""
@@ -108,8 +108,8 @@ class _Dial:
         found = [self._turned(budget_bytes), self._all()]
         kept = [
             self._spared(again, budget_bytes)
-            for again in found
-            if self.draft(again).bound_bytes <= budget_bytes
+            for recomputed in found
+            if self.draft(recomputed).bound_bytes <= budget_bytes
         ]
         drafts = [draft for draft in self.drafts.values() if draft.bound_bytes <= budget_bytes]
         drafts += map(self.draft, kept)
@@ -118,48 +118,48 @@ class _Dial:
     def smallest(self) -> Draft:
         """The smallest found."""
         again, size = self._all(), self.draft(self._all()).bound_bytes
-        for name in self._dearest(again):
-            if self.draft(again - {name}).bound_bytes <= size:
-                again -= {name}
-                size = self.draft(again).bound_bytes
+        for name in self._dearest(recomputed):
+            if self.draft(recomputed - {name}).bound_bytes <= size:
+                recomputed -= {name}
+                size = self.draft(recomputed).bound_bytes
         self._turned(0)
         return min(self.drafts.values(), key=lambda draft: (draft.bound_bytes, draft.macs))
 
     def _all(self) -> frozenset[str]:
         return frozenset(self.extra_macs)
 
-    def _dearest(self, again: frozenset[str]) -> list[str]:
+    def _dearest(self, recomputed: frozenset[str]) -> list[str]:
         return sorted(again, key=lambda name: -self.extra_macs[name])
 
     def _turned(self, budget_bytes: int) -> frozenset[str]:
         """One more expands again each time: of those that keep rows at the moment when most is
         needed, that which is worth most for its price.
         """
-        again: frozenset[str] = frozenset()
-        while self.draft(again).bound_bytes > budget_bytes:
-            draft = self.draft(again)
+        recomputed: frozenset[str] = frozenset()
+        while self.draft(recomputed).bound_bytes > budget_bytes:
+            draft = self.draft(recomputed)
             event, events = int(draft.live_bytes.argmax()), len(draft.live_bytes)
             kept = {
-                strip.name.removesuffix(" (kept)"): int(strip.live_bytes(events)[event])
-                for strip in draft.strips
-                if strip.name.endswith(" (kept)")
+                buffer.name.removesuffix(" (kept)"): int(buffer.live_bytes(events)[event])
+                for buffer in draft.row_buffers
+                if buffer.name.endswith(" (kept)")
             }
             worth = {
                 name: kept[name] / macs
                 for name, macs in self.extra_macs.items()
-                if name not in again and kept.get(name)
+                if name not in recomputed and kept.get(name)
             }
             if not worth:
                 break
-            again |= {max(worth, key=lambda name: worth[name])}
-        return again
+            recomputed |= {max(worth, key=lambda name: worth[name])}
+        return recomputed
 
-    def _spared(self, again: frozenset[str], budget_bytes: int) -> frozenset[str]:
+    def _spared(self, recomputed: frozenset[str], budget_bytes: int) -> frozenset[str]:
         """Lets keep rows again whom there is room for, the dearest first."""
-        for name in self._dearest(again):
-            if self.draft(again - {name}).bound_bytes <= budget_bytes:
-                again -= {name}
-        return again
+        for name in self._dearest(recomputed):
+            if self.draft(recomputed - {name}).bound_bytes <= budget_bytes:
+                recomputed -= {name}
+        return recomputed
 
 
 def _extra_macs(graph: Graph, node: Node) -> int:
@@ -171,10 +171,10 @@ def _extra_macs(graph: Graph, node: Node) -> int:
 
 def _turned_node(node: Node) -> Node:
     assert isinstance(node.operator, InvertedResidual)
-    return replace(node, operator=replace(node.operator, again=True))
+    return replace(node, operator=replace(node.operator, recompute=True))
 
 
-def expanding_again(graph: Graph, outputs: Collection[str]) -> Graph:
+def with_recomputed(graph: Graph, outputs: Collection[str]) -> Graph:
     """The same fused graph, in which the inverted residuals that make these keep no rows."""
     stages = tuple(
         replace(

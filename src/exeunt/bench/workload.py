@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Workload:
     """A network to be measured.
 
     Attributes:
@@ -58,13 +58,13 @@ class Subject:
         return quantize(self.graph, observe_ranges(self.graph, self.images))
 
 
-def noise(count: int, transform: Transform) -> NDArray[np.uint8]:
+def random_pixels(count: int, transform: Transform) -> NDArray[np.uint8]:
     """Pictures without meaning (N, H, W, C), always the same ones."""
     shape = (count, *transform.image_size, transform.channels)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def appointed(shares: Sequence[float], count: int) -> list[int]:
+def assigned_exits(shares: Sequence[float], count: int) -> list[int]:
     """An exit for each of `count` images, as many at each as `shares` say, in an order drawn once.
 
     What is left over by rounding down goes to the largest remainders.
@@ -78,7 +78,7 @@ def appointed(shares: Sequence[float], count: int) -> list[int]:
 
 
 @torch.no_grad()
-def enliven(net: MultiExitNet, inputs: Tensor) -> MultiExitNet:
+def set_batch_statistics(net: MultiExitNet, inputs: Tensor) -> MultiExitNet:
     """Gives the batch norms of a network with random weights the statistics that they meet.
 
     Without that its numbers shrink from layer to layer until nothing can be compared.

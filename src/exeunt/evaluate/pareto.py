@@ -10,7 +10,7 @@ from exeunt.policies import Policy
 _APART = 0.05  # of the whole net's cost
 
 
-def telling(outcomes: Sequence[Outcome], kept: Collection[Policy] = ()) -> list[Outcome]:
+def pareto_outcomes(outcomes: Sequence[Outcome], kept: Collection[Policy] = ()) -> list[Outcome]:
     """The outcomes that no other beats, each at least 5 % of the whole net's cost from the next.
 
     One beats another that costs no less and is right no more often. The rest of the outcomes tell

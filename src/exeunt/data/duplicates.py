@@ -14,7 +14,9 @@ MOST_BYTES = 4 << 30
 """What is read at most to find them; only images of equal size are."""
 
 
-def twins(samples: Iterable[Sample], most_bytes: int = MOST_BYTES) -> list[list[Sample]] | None:
+def duplicates(
+    samples: Iterable[Sample], most_bytes: int = MOST_BYTES
+) -> list[list[Sample]] | None:
     """Groups of samples whose stored bytes are the same, in the order of the first of each.
 
     Images that cannot be read are in no group; that is said where they are decoded.
@@ -36,7 +38,7 @@ def twins(samples: Iterable[Sample], most_bytes: int = MOST_BYTES) -> list[list[
     return [group for group in by_content.values() if len(group) > 1]
 
 
-def describe_twins(parts: Mapping[str, Sequence[Sample]], class_names: Sequence[str]) -> str:
+def describe_duplicates(parts: Mapping[str, Sequence[Sample]], class_names: Sequence[str]) -> str:
     """A line about images in two splits, and under two labels; empty if there are none.
 
     Args:
@@ -44,7 +46,7 @@ def describe_twins(parts: Mapping[str, Sequence[Sample]], class_names: Sequence[
         class_names: By target; empty for regression, where an image may have two values.
     """
     split_of = {sample.name: split for split, samples in parts.items() for sample in samples}
-    groups = twins(sample for samples in parts.values() for sample in samples)
+    groups = duplicates(sample for samples in parts.values() for sample in samples)
     if groups is None:
         return f"identical images were not looked for: more than {MOST_BYTES >> 30} GiB to read"
     between: dict[tuple[str, str], list[list[Sample]]] = defaultdict(list)

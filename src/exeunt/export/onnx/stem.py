@@ -19,20 +19,20 @@ from torch import Tensor, nn
 from exeunt.export.onnx.builder import value_of
 from exeunt.export.onnx.stages import StageModel
 from exeunt.graph import Graph, Node
-from exeunt.graph.operators import Conv, Shape, Whole
+from exeunt.graph.operators import Composite, Conv, Shape
 from exeunt.native.conv import LIMITS
-from exeunt.native.front import CELL
+from exeunt.native.stem import CELL
 from exeunt.ops.recurrence import FastGRNN, MinGRU
 from exeunt.ops.rex import ReX2d, Window
 
 
 @dataclass(frozen=True)
-class Front:
+class Stem:
     """The first two nodes of a network, apart.
 
     Attributes:
         nodes: what they are called.
-        says: what `exeunt.native.front.Front` is told of them.
+        says: what `exeunt.native.stem.Stem` is told of them.
         weights: theirs, safetensors.
         shape: (C, H, W) of what they give.
     """
@@ -43,7 +43,7 @@ class Front:
     shape: Shape
 
 
-def front_of(graph: Graph) -> Front | None:
+def stem_of(graph: Graph) -> Stem | None:
     """What the network begins with, or None if that is not for the kernels."""
     found = _first_two(graph)
     if found is None:
@@ -72,21 +72,21 @@ def front_of(graph: Graph) -> Front | None:
         },
     }
     nodes = conv.output, rex.output
-    return Front(nodes, says, _weights(conv, layer), graph.shapes[rex.output])
+    return Stem(nodes, says, _weights(conv, layer), graph.shapes[rex.output])
 
 
-def rest_of(stage: StageModel, front: Front) -> tuple[str, onnx.ModelProto]:
-    """The first stage from where its front ends, and the name of what it reads there.
+def rest_of(stage: StageModel, stem: Stem) -> tuple[str, onnx.ModelProto]:
+    """The first stage from where its stem ends, and the name of what it reads there.
 
     Args:
-        stage: in float32, or quantised but for the nodes of the front.
-        front: of the same network.
+        stage: in float32, or quantised but for the nodes of the stem.
+        stem: of the same network.
     """
-    (last,) = (node for node in stage.model.graph.node if node.name == front.nodes[1])
+    (last,) = (node for node in stage.model.graph.node if node.name == stem.nodes[1])
     (gives,) = last.output
     whole = onnx.ModelProto()
     whole.CopyFrom(stage.model)
-    whole.graph.value_info.append(value_of(gives, front.shape))
+    whole.graph.value_info.append(value_of(gives, stem.shape))
     outputs = [one.name for one in whole.graph.output if one.name != gives]
     rest = Extractor(whole).extract_model([gives], outputs)
     rest.graph.name = whole.graph.name
@@ -100,7 +100,7 @@ def rest_of(stage: StageModel, front: Front) -> tuple[str, onnx.ModelProto]:
 def _first_two(graph: Graph) -> tuple[tuple[Node, Conv], tuple[Node, ReX2d]] | None:
     conv, rex, *others = graph.nodes
     convolution, whole = conv.operator, rex.operator
-    if not (isinstance(convolution, Conv) and isinstance(whole, Whole)):
+    if not (isinstance(convolution, Conv) and isinstance(whole, Composite)):
         return None
     if convolution.groups != 1 or convolution.dilation != (1, 1) or convolution.act not in LIMITS:
         return None

@@ -14,42 +14,42 @@ from exeunt.runner.error import RunnerError
 from exeunt.runner.manifest import exported_bytes
 
 
-class Fronted:
+class StemSession:
     """A first stage whose beginning runs by the kernels, and whose rest is a session of its own.
 
     Args:
-        front: `exeunt.native.front.Front`.
+        stem: `exeunt.native.stem.Stem`.
         image: name of the input.
         image_shape: (C, H, W).
-        gives: name of what `front` makes, which the rest reads.
+        gives: name of what `stem` makes, which the rest reads.
         rest: the session.
         outputs: names of what the stage gives.
     """
 
     def __init__(
         self,
-        front: Any,
+        stem: Any,
         image: str,
         image_shape: list[int],
         gives: str,
         rest: Session,
         outputs: list[str],
     ) -> None:
-        self._front, self._rest = front, rest
+        self._stem, self._rest = stem, rest
         self._image, self._gives, self._names = image, gives, outputs
-        shapes = {gives: list(front.output_shape), **rest.outputs}
+        shapes = {gives: list(stem.output_shape), **rest.outputs}
         if rest.inputs != {gives: shapes[gives]}:
             raise KeyError(f"the rest reads {rest.inputs}, and {gives} is {shapes[gives]}")
         self.inputs = {image: image_shape}
         self.outputs = {name: shapes[name] for name in outputs}
 
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        made = {self._gives: self._front.run(feeds[self._image])}
+        made = {self._gives: self._stem.run(feeds[self._image])}
         found = made | self._rest.run(made)
         return {name: found[name] for name in self._names}
 
 
-def fronted(
+def with_stem(
     folder: Path,
     stage: dict[str, Any],
     shapes: dict[str, list[int]],
@@ -70,25 +70,25 @@ def fronted(
         KeyError, TypeError: when the manifest does not describe the files.
     """
     kernels = _kernels()
-    if "front" not in stage or kernels is None:
+    if "stem" not in stage or kernels is None:
         return None
-    says = stage["front"]
+    says = stage["stem"]
     weights, rest = (exported_bytes(folder, says[part]) for part in ("weights", "rest"))
     try:
-        front = kernels(says, weights, threads)
+        stem = kernels(says, weights, threads)
     except ValueError as error:
         file = folder / says["weights"]["file"]
         raise RunnerError(f"{file}: not what the manifest says ({error})") from error
     ((image, shape),) = shapes.items()
     outputs = [one["name"] for one in stage["outputs"]]
     session = open_session(folder / says["rest"]["file"], rest)
-    return Fronted(front, image, shape, says["gives"], session, outputs)
+    return StemSession(stem, image, shape, says["gives"], session, outputs)
 
 
 def _kernels() -> Callable[[dict[str, Any], bytes, int], Any] | None:
     try:
         native = import_module("exeunt.native").native()
-        front = import_module("exeunt.native.front").Front
+        stem = import_module("exeunt.native.stem").Stem
     except ImportError:
         return None
-    return None if native is None else partial(front, native)
+    return None if native is None else partial(stem, native)

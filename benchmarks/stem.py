@@ -1,7 +1,7 @@
 """What a network's beginning takes by exeunt's kernels and in onnxruntime's standard operators.
 
-    python benchmarks/front.py [--model rex_mobilenetv2] [--image-size 224] [--repeats 100]
-    python benchmarks/front.py --folder DIR --images FOLDER
+    python benchmarks/stem.py [--model rex_mobilenetv2] [--image-size 224] [--repeats 100]
+    python benchmarks/stem.py --folder DIR --images FOLDER
 
 First the time: the network has random weights, all its exits, and one thread; every image goes to
 the last exit. Both ways of the exported folder take turns, so that a busy machine slows both; the

@@ -28,7 +28,7 @@ or `{"agreements": K, "eta": X or None}`."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class PolicyChoice:
     """One policy of a family.
 
     Attributes:
@@ -56,7 +56,7 @@ class Family:
     title: str
     parameter: str
     note: str
-    settings: tuple[Setting, ...]
+    settings: tuple[PolicyChoice, ...]
 
     def place(self, policy: Policy) -> int | None:
         """Which setting this policy is, if any."""
@@ -88,7 +88,7 @@ def families_of(
         families.append(_budget(budgets))
     if all(family.place(stored) is None for family in families):
         note = "The policy that the weights carry, chosen on the calibration split."
-        only = (Setting(stored, str(stored)),)
+        only = (PolicyChoice(stored, str(stored)),)
         families.append(Family("stored", "Stored", "Policy", note, only))
     return tuple(family for family in families if family.settings)
 
@@ -150,7 +150,7 @@ def _sure(kind: type[Threshold], thresholds: list[float], stored: Policy) -> Fam
         kind.name.capitalize(),
         f"{kind.name.capitalize()} at {'least' if kind.sign == '>=' else 'most'}",
         _NOTES[kind.name],
-        tuple(Setting(kind(value), f"{value:g}{kind.unit}") for value in thresholds),
+        tuple(PolicyChoice(kind(value), f"{value:g}{kind.unit}") for value in thresholds),
     )
 
 
@@ -160,7 +160,7 @@ def _agreeing(num_exits: int) -> Family:
         "Consistency",
         "Agreements in a row",
         _NOTES["consistency"],
-        tuple(Setting(Consistency(k), str(k)) for k in range(1, num_exits)),
+        tuple(PolicyChoice(Consistency(k), str(k)) for k in range(1, num_exits)),
     )
 
 
@@ -182,7 +182,7 @@ def _within(table: ExitTable, stored: Policy) -> list[Family]:
                 f"Agree {times}",
                 "Within eta",
                 f"Leaves once the value has moved by less than eta {times}{row}.",
-                tuple(Setting(Consistency(k, eta), f"{eta:g}") for eta in values),
+                tuple(PolicyChoice(Consistency(k, eta), f"{eta:g}") for eta in values),
             )
         )
     return families
@@ -191,7 +191,7 @@ def _within(table: ExitTable, stored: Policy) -> list[Family]:
 def _budget(budgets: Sequence[Outcome]) -> Family:
     ordered = {outcome.mean_macs: outcome for outcome in budgets}
     settings = [
-        Setting(outcome.policy, f"{outcome.mean_macs / 1e6:.4g} M multiply-adds")
+        PolicyChoice(outcome.policy, f"{outcome.mean_macs / 1e6:.4g} M multiply-adds")
         for _, outcome in sorted(ordered.items())
     ]
     note = (

@@ -12,14 +12,14 @@ from exeunt.data import UnreadableImage, load_image
 from exeunt.errors import ExeuntWarning
 from exeunt.inference import infer
 from exeunt.policies import Policy
-from exeunt.report.exits_figure import Shot
+from exeunt.report.exits_figure import ClassifiedImage
 from exeunt.text import figure
 from exeunt.trained import TrainedModel
 
 
-def shoot(
+def classify_images(
     trained: TrainedModel, named: Sequence[tuple[Path, str | None]], policy: Policy
-) -> list[Shot]:
+) -> list[ClassifiedImage]:
     """Classifies images with early exit; then runs all exits, to show what the later ones say."""
     class_names = trained.info.class_names
     shots = []
@@ -34,13 +34,15 @@ def shoot(
         with torch.inference_mode():
             logits = torch.cat(trained.net(x))
         answers: list[str]
-        sureness: list[float] = []
+        confidences: list[float] = []
         if class_names:
             best = logits.softmax(dim=1).max(dim=1)
             answers = [class_names[index] for index in best.indices.tolist()]
-            sureness = best.values.tolist()
+            confidences = best.values.tolist()
         else:
             answers = [figure(value) for value in logits[:, 0].tolist()]
         known = expected if expected in class_names else None
-        shots.append(Shot(file.stem, image, tuple(answers), tuple(sureness), exit_index, known))
+        shots.append(
+            ClassifiedImage(file.stem, image, tuple(answers), tuple(confidences), exit_index, known)
+        )
     return shots

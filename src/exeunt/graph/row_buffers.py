@@ -1,4 +1,4 @@
-"""Memory in strips: the rows of a tensor, or what an operator has of its own.
+"""Memory in row_buffers: the rows of a tensor, or what an operator has of its own.
 
 Every row has a place of its own in the arena, as long as it is needed.
 """
@@ -17,7 +17,7 @@ from exeunt.graph.schedule import Schedule
 
 
 @dataclass(frozen=True)
-class Strip:
+class RowBuffer:
     """Places of one size that belong together, wherever each of them lies.
 
     Attributes:
@@ -36,63 +36,63 @@ class Strip:
         return live_bytes(blocks_of([self]), events)
 
 
-def strips_of(schedule: Schedule, demand: Demand) -> tuple[list[Strip], dict[str, int]]:
-    """A strip for each tensor and each operator that needs one.
+def row_buffers_of(schedule: Schedule, demand: Demand) -> tuple[list[RowBuffer], dict[str, int]]:
+    """A buffer for each tensor and each operator that needs one.
 
     Args:
         schedule: of a whole net.
         demand: what its rows need.
 
     Returns:
-        The strips, and the number of each tensor's. What is written over another row by row shares
-        its strip.
+        The row_buffers, and the number of each tensor's. What is written over another row by row shares
+        its buffer.
     """
-    lives, home = _lives(schedule, demand)
-    strips = [
-        Strip(
+    live_ranges, home = _live_ranges(schedule, demand)
+    row_buffers = [
+        RowBuffer(
             name, demand.row_bytes[name], tuple(((first, last),) for first, last in rows.T.tolist())
         )
-        for name, rows in lives.items()
+        for name, rows in live_ranges.items()
     ]
     for name, acts in schedule.acts.items():
         if acts and demand.kept_bytes[name]:
             kept = ((acts[0], acts[-1]),)
-            strips.append(Strip(f"{name} (kept)", demand.kept_bytes[name], (kept,)))
+            row_buffers.append(RowBuffer(f"{name} (kept)", demand.kept_bytes[name], (kept,)))
         if acts and demand.scratch_bytes[name]:
             used: tuple[tuple[Span, ...], ...] = tuple(((at, at),) for at in acts)
             if len(acts) > len(schedule.born[name]):  # it takes rows in, too
                 used = (tuple(_united([(at, at) for at in acts])),)
-            strips.append(Strip(f"{name} (scratch)", demand.scratch_bytes[name], used))
-    numbers = {name: k for k, name in enumerate(lives)}
-    return strips, {name: numbers[owner] for name, owner in home.items()}
+            row_buffers.append(RowBuffer(f"{name} (scratch)", demand.scratch_bytes[name], used))
+    numbers = {name: k for k, name in enumerate(live_ranges)}
+    return row_buffers, {name: numbers[owner] for name, owner in home.items()}
 
 
-def blocks_of(strips: Iterable[Strip]) -> list[Block]:
-    """The places of all strips, in order."""
-    return [Block(strip.row_bytes, spans) for strip in strips for spans in strip.spans]
+def blocks_of(row_buffers: Iterable[RowBuffer]) -> list[Block]:
+    """The places of all row_buffers, in order."""
+    return [Block(buffer.row_bytes, spans) for buffer in row_buffers for spans in buffer.spans]
 
 
-def _lives(
+def _live_ranges(
     schedule: Schedule, demand: Demand
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
-    """First and last event of every row, (2, rows), by strip; and the strip of each tensor."""
-    lives = {
+    """First and last event of every row, (2, rows), by buffer; and the buffer of each tensor."""
+    live_ranges = {
         name: np.array([born, schedule.last[name][: len(born)]])
         for name, born in schedule.born.items()
         if born and name in demand.row_bytes
     }
-    home = {name: name for name in lives}
-    for name in [made for made in schedule.acts if made in lives]:
+    home = {name: name for name in live_ranges}
+    for name in [made for made in schedule.acts if made in live_ranges]:
         owners = [
             home[source]
             for source in demand.replaceable[name]
-            if source in home and np.array_equal(lives[home[source]][1], lives[name][0])
+            if source in home and np.array_equal(live_ranges[home[source]][1], live_ranges[name][0])
         ]
         if owners:
-            longest = max(owners, key=lambda owner: int(np.diff(lives[owner], axis=0).sum()))
-            lives[longest][1] = lives.pop(name)[1]
+            longest = max(owners, key=lambda owner: int(np.diff(live_ranges[owner], axis=0).sum()))
+            live_ranges[longest][1] = live_ranges.pop(name)[1]
             home[name] = longest
-    return lives, home
+    return live_ranges, home
 
 
 def _united(spans: Sequence[Span]) -> Iterator[Span]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 
-from exeunt.evaluate import ExitTable, default_policies, sweep, telling
+from exeunt.evaluate import ExitTable, default_policies, pareto_outcomes, sweep
 from exeunt.policies import Confidence, Full
 
 
@@ -30,7 +30,7 @@ def make_table() -> ExitTable:
 def test_few_are_told_and_none_of_them_is_beaten() -> None:
     table = make_table()
     outcomes = sweep(table, default_policies(table))
-    told = telling(outcomes, [Full()])
+    told = pareto_outcomes(outcomes, [Full()])
     assert 3 <= len(told) <= 10 < len(outcomes)
     assert told[0].policy == Full()
     for one in told[1:]:
@@ -47,5 +47,5 @@ def test_what_is_kept_is_told_whatever_it_does() -> None:
     table = make_table()
     poor = Confidence(0.26)  # all leave at the first exit, as by the next
     outcomes = sweep(table, [Full(), Confidence(0.25), poor])
-    assert [one.policy for one in telling(outcomes, [poor])] == [Full(), poor]
-    assert len(telling(outcomes)) == 2
+    assert [one.policy for one in pareto_outcomes(outcomes, [poor])] == [Full(), poor]
+    assert len(pareto_outcomes(outcomes)) == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def calibration_columns(figures: dict[str, Any]) -> dict[str, Any]:
-    """The calibration columns of a row of `metrics.csv`, from what `figures_of` gave."""
+    """The calibration columns of a row of `metrics.csv`, from what `metrics_of` gave."""
     exits = figures["exits"]
     return {f"calibration_{name}": [figures[name] for figures in exits] for name in exits[0]}
 

@@ -8,10 +8,10 @@ from torch import nn
 
 from exeunt.backbone import attach_exits
 from exeunt.graph import Graph, build_graph, dial, interpret, plan_stream, plan_within, run_stream
-from exeunt.graph.again import expanding_again
 from exeunt.graph.fuse import InvertedResidual, fuse
+from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft
-from exeunt.graph.workspace import kept_bytes, numbers_again, scratch_bytes
+from exeunt.graph.workspace import kept_bytes, recompute_numbers, scratch_bytes
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.conv import InvertedResidual as Block
 
@@ -28,7 +28,7 @@ def graph() -> Graph:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exeunt.graph.again._EFFORT", 500_000)
+    monkeypatch.setattr("exeunt.graph.recompute._EFFORT", 500_000)
 
 
 def blocks_of(graph: Graph) -> list[str]:
@@ -47,7 +47,7 @@ def test_a_block_by_hand(graph: Graph) -> None:
     fused = fuse(graph)
     name = blocks_of(fused)[1]
     (plain,) = [node for node in fused.nodes if node.output == name]
-    turned_graph = expanding_again(fused, [name])
+    turned_graph = with_recomputed(fused, [name])
     (turned,) = [node for node in turned_graph.nodes if node.output == name]
     assert fused.shapes[plain.inputs[0]] == (8, 24, 20)
     assert turned_graph.macs[name] - fused.macs[name] == (35 - 24) * 20 * 8 * 48
@@ -63,8 +63,8 @@ def test_some_channels_at_a_time_where_that_takes_less(graph: Graph) -> None:
     last = next(node for node in reversed([*fused.nodes]) if node.output in blocks_of(fused))
     assert isinstance(last.operator, InvertedResidual)
     assert last.operator.depthwise.groups == 336
-    assert numbers_again(last.operator, 2, 2) == (16, 3 * 2 * 16 + 2 * 336)
-    assert numbers_again(last.operator, 24, 24) == (336, 10 * 336)
+    assert recompute_numbers(last.operator, 2, 2) == (16, 3 * 2 * 16 + 2 * 336)
+    assert recompute_numbers(last.operator, 24, 24) == (336, 10 * 336)
 
 
 @torch.no_grad()
@@ -89,7 +89,7 @@ def test_a_budget_is_kept_at_the_least_price_found(graph: Graph) -> None:
     assert plan_within(graph, 1, plain.arena_bytes).macs == plain.macs
     less = plan_within(graph, 1, plain.bound_bytes * 9 // 10)
     assert less.arena_bytes <= plain.bound_bytes * 9 // 10
-    everything = expanding_again(fuse(graph), blocks_of(fuse(graph)))
+    everything = with_recomputed(fuse(graph), blocks_of(fuse(graph)))
     assert plain.macs < less.macs < sum(everything.macs.values())
 
 

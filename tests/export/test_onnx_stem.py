@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from exeunt.data import Transform
 from exeunt.export.onnx import OnnxModel, write_onnx, write_stages
-from exeunt.export.onnx.front import front_of
 from exeunt.export.onnx.int8 import kept_modules, quantize_stages
+from exeunt.export.onnx.stem import stem_of
 from exeunt.graph import Graph, build_graph
 from exeunt.models import create_model
 from exeunt.native import SIMD, in_use, native
-from exeunt.native.front import Front
+from exeunt.native.stem import Stem
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.rex import ReX2d
@@ -76,7 +76,7 @@ def test_answers_are_those_of_onnxruntime(
     batch = np.random.default_rng(0).normal(0, 1, (images, 3, *SIZE)).astype(np.float32)
     ours = StagedModel(folder, threads=1)
     plain = without_kernels(folder, monkeypatch)
-    assert kind(ours) == "Fronted"
+    assert kind(ours) == "StemSession"
     expected = plain.forward(batch)  # scores of up to 30
     np.testing.assert_allclose(ours.forward(batch) / 30, expected / 30, rtol=0, atol=1e-4)
     taken, wanted = ours.predict(batch), plain.predict(batch)
@@ -103,7 +103,7 @@ def test_int8_goes_on_from_float32(
     """A number that lies between two steps may be rounded the other way: no more than that."""
     batch = np.random.default_rng(0).normal(0, 1, (12, 3, *SIZE)).astype(np.float32)
     ours = StagedModel(int8, threads=1)
-    assert kind(ours) == "Fronted"
+    assert kind(ours) == "StemSession"
     found, floats = ours.forward(batch), StagedModel(folder, threads=1).forward(batch)
     expected = without_kernels(int8, monkeypatch).forward(batch)
     assert np.abs(found - expected).mean() < np.abs(floats - expected).mean() / 20
@@ -113,7 +113,7 @@ def test_int8_recurrences_leave_no_front(graph: Graph, tmp_path: Path) -> None:
     images = [torch.randn(8, 3, *SIZE).numpy()]
     stages = quantize_stages(graph, write_stages(graph, {}), images, recurrent=True)
     place = exported(graph, tmp_path / "net", int8=stages)
-    assert "front" not in json.loads((place / "manifest.json").read_text())["stages"][0]
+    assert "stem" not in json.loads((place / "manifest.json").read_text())["stages"][0]
     assert not list(place.glob("*rest*"))
 
 
@@ -122,8 +122,8 @@ def test_int8_recurrences_leave_no_front(graph: Graph, tmp_path: Path) -> None:
 def test_files_that_were_changed_are_refused(
     folder: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    front = json.loads((folder / "manifest.json").read_text())["stages"][0]["front"]
-    file = folder / front[part]["file"]
+    stem = json.loads((folder / "manifest.json").read_text())["stages"][0]["stem"]
+    file = folder / stem[part]["file"]
     kept = file.read_bytes()
     try:
         file.write_bytes(kept[:-1] + b"x")
@@ -151,11 +151,11 @@ def test_the_script_needs_no_exeunt(folder: Path) -> None:
 
 def test_other_networks_have_no_front(chained: Chained) -> None:
     plain = create_model("mobilenetv2_035", num_classes=5)
-    assert front_of(build_graph(plain, (32, 32))) is None
+    assert stem_of(build_graph(plain, (32, 32))) is None
     silu = chained(
         3, [(ConvNormAct(3, 8, 3, stride=2, act=nn.SiLU), 8), (ReX2d(8, 4, 2, 4, 2), 16)], ()
     )
-    assert front_of(build_graph(silu, (32, 32))) is None
+    assert stem_of(build_graph(silu, (32, 32))) is None
 
 
 LAYERS: dict[str, tuple[nn.Conv2d, ReX2d, tuple[int, int]]] = {
@@ -191,13 +191,13 @@ def test_any_front(
     conv, rex, size = LAYERS[name]
     begin = nn.Sequential(conv, *([] if act is None else [act()]))
     net = chained(conv.in_channels, [(begin, conv.out_channels), (rex, rex.out_channels)], ())
-    front = front_of(build_graph(net.eval(), size))
-    assert front is not None
+    stem = stem_of(build_graph(net.eval(), size))
+    assert stem is not None
     monkeypatch.setenv("EXEUNT_NATIVE", simd)
     kernels = native()
     assert kernels is not None
     x = 2 * torch.randn(3, conv.in_channels, *size)
-    ours = Front(kernels, json.loads(json.dumps(front.says)), front.weights, 1).run(x.numpy())
+    ours = Stem(kernels, json.loads(json.dumps(stem.says)), stem.weights, 1).run(x.numpy())
     bounds = {None: lambda y: y, nn.ReLU: F.relu, nn.ReLU6: F.relu6}
     expected = rex(bounds[act](conv(x)))  # with gradients: torch's own operators
     np.testing.assert_allclose(ours, expected.detach().numpy(), rtol=0, atol=1e-5)
@@ -208,26 +208,26 @@ def test_any_front(
 def test_threads_change_nothing(images: int, chained: Chained) -> None:
     torch.manual_seed(0)
     net = chained(3, [(ConvNormAct(3, 8, 3, stride=2), 8), (ReX2d(8, 6, 4, 5, 3), 32)], ())
-    front = front_of(build_graph(net.eval(), (400, 380)))
-    assert front is not None
+    stem = stem_of(build_graph(net.eval(), (400, 380)))
+    assert stem is not None
     assert KERNELS is not None
     x = np.random.default_rng(0).normal(0, 1, (images, 3, 400, 380)).astype(np.float32)
-    one, four = (Front(KERNELS, front.says, front.weights, threads).run(x) for threads in (1, 4))
+    one, four = (Stem(KERNELS, stem.says, stem.weights, threads).run(x) for threads in (1, 4))
     assert np.array_equal(one, four)
 
 
 @needs_kernels
 def test_sizes_that_do_not_fit_are_refused(chained: Chained) -> None:
     net = chained(3, [(ConvNormAct(3, 8, 3, stride=2), 8), (ReX2d(8, 4, 2, 4, 2), 16)], ())
-    front = front_of(build_graph(net.eval(), (32, 32)))
-    assert front is not None
+    stem = stem_of(build_graph(net.eval(), (32, 32)))
+    assert stem is not None
     assert KERNELS is not None
     for part, name, value in (
         *(("conv", "outputs", 9), ("rex", "hidden1", 5)),
         *(("rex", "down", [17, 1, 4, 2, 8, 0]), ("conv", "across", [32, 1, 3, 0, 16, 0])),
     ):
-        says = {**front.says, part: {**front.says[part], name: value}}
+        says = {**stem.says, part: {**stem.says[part], name: value}}
         with pytest.raises(ValueError, match=r"shape|another size|no axis"):
-            Front(KERNELS, says, front.weights)
+            Stem(KERNELS, says, stem.weights)
     with pytest.raises(ValueError, match="images must be"):
-        Front(KERNELS, front.says, front.weights).run(np.zeros((1, 3, 32, 31), np.float32))
+        Stem(KERNELS, stem.says, stem.weights).run(np.zeros((1, 3, 32, 31), np.float32))

@@ -33,7 +33,7 @@ _WORDS = {
 }
 
 
-def fitted(value: Any, kind: Any, name: str) -> Any:
+def validated(value: Any, kind: Any, name: str) -> Any:
     """A value of JSON as an annotation has it; lists become tuples where it says so.
 
     Args:
@@ -49,7 +49,7 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     if origin in (Union, UnionType):
         for part in parts:
             try:
-                return fitted(value, part, name)
+                return validated(value, part, name)
             except ValueError:
                 continue
     elif (
@@ -59,24 +59,26 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     ):
         return value
     elif origin is list and isinstance(value, list):
-        return [fitted(one, parts[0], f"{name}[{k}]") for k, one in enumerate(value)]
+        return [validated(one, parts[0], f"{name}[{k}]") for k, one in enumerate(value)]
     elif origin is tuple and isinstance(value, list):
         kinds = (parts[0],) * len(value) if parts[1:] == (...,) else parts
         if len(kinds) == len(value):
             each = enumerate(zip(value, kinds, strict=True))
-            return tuple(fitted(one, part, f"{name}[{k}]") for k, (one, part) in each)
+            return tuple(validated(one, part, f"{name}[{k}]") for k, (one, part) in each)
     elif origin is dict and isinstance(value, dict):
-        return {key: fitted(one, parts[1], f"{name}.{key}") for key, one in value.items()}
+        return {key: validated(one, parts[1], f"{name}.{key}") for key, one in value.items()}
     elif is_typeddict(kind) and isinstance(value, dict):
-        return fitted_keys(value, get_type_hints(kind, include_extras=True), f"{name}.")
+        return validated_keys(value, get_type_hints(kind, include_extras=True), f"{name}.")
     text = repr(value)
     raise ValueError(
         f"{name} must be {_spelled(kind)}, not {text if len(text) <= 80 else text[:77] + '...'}"
     )
 
 
-def fitted_keys(value: dict[str, Any], kinds: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A JSON object with these keys and no others, each as `fitted` gives it.
+def validated_keys(
+    value: dict[str, Any], kinds: dict[str, Any], prefix: str = ""
+) -> dict[str, Any]:
+    """A JSON object with these keys and no others, each as `validated` gives it.
 
     Args:
         value: the object.
@@ -84,7 +86,7 @@ def fitted_keys(value: dict[str, Any], kinds: dict[str, Any], prefix: str = "") 
         prefix: of the keys, for the message.
 
     Raises:
-        ValueError: naming keys that are missing or unknown, or as `fitted`.
+        ValueError: naming keys that are missing or unknown, or as `validated`.
     """
     required = {key for key, kind in kinds.items() if get_origin(kind) is not NotRequired}
     odd = (required - value.keys()) | (value.keys() - kinds.keys())
@@ -92,7 +94,7 @@ def fitted_keys(value: dict[str, Any], kinds: dict[str, Any], prefix: str = "") 
         keys = ", ".join(sorted(f"{prefix}{key}" for key in odd))
         raise ValueError(f"keys missing or unknown: {keys}")
     inner = {key: kind if key in required else get_args(kind)[0] for key, kind in kinds.items()}
-    return {key: fitted(one, inner[key], f"{prefix}{key}") for key, one in value.items()}
+    return {key: validated(one, inner[key], f"{prefix}{key}") for key, one in value.items()}
 
 
 def _spelled(kind: Any) -> str:

@@ -1,4 +1,4 @@
-"""What levels are worth on samples that did not choose them, against doing it by hand."""
+"""What thresholds are worth on samples that did not choose them, against doing it by hand."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from torch import Tensor, nn
 
 from exeunt.calibrate import optimised_policy
 from exeunt.calibrate.budget import exit_costs
-from exeunt.calibrate.levels import best_levels, cross_validated
-from exeunt.calibrate.sureness import cut, first_exits, rightness, sureness
+from exeunt.calibrate.confidence import (
+    confidence_scores,
+    correctness,
+    first_exits,
+    threshold_policy,
+)
+from exeunt.calibrate.thresholds import best_thresholds, cross_validated
 from exeunt.evaluate import ExitTable, replay
 from exeunt.policies import Confidence
 
@@ -47,18 +52,20 @@ def test_every_fifth_sample_is_judged_by_the_others(table: ExitTable, budget: fl
         outcome = replay(mine, optimised_policy(others, budget))
         assert outcome.accuracy is not None
         right += outcome.accuracy * len(mine)
-    accuracy = cross_validated(sureness(table), rightness(table), exit_costs(table, None))
+    accuracy = cross_validated(
+        confidence_scores(table), correctness(table), exit_costs(table, None)
+    )
     assert accuracy(budget) == pytest.approx(right / len(table))
 
 
 @pytest.mark.parametrize("budget", [14, 20, 33])
 def test_levels_are_those_of_the_optimised_policy(table: ExitTable, budget: float) -> None:
-    sure = sureness(table)
-    levels = best_levels(sure, rightness(table), exit_costs(table, None))(budget)
+    sure = confidence_scores(table)
+    thresholds = best_thresholds(sure, correctness(table), exit_costs(table, None))(budget)
     policy = optimised_policy(table, budget)
-    assert cut(Confidence, levels) == policy
-    assert first_exits(sure, levels).tolist() == replay(table, policy).exit_index.tolist()
+    assert threshold_policy(Confidence, thresholds) == policy
+    assert first_exits(sure, thresholds).tolist() == replay(table, policy).exit_index.tolist()
 
 
 def test_an_exit_is_right_or_not(table: ExitTable) -> None:
-    assert torch.equal(rightness(table), table.logits.argmax(2) == table.targets)
+    assert torch.equal(correctness(table), table.logits.argmax(2) == table.targets)

@@ -15,7 +15,7 @@ from exeunt.runner.error import RunnerError
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 
 
-class Preparation:
+class Preprocessing:
     """From a file to an array.
 
     Args:

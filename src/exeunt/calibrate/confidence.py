@@ -12,7 +12,7 @@ from exeunt.evaluate import ExitTable
 from exeunt.policies import Confidence, PerExit, Threshold, TopClass
 
 
-def sureness(
+def confidence_scores(
     table: ExitTable, criterion: type[Threshold] = Confidence, temperature: PerExit = 1.0
 ) -> Tensor:
     """What a criterion reads at every exit but the last (E-1 N), float32; larger is surer.
@@ -30,7 +30,7 @@ def sureness(
             f"{criterion.name} needs logits of two or more classes; for regression, the exits' "
             "agreement is all there is: consistency:K,eta=X"
         )
-    policy = cut(criterion, [float("inf")] * (table.num_exits - 1), temperature)
+    policy = threshold_policy(criterion, [float("inf")] * (table.num_exits - 1), temperature)
     rows = [
         table.read(reading, k) for k in range(table.num_exits - 1) for reading in policy.readings(k)
     ]
@@ -40,7 +40,7 @@ def sureness(
     return sure if criterion.sign == ">=" else -sure
 
 
-def rightness(table: ExitTable) -> Tensor:
+def correctness(table: ExitTable) -> Tensor:
     """Whether each exit's likeliest class is the sample's (E N)."""
     classes = [table.read(TopClass(), k) for k in range(table.num_exits)]
     return table.targets == torch.stack(classes)
@@ -54,15 +54,15 @@ def first_exits(sure: Tensor, levels: Sequence[float]) -> Tensor:
     return exit_index
 
 
-def cut(
+def threshold_policy(
     criterion: type[Threshold], levels: Iterable[float], temperature: PerExit = 1.0
 ) -> Threshold:
-    """The policy that leaves at each exit where `sureness` is at least the level there.
+    """The policy that leaves at each exit where `confidence_scores` is at least the level there.
 
     Args:
         criterion: `Confidence`, `Margin` or `Entropy`.
         levels: One for each exit but the last; infinity where nobody leaves.
-        temperature: As `sureness` got it.
+        temperature: As `confidence_scores` got it.
     """
     sign = 1 if criterion.sign == ">=" else -1
     thresholds = tuple(sign * level + 0.0 for level in levels)  # + 0.0 makes -0.0 a plain 0

@@ -11,7 +11,7 @@ from exeunt.training.progress import Progress, Quiet
 
 
 @dataclass(frozen=True)
-class Setting:
+class Execution:
     """How a run executes; nothing here changes what is computed, but for rounding.
 
     Attributes:

@@ -8,7 +8,7 @@ from exeunt.graph.operators import Concat, Flatten, GridPool, Pad, Pool, Resize,
 KEEP_SCALE = (Concat, Flatten, GridPool, Pad, Pool, Resize, Slice)
 
 
-def tied(graph: Graph) -> dict[str, str]:
+def shared_scales(graph: Graph) -> dict[str, str]:
     """A representative for every tensor; tensors that share a scale have the same."""
     leader = {name: name for name in graph.shapes}
 

@@ -22,7 +22,7 @@ CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 a minGRU the second and the last are empty."""
 
 
-class Front:
+class Stem:
     """The first two operators of a network, for images of one size.
 
     Attributes:
