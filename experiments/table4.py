@@ -11,27 +11,19 @@ patch.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from published import Printed
-from torch import nn
 
-from exeunt.backbone import attach_exits
-from exeunt.chain import taps_by_rule
 from exeunt.graph import build_graph
-from exeunt.models.mobilenetv2 import GROUPS, REPLACED_GROUPS
-from exeunt.net import MultiExitNet
-from exeunt.ops.conv import ConvNormAct, InvertedResidual
-from exeunt.ops.rex import ReX2d
+from exeunt.models.mobilenetv2 import rex_mobilenetv2
 from exeunt.profile import Counts
 from exeunt.profile.optimised import paper_memory
 from exeunt.text import aligned
 
 IMAGE_SIZE, CLASSES = 224, 1000
-USUAL = {"hidden1": 16, "hidden2": 8, "patch_size": 6, "stride": 4}
 
 
 @dataclass(frozen=True)
@@ -71,28 +63,11 @@ ROWS = (
 )
 
 
-def variant(change: Mapping[str, Any]) -> MultiExitNet:
-    """The network of Table 1 with another ReX."""
-    rex = ReX2d(32, **{**USUAL, **change})
-    blocks: list[tuple[str, nn.Module]] = [("stem", ConvNormAct(3, 32, 3, stride=2)), ("rex", rex)]
-    channels = rex.out_channels
-    for expansion, out, count, stride in GROUPS[REPLACED_GROUPS:]:
-        for b in range(count):
-            block = InvertedResidual(channels, out, 1 if b else stride, expansion)
-            blocks.append((f"block{len(blocks) - 1}", block))
-            channels = out
-    blocks.append(("head", ConvNormAct(channels, 1280)))
-    counts = [range(count) for _, _, count, _ in GROUPS[REPLACED_GROUPS:]]
-    taps = [2 + place for place in taps_by_rule(counts, 0)]
-    backbone = nn.Sequential(OrderedDict(blocks))
-    return attach_exits(backbone, taps, CLASSES, image_shape=(3, IMAGE_SIZE, IMAGE_SIZE))
-
-
 def main() -> None:
     """Prints the table."""
     lines = []
     for row in ROWS:
-        graph = build_graph(variant(row.change), IMAGE_SIZE)
+        graph = build_graph(rex_mobilenetv2(CLASSES, rex_form=row.change), IMAGE_SIZE)
         counts = Counts.of(graph)
         macs, ram = Printed(row.macs), Printed(row.ram)
         size = paper_memory(graph, "float32").total_bytes

@@ -169,7 +169,7 @@ def test_a_killed_run_goes_on_with_the_same_images_alone(
             resume=True,
             **SETTINGS,
         )
-    resumed = exeunt.train(colours(), killed, resume=True, **SETTINGS)
+    resumed = exeunt.train(colours(), killed, resume=True)  # by the settings that the run has
     for name, tensor in trained.net.state_dict().items():
         assert torch.equal(tensor, resumed.net.state_dict()[name]), name
     assert resumed.info.metrics == trained.info.metrics

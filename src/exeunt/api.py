@@ -20,10 +20,10 @@ from exeunt.training import (
     TrainConfig,
     make_logger,
     processes_here,
-    read_recipe,
 )
 from exeunt.training import train as run_training
 from exeunt.training.progress import Progress, Quiet
+from exeunt.training.resume import data_and_config
 from exeunt.training.run import Run
 from exeunt.training.terminal import TerminalProgress
 
@@ -38,7 +38,7 @@ def load(model: str | Path, device: str = "cpu") -> Classifier:
 
 
 def train(
-    data: DataLike,
+    data: DataLike | None,
     out: str | Path,
     *,
     recipe: str | Path | None = None,
@@ -58,10 +58,12 @@ def train(
 
     Args:
         data: a folder of class folders, a CSV, shards, or a public set as it is published; or a
-            dataset of torch, torchvision or Hugging Face (see `LabelledImages`).
+            dataset of torch, torchvision or Hugging Face (see `LabelledImages`). With `resume`,
+            None stands for the path that the run has.
         out: the run folder.
         recipe: a TOML file with any of the settings; those given here come first.
-        resume: go on with the run in `out`, if it has begun.
+        resume: go on with the run in `out`, by its own settings where none are given here; begin
+            it if there is none.
         device: `"cpu"`, `"cuda"`, ...
         workers: processes that load images.
         progress: told of every step instead.
@@ -87,8 +89,8 @@ def train(
                 raise ExeuntError(f"{name}={given!r}; give a name or a callable")
     chosen = [log] if isinstance(log, str) or not isinstance(log, Sequence) else log
     loggers = [make_logger(one) for one in chosen]
-    values = read_recipe(recipe) if recipe else {}
-    config = TrainConfig.from_dict(values | settings, str(recipe) if recipe else "exeunt.train")
+    resumed, toml = Path(out) if resume else None, Path(recipe) if recipe else None
+    data, config = data_and_config(data, toml, settings, resumed, "exeunt.train")
     processes = processes_here(device, False)
     quiet = progress is not None or processes.rank > 0
     with nullcontext(progress or Quiet()) if quiet else TerminalProgress(Path(out)) as told:

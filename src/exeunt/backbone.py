@@ -222,8 +222,8 @@ def _put_out(what: str, module: nn.Module, x: Tensor) -> Any:
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ExeuntError(
-            f"attach_exits: {what} ({type(module).__name__}) does not run on {_described(x)}: {reason}; "
-            "give as image_shape (C, H, W) what it takes"
+            f"attach_exits: {what} ({type(module).__name__}) does not run on "
+            f"{_described(x)}: {reason}; give as image_shape (C, H, W) what it takes"
         ) from error
 
 
@@ -305,8 +305,8 @@ def _blocks(links: Sequence[tuple[str, nn.Module]], x: Tensor) -> Iterator[Block
             )
         if x.shape[1] == x.shape[2] != x.shape[3] and _channels_last(before, images, x):
             raise ExeuntError(
-                f"attach_exits: {name!r} ({type(module).__name__}) puts out {_described(x)}, which has "
-                "its channels last; exits read maps (N, C, H, W)"
+                f"attach_exits: {name!r} ({type(module).__name__}) puts out {_described(x)}, which "
+                "has its channels last; exits read maps (N, C, H, W)"
             )
         yield Block(name, module, x.shape[1])
 

@@ -219,7 +219,7 @@ class Classifier:
         Args:
             data: labelled images, or a recording.
             split: of the images.
-            policies: to try instead of the usual ones.
+            policies: to try instead of the default ones.
             diagnose: tell what goes wrong too.
             limit: at most so many images.
         """

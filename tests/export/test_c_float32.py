@@ -140,7 +140,7 @@ def test_c_says_what_pytorch_says(
 def test_bits_are_the_same_everywhere(
     every_kernel: Any, tmp_path: Path, raw: Any, images: Any, lively: Any
 ) -> None:
-    """On x86-64 with two thresholds of optimisation, on aarch64, and on a Cortex-M4, which lets rows be
+    """On x86-64 with two levels of optimisation, on aarch64, and on a Cortex-M4, which lets rows be
     written where they will lie. Nine digits tell floats apart.
     """
     torch.manual_seed(0)

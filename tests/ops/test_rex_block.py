@@ -9,6 +9,7 @@ from torch import nn
 
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model
+from exeunt.models.downsample import make_downsample
 from exeunt.ops.recurrence import CELLS, start_recurrent
 from exeunt.ops.rex import ReX2d
 from exeunt.ops.rex_block import ReXBlock, make_rex
@@ -89,20 +90,62 @@ def test_cells_are_started_to_remember(cell: str) -> None:
         ("papre", "unknown form of ReX 'papre'; one of paper"),
         ({"sell": "gru"}, "unknown key 'sell'; one of cell"),
         ({"norm": 1}, "norm=1; give a bool"),
+        ({"stride": 4.0}, "stride=4.0; give an int"),
     ],
 )
 def test_forms_that_are_not_there(form: Any, message: str) -> None:
     with pytest.raises(ExeuntError, match=message):
-        make_rex(8, 32, 4, form)
+        make_rex(8, 32, form)
 
 
-def test_a_network_takes_a_form() -> None:
+NETS: dict[str, dict[str, Any]] = {
+    "rex_mobilenetv2_035": {},
+    "rex_resnet34": {"layers": (1, 1, 1), "widths": (16, 16, 16)},
+    "rex_densenet121": {"layers": (1, 1, 2, 2), "growth": 8, "width": 16},
+    "rex_msdnet": {"blocks": 2, "width": 8},
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_network_takes_a_form(name: str) -> None:
     form = {"cell": "mingru", "norm": True, "remember": True}
-    net = create_model("rex_mobilenetv2_035", num_classes=4, rex_form=form).eval()
-    plain = create_model("rex_mobilenetv2_035", num_classes=4)
-    names = {name for name in net.state_dict() if ".norm." in name and "rex.norm" in name}
-    assert names
-    assert not any("rex.norm" in name for name in plain.state_dict())
-    images = torch.randn(2, 3, 64, 64)
-    assert [out.shape for out in net(images)] == [(2, 4)] * 6
+    net = create_model(name, num_classes=4, rex_form=form, **NETS[name]).eval()
+    plain = create_model(name, num_classes=4, **NETS[name])
+    assert any("rex.norm" in key for key in net.state_dict())
+    assert not any("rex.norm" in key for key in plain.state_dict())
+    assert [out.shape for out in net(torch.randn(2, 3, 64, 64))] == [(2, 4)] * net.num_exits
     assert net.exit_info(64)[0].macs < plain.exit_info(64)[0].macs
+
+
+@pytest.mark.parametrize(
+    ("form", "channels", "size"),
+    [
+        ({"stride": 6}, 32, 4),
+        ({"patch_size": 12}, 32, 6),
+        ({"hidden1": 8}, 32, 6),
+        ({"hidden2": 8}, 64, 6),
+        ({"use_global": False}, 16, 6),
+        ({"use_rows": False}, 24, 6),
+        ({"use_cols": False, "norm": True}, 24, 6),
+    ],
+)
+def test_the_ablations_of_table_4(form: dict[str, Any], channels: int, size: int) -> None:
+    block = make_rex(8, 32, form)
+    assert block.out_channels == channels
+    assert block(torch.randn(1, 8, 24, 24)).shape == (1, channels, size, size)
+    net = create_model("rex_mobilenetv2_050", num_classes=4, rex_form=form)
+    assert len(net(torch.randn(2, 3, 64, 64))) == 6
+
+
+def test_channels_that_a_network_cannot_take() -> None:
+    with pytest.raises(ExeuntError, match="gives 128 channels; the finest scale has 64"):
+        create_model("rex_msdnet", rex_form={"hidden2": 16})
+
+
+def test_space_to_depth() -> None:
+    """Pixels of 4x4 squares as channels, and a 1x1 convolution over them."""
+    block = make_downsample("space_to_depth", 3, 16).module.eval()
+    x = torch.randn(2, 3, 12, 20)
+    weight = block.conv.weight.flatten(1)[:, :, None, None]
+    expected = F.conv2d(F.pixel_unshuffle(x, 4), weight)
+    torch.testing.assert_close(block(x), block.act(block.norm(expected)))

@@ -150,8 +150,8 @@ def _random(model: str, options: BenchOptions, single: bool) -> Candidate:
         shares = _stored(info, policy)
         if shares is None or len(shares.shares) != net.num_exits:
             raise ExeuntError(
-                f"--shares-from {options.shares_from}: says nothing of the {net.num_exits} exits of "
-                f"{model}; `exeunt calibrate` stores where images leave"
+                f"--shares-from {options.shares_from}: says nothing of the {net.num_exits} exits "
+                f"of {model}; `exeunt calibrate` stores where images leave"
             )
     names = tuple(f"class {k}" for k in range(net.num_classes))
     pixels = random_pixels(options.batch_size, transform)

@@ -59,23 +59,23 @@ def budgeted_policy(
     """
     refuse_test(table)
     prices = exit_costs(table, costs)
-    sure = confidence_scores(table, criterion, temperature)
-    return threshold_policy(criterion, thresholds_within(sure, prices, budget), temperature)
+    confidence = confidence_scores(table, criterion, temperature)
+    return threshold_policy(criterion, thresholds_within(confidence, prices, budget), temperature)
 
 
-def thresholds_within(sure: Tensor, costs: Tensor, budget: float) -> list[float]:
-    """The thresholds of sureness (E-1 N) whose geometric shares spend the budget at costs (E).
+def thresholds_within(confidence: Tensor, costs: Tensor, budget: float) -> list[float]:
+    """The thresholds of confidence (E-1 N) whose geometric shares spend the budget at costs (E).
 
     Raises:
         ExeuntError: The budget is less than the first exit costs.
     """
     refuse_impossible(budget, costs[0].item())
     low, high = -_LOG_RATIO, _LOG_RATIO
-    best = geometric_thresholds(sure, math.exp(low))
+    best = geometric_thresholds(confidence, math.exp(low))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        thresholds = geometric_thresholds(sure, math.exp(middle))
-        if mean_cost(first_exits(sure, thresholds), costs) <= ceiling(budget):
+        thresholds = geometric_thresholds(confidence, math.exp(middle))
+        if mean_cost(first_exits(confidence, thresholds), costs) <= ceiling(budget):
             low, best = middle, thresholds
         else:
             high = middle

@@ -213,7 +213,7 @@ def _check_held_out(
     if made_from and fingerprint(source.samples) == made_from:
         return
     known = refuse_trained(samples, trained.info.calibration_hashes)
-    if known == 0 and trained.info.split:  # or else `pick` has said that nothing is known
+    if known == 0 and trained.info.split:  # or else `select_samples` has said that nothing is known
         message = (
             f"{data}: {'not' if made_from else 'nothing says whether these are'} the images of the "
             "training; the figures are worth what these are, if the weights were neither trained "

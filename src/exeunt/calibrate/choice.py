@@ -12,7 +12,6 @@ from exeunt.calibrate.confidence import confidence_scores, correctness, threshol
 from exeunt.calibrate.criteria import Criterion
 from exeunt.calibrate.held_out import refuse_test
 from exeunt.calibrate.risk import guaranteed_policy
-from exeunt.calibrate.score import goodness
 from exeunt.calibrate.thresholds import FOLDS, best_thresholds, cross_validated
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, Outcome, difference_interval, paired, replay, sweep
@@ -29,7 +28,7 @@ from exeunt.policies import (
 
 _HALVINGS = 8
 _MARGIN = 0.02
-_PER_TOLERANCE = 4  # of the tolerance, where that is more than the usual margin
+_PER_TOLERANCE = 4  # of the tolerance, where that is more than the default margin
 _LEAST_VALUES = 30  # fewer say too little of the spread of an error
 _LEVEL = 0.95
 
@@ -70,7 +69,7 @@ class Choice:
         table = self.best.table
         low, high = self.interval
         against = (
-            f"{self._gain(goodness(self.best) - goodness(self.full))} against exit "
+            f"{self._gain(self.best.score - self.full.score)} against exit "
             f"{table.num_exits} on {len(table)} calibration images, 95 %: "
             f"{self._span(low, high)}"
         )
@@ -85,7 +84,7 @@ class Choice:
 
     def _way_out(self) -> str:
         """How many samples would do if they did the same, and what to do without them."""
-        table, gain = self.best.table, goodness(self.best) - goodness(self.full)
+        table, gain = self.best.table, self.best.score - self.full.score
         low, high = self.interval
         reach = (high - low) / 2
         if not math.isfinite(reach) or gain + self.margin <= 0:
@@ -180,10 +179,10 @@ def choose_policy(
         spread = table.targets.double().std(correction=0).item()
         tolerance, margin = tolerance * spread, margin * (spread or 1.0)
     full = replay(table, Full())
-    floor = goodness(full) - tolerance
+    floor = full.score - tolerance
 
     def good_enough(outcome: Outcome) -> bool:
-        return goodness(outcome) >= floor or math.isclose(goodness(outcome), floor)
+        return outcome.score >= floor or math.isclose(outcome.score, floor)
 
     tried = sweep(table, _candidates(table, criterion, patient, temperature))
     found = max([full, *filter(good_enough, tried)], key=_rank)
@@ -228,7 +227,7 @@ def _promised(table: ExitTable, margin: float, criterion: Criterion, patient: bo
 
 
 def _rank(outcome: Outcome) -> tuple[float, float]:
-    return outcome.saving, goodness(outcome)
+    return outcome.saving, outcome.score
 
 
 def _per_exit(
@@ -241,9 +240,9 @@ def _per_exit(
     """What thresholds do at the least budget at which others are right often enough, found by
     bisection, if that is below the one given.
     """
-    sure, right = confidence_scores(table, criterion, temperature), correctness(table)
+    confidence, right = confidence_scores(table, criterion, temperature), correctness(table)
     costs = exit_costs(table, None)
-    accuracy = cross_validated(sure, right, costs)
+    accuracy = cross_validated(confidence, right, costs)
     least, most = float(costs[0]), budget
     for _ in range(_HALVINGS):
         middle = (least + most) / 2
@@ -252,10 +251,8 @@ def _per_exit(
         else:
             least = middle
     if most < budget:
-        yield replay(
-            table,
-            threshold_policy(criterion, best_thresholds(sure, right, costs)(most), temperature),
-        )
+        thresholds = best_thresholds(confidence, right, costs)(most)
+        yield replay(table, threshold_policy(criterion, thresholds, temperature))
 
 
 def _candidates(

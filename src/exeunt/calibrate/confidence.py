@@ -1,4 +1,6 @@
-"""How sure every exit is of every sample, in one direction for all criteria, and how right."""
+"""How confident every exit is of every sample, by one direction for all criteria, and whether it is
+correct.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from exeunt.policies import Confidence, PerExit, Threshold, TopClass
 def confidence_scores(
     table: ExitTable, criterion: type[Threshold] = Confidence, temperature: PerExit = 1.0
 ) -> Tensor:
-    """What a criterion reads at every exit but the last (E-1 N), float32; larger is surer.
+    """What a criterion reads at every exit but the last (E-1 N), float32; larger is more
+    confident.
 
     Args:
         table: Of classification.
@@ -23,7 +26,7 @@ def confidence_scores(
         temperature: One for all exits, or one for each exit (the last is not asked).
 
     Raises:
-        ExeuntError: The table is of regression, whose exits are not sure of anything.
+        ExeuntError: The table is of regression, whose exits are not confident of anything.
     """
     if table.task == "regression":
         raise ExeuntError(
@@ -36,8 +39,8 @@ def confidence_scores(
     ]
     if not rows:
         return torch.empty(0, len(table))
-    sure = torch.stack(rows)
-    return sure if criterion.sign == ">=" else -sure
+    confidence = torch.stack(rows)
+    return confidence if criterion.sign == ">=" else -confidence
 
 
 def correctness(table: ExitTable) -> Tensor:
@@ -46,26 +49,26 @@ def correctness(table: ExitTable) -> Tensor:
     return table.targets == torch.stack(classes)
 
 
-def first_exits(sure: Tensor, levels: Sequence[float]) -> Tensor:
-    """The first exit (N) where a sureness (E-1 N) is at least the level there, or the last."""
-    exit_index = torch.full((sure.shape[1],), len(sure))
-    for k in reversed(range(len(sure))):
-        exit_index[sure[k] >= levels[k]] = k
+def first_exits(confidence: Tensor, at_least: Sequence[float]) -> Tensor:
+    """The first exit (N) whose threshold (E-1) the confidence (E-1 N) reaches, or the last."""
+    exit_index = torch.full((confidence.shape[1],), len(confidence))
+    for k in reversed(range(len(confidence))):
+        exit_index[confidence[k] >= at_least[k]] = k
     return exit_index
 
 
 def threshold_policy(
-    criterion: type[Threshold], levels: Iterable[float], temperature: PerExit = 1.0
+    criterion: type[Threshold], at_least: Iterable[float], temperature: PerExit = 1.0
 ) -> Threshold:
-    """The policy that leaves at each exit where `confidence_scores` is at least the level there.
+    """The policy that leaves at each exit where `confidence_scores` is at least so large.
 
     Args:
         criterion: `Confidence`, `Margin` or `Entropy`.
-        levels: One for each exit but the last; infinity where nobody leaves.
+        at_least: One for each exit but the last; infinity where nobody leaves.
         temperature: As `confidence_scores` got it.
     """
     sign = 1 if criterion.sign == ">=" else -1
-    thresholds = tuple(sign * level + 0.0 for level in levels)  # + 0.0 makes -0.0 a plain 0
+    thresholds = tuple(sign * value + 0.0 for value in at_least)  # + 0.0 makes -0.0 a plain 0
     if isinstance(temperature, tuple):
         temperature = _plain(temperature[: len(thresholds)], 1.0)
     return criterion(_plain(thresholds, criterion.never), temperature)

@@ -27,9 +27,10 @@ def geometric_policy(
     """The thresholds at which exit k of E takes a share of the samples proportional to `ratio` ^ k.
 
     Budgeted batch prediction of MSDNet (Huang et al., ICLR 2018) and RANet (Yang et al., CVPR
-    2020). From the first exit to the last but one, the surest floor(N * share) of the samples that
-    are still in leave, and the least sure of them sets the threshold; those that are as sure leave
-    with them. An exit is `never` taken whose share is less than one sample, or more than are left.
+    2020). From the first exit to the last but one, the most confident floor(N * share) of the
+    samples that are still in leave. The least confidence of them is the threshold; those that are
+    as confident leave with them. An exit whose share is less than one sample, or more than are
+    left, is `never` taken.
 
     Args:
         table: N samples of classification, of the calibration split.
@@ -60,14 +61,14 @@ def geometric_policies(
     return [geometric_policy(table, ratio, criterion, temperature) for ratio in ratios]
 
 
-def geometric_thresholds(sure: Tensor, ratio: float) -> list[float]:
-    """The least of a sureness (E-1 N) that leaves, exit by exit; infinity where nobody does."""
-    samples = sure.shape[1]
-    weights = [ratio**k for k in range(len(sure) + 1)]
+def geometric_thresholds(confidence: Tensor, ratio: float) -> list[float]:
+    """The least confidence (E-1 N) that leaves, exit by exit; infinity where nobody does."""
+    samples = confidence.shape[1]
+    weights = [ratio**k for k in range(len(confidence) + 1)]
     total = math.fsum(weights)
     waiting = torch.ones(samples, dtype=torch.bool)
     thresholds = []
-    for row, weight in zip(sure, weights, strict=False):
+    for row, weight in zip(confidence, weights, strict=False):
         left = row[waiting]
         count = math.floor(samples * weight / total)
         threshold = math.inf

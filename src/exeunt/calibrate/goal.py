@@ -28,7 +28,7 @@ class Goal:
         max_accuracy_drop: share of images that may be lost, with probability `confidence`.
         policy: a policy's spec, or the name of a criterion.
         confidence: of the promise; None where none is asked for.
-        criterion: name of a criterion; None for the usual one.
+        criterion: name of a criterion; None for the default one.
         temperature: divide each exit's logits by a temperature that is fitted first.
         tolerance: of regression, in units of the values; see `guaranteed_policy`.
 

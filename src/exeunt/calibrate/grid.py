@@ -15,28 +15,28 @@ from exeunt.calibrate.quantiles import quantiles
 
 
 class ThresholdGrid:
-    """Some settings of each exit's threshold: quantiles of its confidence_scores, and never.
+    """Some settings of each exit's threshold: quantiles of the confidence there, and never.
 
     A setting is counted from 0, the lowest threshold; the last is infinity.
 
     Args:
-        sure: Sureness at every exit but the last (E-1 N); minus infinity where a sample may not
-            leave.
+        confidence: Confidence at every exit but the last (E-1 N); minus infinity where a sample may
+            not leave.
         right: Whether each exit is right (E N).
         costs: Of leaving at each exit (E), cumulative.
-        given: Levels (E-1) that the grid holds too.
+        given: Thresholds (E-1) that the grid holds too.
     """
 
     def __init__(
-        self, sure: Tensor, right: Tensor, costs: Tensor, given: Sequence[float] | None = None
+        self, confidence: Tensor, right: Tensor, costs: Tensor, given: Sequence[float] | None = None
     ) -> None:
         self.right, self.costs = right.double(), costs
-        self.thresholds = [[*quantiles(row[row > -math.inf]), math.inf] for row in sure]
+        self.thresholds = [[*quantiles(row[row > -math.inf]), math.inf] for row in confidence]
         if given is not None:
             self.thresholds = [sorted({*a, b}) for a, b in zip(self.thresholds, given, strict=True)]
         self._reached = [
             torch.searchsorted(torch.tensor(thresholds), row.contiguous(), right=True)
-            for thresholds, row in zip(self.thresholds, sure, strict=True)
+            for thresholds, row in zip(self.thresholds, confidence, strict=True)
         ]
 
     def exits_taken(self, settings: Sequence[int]) -> Tensor:

@@ -20,7 +20,6 @@ from exeunt.calibrate.criteria import Criterion
 from exeunt.calibrate.grid import ThresholdGrid
 from exeunt.calibrate.held_out import refuse_test
 from exeunt.calibrate.quantiles import quantiles
-from exeunt.calibrate.score import goodness
 from exeunt.calibrate.thresholds import best_thresholds
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, sweep
@@ -99,16 +98,16 @@ def _solver(
         if patient:
             raise ExeuntError("consistency is patient as it is; join it with another criterion")
         return _counts(table, prices)
-    sure, right = confidence_scores(table, criterion, temperature), correctness(table)
+    confidence, right = confidence_scores(table, criterion, temperature), correctness(table)
     if patient:
-        return _patient_thresholds(table, sure, right, prices, criterion, temperature)
-    thresholds = best_thresholds(sure, right, prices)
+        return _patient_thresholds(table, confidence, right, prices, criterion, temperature)
+    thresholds = best_thresholds(confidence, right, prices)
     return lambda budget: threshold_policy(criterion, thresholds(budget), temperature)
 
 
 def _patient_thresholds(
     table: ExitTable,
-    sure: Tensor,
+    confidence: Tensor,
     right: Tensor,
     costs: Tensor,
     criterion: type[Threshold],
@@ -116,7 +115,7 @@ def _patient_thresholds(
 ) -> _Solver:
     grids = {
         Consistency(k): ThresholdGrid(
-            sure.masked_fill(~_agreed(table, Consistency(k)), -math.inf), right, costs
+            confidence.masked_fill(~_agreed(table, Consistency(k)), -math.inf), right, costs
         )
         for k in range(1, table.num_exits - 1)
     }
@@ -124,7 +123,7 @@ def _patient_thresholds(
         raise ExeuntError(
             f"patience needs three exits or more, to agree and still to save, got {table.num_exits}"
         )
-    eager = [0] * len(sure)
+    eager = [0] * len(confidence)
     spent = {count: mean_cost(grid.exits_taken(eager), costs) for count, grid in grids.items()}
 
     def solve(budget: float) -> ReadingPolicy:
@@ -165,7 +164,7 @@ def _counts(table: ExitTable, costs: Tensor) -> _Solver:
     def solve(budget: float) -> ReadingPolicy:
         refuse_impossible(budget, min(spent))
         found = [
-            (goodness(outcome), -cost, policy)
+            (outcome.score, -cost, policy)
             for outcome, cost in zip(outcomes, spent, strict=True)
             if cost <= ceiling(budget) and isinstance(policy := outcome.policy, Consistency)
         ]

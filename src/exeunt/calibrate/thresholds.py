@@ -1,4 +1,4 @@
-"""The best thresholds of sureness for a budget, one for each exit, and their worth on other samples."""
+"""The best thresholds for a budget, one for each exit, and their worth on other samples."""
 
 from __future__ import annotations
 
@@ -15,60 +15,62 @@ from exeunt.calibrate.grid import ThresholdGrid
 FOLDS = 5
 
 
-def best_thresholds(sure: Tensor, right: Tensor, costs: Tensor) -> Callable[[float], list[float]]:
-    """From a budget to the thresholds (E-1) with the most right answers whose mean cost keeps to it.
+def best_thresholds(
+    confidence: Tensor, right: Tensor, costs: Tensor
+) -> Callable[[float], list[float]]:
+    """From a budget to the thresholds (E-1) with the most right answers that keep to it.
 
     Args:
-        sure: Sureness at every exit but the last (E-1 N).
+        confidence: Confidence at every exit but the last (E-1 N).
         right: Whether each exit is right (E N).
         costs: Of leaving at each exit (E), cumulative.
     """
-    published = [geometric_thresholds(sure, ratio) for ratio in RATIOS]
+    published = [geometric_thresholds(confidence, ratio) for ratio in RATIOS]
 
     def solve(budget: float) -> list[float]:
-        geometric = thresholds_within(sure, costs, budget)
-        grid = ThresholdGrid(sure, right, costs, geometric)
+        geometric = thresholds_within(confidence, costs, budget)
+        grid = ThresholdGrid(confidence, right, costs, geometric)
         starts = [
             [
                 thresholds.index(threshold)
                 for thresholds, threshold in zip(grid.thresholds, geometric, strict=True)
             ],
-            [0] * len(sure),
+            [0] * len(confidence),
         ]
         found = [grid.thresholds_at(grid.climb(start, budget)) for start in starts]
         found += [
             thresholds
             for thresholds in published
-            if mean_cost(first_exits(sure, thresholds), costs) <= ceiling(budget)
+            if mean_cost(first_exits(confidence, thresholds), costs) <= ceiling(budget)
         ]
-        return max(found, key=lambda thresholds: grid.merit(first_exits(sure, thresholds)))
+        return max(found, key=lambda thresholds: grid.merit(first_exits(confidence, thresholds)))
 
     return solve
 
 
-def cross_validated(sure: Tensor, right: Tensor, costs: Tensor) -> Callable[[float], float]:
+def cross_validated(confidence: Tensor, right: Tensor, costs: Tensor) -> Callable[[float], float]:
     """From a budget to the share of samples that are right by thresholds which others chose.
 
-    Every fifth sample is judged by the best thresholds of the other four fifths. On the samples that
-    chose them, thresholds look better than they are, the more so the more of them there are.
+    Every fifth sample is judged by the best thresholds of the other four fifths. On the samples
+    that chose them, thresholds look better than they are, the more so the more there are.
 
     Args:
-        sure: Sureness at every exit but the last (E-1 N), of five samples or more.
+        confidence: Confidence at every exit but the last (E-1 N), of five samples or more.
         right: Whether each exit is right (E N).
         costs: Of leaving at each exit (E), cumulative.
     """
-    fold = torch.arange(sure.shape[1]) % FOLDS
+    fold = torch.arange(confidence.shape[1]) % FOLDS
     folds = []
     for k in range(FOLDS):
         mine, others = fold == k, fold != k
-        solve = best_thresholds(sure[:, others].contiguous(), right[:, others], costs)
-        folds.append((solve, sure[:, mine], right[:, mine]))
+        solve = best_thresholds(confidence[:, others].contiguous(), right[:, others], costs)
+        folds.append((solve, confidence[:, mine], right[:, mine]))
 
     def accuracy(budget: float) -> float:
         answers = 0
         for solve, mine, is_right in folds:
             exits = first_exits(mine, solve(budget))
             answers += int(is_right.gather(0, exits[None]).sum())
-        return answers / sure.shape[1]
+        return answers / confidence.shape[1]
 
     return accuracy

@@ -58,7 +58,7 @@ def evaluate(
         typer.Option(
             metavar="SPEC",
             show_default=False,
-            help="Exit policy to try instead of the usual ones; may be given several times.",
+            help="Exit policy to try instead of the default ones; may be given several times.",
         ),
     ] = None,
     protocol: Annotated[
@@ -69,7 +69,8 @@ def evaluate(
         ),
     ] = Protocol.POLICIES,
     every: Annotated[
-        bool, typer.Option("--all", help="Print all of the usual policies, not those that differ.")
+        bool,
+        typer.Option("--all", help="Print all of the default policies, not those that differ."),
     ] = False,
     diagnose: Annotated[
         bool,

@@ -166,7 +166,7 @@ def train(
     given["model_args"] = _model_args(model_arg) if model_arg else None
     from exeunt.training.resume import data_and_config
 
-    data, config = data_and_config(data, recipe, given, out if resume else None)
+    images, config = data_and_config(data, recipe, given, out if resume else None)
     import torch
 
     from exeunt.training import Execution, Quiet, make_logger, processes_here
@@ -185,7 +185,7 @@ def train(
         typed = _command(processes.size, sys.argv[1:])
         execution = Execution(processes, workers, typed, progress, loggers)
         try:
-            run_training(config, data, out, resume=resume, execution=execution)
+            run_training(config, images, out, resume=resume, execution=execution)
         except KeyboardInterrupt:
             if processes.rank == 0 and Run(out).begun() is not None:
                 how = ["--device", device] if device != "cpu" else []

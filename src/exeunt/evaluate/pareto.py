@@ -18,24 +18,17 @@ def pareto_outcomes(outcomes: Sequence[Outcome], kept: Collection[Policy] = ()) 
 
     Args:
         outcomes: Of one table.
-        kept: Policies that are told whatever they do.
+        kept: Policies that stay whatever they do.
     """
     chosen = [k for k, outcome in enumerate(outcomes) if outcome.policy in kept]
     best = None
     for k in sorted(
-        range(len(outcomes)), key=lambda k: (outcomes[k].mean_macs, -_score(outcomes[k]))
+        range(len(outcomes)), key=lambda k: (outcomes[k].mean_macs, -outcomes[k].score)
     ):
-        score, saving = _score(outcomes[k]), outcomes[k].saving
+        score, saving = outcomes[k].score, outcomes[k].saving
         if best is not None and score <= best:
             continue
         best = score
         if all(abs(outcomes[other].saving - saving) >= _APART for other in chosen):
             chosen.append(k)
     return [outcomes[k] for k in sorted(set(chosen))]
-
-
-def _score(outcome: Outcome) -> float:
-    if outcome.accuracy is not None:
-        return outcome.accuracy
-    assert outcome.mae is not None
-    return -outcome.mae

@@ -45,6 +45,14 @@ class Outcome:
     mae: float | None = None
     rmse: float | None = None
 
+    @property
+    def score(self) -> float:
+        """Larger is better: the accuracy, or the negative mean absolute error."""
+        if self.accuracy is not None:
+            return self.accuracy
+        assert self.mae is not None
+        return -self.mae
+
     def __repr__(self) -> str:
         return f"Outcome({', '.join(f'{name} {value}' for name, value in self._facts())})"
 

@@ -61,7 +61,7 @@ def select_samples(
 ) -> tuple[Sample, ...]:
     """The samples of a split of `source`, cut with the seed and fractions of the training.
 
-    Where the weights do not say these, images that come in one pool are cut with the usual ones,
+    Where the weights do not say these, images that come in one pool are cut with the default ones,
     and a warning; from a pool that is there to train on no image is held out.
 
     Raises:
@@ -72,7 +72,7 @@ def select_samples(
         if "all" in source.pools:
             warnings.warn(
                 f"{source.root}: nothing says whether these are the images of the training, nor "
-                f"how those were split; the {split} split is cut with the usual seed and "
+                f"how those were split; the {split} split is cut with the default seed and "
                 "fractions, and worth its name only if none of its images was trained on",
                 ExeuntWarning,
                 stacklevel=2,

@@ -151,7 +151,7 @@ class Graph:
 
 
 def _described(operator: Operator) -> dict[str, Any]:
-    """Settings that are not the usual ones."""
+    """Settings that are not the default ones."""
     plain = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "act": None}
     return {
         key: value

@@ -107,7 +107,7 @@ class _Dial:
             return plain
         found = [self._turned(budget_bytes), self._all()]
         kept = [
-            self._spared(again, budget_bytes)
+            self._spared(recomputed, budget_bytes)
             for recomputed in found
             if self.draft(recomputed).bound_bytes <= budget_bytes
         ]
@@ -117,7 +117,7 @@ class _Dial:
 
     def smallest(self) -> Draft:
         """The smallest found."""
-        again, size = self._all(), self.draft(self._all()).bound_bytes
+        recomputed, size = self._all(), self.draft(self._all()).bound_bytes
         for name in self._dearest(recomputed):
             if self.draft(recomputed - {name}).bound_bytes <= size:
                 recomputed -= {name}
@@ -129,7 +129,7 @@ class _Dial:
         return frozenset(self.extra_macs)
 
     def _dearest(self, recomputed: frozenset[str]) -> list[str]:
-        return sorted(again, key=lambda name: -self.extra_macs[name])
+        return sorted(recomputed, key=lambda name: -self.extra_macs[name])
 
     def _turned(self, budget_bytes: int) -> frozenset[str]:
         """One more expands again each time: of those that keep rows at the moment when most is

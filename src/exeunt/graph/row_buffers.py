@@ -1,4 +1,4 @@
-"""Memory in row_buffers: the rows of a tensor, or what an operator has of its own.
+"""Memory as buffers of rows: the rows of a tensor, or what an operator has of its own.
 
 Every row has a place of its own in the arena, as long as it is needed.
 """
@@ -37,15 +37,15 @@ class RowBuffer:
 
 
 def row_buffers_of(schedule: Schedule, demand: Demand) -> tuple[list[RowBuffer], dict[str, int]]:
-    """A buffer for each tensor and each operator that needs one.
+    """A row buffer for each tensor and each operator that needs one.
 
     Args:
         schedule: of a whole net.
         demand: what its rows need.
 
     Returns:
-        The row_buffers, and the number of each tensor's. What is written over another row by row shares
-        its buffer.
+        The buffers, and the number of each tensor's. What is written over another row by row
+        shares its buffer.
     """
     live_ranges, home = _live_ranges(schedule, demand)
     row_buffers = [
@@ -68,14 +68,14 @@ def row_buffers_of(schedule: Schedule, demand: Demand) -> tuple[list[RowBuffer],
 
 
 def blocks_of(row_buffers: Iterable[RowBuffer]) -> list[Block]:
-    """The places of all row_buffers, in order."""
+    """The places of all buffers, in order."""
     return [Block(buffer.row_bytes, spans) for buffer in row_buffers for spans in buffer.spans]
 
 
 def _live_ranges(
     schedule: Schedule, demand: Demand
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
-    """First and last event of every row, (2, rows), by buffer; and the buffer of each tensor."""
+    """Live ranges of rows, first and last event (2, rows), by buffer; and each tensor's buffer."""
     live_ranges = {
         name: np.array([born, schedule.last[name][: len(born)]])
         for name, born in schedule.born.items()

@@ -12,8 +12,9 @@ that both variants have, by the rule of `exeunt.chain.taps_by_rule`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -24,7 +25,7 @@ from exeunt.models.stem import stem_blocks
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import NormAct, make_divisible
 from exeunt.ops.dense import DenseLayer, Transition
-from exeunt.ops.rex import ReX2d
+from exeunt.ops.rex_block import make_rex
 from exeunt.ops.sizes import require_positive
 
 LAYERS = (6, 12, 24, 16)
@@ -73,6 +74,7 @@ def _build(
     exits: str | Sequence[int],
     exit_head: str | Sequence[str],
     dropout: float,
+    rex_form: str | Mapping[str, Any] = "paper",
 ) -> MultiExitNet:
     require_positive("DenseNet", layers=layers, growth=growth, width=width)
     if len(layers) <= REPLACED_BLOCKS:
@@ -80,7 +82,7 @@ def _build(
     entry = stem_blocks(stem, in_chans, width)
     places: list[list[int]] = []
     if rex:
-        layer = ReX2d(width, hidden1=16, hidden2=make_divisible(width) // 8, patch_size=6, stride=4)
+        layer = make_rex(width, make_divisible(width), rex_form)
         entry = [entry[0], Block("rex", layer, layer.out_channels)]  # without the max-pool
         places.append([1])
     blocks, dense = _dense_chain(entry, layers, growth, REPLACED_BLOCKS if rex else 0)
@@ -148,17 +150,18 @@ def rex_densenet121(
     exits: str | Sequence[int] = "paper",
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
+    rex_form: str | Mapping[str, Any] = "paper",
 ) -> MultiExitNet:
     """ReX-DenseNet-121 (ReX paper, Table 2): 21 exits, images of 32 px and more.
 
     One ReX layer (6x6 patches, stride 4, hidden sizes 16 and 8, 64 channels), then the plain net's
     second transition, whose output has its usual 256 channels, and two dense blocks. Arguments and
     errors as `densenet121`; `layers` are those of the plain net; the positions for `exits` are ReX,
-    0, then the 40 layers; `"all"` adds an exit behind ReX itself (22).
+    0, then the 40 layers; `"all"` adds an exit behind ReX itself (22). `rex_form` as for
+    `rex_mobilenetv2`.
     """
-    return _build(
-        True, num_classes, in_chans, layers, growth, width, stem, exits, exit_head, dropout
-    )
+    plain = num_classes, in_chans, layers, growth, width, stem, exits, exit_head, dropout
+    return _build(True, *plain, rex_form)
 
 
 @register_model(name="densenetbc_cifar", image_size=32)

@@ -1,7 +1,7 @@
 """What can stand in for the early part of a network: ReX and its rivals (ReX paper, Table 3).
 
 Every choice takes the map behind the stem to a quarter of its height and width: 112x112 to 28x28 at
-224 px. Sizes round up, those of the strided convolution down. Recurrent operators and convolution
+224 px. Sizes round up, those of convolutions down. Recurrent operators and convolution
 choose their number of channels; pooling keeps those it gets.
 """
 
@@ -24,7 +24,7 @@ from exeunt.ops.rnnpool import RNNPool2d
 
 def _rex(channels: int, out: int) -> nn.Module:
     """Table 1: 6x6 patches, stride 4, a first hidden size of 16."""
-    return make_rex(channels, out, stride=4)
+    return make_rex(channels, out)
 
 
 def _rnnpool(channels: int, out: int) -> nn.Module:
@@ -51,6 +51,16 @@ def _stride(channels: int, out: int) -> nn.Module:
     return nn.Sequential(OrderedDict(parts))
 
 
+def _space_to_depth(channels: int, out: int) -> nn.Module:
+    """4x4 pixels become channels, then a 1x1 convolution; as one convolution of stride 4."""
+    parts: dict[str, nn.Module] = {
+        "conv": nn.Conv2d(channels, out, 4, stride=4, bias=False),
+        "norm": nn.BatchNorm2d(out),
+        "act": nn.ReLU6(inplace=True),
+    }
+    return nn.Sequential(OrderedDict(parts))
+
+
 def _lift(channels: int) -> nn.Module:
     return nn.Sequential(LiftDownPool2d(channels), LiftDownPool2d(channels))
 
@@ -61,6 +71,7 @@ WIDENING: dict[str, Callable[[int, int], nn.Module]] = {
     "renet": _renet,
     "rex_renet": _rex_renet,
     "stride": _stride,
+    "space_to_depth": _space_to_depth,
 }
 """By name, from input and output channels."""
 
@@ -90,7 +101,8 @@ def make_downsample(
         ExeuntError: when nothing has that name.
     """
     if kind == "rex":
-        return Block(kind, make_rex(channels, out, 4, rex_form), out)
+        rex = make_rex(channels, out, rex_form)
+        return Block(kind, rex, rex.out_channels)
     if kind in WIDENING:
         return Block(kind, WIDENING[kind](channels, out), out)
     if kind in KEEPING:

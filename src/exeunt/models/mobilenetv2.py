@@ -139,9 +139,9 @@ def mobilenetv2(
             of them for each exit, in order.
         dropout: before the last classifier.
         downsample: what replaces the first three groups, if anything: `"rex"`, `"rnnpool"`,
-            `"renet"`, `"rex_renet"`, `"stride"`, `"mixed"`, `"gated"`, `"gfgp"`, `"lift"`,
-            `"average"` or `"max"` (see `exeunt.models.downsample`). Positions for `exits` are then
-            those of `rex_mobilenetv2`.
+            `"renet"`, `"rex_renet"`, `"stride"`, `"space_to_depth"`, `"mixed"`, `"gated"`,
+            `"gfgp"`, `"lift"`, `"average"` or `"max"` (see `exeunt.models.downsample`). Positions
+            for `exits` are then those of `rex_mobilenetv2`.
         rex_at: modules that one ReX layer each replaces, as in the paper's Figure 5: 1 is the early
             part, as in `rex_mobilenetv2`; m up to 5 the blocks between exits m - 1 and m. Those
             keep strides and channels, hidden sizes are an eighth and a quarter of the channels (as

@@ -13,9 +13,10 @@ the cost of the last exit are the same, the first exits are cheaper.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate
+from typing import Any
 
 from torch import nn
 
@@ -28,7 +29,7 @@ from exeunt.models.stem import multi_scale_stem
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.multiscale import ScaleLayer
-from exeunt.ops.rex import ReX2d
+from exeunt.ops.rex_block import make_rex
 from exeunt.ops.sizes import require_positive
 
 CIFAR_EXIT_WIDTH = 128
@@ -224,6 +225,7 @@ def rex_msdnet(
     exit_head: str | Sequence[str] = "conv",
     exit_width: int | None = None,
     dropout: float = 0.0,
+    rex_form: str | Mapping[str, Any] = "paper",
 ) -> MultiExitNet:
     """ReX-MSDNet (ReX paper, Table 2): 6 exits.
 
@@ -234,6 +236,7 @@ def rex_msdnet(
     but 532 M MACs at the last exit for its 0.28 G.
 
     Arguments and errors as `msdnet`; `width * factors[0]`, ReX's channels, is a multiple of 8.
+    `rex_form` as for `rex_mobilenetv2`, with these channels.
     """
     block_layers = _block_layers(base, step, blocks, mode)
     require_positive("MSDNet", width=width, growth=growth, factors=factors)
@@ -244,7 +247,12 @@ def rex_msdnet(
             f"is ReX's number of channels, {channels}, and must be a multiple of 8"
         )
     conv = ConvNormAct(in_chans, width, 7, stride=2, act=nn.ReLU, bias=True)
-    layer = ReX2d(width, hidden1=16, hidden2=channels // 8, patch_size=6, stride=4)
+    layer = make_rex(width, channels, rex_form)
+    if layer.out_channels != channels:
+        raise ExeuntError(
+            f"rex_form={rex_form!r} gives {layer.out_channels} channels; the finest scale has "
+            f"{channels}"
+        )
     return _build(
         nn.Sequential(OrderedDict(stem=conv, rex=layer)),
         block_layers,

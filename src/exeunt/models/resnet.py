@@ -11,7 +11,8 @@ that both variants have. They read a block's output, behind its last ReLU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from exeunt.chain import Block, chain_net, taps_by_rule
 from exeunt.errors import ExeuntError
@@ -20,7 +21,7 @@ from exeunt.models.stem import stem_blocks
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import make_divisible
 from exeunt.ops.residual import BasicBlock
-from exeunt.ops.rex import ReX2d
+from exeunt.ops.rex_block import make_rex
 from exeunt.ops.sizes import require_positive
 
 LAYERS = (3, 4, 6, 3)
@@ -40,6 +41,7 @@ def _build(
     exits: str | Sequence[int],
     exit_head: str | Sequence[str],
     dropout: float,
+    rex_form: str | Mapping[str, Any] = "paper",
 ) -> MultiExitNet:
     require_positive("ResNet", layers=layers, widths=widths)
     if len(layers) != len(widths) or len(layers) <= replaced:
@@ -53,8 +55,8 @@ def _build(
     if replaced:
         entry = entry[:1]  # without the max-pool
         hidden1, patch_size = REX[replaced]
-        hidden2 = make_divisible(widths[replaced - 1]) // 8
-        layer = ReX2d(channels, hidden1, hidden2, patch_size, stride=4)
+        out = make_divisible(widths[replaced - 1])
+        layer = make_rex(channels, out, rex_form, hidden1=hidden1, patch_size=patch_size)
         channels = layer.out_channels
         groups.append([Block("rex", layer, channels)])
     for g in range(replaced, len(layers)):
@@ -124,6 +126,7 @@ def rex_resnet34(
     exits: str | Sequence[int] = "paper",
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
+    rex_form: str | Mapping[str, Any] = "paper",
 ) -> MultiExitNet:
     """ReX-ResNet-34 (ReX paper, Table 2): 7 exits, images of 32 px and more.
 
@@ -132,7 +135,7 @@ def rex_resnet34(
     sizes 32 and 16, 128 channels. Other arguments and errors as `resnet34`; `layers` and `widths`
     are those of the plain net; the positions for `exits` are ReX, 0, then the blocks; `"all"` adds
     an exit behind ReX itself. With the CIFAR stem ReX still has stride 4, so its tail works on maps
-    of half the plain net's size.
+    of half the plain net's size. `rex_form` as for `rex_mobilenetv2`.
     """
-    replaced = 2 if deep else 1
-    return _build(replaced, num_classes, in_chans, layers, widths, stem, exits, exit_head, dropout)
+    plain = num_classes, in_chans, layers, widths, stem, exits, exit_head, dropout
+    return _build(2 if deep else 1, *plain, rex_form)

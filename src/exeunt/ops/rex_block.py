@@ -7,8 +7,8 @@ that have proved themselves have names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
 
 from torch import Tensor, nn
 
@@ -28,8 +28,11 @@ class ReXForm:
         pooled: a straight path beside ReX: average pooling with the stride, a 1x1 convolution and
             batch norm, added to what ReX gives (behind its norm).
         remember: start the cells so that they remember, see `start_recurrent`.
-        hidden1: state size of the first RNN.
+        hidden1: state size of the first RNN; the network's own if None, as the next three.
+        hidden2: of the second RNN; all parts together give 8 times as many channels.
         patch_size: pixels of a patch.
+        stride: distance of neighbouring patches.
+        use_rows, use_global, use_cols: leave out a part of the output, as Table 4 does.
     """
 
     cell: str = "gru"
@@ -37,8 +40,13 @@ class ReXForm:
     act: bool = False
     pooled: bool = False
     remember: bool = False
-    hidden1: int = 16
-    patch_size: int = 6
+    hidden1: int | None = None
+    hidden2: int | None = None
+    patch_size: int | None = None
+    stride: int | None = None
+    use_rows: bool = True
+    use_global: bool = True
+    use_cols: bool = True
 
     @classmethod
     def of(cls, form: str | Mapping[str, Any]) -> ReXForm:
@@ -51,12 +59,13 @@ class ReXForm:
             if form not in REX_FORMS:
                 raise ExeuntError(f"unknown form of ReX {form!r}; one of {', '.join(REX_FORMS)}")
             return REX_FORMS[form]
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        kinds = {key: (*get_args(hint), hint)[0] for key, hint in get_type_hints(cls).items()}
         for key, value in form.items():
             if key not in kinds:
                 raise ExeuntError(f"form of ReX: unknown key {key!r}; one of {', '.join(kinds)}")
             if type(value) is not kinds[key]:
-                raise ExeuntError(f"form of ReX: {key}={value!r}; give a {kinds[key].__name__}")
+                wanted = "an int" if kinds[key] is int else f"a {kinds[key].__name__}"
+                raise ExeuntError(f"form of ReX: {key}={value!r}; give {wanted}")
         return cls(**form)
 
 
@@ -68,18 +77,18 @@ class ReXBlock(nn.Module):
     """ReX with what `form` puts around it: (N, C, H, W) to (N, out_channels, H', W').
 
     Args:
-        in_channels: C.
-        out_channels: a multiple of 8.
-        stride: distance of neighbouring patches, along both axes.
-        form: what is around ReX.
+        rex: in the middle.
+        form: what is around it.
+
+    Attributes:
+        out_channels: those of `rex`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, form: ReXForm) -> None:
+    def __init__(self, rex: ReX2d, form: ReXForm) -> None:
         super().__init__()
-        sizes = form.hidden1, out_channels // 8, form.patch_size, stride
-        self.rex = ReX2d(in_channels, *sizes, cell=form.cell)
-        self.norm = nn.BatchNorm2d(out_channels) if form.norm else nn.Identity()
-        self.pooled = _pooled(in_channels, out_channels, stride) if form.pooled else None
+        self.rex, self.out_channels = rex, rex.out_channels
+        self.norm = nn.BatchNorm2d(rex.out_channels) if form.norm else nn.Identity()
+        self.pooled = _pooled(rex) if form.pooled else None
         self.act = nn.ReLU6(inplace=True) if form.act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,25 +100,50 @@ class ReXBlock(nn.Module):
 
 
 def make_rex(
-    in_channels: int, out_channels: int, stride: int, form: str | Mapping[str, Any] = "paper"
-) -> nn.Module:
+    in_channels: int,
+    out_channels: int,
+    form: str | Mapping[str, Any] = "paper",
+    *,
+    hidden1: int = 16,
+    patch_size: int = 6,
+    stride: int = 4,
+) -> ReX2d | ReXBlock:
     """ReX in the form given; a plain `ReX2d` where that has nothing around it.
+
+    Args:
+        in_channels: C.
+        out_channels: a multiple of 8, if the form does not say otherwise.
+        form: a name in `REX_FORMS`, or what differs from the paper's.
+        hidden1: the network's own, where the form says nothing, as the next two.
+        patch_size: likewise.
+        stride: likewise.
 
     Raises:
         ExeuntError: as `ReXForm.of`, and as `ReX2d`.
     """
     found = ReXForm.of(form)
-    block: nn.Module = ReXBlock(in_channels, out_channels, stride, found)
-    if not (found.norm or found.act or found.pooled):
-        block = block.get_submodule("rex")
+    rex = ReX2d(
+        in_channels,
+        hidden1 if found.hidden1 is None else found.hidden1,
+        out_channels // 8 if found.hidden2 is None else found.hidden2,
+        patch_size if found.patch_size is None else found.patch_size,
+        stride if found.stride is None else found.stride,
+        cell=found.cell,
+        use_rows=found.use_rows,
+        use_global=found.use_global,
+        use_cols=found.use_cols,
+    )
+    block: ReX2d | ReXBlock = rex
+    if found.norm or found.act or found.pooled:
+        block = ReXBlock(rex, found)
     if found.remember:
         start_recurrent(block)
     return block
 
 
-def _pooled(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def _pooled(rex: ReX2d) -> nn.Module:
     return nn.Sequential(
-        nn.AvgPool2d(stride, ceil_mode=True),
-        nn.Conv2d(in_channels, out_channels, 1, bias=False),
-        nn.BatchNorm2d(out_channels),
+        nn.AvgPool2d(rex.stride, ceil_mode=True),
+        nn.Conv2d(rex.in_channels, rex.out_channels, 1, bias=False),
+        nn.BatchNorm2d(rex.out_channels),
     )

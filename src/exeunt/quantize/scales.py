@@ -27,7 +27,7 @@ WEIGHTED = {Conv: ("weight", "bias"), Linear: ("weight", "bias"), Affine: ("scal
 
 
 def choose_scales(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Scale]:
-    """The scale of every tensor: int8 over the ranges of all that are shared_scales, int16 for scores.
+    """The scale of every tensor: int8 over the ranges of all that share it, int16 for scores.
 
     Scales are coarser where one step of the sums behind a tensor is worth several of its own, which
     would tell nothing more.

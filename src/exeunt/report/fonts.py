@@ -1,4 +1,4 @@
-"""Letters that the usual font of figures has not, from other fonts that are installed."""
+"""Letters that the default font of figures has not, from other fonts that are installed."""
 
 from __future__ import annotations
 

@@ -26,10 +26,10 @@ class EvaluationOptions:
 
     Attributes:
         protocol: how the exits are used, one of `PROTOCOLS`.
-        policies: those to try instead of the usual ones.
+        policies: those to try instead of the default ones.
         diagnose: whether to tell what goes wrong too.
         plot: folder for figures, or None for none.
-        every: whether people get a line for each of the usual policies, or for those that differ.
+        every: whether people get a line for each of the default policies, or for those that differ.
 
     Raises:
         ExeuntError: when policies are given that nothing would be done with.

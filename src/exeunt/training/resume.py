@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from exeunt.data import DataLike
 from exeunt.errors import ExeuntError
 from exeunt.training.config import TrainConfig, read_recipe
 from exeunt.training.run import Run
 
 
 def data_and_config(
-    data: Path | None, recipe: Path | None, given: Mapping[str, Any], resumed: Path | None
-) -> tuple[Path, TrainConfig]:
+    data: DataLike | None,
+    recipe: Path | None,
+    given: Mapping[str, Any],
+    resumed: Path | None,
+    source: str = "exeunt train",
+) -> tuple[DataLike, TrainConfig]:
     """The images and the settings of a run: those given, else the recipe's, else those that the
     run to go on with has; what contradicts that run is refused when its folder is opened.
 
@@ -22,6 +27,7 @@ def data_and_config(
         recipe: A TOML file of settings.
         given: Settings; None where one is not given.
         resumed: Folder of the run to go on with, if that is asked for.
+        source: Who gives the settings, for messages.
 
     Raises:
         ExeuntError: There is nothing to go on with and nothing to begin with, or a setting is
@@ -45,4 +51,4 @@ def data_and_config(
             raise ExeuntError("give DATA, the images to train on")
     values |= read_recipe(recipe) if recipe else {}
     values |= {key: value for key, value in given.items() if value is not None}
-    return data, TrainConfig.from_dict(values, str(recipe) if recipe else "exeunt train")
+    return data, TrainConfig.from_dict(values, str(recipe) if recipe else source)

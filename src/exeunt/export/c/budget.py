@@ -18,14 +18,14 @@ def check_budget(plan: StreamedPlan, budget_bytes: int) -> None:
     """
     if plan.arena_bytes <= budget_bytes:
         return
-    needed = [strip.live_bytes(len(plan.schedule.events)) for strip in plan.row_buffers]
+    needed = [buffer.live_bytes(len(plan.schedule.events)) for buffer in plan.row_buffers]
     event = int(np.sum(needed, axis=0).argmax())
     node = plan.schedule.events[event].node
     alive = [
-        (strip, int(there[event])) for strip, there in zip(plan.row_buffers, needed, strict=True)
+        (buffer, int(there[event])) for buffer, there in zip(plan.row_buffers, needed, strict=True)
     ]
     largest = sorted(alive, key=lambda pair: -pair[1])[:_NAMED]
-    said = ", ".join(f"{strip.name} ({size} bytes)" for strip, size in largest if size)
+    said = ", ".join(f"{buffer.name} ({size} bytes)" for buffer, size in largest if size)
     raise ExeuntError(
         f"the arena takes {plan.arena_bytes} bytes, more than {budget_bytes}; most is needed at "
         f"{node.module if node else 'the image'}, where the largest are {said}. A smaller image or "

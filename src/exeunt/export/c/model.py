@@ -30,8 +30,8 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
     made_by = ["the image", *(node.module for node in written(plan))]
     source.array("exn_ring", "rings", rings, [f"{k}: {name}" for k, name in enumerate(made_by)])
     place = {
-        strip.name: offsets
-        for strip, offsets in zip(plan.row_buffers, plan.offsets_bytes, strict=True)
+        buffer.name: offsets
+        for buffer, offsets in zip(plan.row_buffers, plan.offsets_bytes, strict=True)
     }
     nodes = []
     for number, node in enumerate(written(plan)):

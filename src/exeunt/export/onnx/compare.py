@@ -27,8 +27,8 @@ class Comparison:
         largest_difference: between two scores of the same class, exit and image.
         same: share of images that left with the same class, at the same exit.
         exit_agreement: share of images to which an exit gives the same class (E).
-        borderline: names of images that left elsewhere or with another class although all scores are
-            within `TOLERANCE`: they stand on the edge.
+        borderline: names of images that left elsewhere or with another class although all scores
+            are within `TOLERANCE`: they stand on the edge.
         classes: of every exit of the folder (E N).
         exit_index: where each image left (N).
         class_index: and with which class (N).

@@ -1,0 +1,1 @@
+"""What the experiments share: runs as data, images, measuring, rows, claims."""

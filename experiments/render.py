@@ -1,0 +1,118 @@
+"""Makes the results of `docs/reproduction.md`, and its pictures, of `experiments/results` alone.
+
+python experiments/render.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.claims import Claim, counts
+from harness.measure import numbers
+from harness.pictures import BUDGETS, BY_COST, EPOCHS, draw
+from harness.results import FOLDER, ROOT, Row, read_rows
+from harness.study import Study
+from studies import STUDIES, figure5, figure6, ranet, regression, table2, table3, table4, training
+
+PAGE = ROOT / "docs" / "reproduction.md"
+PICTURES = PAGE.with_suffix("")
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+SCALE = "small"
+SETTING = {
+    "imagenette128": "Imagenette, trained at 64 pixels and evaluated at 80",
+    "people": "person or not, made of ten everyday classes (half of the images show people)",
+    "cifar10": "CIFAR-10, from JPEG files of quality 75",
+    "tinyimagenet100": "a hundred classes of Tiny ImageNet, 32 pixels",
+    "digits": "MNIST's digits, turned by up to 60 degrees (`python experiments/rotated_digits.py`)",
+}
+DRAWN = {
+    **dict.fromkeys(("table3", "table3_people", "table4", "figure5", "training"), BY_COST),
+    **dict.fromkeys(("ranet_cifar10", "ranet_hundred"), BUDGETS),
+    **{"figure6": EPOCHS, "table2": BY_COST},
+}
+
+
+def with_results(page: str, results: Path = FOLDER, pictures: Path = PICTURES) -> str:
+    """The page with what the rows say; draws its pictures into a folder."""
+    rows = {
+        name: [row for row in read_rows(study, results) if row["scale"] == SCALE]
+        for name, study in STUDIES.items()
+    }
+    found = claims(rows)
+    parts = [_summary([claim for one in found.values() for claim in one])]
+    parts += [_section(study, rows[name], found[name], pictures) for name, study in STUDIES.items()]
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}"
+
+
+def claims(rows: dict[str, list[Row]]) -> dict[str, list[Claim]]:
+    """All claims, by study."""
+    base = rows["table3"]
+    return {
+        "table3": table3.claims(base),
+        "figure6": figure6.claims(rows["figure6"]),
+        "ranet_cifar10": ranet.claims(rows["ranet_cifar10"]),
+        "table4": table4.claims(rows["table4"], base),
+        "table3_people": table3.claims(rows["table3_people"], column=0),
+        "training": training.claims(rows["training"], base),
+        "figure5": figure5.claims(rows["figure5"], base),
+        "ranet_hundred": ranet.claims(rows["ranet_hundred"]),
+        "regression": regression.claims(rows["regression"]),
+        "table2": table2.claims(rows["table2"]),
+    }
+
+
+def _summary(found: Sequence[Claim]) -> str:
+    lines = ["| verdict | claims |", "| --- | ---: |"]
+    lines += [f"| {verdict} | {count} |" for verdict, count in counts(found).items()]
+    return "\n".join([*lines, ""])
+
+
+def _section(study: Study, rows: Sequence[Row], found: Sequence[Claim], pictures: Path) -> str:
+    scale = study.scales[SCALE]
+    width = "" if scale.width is None else f", width {scale.width}"
+    wanted = sum(len(run.seeds) for run in study.runs)
+    lines = [
+        f"## {study.title}",
+        "",
+        f"{SETTING[scale.images]}{width}, {scale.settings['epochs']} epochs. {len(rows)} of "
+        f"{wanted} trainings are done (`python experiments/run.py {study.name} --data SETS`).",
+        "",
+        "| claim | paper | here | verdict |",
+        "| --- | --- | --- | --- |",
+    ]
+    for claim in found:
+        text = claim.text + (f" ({claim.note})" if claim.note else "")
+        lines.append(f"| {text} | {claim.paper} | {claim.ours} | {claim.verdict} |")
+    if rows:
+        lines += ["", *_table(rows)]
+        if study.name in DRAWN:
+            pictures.mkdir(exist_ok=True)
+            draw(rows, DRAWN[study.name], study.title, pictures / f"{study.name}.png")
+            lines += ["", f"![{study.title}](reproduction/{study.name}.png)"]
+    return "\n".join([*lines, ""])
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    """What was measured, run by run."""
+    values, single = "policies" in rows[0], "accuracy" in rows[0]
+    what = "mean absolute error of the exits" if values else "exits, %"
+    lines = [f"| run | seed | recipe | {what} | by consistency | MACs |"]
+    lines.append("| --- | ---: | --- | --- | --- | ---: |")
+    for row in rows:
+        exits = numbers(row["accuracy" if single else "exits"])
+        shown = " ".join(f"{one:.2f}" if values else f"{100 * one:.1f}" for one in exits)
+        left = ""
+        if row.get("consistency_accuracy"):
+            spent = float(row["consistency_macs"]) / 1e6
+            left = f"{100 * float(row['consistency_accuracy']):.1f} % at {spent:.1f} M"
+        macs = numbers(row["macs"])[-1] / 1e6
+        cells = [row["run"], row["seed"], row["recipe"], shown, left, f"{macs:.1f} M"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_results(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
