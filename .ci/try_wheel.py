@@ -1,5 +1,5 @@
 """Installs the one wheel of a folder into a fresh environment elsewhere, runs the demo there, and
-looks for the report's page."""
+looks for the report's page and the templates of exported folders."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ for name in ("page.html", "page.css", *SCRIPTS):
     assert (resources.files("exeunt.report") / "page" / name).read_bytes(), name
 """
 
+READ_THE_TEMPLATES = """
+from exeunt.export.c.folder import RUNTIME
+from exeunt.export.c.layouts import LAYOUTS
+from exeunt.export.c.templates import TEMPLATES
+assert (RUNTIME / "exn_camera.c").read_bytes()
+for layout in LAYOUTS.values():
+    for template in layout.values():
+        assert (TEMPLATES / template).read_bytes(), template
+"""
+
 
 def main(folder: str) -> None:
     (wheel,) = Path(folder).resolve().glob("exeunt-*.whl")
@@ -31,6 +41,7 @@ def main(folder: str) -> None:
         pip = ("install", "--quiet", "--disable-pip-version-check")
         run("pip", *pip, "--constraint", str(CONSTRAINTS), f"{wheel}[demo]")
         run("python", "-c", READ_THE_PAGE)
+        run("python", "-c", READ_THE_TEMPLATES)
         run("exeunt", "demo", "--out", "demo.png")
         if Path(elsewhere, "demo.png").stat().st_size < 10_000:
             sys.exit("the demo of the installed wheel wrote no picture worth the name")
