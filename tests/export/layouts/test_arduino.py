@@ -129,6 +129,27 @@ def test_properties_follow_the_schema(everything: Path) -> None:
         assert sources == []  # the IDE would not see them
 
 
+@needs_compilers
+def test_platformio_builds_two_networks(everything: Path, tmp_path: Path) -> None:
+    """By what `library.json` says of sources, headers, flags, and of what a library depends on."""
+    found = {
+        name: (folder, json.loads((folder / "library.json").read_text()))
+        for name, folder in libraries(everything, "one", "two").items()
+    }
+    chosen = {"one", "two"}
+    for name in ("one", "two"):
+        chosen |= {needed["name"] for needed in found[name][1]["dependencies"]}
+    command = ["cc", "-std=gnu11", str(everything / "both.c"), str(everything / "main.c")]
+    for name in chosen:
+        folder, told = found[name]
+        build = told["build"]
+        command += [f"-I{folder / build['includeDir']}", *build.get("flags", [])]
+        command += map(str, sorted((folder / build["srcDir"]).rglob("*.c")))
+    program = str(tmp_path / "program")
+    run_tool([*command, "-o", program])
+    assert run_tool([program]) == ""
+
+
 def test_library_json_follows_the_schema(everything: Path) -> None:
     """PlatformIO's `library.json`: names, a semantic version, and folders that are there."""
     for name, folder in libraries(everything, "one", "two").items():
