@@ -1,5 +1,6 @@
 # make demo   classify photographs with the model that ships (IMAGES=path for your own)
 # make test   everything CI checks
+# make docs   the documentation as a site, in build/site
 # make lint   ruff and mypy alone
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,12 +8,12 @@ BIN := .venv/bin
 SOURCES := pyproject.toml constraints.txt hatch_build.py $(wildcard src/exeunt/native/*.[ch])
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint unit wheel clean
+.PHONY: demo test docs lint unit wheel clean
 
 demo: .venv/.demo
 	$(BIN)/exeunt demo $(IMAGES)
 
-test: lint unit wheel
+test: lint unit docs wheel
 
 lint: .venv/.dev
 	$(BIN)/ruff check
@@ -21,6 +22,9 @@ lint: .venv/.dev
 
 unit: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto
+
+docs: .venv/.dev
+	$(BIN)/python docs/make_site.py
 
 # What users install: the wheel, away from the checkout, where a missing file cannot hide.
 wheel: .venv/.dev

@@ -20,7 +20,7 @@ PICTURES = PAGE.with_suffix("")
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 SCALE = "small"
 SETTING = {
-    "imagenette128": "Imagenette, trained at 64 pixels and evaluated at 80",
+    "imagenette128": "Imagenette at 64 pixels",
     "people": "person or not, made of ten everyday classes (half of the images show people)",
     "cifar10": "CIFAR-10, from JPEG files of quality 75",
     "tinyimagenet100": "a hundred classes of Tiny ImageNet, 32 pixels",

@@ -65,7 +65,7 @@ WAKE_WORDS = Study(
         "small": Scale(
             "people",
             {
-                **{"image_size": 64, "train_size": 56, "epochs": 30, "batch_size": 32},
+                **{"image_size": 64, "epochs": 30, "batch_size": 32},
                 "data_licence": NON_COMMERCIAL,
             },
             0.5,

@@ -123,10 +123,12 @@ class Full:
 
     @property
     def spec(self) -> str:
+        """What `parse_policy` reads back."""
         return "full"
 
     def __str__(self) -> str:
         return "no early exit"
 
     def observe(self, exit_index: int, logits: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """Lets nobody go (N,), and keeps nothing in mind."""
         return torch.zeros(len(logits), dtype=torch.bool, device=logits.device), memory

@@ -49,6 +49,7 @@ class Threshold(ReadingPolicy):
 
     @staticmethod
     def is_valid(threshold: float) -> bool:
+        """Whether a threshold makes sense: probabilities lie between 0 and 1."""
         return 0 <= threshold <= 1
 
     @property
@@ -118,6 +119,7 @@ class Entropy(Threshold):
 
     @staticmethod
     def is_valid(threshold: float) -> bool:
+        """Whether a threshold makes sense: nats are not negative."""
         return 0 <= threshold < math.inf
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
@@ -12,6 +13,7 @@ from PIL.Image import Image
 
 from exeunt.calibrate import choose_policy
 from exeunt.data import DataLike, as_data, dead_workers_named, open_source, train_loader
+from exeunt.errors import ExeuntNote
 from exeunt.evaluate import ExitTable, metrics_of
 from exeunt.models import WeightsInfo, create_model, load_weights, save_weights
 from exeunt.policies import Policy
@@ -21,6 +23,7 @@ from exeunt.training.config import TrainConfig
 from exeunt.training.ema import Ema
 from exeunt.training.epoch import train_epoch
 from exeunt.training.execution import Execution
+from exeunt.training.image_sizes import sizes_note
 from exeunt.training.loggers import Loggers
 from exeunt.training.losses import Criterion
 from exeunt.training.metrics import calibration_columns, last_is_best
@@ -183,6 +186,9 @@ def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:
     if config.init is not None:
         start_from(net, config.init, plan.source.class_names)
     exit_macs = tuple(info.macs for info in net.exit_info(config.image_size))
+    note = sizes_note(net, config.train_size or config.image_size, config.image_size)
+    if note is not None and plan.execution.processes.rank == 0:
+        warnings.warn(note, ExeuntNote, stacklevel=4)
     net = net.to(plan.execution.processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainState(net, Ema(net, config.ema_decay), Optimisers(net, config), []), exit_macs
 
