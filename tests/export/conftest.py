@@ -202,7 +202,7 @@ class Spread:
     def plan(self, plan: StreamedPlan) -> StreamedPlan:
         """The same plan, spread."""
         offsets, at = [], 0
-        for strip in plan.strips:
+        for strip in plan.row_buffers:
             rows = []
             for _ in strip.spans:
                 rows.append(at + GAP)
