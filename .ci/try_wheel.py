@@ -1,5 +1,5 @@
 """Installs the one wheel of a folder into a fresh environment elsewhere, runs the demo there, and
-looks for the report's page and the templates of exported folders."""
+looks for what pages and exported folders are made of."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ from pathlib import Path
 
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints.txt"
 
-READ_THE_PAGE = """
+READ_THE_PAGES = """
 from importlib import resources
+from exeunt.export.web.page_part import PARTS
+from exeunt.export.web.wasm import SOURCES
+from exeunt.page.document import SCRIPTS as SHARED, STYLE
 from exeunt.report.document import SCRIPTS
-for name in ("page.html", "page.css", *SCRIPTS):
-    assert (resources.files("exeunt.report") / "page" / name).read_bytes(), name
+rooms = {
+    "page": (STYLE, *SHARED),
+    "report/page": ("page.html", "page.css", *SCRIPTS),
+    "export/web/page": PARTS,
+    "export/web/wasm": SOURCES,
+}
+for room, names in rooms.items():
+    for name in names:
+        assert (resources.files("exeunt") / room / name).read_bytes(), name
 """
 
 READ_THE_TEMPLATES = """
@@ -40,7 +50,7 @@ def main(folder: str) -> None:
 
         pip = ("install", "--quiet", "--disable-pip-version-check")
         run("pip", *pip, "--constraint", str(CONSTRAINTS), f"{wheel}[demo]")
-        run("python", "-c", READ_THE_PAGE)
+        run("python", "-c", READ_THE_PAGES)
         run("python", "-c", READ_THE_TEMPLATES)
         run("exeunt", "demo", "--out", "demo.png")
         if Path(elsewhere, "demo.png").stat().st_size < 10_000:

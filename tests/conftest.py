@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -287,3 +289,19 @@ def killed_everywhere(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Kills a process at each step that it takes on disk, one after the other."""
     monkeypatch.setattr(os, "fsync", lambda _: None)  # the machine goes on
     return kill_everywhere
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[Path], ModuleType]:
+    """Imports a program that lies in no package."""
+
+    def load(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses look for it
+        spec.loader.exec_module(module)
+        return module
+
+    return load

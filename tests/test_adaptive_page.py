@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,13 +16,8 @@ PAGE = (DOCS / "adaptive.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_adaptive", DOCS / "make_adaptive.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def maker(script: Callable[[Path], ModuleType]) -> ModuleType:
+    return script(DOCS / "make_adaptive.py")
 
 
 def test_every_picture_is_there_and_drawn_by_a_command_above_it() -> None:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
     (
-        *("files", "device", "mode", "documents", "progress", "text", "html", "versions"),
+        *("files", "device", "mode", "documents", "progress", "text", "html", "page", "versions"),
         *("finite", "registry", "own_code"),
     ),
     ("locks",),

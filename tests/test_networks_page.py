@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -21,16 +19,9 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.fixture(scope="module")
-def maker() -> Iterator[ModuleType]:
+def maker(script: Callable[[Path], ModuleType]) -> ModuleType:
     """`docs/make_networks.py`, as a module."""
-    spec = importlib.util.spec_from_file_location("make_networks", DOCS / "make_networks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return script(DOCS / "make_networks.py")
 
 
 @pytest.mark.slow

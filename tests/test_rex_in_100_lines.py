@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,13 +17,8 @@ FILE = Path(__file__).parent.parent / "examples" / "rex_in_100_lines.py"
 
 
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rex_in_100_lines", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def example(script: Callable[[Path], ModuleType]) -> ModuleType:
+    return script(FILE)
 
 
 @pytest.mark.parametrize(("shape", "size", "stride"), [((13, 17, 3), 6, 4), ((8, 8, 2), 3, 3)])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,14 +14,8 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def search() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rex_search", ROOT / "experiments/rex_search.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look
-    spec.loader.exec_module(module)
-    return module
+def search(script: Callable[[Path], ModuleType]) -> ModuleType:
+    return script(ROOT / "experiments/rex_search.py")
 
 
 def test_every_trial_can_be_built(search: ModuleType) -> None:

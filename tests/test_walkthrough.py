@@ -30,6 +30,7 @@ README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 OTHER_NEEDS = ("imagenette128", "human160", "coco", "digits", "DATA", "experiments/")
 TOOLS = {"--device": "qemu-system-arm", "make": "make", "--images": "cc"}
+TOOLS |= {"web": "wasm-ld", "--live": "wasm-ld"}
 
 
 def blocks(page: Path) -> list[list[str]]:

@@ -15,6 +15,7 @@ from exeunt.data import DataLike, ImageLike, SplitSpec, Transform, as_data
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, record_split, select_samples
+from exeunt.export.calibration import images_and_goal
 from exeunt.models import WeightsInfo, save_weights
 from exeunt.net import MultiExitNet
 from exeunt.policies import Policy, as_policy
@@ -182,15 +183,13 @@ class Classifier:
         return record_split(self.trained, samples, split, batch_size=batch_size, workers=workers)
 
     def calibrate(self, data: DataLike | ExitTable, **goal: Any) -> Classifier:
-        """A classifier with a policy chosen on the calibration split.
+        """Another classifier, with a policy chosen on the calibration split; its `calibration` has
+        the figures and the guarantee.
 
         Args:
             data: a recording of the calibration split, or labelled images.
             goal: exactly one of `budget_macs`, `budget_fraction`, `max_accuracy_drop` and `policy`,
                 and what goes with it, as `Goal` has it.
-
-        Returns:
-            Another classifier, whose `calibration` has the figures and the guarantee.
 
         Raises:
             ExeuntError: when the goal cannot be reached, or the images are not those to choose on.
@@ -223,12 +222,11 @@ class Classifier:
             diagnose: tell what goes wrong too.
             limit: at most so many images.
         """
-        tried = [as_policy(policy) for policy in policies]
         if isinstance(data, ExitTable):
             run, table = recording(data, self.name, self.info.policy), data
         else:
             run, table = Recorder(self.name, self.trained, as_data(data), limit=limit).record(split)
-        options = EvaluationOptions("policies", tried, diagnose, plot=None)
+        options = EvaluationOptions("policies", [*map(as_policy, policies)], diagnose, plot=None)
         return Measurement(run, evaluation_sections(options, run, table, None))
 
     def profile(
@@ -321,7 +319,7 @@ class Classifier:
             weights = Path(place) / "best.safetensors"  # the folder takes it along
             self.save(weights)
             trained = replace(self.trained, path=weights)
-            images, wanted = _calibration(trained, calibration, limit, goal)
+            images, wanted = images_and_goal(trained, calibration, limit, goal)
             asked = COptions(dtype, ranges, name, budget_kib, layout)
             return export_c(self.name, trained, images, wanted, asked, Path(out))
 
@@ -338,14 +336,7 @@ class Classifier:
     ) -> Export:
         """Writes a folder with one ONNX file for each stage.
 
-        Args:
-            out: the folder.
-            calibration: labelled images, which int8 needs.
-            dtype: `"float32"` or `"int8"`.
-            quantize_rex: ReX in int8 too.
-            single_file: one graph too.
-            limit: at most so many calibration images.
-            goal: as `export_c` has it.
+        As `export_c`; `quantize_rex` has ReX in int8 too, `single_file` writes one graph too.
 
         Raises:
             ExeuntError: when the network has no such form, or the folder is not ours.
@@ -353,9 +344,26 @@ class Classifier:
         from exeunt.export.onnx.export import OnnxOptions, export_onnx
 
         self._require_architecture()
-        images, wanted = _calibration(self.trained, calibration, limit, goal)
+        images, wanted = images_and_goal(self.trained, calibration, limit, goal)
         asked = OnnxOptions(dtype, quantize_rex, single_file)
         return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
+
+    def export_web(
+        self,
+        out: str | Path,
+        *,
+        calibration: DataLike | None = None,
+        dtype: str = "int8",
+        limit: int | None = None,
+        **goal: Any,
+    ) -> Export:
+        """Writes one HTML file in which the C of `export_c`, whose arguments it takes, runs as
+        WebAssembly; raises `ExeuntError` without clang and lld, too.
+        """
+        from exeunt.export.web.export import WebOptions, export_web
+
+        images, wanted = images_and_goal(self.trained, calibration, limit, goal)
+        return export_web(self.name, self.trained, images, wanted, WebOptions(dtype), Path(out))
 
     def report(
         self,
@@ -365,12 +373,16 @@ class Classifier:
         split: str = "test",
         limit: int | None = None,
         thumbnails: int = 120,
+        live: bool = False,
     ) -> None:
-        """Writes a page to explore where images leave: one HTML file."""
+        """Writes a page to explore where images leave; if `live`, with what `export_web` makes."""
+        from exeunt.export.web.export import part_for
         from exeunt.report.page import write_page
 
+        images = as_data(data)
         shown: dict[str, Any] = {"split": split, "limit": limit, "thumbnails": thumbnails}
-        write_page(self.trained, as_data(data), Path(out), title=self.name, **shown)
+        shown["part"] = part_for(self.name, self.trained, images, limit) if live else None
+        write_page(self.trained, images, Path(out), title=self.name, **shown)
 
     def save(self, path: str | Path) -> None:
         """Writes a weights file that `exeunt.load` and every command take.
@@ -389,15 +401,3 @@ class Classifier:
                 "make this network; register its builder (`exeunt.register_model`) and create it "
                 "by name"
             )
-
-
-def _calibration(
-    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
-) -> Any:
-    from exeunt.export.calibration import CalibrationImages, PolicyOptions
-
-    known = {"policy", "budget_fraction", "max_accuracy_drop"}
-    if odd := sorted(goal.keys() - known):
-        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
-    images = None if data is None else CalibrationImages(trained, as_data(data), limit, 8, 0)
-    return images, PolicyOptions(**dict.fromkeys(known) | goal)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -60,26 +61,36 @@ def budgeted_policy(
     refuse_test(table)
     prices = exit_costs(table, costs)
     confidence = confidence_scores(table, criterion, temperature)
-    return threshold_policy(criterion, thresholds_within(confidence, prices, budget), temperature)
+    return threshold_policy(criterion, thresholds_within(confidence, prices)(budget), temperature)
 
 
-def thresholds_within(confidence: Tensor, costs: Tensor, budget: float) -> list[float]:
-    """The thresholds of confidence (E-1 N) whose geometric shares spend the budget at costs (E).
+def thresholds_within(confidence: Tensor, costs: Tensor) -> Callable[[float], list[float]]:
+    """From a budget to the thresholds of confidence (E-1 N) whose geometric shares spend it at
+    costs (E). Ratios that were tried for one budget are known for the next.
 
     Raises:
-        ExeuntError: The budget is less than the first exit costs.
+        ExeuntError: When called, for a budget that is less than the first exit costs.
     """
-    refuse_impossible(budget, costs[0].item())
-    low, high = -_LOG_RATIO, _LOG_RATIO
-    best = geometric_thresholds(confidence, math.exp(low))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        thresholds = geometric_thresholds(confidence, math.exp(middle))
-        if mean_cost(first_exits(confidence, thresholds), costs) <= ceiling(budget):
-            low, best = middle, thresholds
-        else:
-            high = middle
-    return best
+
+    @cache
+    def tried(log_ratio: float) -> tuple[list[float], float]:
+        thresholds = geometric_thresholds(confidence, math.exp(log_ratio))
+        return thresholds, mean_cost(first_exits(confidence, thresholds), costs)
+
+    def solve(budget: float) -> list[float]:
+        refuse_impossible(budget, costs[0].item())
+        low, high = -_LOG_RATIO, _LOG_RATIO
+        best = tried(low)[0]
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            thresholds, spent = tried(middle)
+            if spent <= ceiling(budget):
+                low, best = middle, thresholds
+            else:
+                high = middle
+        return best
+
+    return solve
 
 
 def exit_costs(table: ExitTable, costs: Sequence[float] | None) -> Tensor:

@@ -53,7 +53,7 @@ def first_exits(confidence: Tensor, at_least: Sequence[float]) -> Tensor:
     """The first exit (N) whose threshold (E-1) the confidence (E-1 N) reaches, or the last."""
     exit_index = torch.full((confidence.shape[1],), len(confidence))
     for k in reversed(range(len(confidence))):
-        exit_index[confidence[k] >= at_least[k]] = k
+        exit_index.masked_fill_(confidence[k] >= at_least[k], k)
     return exit_index
 
 

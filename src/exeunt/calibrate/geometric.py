@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from exeunt.calibrate.confidence import confidence_scores, threshold_policy
@@ -66,14 +66,16 @@ def geometric_thresholds(confidence: Tensor, ratio: float) -> list[float]:
     samples = confidence.shape[1]
     weights = [ratio**k for k in range(len(confidence) + 1)]
     total = math.fsum(weights)
-    waiting = torch.ones(samples, dtype=torch.bool)
+    rows = confidence.numpy()
+    waiting = np.arange(samples)
     thresholds = []
-    for row, weight in zip(confidence, weights, strict=False):
+    for row, weight in zip(rows, weights, strict=False):
         left = row[waiting]
         count = math.floor(samples * weight / total)
         threshold = math.inf
         if 0 < count <= len(left):
-            threshold = left.kthvalue(len(left) - count + 1).values.item()
-        waiting &= row < threshold
+            place = len(left) - count
+            threshold = float(np.partition(left, place)[place])
+        waiting = waiting[left < threshold]
         thresholds.append(threshold)
     return thresholds

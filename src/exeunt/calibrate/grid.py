@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from exeunt.calibrate.budget import ceiling
@@ -30,30 +31,30 @@ class ThresholdGrid:
     def __init__(
         self, confidence: Tensor, right: Tensor, costs: Tensor, given: Sequence[float] | None = None
     ) -> None:
-        self.right, self.costs = right.double(), costs
+        self.right, self.costs = right.numpy(), costs.numpy()
         self.thresholds = [[*quantiles(row[row > -math.inf]), math.inf] for row in confidence]
         if given is not None:
             self.thresholds = [sorted({*a, b}) for a, b in zip(self.thresholds, given, strict=True)]
-        self._reached = [
-            torch.searchsorted(torch.tensor(thresholds), row.contiguous(), right=True)
-            for thresholds, row in zip(self.thresholds, confidence, strict=True)
+        self._reached = [  # at most 66 settings, so that one byte will do
+            np.searchsorted(np.array(thresholds, np.float32), row, side="right").astype(np.uint8)
+            for thresholds, row in zip(self.thresholds, confidence.numpy(), strict=True)
         ]
 
-    def exits_taken(self, settings: Sequence[int]) -> Tensor:
+    def exits_taken(self, settings: Sequence[int]) -> NDArray[np.uint8]:
         """The exit that each sample takes (N)."""
-        exit_index = torch.full((self.right.shape[1],), len(self.thresholds))
+        exit_index = np.full(self.right.shape[1], len(self.thresholds), np.uint8)
         for k in reversed(range(len(self.thresholds))):
-            exit_index[self._reached[k] > settings[k]] = k
+            np.copyto(exit_index, np.uint8(k), where=self._reached[k] > settings[k])
         return exit_index
 
     def thresholds_at(self, settings: Sequence[int]) -> list[float]:
         """The thresholds (E-1) that settings stand for."""
         return [thresholds[at] for thresholds, at in zip(self.thresholds, settings, strict=True)]
 
-    def merit(self, exit_index: Tensor) -> float:
+    def merit(self, exit_index: NDArray[Any]) -> float:
         """How good it is to take these exits (N): right answers, and less than one for the cost."""
-        right = self.right.gather(0, exit_index[None]).sum()
-        return (right - self._burden(self.costs[exit_index].sum())).item()
+        right, spent = self._taken(exit_index)
+        return float(right.sum() - self._burden(spent.sum()))
 
     def climb(self, settings: Sequence[int], budget: float) -> list[int]:
         """The best that is reached from settings whose mean cost keeps to the budget, by setting
@@ -79,38 +80,46 @@ class ThresholdGrid:
         found = list(settings)
         for k in exits:
             found[k] = len(self.thresholds[k]) - 1
-        without = self.exits_taken(found)
-        right = self._totals(self.right, without, exits)
-        spent = self._totals(self.costs[:, None].expand_as(self.right), without, exits)
+        right, spent = self._totals(self.exits_taken(found), exits)
         merit = right - self._burden(spent)
         merit[spent > ceiling(budget) * self.right.shape[1]] = -math.inf
         best = int(merit.argmax())
         for k, setting in zip(exits, np.unravel_index(best, merit.shape), strict=True):
             found[k] = int(setting)
-        return merit.flatten()[best].item(), found
+        return float(merit.flat[best]), found
 
-    def _totals(self, values: Tensor, without: Tensor, exits: tuple[int, ...]) -> Tensor:
-        """The sum over samples of values (E N) at the exit taken, for all settings of `exits`.
+    def _totals(
+        self, without: NDArray[np.uint8], exits: tuple[int, ...]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Right answers, and costs, of all samples at the exits taken, for all settings of `exits`.
 
-        A sample leaves at the first of `exits` whose threshold it reaches, and changes the total by
-        the difference to what it gets `without` them (N). These differences are gathered in a
+        A sample leaves at the first of `exits` whose threshold it reaches, and changes the totals
+        by the difference to what it gets `without` them (N). These differences are gathered in a
         histogram over the thresholds reached; sums over its cells are what every setting gets.
         """
-        otherwise = values.gather(0, without[None])[0]
-        totals = otherwise.sum()
-        cell = torch.zeros_like(without)
+        before = self._taken(without)
+        right, spent = (np.asarray(values.sum()) for values in before)
+        cell = np.zeros(len(without), np.intp)
         shape: list[int] = []
         for axis, k in enumerate(exits):
             shape.append(len(self.thresholds[k]))
             cell = cell * shape[-1] + self._reached[k]
-            change = torch.where(k < without, values[k] - otherwise, 0.0)
-            histogram = cell.bincount(change, minlength=math.prod(shape)).view(shape)
-            for earlier in range(axis):
-                histogram = histogram.cumsum(earlier)  # not gone before
-            leaving = histogram.sum(axis, keepdim=True) - histogram.cumsum(axis)
-            totals = totals.unsqueeze(-1) + leaving
-        return totals
+            leaves = without > k
+            totals = []
+            for change in (self.right[k] - before[0], self.costs[k] - before[1]):
+                histogram = np.bincount(cell, change * leaves, math.prod(shape)).reshape(shape)
+                for earlier in range(axis):
+                    histogram = histogram.cumsum(earlier)  # not gone before
+                leaving = histogram.sum(axis, keepdims=True) - histogram.cumsum(axis)
+                totals.append(leaving)
+            right, spent = right[..., None] + totals[0], spent[..., None] + totals[1]
+        return right, spent
 
-    def _burden(self, spent: Tensor) -> Tensor:
+    def _taken(self, exit_index: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Whether each sample is right at the exit it takes (N), and what that costs (N)."""
+        right = np.take_along_axis(self.right, exit_index[None].astype(np.intp), axis=0)[0]
+        return right.astype(np.float64), self.costs[exit_index]
+
+    def _burden(self, spent: Any) -> Any:
         """A total cost in right answers: at most a half, to tell equals apart."""
         return spent / (2 * self.right.shape[1] * self.costs[-1])

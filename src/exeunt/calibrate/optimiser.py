@@ -124,7 +124,10 @@ def _patient_thresholds(
             f"patience needs three exits or more, to agree and still to save, got {table.num_exits}"
         )
     eager = [0] * len(confidence)
-    spent = {count: mean_cost(grid.exits_taken(eager), costs) for count, grid in grids.items()}
+    spent = {
+        count: mean_cost(torch.from_numpy(grid.exits_taken(eager)).long(), costs)
+        for count, grid in grids.items()
+    }
 
     def solve(budget: float) -> ReadingPolicy:
         refuse_impossible(budget, min(spent.values()))

@@ -13,6 +13,8 @@ from exeunt.calibrate.geometric import RATIOS, geometric_thresholds
 from exeunt.calibrate.grid import ThresholdGrid
 
 FOLDS = 5
+_MOST = 10_000
+"""Samples that choose thresholds in cross-validation; more of them choose no others."""
 
 
 def best_thresholds(
@@ -26,9 +28,11 @@ def best_thresholds(
         costs: Of leaving at each exit (E), cumulative.
     """
     published = [geometric_thresholds(confidence, ratio) for ratio in RATIOS]
+    spent = [mean_cost(first_exits(confidence, thresholds), costs) for thresholds in published]
+    within = thresholds_within(confidence, costs)
 
     def solve(budget: float) -> list[float]:
-        geometric = thresholds_within(confidence, costs, budget)
+        geometric = within(budget)
         grid = ThresholdGrid(confidence, right, costs, geometric)
         starts = [
             [
@@ -40,10 +44,12 @@ def best_thresholds(
         found = [grid.thresholds_at(grid.climb(start, budget)) for start in starts]
         found += [
             thresholds
-            for thresholds in published
-            if mean_cost(first_exits(confidence, thresholds), costs) <= ceiling(budget)
+            for thresholds, cost in zip(published, spent, strict=True)
+            if cost <= ceiling(budget)
         ]
-        return max(found, key=lambda thresholds: grid.merit(first_exits(confidence, thresholds)))
+        return max(
+            found, key=lambda thresholds: grid.merit(first_exits(confidence, thresholds).numpy())
+        )
 
     return solve
 
@@ -51,7 +57,8 @@ def best_thresholds(
 def cross_validated(confidence: Tensor, right: Tensor, costs: Tensor) -> Callable[[float], float]:
     """From a budget to the share of samples that are right by thresholds which others chose.
 
-    Every fifth sample is judged by the best thresholds of the other four fifths. On the samples
+    Every fifth sample is judged by the best thresholds of the other four fifths (of 10,000 of them
+    at most, evenly). On the samples
     that chose them, thresholds look better than they are, the more so the more there are.
 
     Args:
@@ -62,8 +69,9 @@ def cross_validated(confidence: Tensor, right: Tensor, costs: Tensor) -> Callabl
     fold = torch.arange(confidence.shape[1]) % FOLDS
     folds = []
     for k in range(FOLDS):
-        mine, others = fold == k, fold != k
-        solve = best_thresholds(confidence[:, others].contiguous(), right[:, others], costs)
+        mine, others = fold == k, (fold != k).nonzero()[:, 0]
+        others = others[:: -(-len(others) // _MOST)]
+        solve = best_thresholds(confidence[:, others], right[:, others], costs)
         folds.append((solve, confidence[:, mine], right[:, mine]))
 
     def accuracy(budget: float) -> float:

@@ -24,7 +24,7 @@ from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
 from exeunt.text import percent, short_spec
 
-# Parameters that mean nothing to the other target.
+# Parameters that mean nothing to other targets.
 _OF_C = ("ranges", "name", "budget_kib", "layout")
 _OF_ONNX = ("quantize_rex", "single_file")
 
@@ -32,6 +32,7 @@ _OF_ONNX = ("quantize_rex", "single_file")
 class Target(StrEnum):
     C = "c"
     ONNX = "onnx"
+    WEB = "web"
 
 
 class Layout(StrEnum):
@@ -55,18 +56,21 @@ class Ranges(StrEnum):
 def export(
     ctx: typer.Context,
     model: Trained,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR|PAGE.html", help="Folder to write; a page for web.")
+    ],
     target: Annotated[
         Target,
         typer.Option(
-            help="c: a folder of C99. onnx: one ONNX file for each stage, and what runs them."
+            help="c: a folder of C99. onnx: one ONNX file for each stage, and what runs them. web: "
+            "a page in which the C runs."
         ),
     ] = Target.C,
     dtype: Annotated[
         Dtype | None,
         typer.Option(
             show_default=False,
-            help="Numbers that the network runs on; int8 in C by default, float32 in ONNX.",
+            help="Numbers that the network runs on; int8 by default, float32 in ONNX.",
         ),
     ] = None,
     calibration: Annotated[
@@ -140,7 +144,8 @@ def export(
     C99 runs row by row in one fixed arena; the folder has weights, plan and policy, a program, a
     self-test and `report.json`, and `exeunt verify` builds it and compares it with Python. An ONNX
     folder has a file for each stage, `manifest.json`, and `run.py`, which needs onnxruntime, NumPy
-    and Pillow alone; `exeunt predict` takes it as a MODEL.
+    and Pillow alone; `exeunt predict` takes it as a MODEL. A page is one HTML file: the C as
+    WebAssembly, which clang and lld make, and a place to try photographs.
     """
     import torch
 
@@ -163,6 +168,14 @@ def export(
         as_onnx = OnnxOptions((dtype or Dtype.FLOAT32).value, quantize_rex, single_file)
         report = export_onnx(model, trained, images, wanted, as_onnx, out).to_dict()
         show: Callable[[Path, dict[str, Any]], None] = _show_onnx
+    elif target is Target.WEB:
+        from exeunt.export.web.export import WebOptions, export_web
+
+        _refuse(ctx, _OF_ONNX, Target.ONNX)
+        _refuse(ctx, ("name", "layout"), Target.C)
+        as_web = WebOptions((dtype or Dtype.INT8).value, ranges.value, budget_kib)
+        report = export_web(model, trained, images, wanted, as_web, out).to_dict()
+        show = _show_web
     else:
         from exeunt.export.c.export import COptions, export_c
 
@@ -190,9 +203,16 @@ def _refuse(ctx: typer.Context, names: tuple[str, ...], target: Target) -> None:
 
 def _show_c(out: Path, report: dict[str, Any]) -> None:
     """Says what was written, for people."""
+    facts = [("written", f"{out} ({report['dtype']}, names begin with {report['name']}_)")]
+    facts += _plan_facts(report)
+    facts.append(("verify it with", f"exeunt verify {shlex.quote(str(out))} --images DATA"))
+    show_facts(facts)
+
+
+def _plan_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Of the C that was written, wherever it runs."""
     memory = report["memory"]
     facts = [
-        ("written", f"{out} ({report['dtype']}, names begin with {report['name']}_)"),
         (
             "arena",
             f"{memory['arena_bytes']} bytes ({memory['arena_bytes'] / 1024:.1f} KiB), "
@@ -204,13 +224,20 @@ def _show_c(out: Path, report: dict[str, Any]) -> None:
     if report["recomputed_macs"]:
         macs = report["exit_macs"][-1]
         factor = macs / (macs - report["recomputed_macs"])
-        facts.insert(2, ("price", f"{factor:.3f} times the multiply-adds, for rows expanded again"))
+        facts.insert(1, ("price", f"{factor:.3f} times the multiply-adds, for rows expanded again"))
     found = report["calibration"]
     if found:
         facts += _calibration_facts(found)
         if report["dtype"] == "int8":
             facts += _float32_facts(found)
-    facts.append(("verify it with", f"exeunt verify {shlex.quote(str(out))} --images DATA"))
+    return facts
+
+
+def _show_web(out: Path, report: dict[str, Any]) -> None:
+    """Says what was written, for people."""
+    size = f"{report['page_bytes'] / 1e6:.2f} MB, {report['wasm_bytes'] / 1e6:.2f} MB WebAssembly"
+    facts = [("written", f"{out} ({report['dtype']}; {size})"), *_plan_facts(report)]
+    facts.append(("open it", "in a browser; it makes no request"))
     show_facts(facts)
 
 

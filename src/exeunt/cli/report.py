@@ -39,6 +39,14 @@ def report(
         int,
         typer.Option(min=0, max=MOST_THUMBNAILS, metavar="N", help="Images to show in the page."),
     ] = 120,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="With a place to try photographs: the network in int8, as `exeunt export --target "
+            "web` has it, which takes clang and lld.",
+        ),
+    ] = False,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
     device: Device = "cpu",
@@ -60,6 +68,12 @@ def report(
     check_output("--out", out)
     if threads is not None:
         torch.set_num_threads(threads)
+    part = None
+    if live:
+        from exeunt.export.web.export import part_for
+
+        on_cpu = TrainedModel.load(model)
+        part = part_for(model, on_cpu, data, limit, batch_size, workers, allow_unreadable)
     write_page(
         TrainedModel.load(model, device),
         data,
@@ -71,5 +85,6 @@ def report(
         batch_size=batch_size,
         workers=workers,
         allow_unreadable=allow_unreadable,
+        part=part,
     )
     typer.echo(f"report: {out} ({out.stat().st_size / 1e6:.2f} MB)")

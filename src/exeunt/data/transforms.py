@@ -16,6 +16,7 @@ from torch import Tensor
 
 from exeunt.data.sensor import Sensor
 from exeunt.errors import ExeuntError
+from exeunt.runner.preprocessing import resized
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -105,7 +106,9 @@ class Transform:
         if self.sensor is not None:
             return self.sensor.image(_convert(_upright(image), "RGB"), self.image_size, self.mode)
         image = self.prepare(image)
-        return self.resample(image, self._centre(image.width, image.height))
+        height, width = self.image_size
+        kind, box = _FILTERS[self.interpolation], self._centre(image.width, image.height)
+        return resized(image, (width, height), kind, box)
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """Turn `image` upright (EXIF) and convert it to `mode`."""

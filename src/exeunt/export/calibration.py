@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from exeunt.data import MAX_UNREADABLE_FRACTION, Data
+from exeunt.data import MAX_UNREADABLE_FRACTION, Data, DataLike, as_data
 from exeunt.errors import ExeuntError
 
 if TYPE_CHECKING:
@@ -108,6 +108,21 @@ class CalibrationImages:
 
         seed = self.trained.split_spec.seed
         return range_images(self.samples, self.trained.transform, seed, self.batch_size)
+
+
+def images_and_goal(
+    trained: TrainedModel, data: DataLike | None, limit: int | None, goal: dict[str, Any]
+) -> tuple[CalibrationImages | None, PolicyOptions]:
+    """Calibration images, if there are any, and the policy that is asked for by name.
+
+    Raises:
+        ExeuntError: when something else is asked for.
+    """
+    known = {"policy", "budget_fraction", "max_accuracy_drop"}
+    if odd := sorted(goal.keys() - known):
+        raise ExeuntError(f"unknown argument {odd[0]!r}; one of {', '.join(sorted(known))}")
+    images = None if data is None else CalibrationImages(trained, as_data(data), limit, 8, 0)
+    return images, PolicyOptions(**dict.fromkeys(known) | goal)
 
 
 def needed_for_int8(images: CalibrationImages | None) -> CalibrationImages:

@@ -9,13 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Export:
-    """A folder of C or of ONNX files.
+    """A folder of C or of ONNX files, or a page.
 
     Attributes:
-        folder: where it is.
+        folder: where it is; of a page, the file.
         dtype: of its numbers, `int8` or `float32`.
         policy: spec of the policy that it leaves by.
-        document: its `report.json` (C) or `manifest.json` (ONNX).
+        document: its `report.json` (C) or `manifest.json` (ONNX); of a page, the report of its C,
+            with `page_bytes` and `wasm_bytes`.
     """
 
     folder: Path

@@ -3,8 +3,17 @@
 from exeunt.profile.counts import Counts, OperatorCost
 from exeunt.profile.dial import DialPoint, dial_points
 from exeunt.profile.latency import WARM_UP, Engine, Latency, measure_latency
-from exeunt.profile.memory import ELEMENT_BYTES, Cut, Memory, Peak, Span, spell_bytes
+from exeunt.profile.memory import (
+    ELEMENT_BYTES,
+    Cut,
+    Memory,
+    Peak,
+    Span,
+    short_path,
+    spell_bytes,
+)
 from exeunt.profile.network import costs_of, shares_of
+from exeunt.profile.planned import spans_of
 from exeunt.profile.profile import CONVENTIONS, Profile, Shares, profile
 
 __all__ = [
@@ -27,5 +36,7 @@ __all__ = [
     "measure_latency",
     "profile",
     "shares_of",
+    "short_path",
+    "spans_of",
     "spell_bytes",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,17 @@ class Span:
     last: int
     offset_bytes: int
     size_bytes: int
+
+    @property
+    def role(self) -> str:
+        """What it is for: `image`, `maps`, `kept` for what an operator keeps between rows, or
+        `exits` for their tensors.
+        """
+        if self.name == "image":
+            return "image"
+        if ".exit" in self.name:
+            return "exits"
+        return "kept" if self.name.endswith("(kept)") else "maps"
 
 
 @dataclass(frozen=True)
@@ -174,6 +186,12 @@ class Memory:
                 for cut in self.cuts
             ]
         return found
+
+
+def short_path(text: str) -> str:
+    """Paths in a text without what all of them begin with."""
+    text = re.sub(r"stages\.(\d+)\.exit", lambda match: f"exit {int(match[1]) + 1}", text)
+    return re.sub(r"stages\.\d+\.trunk\.", "", text)
 
 
 def live_bytes(spans: Sequence[Span], steps: int) -> np.ndarray:

@@ -64,7 +64,7 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
         dtype: of all tensors; sums take 4 bytes and recurrent states at least 2.
     """
     plan = plan_stream(graph, bytes_of(dtype))
-    spans = list(_places(plan))
+    spans = list(spans_of(plan))
     events = plan.schedule.events
     exit_steps = plan.schedule.ends
     return Memory(
@@ -82,8 +82,8 @@ def streamed_memory(graph: Graph, dtype: str) -> Memory:
     )
 
 
-def _places(plan: StreamedPlan) -> Iterator[Span]:
-    """The places of all row_buffers."""
+def spans_of(plan: StreamedPlan) -> Iterator[Span]:
+    """The places of all row buffers, and from which row of the order to which they are taken."""
     for buffer, offsets in zip(plan.row_buffers, plan.offsets_bytes, strict=True):
         for spans, offset in zip(buffer.spans, offsets, strict=True):
             for first, last in spans:

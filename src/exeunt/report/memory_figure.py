@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exeunt.errors import ExeuntError
-from exeunt.profile import Memory, Profile, Span, spell_bytes
+from exeunt.profile import Memory, Profile, Span, short_path, spell_bytes
 from exeunt.report.canvas import FAINT, GROUND, INK, SOFT, head_figure, new_figure, plain_axes
 
 if TYPE_CHECKING:
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
 
 MAPS, IMAGE, KEPT, EXITS = "#5f8fba", "#c3a94e", "#e5883f", "#1a7f5a"
 PALE = 0.38  # opacity of bars that are not there at the peak
-ROLES = (
-    ("the image", IMAGE),
-    ("maps", MAPS),
-    ("what operators keep between rows", KEPT),
-    ("exits' tensors", EXITS),
-)
+ROLES = {  # of `Span.role`
+    "image": ("the image", IMAGE),
+    "maps": ("maps", MAPS),
+    "kept": ("what operators keep between rows", KEPT),
+    "exits": ("exits' tensors", EXITS),
+}
 STEPS = {
     "layerwise": "operators, in order",
     "streamed": "rows made or taken in, in order",
@@ -80,7 +79,7 @@ def _draw(axes: Axes, memory: Memory, top_bytes: int) -> None:
             (span.first, span.offset_bytes / unit),
             span.last + 1 - span.first,
             span.size_bytes / unit,
-            facecolor=_color(span),
+            facecolor=ROLES[span.role][1],
             edgecolor="white",
             linewidth=0.3 if steps > 150 else 0.6,
             alpha=1 if there else PALE,
@@ -124,7 +123,7 @@ def _head(axes: Axes, memory: Memory, model: str) -> None:
     """Says above a panel what it shows, and explains the peak."""
     heading = f"{model}, {memory.convention}, {memory.dtype}"
     axes.set_title(heading, loc="left", fontsize=10, color=INK, weight="bold", pad=17 + 10 * LINES)
-    sentence = f"Most at once: {_short(str(memory.peak))}."
+    sentence = f"Most at once: {short_path(str(memory.peak))}."
     lines = textwrap.wrap(sentence, int(PANEL_WIDTH * LETTERS), max_lines=LINES)
     axes.annotate(
         "\n".join(lines),
@@ -137,14 +136,6 @@ def _head(axes: Axes, memory: Memory, model: str) -> None:
         fontsize=7.5,
         color=SOFT,
     )
-
-
-def _color(span: Span) -> str:
-    if span.name == "image":
-        return IMAGE
-    if ".exit" in span.name:
-        return EXITS
-    return KEPT if span.name.endswith("(kept)") else MAPS
 
 
 def _name_bars(axes: Axes, memory: Memory, top_bytes: int, unit: int) -> None:
@@ -161,7 +152,7 @@ def _name_bars(axes: Axes, memory: Memory, top_bytes: int, unit: int) -> None:
         size = max(span.offset_bytes + span.size_bytes for span in spans) - low
         middle = sorted(spans, key=lambda span: span.offset_bytes)[len(spans) // 2]
         first, last = middle.first, middle.last + 1
-        text, y = _short(name), middle.offset_bytes + middle.size_bytes / 2
+        text, y = short_path(name), middle.offset_bytes + middle.size_bytes / 2
         width = LETTER * len(text) * steps
         if last - first >= width:
             start = (first + last - width) / 2
@@ -191,17 +182,11 @@ def _apart(places: Sequence[int], least: float) -> set[int]:
     return {*kept, *places[-1:]}
 
 
-def _short(text: str) -> str:
-    """Paths without what all of them begin with."""
-    text = re.sub(r"stages\.(\d+)\.exit", lambda match: f"exit {int(match[1]) + 1}", text)
-    return re.sub(r"stages\.\d+\.trunk\.", "", text)
-
-
 def _add_legend(figure: Figure) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Artist] = [Patch(color=color, label=name) for name, color in ROLES]
+    handles: list[Artist] = [Patch(color=color, label=name) for name, color in ROLES.values()]
     handles.append(Patch(color=FAINT, alpha=PALE, label="pale: not there at the peak"))
     handles.append(Line2D([], [], color=EXITS, linewidth=0.9, label="an exit"))
     handles.append(

@@ -10,6 +10,7 @@ from exeunt.calibrate import geometric_policies
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, fingerprint
 from exeunt.evaluate import baseline, replay, sweep
 from exeunt.evaluate.splits import open_labelled, record_split, select_samples
+from exeunt.page import NOTHING, PagePart
 from exeunt.report.card import card
 from exeunt.report.document import write_report
 from exeunt.report.gallery import choose, shrink
@@ -29,6 +30,7 @@ def write_page(
     batch_size: int = 64,
     workers: int = 0,
     allow_unreadable: float = MAX_UNREADABLE_FRACTION,
+    part: PagePart | None = None,
 ) -> None:
     """Writes one HTML file that needs no network.
 
@@ -45,6 +47,7 @@ def write_page(
         batch_size: images that go through the net at once.
         workers: processes that load images.
         allow_unreadable: share of the images that may be.
+        part: what the page carries besides, such as a place to try photographs.
 
     Raises:
         ExeuntError: when the data cannot be used.
@@ -89,4 +92,4 @@ def write_page(
             fingerprint=fingerprint(source.samples),
         ),
     )
-    write_report(out, page)
+    write_report(out, page, part or NOTHING)

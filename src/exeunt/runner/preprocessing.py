@@ -70,10 +70,25 @@ class Preprocessing:
         w, h = min(scale * width, image.width), min(scale * height, image.height)
         kind = Image.Resampling[says["interpolation"].upper()]
         left, top = int((image.width - w) / 2), int((image.height - h) / 2)
-        image = image.resize((width, height), kind, box=(left, top, left + w, top + h))
+        image = resized(image, (width, height), kind, (left, top, left + w, top + h))
         pixels = np.asarray(image).reshape(height, width, -1).astype(np.float32)
         mean, std = np.array(says["mean"], np.float32), np.array(says["std"], np.float32)
         return np.ascontiguousarray(((pixels / np.float32(255) - mean) / std).transpose(2, 0, 1))
+
+
+def resized(
+    image: Image.Image,
+    size: tuple[int, int],
+    kind: Image.Resampling,
+    box: tuple[float, float, float, float],
+) -> Image.Image:
+    """The part of an image in a box (left, top, right, bottom), resized to (width, height): across
+    first and then down, whatever the shape. Left to itself, Pillow 13 takes tall images down first,
+    which rounds differently from Pillow 12 and from what runs in browsers.
+    """
+    (width, height), (left, top, right, bottom) = size, box
+    across = image.resize((width, image.height), kind, box=(left, 0, right, image.height))
+    return across.resize((width, height), kind, box=(0, top, width, bottom))
 
 
 def _upright(image: Image.Image) -> Image.Image:

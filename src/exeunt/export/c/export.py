@@ -17,7 +17,7 @@ from exeunt.export.result import Export
 from exeunt.text import short_spec
 
 if TYPE_CHECKING:
-    from exeunt.export.c import Numbers
+    from exeunt.export.c import CModel, Numbers
     from exeunt.graph import Graph
     from exeunt.trained import TrainedModel
 
@@ -50,16 +50,31 @@ def export_c(
     out: Path,
 ) -> Export:
     """Writes the folder."""
-    from exeunt.evaluate import weights_fingerprint
-    from exeunt.export.c import CModel, check_budget, check_prefix, owned_files, prefix_of, write_c
+    from exeunt.export.c import check_prefix, owned_files, prefix_of, write_c
     from exeunt.export.c.layouts import check_layout
     from exeunt.folders import check_folder
-    from exeunt.graph import build_graph, plan_stream, plan_within
 
     check_folder(out, owned_files)
     check_layout(asked.layout)
     name = asked.name or prefix_of(out.resolve().name)
     check_prefix(name)
+    made = model_in_c(model, trained, images, wanted, asked, name)
+    return Export.of(out, write_c(made, out, asked.layout))
+
+
+def model_in_c(
+    model: str,
+    trained: TrainedModel,
+    images: CalibrationImages | None,
+    wanted: PolicyOptions,
+    asked: COptions,
+    name: str,
+) -> CModel:
+    """What a folder says: numbers, policy and plan, under names that begin with `name`."""
+    from exeunt.evaluate import weights_fingerprint
+    from exeunt.export.c import CModel, check_budget
+    from exeunt.graph import build_graph, plan_stream, plan_within
+
     integers = asked.dtype == "int8"
     if integers:
         images = needed_for_int8(images)
@@ -76,7 +91,7 @@ def export_c(
         numbers, facts = _integers(trained, graph, images, wanted, asked.ranges)
     else:
         numbers, facts = _floats(trained, images, wanted)
-    made = CModel(
+    return CModel(
         name,
         f"{model}, exits by {short_spec(facts['policy'])}",
         numbers,
@@ -86,7 +101,6 @@ def export_c(
         {"model": model, "fingerprint": weights_fingerprint(trained.net), **facts},
         trained.path,
     )
-    return Export.of(out, write_c(made, out, asked.layout))
 
 
 def _integers(

@@ -103,22 +103,6 @@ function buildControls() {
   });
 }
 
-function buildTheme() {
-  const button = byId("theme");
-  const dark = () => {
-    const forced = document.documentElement.style.colorScheme;
-    return forced ? forced === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  };
-  const name = () => { button.textContent = dark() ? "Light" : "Dark"; };
-  button.setAttribute("aria-label", "Change between light and dark");
-  button.addEventListener("click", () => {
-    document.documentElement.style.colorScheme = dark() ? "light" : "dark";
-    name();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
-  name();
-}
-
 function buildStill() {
   const stored = outcomeOf(families[payload.stored[0]].settings[payload.stored[1]].rules);
   if (!classifies) byId("trade").textContent = "Error against cost";
@@ -151,7 +135,6 @@ function buildStill() {
       make("dl", {}, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))))));
 }
 
-buildTheme();
 buildControls();
 buildStill();
 update();

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
 import select
 import shutil
 import signal
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_S = 120
@@ -25,6 +23,7 @@ class Browser:
 
     Attributes:
         complaints: What the console and the page's scripts complained of since the last `open`.
+        requests: What the page asked for since then, but itself and what it carries in data URIs.
     """
 
     def __init__(self, program: str, home: Path) -> None:
@@ -34,6 +33,7 @@ class Browser:
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (commands, answers)]
         options = ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run")
         options += ("remote-debugging-pipe", "disable-background-networking")
+        options += ("use-fake-device-for-media-stream", "use-fake-ui-for-media-stream")  # a camera
         options += (f"user-data-dir={home}",)
         nowhere = [(os.POSIX_SPAWN_OPEN, out, os.devnull, os.O_WRONLY, 0) for out in (1, 2)]
         self._process = os.posix_spawn(
@@ -49,20 +49,23 @@ class Browser:
             os.close(end)
         self._pending, self._sent, self._session = b"", 0, ""
         self._lifecycle: set[tuple[str, str]] = set()
+        self._media: dict[str, str] = {}
         self.complaints: list[str] = []
+        self.requests: list[str] = []
 
     def start(self) -> None:
         """Waits for the browser, and makes the page."""
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
         self._call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def open(self, file: Path) -> None:
         """Loads a file and waits until its scripts have run."""
         self.complaints.clear()
+        self.requests.clear()
         loader = self._call("Page.navigate", url=file.as_uri())["loaderId"]
         while (loader, "load") not in self._lifecycle:
             self._note(self._receive())
@@ -104,8 +107,30 @@ class Browser:
 
     def prefer(self, scheme: str) -> None:
         """Has the reader's system prefer "light" or "dark"."""
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self._call("Emulation.setEmulatedMedia", features=[feature])
+        self._media["prefers-color-scheme"] = scheme
+        self._emulate()
+
+    def hold_still(self, still: bool = True) -> None:
+        """Has the reader's system prefer less motion, or not."""
+        self._media["prefers-reduced-motion"] = "reduce" if still else "no-preference"
+        self._emulate()
+
+    def _emulate(self) -> None:
+        features = [{"name": name, "value": value} for name, value in self._media.items()]
+        self._call("Emulation.setEmulatedMedia", features=features)
+
+    def give(self, selector: str, files: Sequence[Path]) -> None:
+        """Chooses files, as a reader does in a dialogue."""
+        document = self._call("DOM.getDocument")["root"]["nodeId"]
+        node = self._call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
+        self._call(
+            "DOM.setFileInputFiles", nodeId=node, files=[str(file.resolve()) for file in files]
+        )
+
+    def picture(self, path: Path, *, whole: bool = False) -> None:
+        """Writes what the window shows as a PNG, or the whole page."""
+        shot = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self) -> None:
         """Ends the browser."""
@@ -150,18 +175,11 @@ class Browser:
             self.complaints.append(json.dumps(parameters["args"]))
         elif event["method"] == "Log.entryAdded":
             self.complaints.append(parameters["entry"]["text"])
+        elif event["method"] == "Network.requestWillBeSent" and parameters["type"] != "Document":
+            url = parameters["request"]["url"]
+            self.requests += [] if url.startswith("data:") else [url]
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A browser with one page; skips where there is no Chromium."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        opened = Browser(program, Path(home))
-        try:
-            opened.start()
-            yield opened
-        finally:
-            opened.close()
+def find_browser() -> str | None:
+    """The program, if one is installed."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -1,0 +1,1 @@
+"""The C of `exeunt.export.c`, compiled to WebAssembly, in a page."""
