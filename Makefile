@@ -26,10 +26,12 @@ unit: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python docs/make_site.py
 
-# What users install: the wheel, away from the checkout, where a missing file cannot hide.
+# What users install: the wheel, made of the sdist, tagged as PyPI takes it, and tried away from the
+# checkout, where a missing file cannot hide.
 wheel: .venv/.dev
 	rm -rf build/wheel && mkdir -p build/wheel
-	$(BIN)/python -m build --wheel --outdir build/wheel
+	$(BIN)/python -m build --outdir build/wheel
+	$(BIN)/python .ci/tag_wheel.py build/wheel
 	$(BIN)/python .ci/try_wheel.py build/wheel
 
 .venv/.demo: .venv/.made $(SOURCES)

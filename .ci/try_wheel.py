@@ -11,6 +11,11 @@ from pathlib import Path
 
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints.txt"
 
+HAS_KERNELS = """
+import exeunt.native, platform
+assert platform.system() != "Linux" or exeunt.native.native() is not None, "its kernels do not load"
+"""
+
 READ_THE_PAGES = """
 from importlib import resources
 from exeunt.export.web.page_part import PARTS
@@ -49,6 +54,9 @@ def main(folder: str) -> None:
             subprocess.run([str(binaries / program), *arguments], cwd=elsewhere, check=True)
 
         pip = ("install", "--quiet", "--disable-pip-version-check")
+        run("pip", *pip, "--constraint", str(CONSTRAINTS), str(wheel))
+        run("python", "-c", HAS_KERNELS)
+        run("exeunt", "demo")  # as `uvx exeunt demo` has it, without other packages
         run("pip", *pip, "--constraint", str(CONSTRAINTS), f"{wheel}[demo]")
         run("python", "-c", READ_THE_PAGES)
         run("python", "-c", READ_THE_TEMPLATES)

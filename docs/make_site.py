@@ -26,7 +26,8 @@ import exeunt
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 BUILD = ROOT / "build" / "docs"
-FRAME = ("index.md", "concepts.md", "glossary.md", "networks.md")  # with places of their own
+# with places of their own
+FRAME = ("index.md", "concepts.md", "glossary.md", "networks.md", "operators.md")
 WHY = ("memory.md", "rex.md", "reproduction.md")
 GROUPS = {  # of the page about Python; what is in none comes last
     "The road": "load train verify Classifier Answer LabelledImages",
@@ -35,6 +36,7 @@ GROUPS = {  # of the page about Python; what is in none comes last
     "Leaving early": "infer Prediction Policy parse_policy Confidence Margin Entropy Consistency "
     "Every Full",
     "Recordings": "record record_to ExitTable load_table save_table replay sweep exit_rows",
+    "Millions of images": "Scorer score_images Scored",
 }
 LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
 ELSEWHERE = re.compile(r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"?(?:https?:)?//[^\"> ]+")

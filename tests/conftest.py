@@ -8,6 +8,7 @@ import random
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,11 +29,16 @@ from exeunt.graph.operators import (
     GlobalAverage,
     GridPool,
     Linear,
+    Lines,
     Mix,
+    Multiply,
     Pad,
+    ParametricReLU,
     Pool,
     Resize,
+    Shuffle,
     Slice,
+    Unflatten,
 )
 from exeunt.ops.rex import ReX2d
 
@@ -104,7 +110,8 @@ def sketch() -> type[Sketch]:
 
 KINDS = ["conv", "concat", "slice", "add"] * 2
 KINDS += ["conv", "depthwise", "residual", "affine", "act", "mix", "rows", "pool", "resize", "pad"]
-KINDS += ["grid", "dilated", "rex"]
+KINDS += ["grid", "dilated", "rex", "act", "grouped", "multiply", "squeeze", "slope", "shuffle"]
+KINDS += ["lines", "same", "swish"]
 
 
 def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
@@ -126,9 +133,53 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         scaled = net.affine(source, act)
         return net.conv(scaled, 3, chance.choice((1, 3))) if chance.random() < 0.6 else scaled
     if kind == "act":
-        return net.add(Activation(chance.choice(list(ACTIVATIONS))), source)
+        numbers = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5"}
+        function = chance.choice(list(ACTIVATIONS))
+        return net.add(Activation(function + numbers.get(function, "")), source)
     if kind == "add":
-        return net.add(Add(act=act), source, chance.choice(alike))
+        alpha = chance.choice((1.0, 1.0, -1.0, 0.7))
+        return net.add(Add(act=act, alpha=alpha), source, chance.choice(alike))
+    if kind == "multiply":
+        return net.add(Multiply(act=act), source, chance.choice(alike))
+    if kind == "squeeze":
+        line = (1, 1) if chance.random() < 0.7 else chance.choice(((1, width), (height, 1)))
+        if line == (1, 1) and chance.random() < 0.5:
+            means = net.add(Unflatten(), net.add(GlobalAverage(), source))
+        else:
+            average = GlobalAverage(keep=True) if line == (1, 1) else GridPool("average", line)
+            means = net.add(average, source)
+        function = chance.choice(("sigmoid", "hardsigmoid"))
+        gate = net.add(Activation(function), net.conv(means, channels))
+        pair = (gate, source) if chance.random() < 0.2 else (source, gate)
+        return net.add(chance.choice((Multiply(), Multiply(), Add())), *pair)
+    if kind == "slope":
+        return net.add(ParametricReLU(), source, slope=torch.randn(channels))
+    if kind == "shuffle" and channels > 1:
+        order = chance.sample(range(channels), chance.randint(1, channels))
+        return net.add(Shuffle(tuple(order)), source)
+    if kind == "lines":
+        down = [chance.randrange(height) for _ in range(chance.randint(1, 9))]
+        across = [chance.randrange(width) for _ in range(chance.randint(1, 9))]
+        return net.add(Lines(tuple(sorted(down)), tuple(across)), source)
+    if kind == "grouped":
+        groups = chance.choice([n for n in range(1, channels + 1) if channels % n == 0])
+        settings = {"dilation": 2} if chance.random() < 0.3 else {"stride": chance.choice((1, 2))}
+        kernel, more = chance.choice((1, 3, 9)), chance.choice((1, 2, 5))
+        return net.conv(source, groups * more, kernel, groups=groups, act=act, **settings)
+    if kind in ("same", "swish"):
+        wide, depthwise = chance.randint(3, 18), chance.random() < 0.6
+        swish = Activation(chance.choice(("hardswish", "silu", "gelu")))
+        x = net.conv(source, wide, act=act if kind == "same" else None)
+        x = net.add(swish, x) if kind == "swish" else x
+        trail = (chance.randint(0, 2), chance.randint(0, 2)) if kind == "same" else None
+        conv = Conv((3, 3), (chance.choice((1, 2)),) * 2, (0, 1), groups=wide if depthwise else 1)
+        if trail is None:
+            trail = (1, 1)
+        weight = torch.randn(wide, 1 if depthwise else wide, 3, 3) / 9
+        if height + trail[0] >= 3 and width + 1 + trail[1] >= 3:
+            x = net.add(replace(conv, trail=trail), x, weight=weight, bias=torch.randn(wide))
+            x = net.add(swish, x) if kind == "swish" else x
+        return net.conv(x, chance.randint(1, 9))
     if kind == "mix":
         return net.add(Mix(), source, chance.choice(alike), share=torch.tensor(0.3))
     if kind == "concat":

@@ -12,7 +12,7 @@ LAYERS = (
     ("errors", "runner"),
     (
         *("files", "device", "mode", "documents", "progress", "text", "html", "page", "versions"),
-        *("finite", "registry", "own_code"),
+        *("finite", "registry", "own_code", "hub"),
     ),
     ("locks",),
     ("folders",),
@@ -26,7 +26,7 @@ LAYERS = (
     ("calibrate", "profile"),
     ("training", "report", "export"),
     ("bench", "verification", "predictor"),
-    ("classifier",),
+    ("classifier", "score"),
     ("api",),
     ("cli",),
     ("__main__", "__init__"),

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         save_table,
         sweep,
     )
+    from exeunt.graph import OwnOperator, check_operator, register_operator
     from exeunt.inference import Prediction, infer
     from exeunt.models import create_model, list_models, load_weights, register_model
     from exeunt.net import MultiExitNet, Stage
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         register_policy,
     )
     from exeunt.predictor import Answer
+    from exeunt.score import Scored, Scorer, score_images
     from exeunt.training import Regime, check_regime, register_regime
     from exeunt.verification import verify
 
@@ -82,10 +84,13 @@ __all__ = [
     "LabelledImages",
     "Margin",
     "MultiExitNet",
+    "OwnOperator",
     "Policy",
     "Prediction",
     "ReX2d",
     "Regime",
+    "Scored",
+    "Scorer",
     "Stage",
     "__version__",
     "agreement",
@@ -95,6 +100,7 @@ __all__ = [
     "check_augmentation",
     "check_exit_head",
     "check_model",
+    "check_operator",
     "check_policy",
     "check_regime",
     "choose_policy",
@@ -123,11 +129,13 @@ __all__ = [
     "register_augmentation",
     "register_exit_head",
     "register_model",
+    "register_operator",
     "register_policy",
     "register_regime",
     "reliability",
     "replay",
     "save_table",
+    "score_images",
     "sweep",
     "train",
     "verify",
@@ -151,12 +159,14 @@ _NAMES = {
         *("agreement", "compare_criteria", "confusion", "oracle", "overthinking", "reliability"),
         *("easiest", "hardest"),
     ),
+    "graph": ("OwnOperator", "check_operator", "register_operator"),
     "inference": ("Prediction", "infer"),
     "models": ("create_model", "list_models", "load_weights", "register_model"),
     "net": ("MultiExitNet", "Stage"),
     "ops.exits": ("ExitHead", "register_exit_head"),
     "ops.rex": ("ReX2d",),
     "predictor": ("Answer",),
+    "score": ("Scored", "Scorer", "score_images"),
     "policies": (
         *("Confidence", "Consistency", "Entropy", "Every", "Full", "Margin", "Policy"),
         *("check_policy", "parse_policy", "register_policy"),

@@ -29,7 +29,8 @@ from exeunt.training.terminal import TerminalProgress
 
 
 def load(model: str | Path, device: str = "cpu") -> Classifier:
-    """A classifier from a run folder, a weights file or a name of weights that ship.
+    """A classifier from a run folder, a weights file, a name of weights that ship, or
+    `hf:owner/name` of the Hugging Face Hub.
 
     Raises:
         ExeuntError: when it is not there, or is damaged.

@@ -12,7 +12,6 @@ from torch import nn
 
 from exeunt.calibrate import Calibration, Goal, calibrate, calibrate_table, with_policy
 from exeunt.data import DataLike, ImageLike, SplitSpec, Transform, as_data
-from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
 from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.export.calibration import images_and_goal
@@ -343,7 +342,7 @@ class Classifier:
         """
         from exeunt.export.onnx.export import OnnxOptions, export_onnx
 
-        self._require_architecture()
+        self.trained.require_architecture(self.name)
         images, wanted = images_and_goal(self.trained, calibration, limit, goal)
         asked = OnnxOptions(dtype, quantize_rex, single_file)
         return export_onnx(self.name, self.trained, images, wanted, asked, Path(out))
@@ -391,13 +390,12 @@ class Classifier:
             ExeuntError: when nothing says how to build the network anew: `create_model` did not
                 make it.
         """
-        self._require_architecture()
+        self.trained.require_architecture(self.name)
         save_weights(path, self.net.state_dict(), self.info)
 
-    def _require_architecture(self) -> None:
-        if not self.info.architecture:
-            raise ExeuntError(
-                f"{self.name}: a weights file names the architecture, and `create_model` did not "
-                "make this network; register its builder (`exeunt.register_model`) and create it "
-                "by name"
-            )
+    def push(self, repository: str, *, private: bool = False) -> str:
+        """Uploads weights and card as `owner/name` of the Hugging Face Hub; gives its address."""
+        from exeunt.report.hub import push
+
+        self.trained.require_architecture(self.name)
+        return push(self.trained, self.name, repository, private=private)

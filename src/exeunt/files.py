@@ -17,6 +17,9 @@ HERE = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
 """This machine, in the names of temporary files."""
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)(?:\.(?P<host>[0-9a-f]{8}))?\.part")
 
+SYNC_MODE = "rb" if os.name == "posix" else "r+b"
+"""Windows flushes only files that are open to be written; elsewhere a file need not allow that."""
+
 AS_NAMED = "surrogateescape"
 """How text with names of files is encoded: bytes that the locale does not know stay as they are."""
 
@@ -44,14 +47,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.touch()
             mode = temporary.stat().st_mode  # what the user's umask allows; some writers allow less
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            flush(temporary)
             temporary.chmod(mode)
             temporary.replace(place)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def flush(path: Path) -> None:
+    """Waits until the disk has a file that was written and closed."""
+    with path.open(SYNC_MODE) as file:
+        os.fsync(file.fileno())
 
 
 def write_csv(

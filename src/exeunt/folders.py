@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exeunt.errors import ExeuntError
-from exeunt.files import writing
+from exeunt.files import flush, writing
 from exeunt.locks import locked
 
 PATIENCE_S = 60.0
@@ -216,8 +216,7 @@ class _Swap:
 def _flush(folder: Path) -> None:
     for at, _, names in os.walk(folder):
         for name in names:
-            with Path(at, name).open("rb") as file:
-                os.fsync(file.fileno())
+            flush(Path(at, name))
 
 
 def _copy_owner(source: Path, target: Path) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from exeunt.errors import ExeuntError
 
+imported: list[str] = []
+"""What `import_own` has imported in this process: other processes that are to know it import it."""
+
 
 def import_own(module: str) -> None:
     """Imports a module, so that what it registers is known.
@@ -48,6 +51,8 @@ def import_own(module: str) -> None:
             f"--import {module}: {file.stem!r} is the name of another module "
             f"({where or 'built into Python'}); rename the file"
         )
+    if (name := module if file is None else str(file)) not in imported:
+        imported.append(name)
 
 
 def _said(module: str, error: Exception) -> str:

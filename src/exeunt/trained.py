@@ -12,6 +12,7 @@ from exeunt.data import Sensor, SplitSpec, Transform
 from exeunt.device import usable_device
 from exeunt.documents import fields_of, naming
 from exeunt.errors import ExeuntError
+from exeunt.hub import on_hub
 from exeunt.models import (
     WeightsInfo,
     create_model,
@@ -146,6 +147,19 @@ class TrainedModel:
         """
         return read_split(self.path or Path(self.info.architecture), self.info)
 
+    def require_architecture(self, name: str) -> None:
+        """Refuses a network that a weights file could not name.
+
+        Raises:
+            ExeuntError: when `create_model` did not make it.
+        """
+        if not self.info.architecture:
+            raise ExeuntError(
+                f"{name}: a weights file names the architecture, and `create_model` did not "
+                "make this network; register its builder (`exeunt.register_model`) and create it "
+                "by name"
+            )
+
     def saving(self, exit_index: int) -> float:
         """Share of the multiply-adds that an image leaving at this exit (from 0) does without."""
         return 1 - self.exit_macs[exit_index] / self.exit_macs[-1]
@@ -221,7 +235,7 @@ def weights_path(model: str) -> Path | None:
             "give the run folder or the weights that it was made of"
         )
     shipped = shipped_weights()
-    is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX)
+    is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX) or on_hub(model)
     if is_path or model in shipped:
         return find_weights(model)
     raise ExeuntError(unknown_name("model", model, [*list_models(), *shipped]))

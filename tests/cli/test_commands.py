@@ -112,4 +112,5 @@ def test_every_command_is_there() -> None:
     assert commands == {
         *("list", "info", "train", "eval", "record", "calibrate", "report", "predict"),
         *("profile", "export", "verify", "bench", "demo", "vww"),
+        *("score", "push", "pull"),
     }

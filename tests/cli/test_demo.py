@@ -96,15 +96,23 @@ def test_bad_input(exeunt: Exeunt, weights: Path, images: Path, tmp_path: Path) 
     assert "120 images are too many" in run.err
 
 
-def test_a_missing_package_is_named(
-    exeunt: Exeunt, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_other_packages_the_photograph_that_ships(
+    exeunt: Exeunt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = ((("no_such_package", "data"), "a.png", None),)
     monkeypatch.setattr(sys.modules["exeunt.cli.demo"], "SAMPLES", listed)
-    run = exeunt("demo", "--model", weights, "--out", tmp_path / "demo.png")
-    assert run.status == 2
-    assert "no_such_package" in run.err
-    assert 'pip install "exeunt[demo]"' in run.err
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    run = exeunt("demo", "--out", tmp_path / "demo.png")
+    assert run.status == 0, run.err
+    (line,) = [line for line in run.out.splitlines() if " coffee " in line]
+    assert line.split()[:3] == ["✓", "coffee", "food"]
+    assert 'picture: none without matplotlib; pip install "exeunt[demo]"' in run.out
+    assert not (tmp_path / "demo.png").exists()
+    root = Path(__file__).parents[2]
+    shipped = root / "src" / "exeunt" / "report" / "coffee.jpg"
+    assert shipped.read_bytes() == (root / "docs" / "coffee.jpg").read_bytes()
 
 
 def test_the_model_that_ships(exeunt: Exeunt, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from exeunt.backbone import attach_exits
 from exeunt.chain import Block, chain
 from exeunt.export.c.host import build_host
 from exeunt.graph import Graph
@@ -185,6 +187,29 @@ def images() -> Callable[[int, tuple[int, int, int]], Pixels]:
         return np.stack(made)
 
     return make
+
+
+MOBILE = (
+    *("mobilenetv3", "efficientnet", "shufflenetv2", "regnet", "ghostnet"),
+    *("tensorflow", "python", "upwards"),
+)
+
+
+@pytest.fixture(params=MOBILE)
+def mobile(
+    request: pytest.FixtureRequest,
+    lively: Callable[[MultiExitNet, Tensor], MultiExitNet],
+    script: Callable[[Path], ModuleType],
+) -> tuple[str, MultiExitNet, Tensor]:
+    """The name of a family, a net of two exits with blocks as it has them, and images for it."""
+    torch.manual_seed(0)
+    stem = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.Hardswish())
+    made = script(Path(__file__).with_name("mobile_blocks.py")).mobile_blocks()
+    assert tuple(made) == MOBILE
+    blocks = made[request.param]
+    images = torch.randn(8, 3, 21, 18)
+    net = attach_exits(nn.Sequential(stem, *blocks), [0], 2, image_shape=(3, 21, 18))
+    return request.param, lively(net, images), images
 
 
 @dataclass

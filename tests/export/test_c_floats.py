@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from exeunt.data import Transform
 from exeunt.export.c.host import STRICT, run_tool
+from exeunt.export.c.kernels_f32 import FUNCTIONS
 from exeunt.export.c.source import float_texts
+from exeunt.graph.pointwise import ACTIVATIONS, activate, named
 from exeunt.policies import Confidence, Margin
 
 RUNTIME = files("exeunt") / "runtime"
@@ -67,6 +69,11 @@ int judge(const float *scores, uint16_t classes, const float *confidence, const 
 
 Floats = NDArray[np.float32]
 
+EXACT = (
+    *("clip:-1.5:2", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "hardswish", "hardsigmoid"),
+    *("leaky_relu:0.2", "elu:1.5", "mish"),
+)
+
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
@@ -74,7 +81,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         pytest.skip("there is no C compiler")
     place = tmp_path_factory.mktemp("runtime")
     (place / "wrapped.c").write_text(WRAPPED)
-    sources = [place / "wrapped.c", RUNTIME / "exn_input_f32.c", RUNTIME / "exn_judge_f32.c"]
+    files = [f"exn_{name}_f32.c" for name in ("functions", "input", "judge")]
+    sources = [place / "wrapped.c", *(RUNTIME / file for file in files)]
     made = str(place / "runtime.so")
     flags = [*STRICT, "-O2", "-shared", "-fPIC", f"-I{RUNTIME}"]
     run_tool(["cc", *flags, *map(str, sources), "-o", made])
@@ -101,6 +109,22 @@ def test_exp_and_its_kin_are_as_near_as_they_say(runtime: ctypes.CDLL) -> None:
     exact = x.astype(np.float64)
     assert np.abs(applied(runtime, "sigmoids", x) - 1 / (1 + np.exp(-exact))).max() < 9e-8
     assert np.abs(applied(runtime, "tanhs", x) - np.tanh(exact)).max() < 1.4e-7
+
+
+@pytest.mark.parametrize("act", EXACT)
+def test_functions_are_as_near_as_the_page_says(runtime: ctypes.CDLL, act: str) -> None:
+    """`docs/operators.md`, against torch in float64."""
+    name, numbers = named(act)
+    x = np.linspace(-30, 30, 200_001).astype(np.float32)
+    found = x.copy()
+    settled = [ctypes.c_float(number) for number in (*numbers, 0.0, 0.0)[:2]]
+    getattr(runtime, f"exn_{name}_f32")(address(found), len(x), *settled)
+    exact = activate(act, torch.from_numpy(x).double()).numpy()
+    assert (np.abs(found - exact) <= 3e-7 * np.maximum(np.abs(x), 1)).all()
+
+
+def test_every_function_is_there() -> None:
+    assert {named(act)[0] for act in EXACT} == {*FUNCTIONS} == {*ACTIVATIONS} - {"relu", "relu6"}
 
 
 def test_beyond_their_range_they_stay_at_its_end(runtime: ctypes.CDLL) -> None:

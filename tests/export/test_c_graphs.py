@@ -226,6 +226,27 @@ def test_rex_of_what_is_not_square(sketch: type[Any], runtime: Path, tmp_path: P
     compare(cases, runtime, tmp_path)
 
 
+@pytest.mark.slow
+def test_blocks_of_mobile_networks(
+    mobile: tuple[str, MultiExitNet, Tensor], runtime: Path, tmp_path: Path
+) -> None:
+    name, net, images = mobile
+    compare(
+        [*cases_of(build_graph(net, (images.shape[2], images.shape[3])), name)], runtime, tmp_path
+    )
+
+
+@EMULATED
+@pytest.mark.slow
+@pytest.mark.parametrize("mobile", ["mobilenetv3", "python"], indirect=True)
+def test_blocks_of_mobile_networks_on_a_device(
+    mobile: tuple[str, MultiExitNet, Tensor], raw: WriteRaw, tmp_path: Path
+) -> None:
+    name, net, images = mobile
+    for case in cases_of(build_graph(net, (images.shape[2], images.shape[3])), name):
+        on_a_device(case, raw, tmp_path)
+
+
 @EMULATED
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", DEVICE_SEEDS)

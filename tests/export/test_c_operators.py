@@ -37,12 +37,16 @@ from exeunt.graph.operators import (
     GlobalAverage,
     GridPool,
     Linear,
+    Lines,
     Mix,
+    Multiply,
     Operator,
     Pad,
+    ParametricReLU,
     Pool,
     Resize,
     Shape,
+    Shuffle,
     Slice,
 )
 from exeunt.graph.streamed import StreamedPlan
@@ -51,6 +55,7 @@ from exeunt.policies import parse_policy
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
+SETTLED = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5"}
 SHAPE, WIDTH, CLASSES, IMAGES = (3, 13, 11), 7, 3, 3
 CHECKED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wconversion")
 
@@ -136,10 +141,28 @@ def every_operator() -> Graph:
             Slice(0, 2, 6),
             Slice(1, 2, 12, 4),
             Slice(2, 1, 11, 2),
-            *map(Activation, ACTIVATIONS),
+            *(Activation(name + SETTLED.get(name, "")) for name in ACTIVATIONS),
+            Shuffle((3, 0, 6, 1, 5, 2, 4)),
+            Shuffle((5, 2)),
+            Lines((0, 0, 3, 3, 12, 12), tuple(range(0, 11, 2))),
             GlobalAverage(),
         )
     ]
+    cases.append((ParametricReLU(), {"slope": draft.random(WIDTH)}))
+    for settings in (
+        {"groups": 7, "dilation": (2, 1), "padding": (2, 1), "act": "hardswish"},
+        {
+            "groups": 7,
+            "stride": (2, 2),
+            "padding": (0, 1),
+            "trail": (1, 2),
+            "act": "leaky_relu:0.2",
+        },
+        {"padding": (1, 0), "trail": (0, 2), "act": "silu"},
+    ):
+        grouped = Conv((3, 3), **settings)
+        shape = (14, WIDTH // grouped.groups, 3, 3)
+        cases.append((grouped, {"weight": draft.random(*shape), "bias": draft.random(14)}))
     for settings in (
         {"kernel": (3, 3), "dilation": (2, 2), "padding": (2, 2), "act": "relu"},
         {"kernel": (2, 3), "dilation": (3, 1), "stride": (2, 3), "padding": (0, 1)},
@@ -157,6 +180,9 @@ def every_operator() -> Graph:
         (Add(), {}),
         (Add(act="relu"), {}),
         (Add(act="relu6"), {}),
+        (Add(alpha=-0.5), {}),
+        (Multiply(), {}),
+        (Multiply(act="relu6"), {}),
         (Mix(), {"share": torch.tensor(0.3)}),
         (Mix(), {"share": torch.tensor([0.85])}),
         (Concat(), {}),
@@ -174,6 +200,10 @@ def every_operator() -> Graph:
     scales = {"scale": draft.random(channels), "shift": draft.random(channels)}
     for operator, constants in (*filters, (Affine(act="relu"), scales)):
         draft.end(draft.add(operator, several, **constants), wide, other)
+    for line in (GlobalAverage(keep=True), GridPool("average", (1, SHAPE[2]))):
+        for both in (Multiply(), Add(act="relu")):
+            gate = draft.conv(draft.add(line, wide), WIDTH, act="sigmoid")
+            draft.end(draft.add(both, other, gate), wide, other)
     means = draft.add(GlobalAverage(), wide)
     joined = draft.add(Concat(), means, draft.add(GlobalAverage(), other), means)
     doubled = draft.add(Add(), joined, draft.add(Activation("tanh"), joined))
@@ -198,7 +228,7 @@ def in_parts(node: Node, plan: StreamedPlan) -> list[list[Segment]]:
             continue
         name, channels = parts[0].tensor, parts[0].channels
         ends = [0, 1, -(-channels // 2), channels]
-        if single and not _dilated(node):
+        if single and not _gathered(node):
             ends = [0, channels]
         if len(found) == 1:  # the second input in others
             ends[1:-1] = [1, channels - 1]
@@ -207,8 +237,10 @@ def in_parts(node: Node, plan: StreamedPlan) -> list[list[Segment]]:
     return [[part for parts in found for part in parts]] if whole else found
 
 
-def _dilated(node: Node) -> bool:
-    return isinstance(node.operator, Conv) and node.operator.dilation != (1, 1)
+def _gathered(node: Node) -> bool:
+    """Whether it is no convolution that reads one tensor as it lies."""
+    conv = node.operator
+    return isinstance(conv, Conv) and (conv.groups == WIDTH or conv.dilation != (1, 1))
 
 
 def write(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from exeunt.graph import Graph, StreamedPlan, interpret, plan_stream, run_stream
-from exeunt.graph.rows import accumulates, rows_needed
+from exeunt.graph.rows import rows_needed
 from exeunt.graph.workspace import kept_bytes, scratch_bytes
 
 DrawGraph = Callable[[int], Graph]
@@ -29,7 +29,7 @@ def lives_of(plan: StreamedPlan) -> dict[tuple[str, int], list[int]]:
                 needed = rows_needed(node.operator, *shapes, event.row)
                 if event.takes:
                     needed = range(event.row, event.row + 1)
-                elif accumulates(node.operator):
+                elif node.operator.accumulates:
                     needed = range(0)
                 for row in needed:
                     lives[part.tensor, row][1] = at

@@ -52,7 +52,7 @@ class Onnx:
         from exeunt.export.onnx import OnnxModel, OnnxNet, open_stages, write_onnx, write_stages
         from exeunt.export.onnx.int8 import kept_modules, quantize_stages
 
-        graph, int8, exits = workload.graph, [], None
+        graph, int8, exits = workload.onnx_graph, [], None
         if dtype == "int8":
             batches = [batch.numpy() for batch in workload.images]
             int8 = quantize_stages(graph, write_stages(graph, {}), batches)

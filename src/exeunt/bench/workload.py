@@ -51,6 +51,11 @@ class Workload:
         return build_graph(self.net, self.transform.image_size)
 
     @cached_property
+    def onnx_graph(self) -> Graph:
+        """The same, stages without a plain form being one operator."""
+        return build_graph(self.net, self.transform.image_size, whole_stages=True)
+
+    @cached_property
     def quantized(self) -> QuantizedGraph:
         """The network in integers, as generated C computes."""
         from exeunt.quantize import observe_ranges, quantize

@@ -23,9 +23,11 @@ from exeunt.cli.info import info
 from exeunt.cli.networks import networks
 from exeunt.cli.predict import predict
 from exeunt.cli.profile import profile
+from exeunt.cli.push import pull, push
 from exeunt.cli.record import record
 from exeunt.cli.render import forget_notes, note, say_error, warn
 from exeunt.cli.report import report
+from exeunt.cli.score import score
 from exeunt.cli.train import train
 from exeunt.cli.verify import verify
 from exeunt.cli.vww import vww
@@ -113,7 +115,7 @@ def _root(
 ) -> None:
     """Image classifiers that leave early.
 
-    MODEL is a run folder, a weights file or a name from `exeunt list`.
+    MODEL is a run folder, a weights file, a name from `exeunt list`, or hf:owner/name.
     """
     if modules:
         from exeunt.own_code import import_own
@@ -129,12 +131,15 @@ app.command("record")(record)
 app.command("eval")(evaluate)
 app.command("calibrate")(calibrate)
 app.command("predict")(predict)
+app.command("score")(score)
 app.command("profile")(profile)
 app.command("bench")(bench)
 app.command("demo")(demo)
 app.command("report")(report)
 app.command("export")(export)
 app.command("verify")(verify)
+app.command("push")(push)
+app.command("pull")(pull)
 app.command("vww")(vww)
 
 

@@ -55,6 +55,14 @@ AllowUnreadable = Annotated[
 ]
 
 
+class Cluster(StrEnum):
+    LOCAL = "local"
+    RAY = "ray"
+
+
+Address = Annotated[str | None, typer.Option(show_default=False, help="Of a Ray cluster, or auto.")]
+
+
 class Split(StrEnum):
     TEST = "test"
     CALIBRATION = "calibration"

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from exeunt.cli.options import (
+    Address,
     AllowUnreadable,
     BatchSize,
+    Cluster,
     Device,
     Limit,
     Split,
@@ -36,6 +38,8 @@ def record(
     allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 64,
     workers: Workers = 0,
+    engine: Annotated[Cluster, typer.Option(help="What runs the network.")] = Cluster.LOCAL,
+    address: Address = None,
     device: Device = "cpu",
     threads: Threads = None,
     resume: Annotated[
@@ -53,12 +57,15 @@ def record(
     from exeunt.evaluate import exit_rows
     from exeunt.evaluate.splits import open_labelled, record_split, select_samples
     from exeunt.export.onnx.reader import open_exits
+    from exeunt.score.record import record_elsewhere
     from exeunt.text import figure, millions, percent
 
     if threads is not None:
         torch.set_num_threads(threads)
     trained = open_exits(model, device, threads)
     samples = select_samples(trained, open_labelled(trained, data), split, limit)
+    sizes = {"batch_size": batch_size, "dtype": "float16" if float16 else "float32"}
+    cluster = {"engine": engine.value, "workers": workers, "address": address, "device": device}
     table = record_split(
         trained,
         samples,
@@ -69,6 +76,7 @@ def record(
         allow_unreadable=allow_unreadable,
         out=out,
         resume=resume,
+        elsewhere=record_elsewhere(model, samples, **sizes, **cluster),  # type: ignore[arg-type]
     )
     classes = f", {table.logits.shape[2]} classes" if table.task == "classification" else ""
     dtype = "float16" if float16 else "float32"

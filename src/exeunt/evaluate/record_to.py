@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,23 @@ if TYPE_CHECKING:
     from exeunt.net import MultiExitNet
 
 
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Samples that were run elsewhere: whole batches of them, in their order.
+
+    Attributes:
+        indices: Of the readable ones, among all samples (N,).
+        logits: What all exits say of those (E N K), rounded.
+        unreadable: By name, why each of the others cannot be read.
+        end: Index of the sample behind them.
+    """
+
+    indices: Tensor
+    logits: Tensor
+    unreadable: dict[str, str]
+    end: int
+
+
 def record_to(
     path: str | Path,
     model: MultiExitNet | DistributedDataParallel,
@@ -49,6 +66,8 @@ def record_to(
     on_batch: Callable[[Batch], None] | None = None,
     allow_unreadable: float = MAX_UNREADABLE_FRACTION,
     resume: bool = False,
+    elsewhere: Callable[[int], Iterator[Recorded]] | None = None,
+    on_recorded: Callable[[Recorded], None] | None = None,
 ) -> ExitTable:
     """Records as `record_samples` does, into a file, however large the split.
 
@@ -71,6 +90,9 @@ def record_to(
         on_batch: Told of every batch before it is run; its indices point into `samples`.
         allow_unreadable: Share of the images that may be unreadable, and are left out.
         resume: Go on with a recording that was begun with the same weights, samples and settings.
+        elsewhere: Runs the samples from an index on, in other processes, in place of `model` here.
+            Their batches begin at multiples of `batch_size`.
+        on_recorded: Told of everything that was run there.
 
     Returns:
         The table, mapped from the file.
@@ -121,13 +143,21 @@ def record_to(
                 if i not in recorded
             }
             tally = UnreadableTally(len(samples), known, allow_unreadable)
-            run_exits(
-                net,
-                batches(samples, transform, partial.done, batch_size, workers, tally, on_batch),
-                names,
-                dtype,
-                lambda batch, logits: partial.append(batch.indices.cpu(), logits),
-            )
+            if elsewhere is None:
+                run_exits(
+                    net,
+                    batches(samples, transform, partial.done, batch_size, workers, tally, on_batch),
+                    names,
+                    dtype,
+                    lambda batch, logits: partial.append(batch.indices.cpu(), logits),
+                )
+            else:
+                for part in elsewhere(partial.done):
+                    tally.include(part.unreadable)
+                    if len(part.indices):
+                        partial.append(part.indices, part.logits)
+                    if on_recorded is not None:
+                        on_recorded(part)
             indices, logits = partial.rows()
         kept = tuple(names[index] for index in indices.tolist())
         save_table(path, replace(table, logits=logits, targets=table.targets[indices], names=kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from exeunt.data import (
 )
 from exeunt.errors import ExeuntError, ExeuntNote, ExeuntWarning
 from exeunt.evaluate.record import record_samples
-from exeunt.evaluate.record_to import record_to
+from exeunt.evaluate.record_to import Recorded, record_to
 from exeunt.evaluate.table import ExitTable
 from exeunt.progress import Bar, OnProgress
 from exeunt.trained import TrainedModel
@@ -111,6 +111,7 @@ def record_split(
     out: Path | None = None,
     resume: bool = False,
     on_progress: OnProgress | None = None,
+    elsewhere: Callable[[int], Iterator[Recorded]] | None = None,
 ) -> ExitTable:
     """Runs all exits on the samples. Warns of files that cannot be read, and of images that are
     there twice. The net is laid out as it runs fastest.
@@ -126,6 +127,7 @@ def record_split(
         out: the file to record into; without it the table stays in memory.
         resume: go on with the recording in `out`.
         on_progress: called after every batch; a bar on a terminal without it.
+        elsewhere: runs the samples in other processes, as `record_to` has it; needs `out`.
 
     Raises:
         ExeuntError: as `record_to`.
@@ -145,6 +147,10 @@ def record_split(
             if len(batch):
                 bar.advance(int(batch.indices[-1]) + 1 - bar.done)
 
+        def note(part: Recorded) -> None:
+            reasons.update(part.unreadable)
+            bar.advance(part.end - bar.done)
+
         settings: Any = {
             "exit_macs": trained.exit_macs,
             "task": trained.info.task,
@@ -160,6 +166,7 @@ def record_split(
             table = record_samples(trained.net, samples, trained.transform, **settings, tally=tally)
         else:
             settings |= {"allow_unreadable": allow_unreadable, "resume": resume}
+            settings |= {"elsewhere": elsewhere, "on_recorded": note}
             table = record_to(out, trained.net, samples, trained.transform, **settings)
     recorded = set(table.names)
     for sample in samples:

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Activation, Add, Affine, Flatten, Mix, Slice
+from exeunt.graph.operators import Flatten, Slice, Unflatten
 
-IN_PLACE = (Activation, Add, Affine, Mix)
-"""These may write over an input of their size that nobody reads again."""
-
-VIEWS = (Flatten, Slice)
+VIEWS = (Flatten, Slice, Unflatten)
 """These are another look at their input: nothing moves."""
 
 
@@ -40,7 +37,8 @@ def buffers_of(graph: Graph, element_bytes: int, *, image: bool = True) -> list[
     """The buffers of a graph whose every map is materialised.
 
     What a later stage reads stays alive; an exit's logits until its stage is done, for the policy.
-    Operators of `IN_PLACE` take over a dying input's buffer, `VIEWS` share that of their input.
+    Operators that are `in_place` take over a dying input's buffer, `VIEWS` share that of their
+    input.
 
     Args:
         graph: of a whole net.
@@ -111,7 +109,7 @@ def _taken_over(
     """The buffer that a node's output goes into, if it needs none of its own."""
     if isinstance(node.operator, VIEWS):
         return home[node.inputs[0]]
-    if isinstance(node.operator, IN_PLACE):
+    if node.operator.in_place:
         for name in node.inputs:
             everyone = max(last[other] for other in names[home[name]])
             same = graph.elements(name) == graph.elements(node.output)

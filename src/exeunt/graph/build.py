@@ -8,15 +8,59 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from exeunt.errors import ExeuntError
 from exeunt.graph.capture import Captured, capture
 from exeunt.graph.fold import fold
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.lower import lower
-from exeunt.graph.operators import Shape
+from exeunt.graph.operators import Shape, UnloweredStage
 from exeunt.mode import evaluating
-from exeunt.net import MultiExitNet, Stage
+from exeunt.net import MultiExitNet, Stage, State
+from exeunt.ops.macs import count_macs
 
 IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class AsOne:
+    """A stage that stays one operator.
+
+    Attributes:
+        stage: itself.
+        made: shape of each output that it computes, by its number, the logits being 0.
+        passed: which tensor of the state it takes each other output is.
+        macs: multiply-adds of it.
+    """
+
+    stage: Stage
+    made: Mapping[int, Shape]
+    passed: Mapping[int, int]
+    macs: int
+
+    @classmethod
+    def of(cls, stage: Stage, state: State) -> AsOne:
+        """Runs a stage once."""
+        outputs = stage(*state)
+        places = {id(tensor): place for place, tensor in enumerate(state)}
+        passed = {k: places[id(out)] for k, out in enumerate(outputs) if id(out) in places}
+        made = {k: tuple(out.shape[1:]) for k, out in enumerate(outputs) if k not in passed}
+        return cls(stage, made, passed, count_macs(stage, *state).total)
+
+    def graph(self, taken: Sequence[str], path: str) -> tuple[StageGraph, dict[str, Shape]]:
+        """Its nodes, one for each output that it computes, and their shapes."""
+        weights = {**dict(self.stage.named_parameters()), **dict(self.stage.named_buffers())}
+        stored = {name: tensor.detach() for name, tensor in weights.items()}
+        nodes = []
+        for number in self.made:
+            operator = UnloweredStage(number, self.stage, 0 if number else self.macs)
+            output = f"{path}#{number + 1}" if number else path
+            constants = {} if number else stored
+            nodes.append(Node(operator, tuple(taken), output, path, path, "Stage", constants))
+        names = {n.operator.number: n.output for n in nodes}  # type: ignore[attr-defined]
+        names |= {number: taken[place] for number, place in self.passed.items()}
+        state = tuple(names[number] for number in range(1, len(names)))
+        shapes = {names[number]: shape for number, shape in self.made.items()}
+        return StageGraph(tuple(nodes), names[0], state), shapes
 
 
 @dataclass(frozen=True)
@@ -29,17 +73,20 @@ class CapturedNet:
         image: shape of the input, (C, H, W).
     """
 
-    stages: tuple[Captured, ...]
+    stages: tuple[Captured | AsOne, ...]
     image: Shape
 
     @classmethod
     @torch.no_grad()
-    def of(cls, net: MultiExitNet, image_size: int | tuple[int, int]) -> CapturedNet:
+    def of(
+        cls, net: MultiExitNet, image_size: int | tuple[int, int], *, whole_stages: bool = False
+    ) -> CapturedNet:
         """Captures a net for images of one size; the net is left as it is.
 
         Args:
             net: any multi-exit net, trained or not.
             image_size: height and width, or one number for both.
+            whole_stages: let stages without a plain form stay one operator.
 
         Raises:
             ExeuntError: when a stage cannot be exported.
@@ -48,10 +95,18 @@ class CapturedNet:
         with evaluating(net):
             weight = next(net.parameters())
             state = net.begin(weight.new_zeros(1, net.in_chans, height, width))
-            stages = []
+            stages: list[Captured | AsOne] = []
             for k, stage in enumerate(net.stages):
                 assert isinstance(stage, Stage)
-                stages.append(capture(stage, state, _path(k)))
+                try:
+                    captured = capture(stage, state, _path(k))
+                    if whole_stages:
+                        lower(captured, [*map(str, range(len(state)))], _path(k))
+                    stages.append(captured)
+                except ExeuntError:
+                    if not whole_stages:
+                        raise
+                    stages.append(AsOne.of(stage, state))
                 _, state = net.step(k, state)
         return cls(tuple(stages), (net.in_chans, height, width))
 
@@ -71,6 +126,12 @@ class CapturedNet:
         shapes: dict[str, Shape] = {IMAGE: self.image}
         stages = []
         for k, captured in enumerate(self.stages):
+            if isinstance(captured, AsOne):
+                made, found = captured.graph(names, _path(k))
+                stages.append(made)
+                shapes |= found
+                names = [*made.state]
+                continue
             source = captured if net is None else captured.of(net.stages[k])
             lowered, (logits, *handed) = lower(source, names, _path(k), opaque=opaque)
             nodes = fold(lowered.nodes, [logits, *handed])
@@ -84,7 +145,11 @@ class CapturedNet:
 
 @torch.no_grad()
 def build_graph(
-    net: MultiExitNet, image_size: int | tuple[int, int], *, opaque: bool = False
+    net: MultiExitNet,
+    image_size: int | tuple[int, int],
+    *,
+    opaque: bool = False,
+    whole_stages: bool = False,
 ) -> Graph:
     """The graph of a net for images of one size; the net is left as it is.
 
@@ -92,11 +157,14 @@ def build_graph(
         net: any multi-exit net, trained or not.
         image_size: height and width, or one number for both.
         opaque: as `CapturedNet.graph` has it.
+        whole_stages: let a stage that cannot be exported, or has an operator without a plain form,
+            be one operator, which runs and is counted, and has no form in integers or C.
 
     Raises:
         ExeuntError: when a stage cannot be exported, or has an operator without a plain form.
     """
-    return CapturedNet.of(net, image_size).graph(opaque=opaque)
+    captured = CapturedNet.of(net, image_size, whole_stages=whole_stages)
+    return captured.graph(opaque=opaque)
 
 
 def _path(k: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exeunt.graph.buffers import IN_PLACE
 from exeunt.graph.fuse import InvertedResidual
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.rows import row_count
@@ -72,7 +71,7 @@ class Demand:
 def _replaceable(graph: Graph, node: Node, segments: Mapping[str, Parts]) -> list[str]:
     operator = node.operator
     residual = isinstance(operator, InvertedResidual) and operator.residual
-    if not residual and not isinstance(operator, IN_PLACE):
+    if not residual and not operator.in_place:
         return []
     inputs = [segments[name] for name in node.inputs]
     return [

@@ -11,8 +11,20 @@ from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.normed import take_norms
-from exeunt.graph.operators import Add, Affine, Constants, Conv, Operator, Shape
+from exeunt.graph.operators import (
+    Activated,
+    Activation,
+    Add,
+    Affine,
+    Constants,
+    Conv,
+    Operator,
+    Shape,
+)
 from exeunt.graph.views import is_whole, segments_of
+
+MAX_FILTER = 7
+"""How high and wide a filter of channels apart may be; what is larger is one in groups."""
 
 _MAX_STRIDE = 2
 
@@ -62,6 +74,16 @@ class InvertedResidual(Operator):
         kernel = self.depthwise.kernel[0] * self.depthwise.kernel[1]
         return total + (hidden * kernel + hidden * output[0]) * output[1] * output[2]
 
+    def rows(self, height: int, out: int, row: int) -> range:
+        """The rows that are expanded now, those before being kept expanded unless all are expanded
+        again, and the one to be added.
+        """
+        reads = [self.depthwise.rows(height, out, at) for at in (row - 1, row)]
+        if self.expand is None or self.recompute:
+            return reads[1]
+        first = min(reads[0].stop, height) if row else 0
+        return range(min(first, row) if self.residual else first, max(reads[1].stop, first))
+
     def window(self, row: int) -> tuple[int, int]:
         """First row, and end, of what is filtered for one row of the output, padding included."""
         start = row * self.depthwise.stride[0] - self.depthwise.padding[0]
@@ -91,13 +113,16 @@ class PreactivatedConv(Operator):
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         return self.conv.macs(inputs, output)
 
+    def rows(self, height: int, out: int, row: int) -> range:
+        return self.conv.rows(height, out, row)
+
 
 def fuse(graph: Graph) -> Graph:
     """The same graph with every inverted residual of one whole tensor as one node, every ReX with
-    the scaling that alone reads it, and every dense convolution with the scaling before it that it
-    alone reads.
+    the scaling that alone reads it, every convolution and scaling with the function that alone
+    reads it, and every dense convolution with the scaling before it that it alone reads.
     """
-    graph = take_norms(graph)
+    graph = _with_functions(take_norms(graph))
     segments = segments_of(graph)
     whole = {name for name, parts in segments.items() if is_whole(parts, graph)}
     readers = Counter(name for node in graph.nodes for name in node.inputs)
@@ -110,6 +135,32 @@ def fuse(graph: Graph) -> Graph:
     kept = {node.output for stage in stages for node in stage.nodes} | {graph.image}
     shapes = {name: shape for name, shape in graph.shapes.items() if name in kept}
     return Graph(graph.image, tuple(stages), shapes)
+
+
+def _with_functions(graph: Graph) -> Graph:
+    """The same graph, functions within the convolutions and scalings that they alone read."""
+    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    for stage in graph.stages:
+        readers.update((stage.logits, *stage.state))
+    stages = []
+    for stage in graph.stages:
+        found: dict[str, Node] = {}
+        for node in stage.nodes:
+            before = found.get(node.inputs[0])
+            if before is not None and readers[before.output] == 1 and _ends_in(before, node):
+                assert isinstance(before.operator, Activated)
+                assert isinstance(node.operator, Activation)
+                del found[before.output]
+                operator = replace(before.operator, act=node.operator.act)
+                node = replace(before, operator=operator, output=node.output)
+            found[node.output] = node
+        stages.append(replace(stage, nodes=tuple(found.values())))
+    return Graph(graph.image, tuple(stages), graph.shapes)
+
+
+def _ends_in(node: Node, then: Node) -> bool:
+    plain = isinstance(node.operator, Conv | Affine) and node.operator.act is None
+    return plain and isinstance(then.operator, Activation)
 
 
 def _preactivated(nodes: Sequence[Node], readers: Counter[str]) -> tuple[Node, ...]:
@@ -204,7 +255,7 @@ def _sum_of(
         return None
     for node in nodes:
         if project.output in node.inputs:
-            plain = isinstance(node.operator, Add) and node.operator.act is None
+            plain = node.operator == Add()
             return node if plain and set(node.inputs) == {project.output, source} else None
     return None
 
@@ -222,8 +273,17 @@ def _depthwise(node: Node) -> bool:
     if not isinstance(conv, Conv) or not conv.groups == node.constants["weight"].shape[0] > 1:
         return False
     (height, width), (down, across) = conv.kernel, conv.stride
-    square = height == width and down == across and conv.dilation == (1, 1)
+    square = height == width <= MAX_FILTER and down == across and conv.dilation == (1, 1)
     return square and down <= min(height, _MAX_STRIDE) and max(conv.padding) < height
+
+
+def filters(conv: Any, channels: int, outputs: int) -> bool:
+    """Whether a convolution of so many channels filters each by itself, and reads them where they
+    lie. Other groups gather what they read.
+    """
+    apart: bool = conv.groups == channels == outputs > 1
+    small: bool = conv.dilation == (1, 1) and max(conv.kernel) <= MAX_FILTER
+    return apart and small
 
 
 def _part_of(name: str, node: Node) -> dict[str, Tensor]:

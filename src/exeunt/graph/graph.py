@@ -153,6 +153,7 @@ class Graph:
 def _described(operator: Operator) -> dict[str, Any]:
     """Settings that are not the default ones."""
     plain = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "act": None}
+    plain |= {"trail": None, "alpha": 1.0, "keep": False}
     return {
         key: value
         for key, value in operator.settings.items()

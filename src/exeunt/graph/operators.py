@@ -1,16 +1,13 @@
 """The plain operators that every network is lowered to.
 
-Shapes are those of one image, without the batch: (C, H, W) for maps and (C,) for vectors. An
-operator says what it computes (`run`, on batches) and what it costs (`macs`); its weights are
-constants of the node that it belongs to.
+Shapes are those of one image, without the batch: (C, H, W) for maps and (C,) for vectors.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -18,85 +15,85 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
+from exeunt.graph.moves import Concat, Flatten, Lines, Pad, Shuffle, Slice, Unflatten
+from exeunt.graph.operator import Constants, Operator, Pair, Shape
+from exeunt.graph.pointwise import ACTIVATIONS, Activated, Activation, ParametricReLU
 from exeunt.mode import evaluating
 from exeunt.ops.macs import MacCount, count_macs
+from exeunt.ops.rex import ReX2d
 
-Shape = tuple[int, ...]
-Constants = Mapping[str, Tensor]
-Pair = tuple[int, int]
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "silu": F.silu,
-    "hardswish": F.hardswish,
-    "hardsigmoid": F.hardsigmoid,
-}
-
-
-@dataclass(frozen=True)
-class Operator(ABC):
-    """What a node does with its inputs."""
-
-    @property
-    def kind(self) -> str:
-        """Its name."""
-        return type(self).__name__
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that tells it from others of its kind, ready for JSON."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
-
-    @abstractmethod
-    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        """Computes the output of a batch: inputs (N, *shape), output (N, *shape)."""
-
-    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
-        """Multiply-adds for one image; 0 for what has no convolution, matrix or recurrent cell."""
-        return 0
+__all__ = [
+    "ACTIVATIONS",
+    "Activated",
+    "Activation",
+    "Add",
+    "Affine",
+    "Composite",
+    "Concat",
+    "Constants",
+    "Conv",
+    "Flatten",
+    "GlobalAverage",
+    "GridPool",
+    "Linear",
+    "Lines",
+    "Mix",
+    "Multiply",
+    "Opaque",
+    "Operator",
+    "Pad",
+    "Pair",
+    "Pairwise",
+    "ParametricReLU",
+    "Pool",
+    "Resize",
+    "Shape",
+    "Shuffle",
+    "Slice",
+    "Unflatten",
+    "UnloweredStage",
+]
 
 
-@dataclass(frozen=True)
-class Activated(Operator):
-    """An operator that may end in an activation, one of `ACTIVATIONS`."""
-
-    act: str | None = field(default=None, kw_only=True)
-
-    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        out = self.linear(inputs, constants)
-        return out if self.act is None else ACTIVATIONS[self.act](out)
-
-    @abstractmethod
-    def linear(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        """What comes before the activation."""
+def window(row: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> range:
+    """The rows under a kernel, those of the padding too."""
+    start = row * stride - padding
+    return range(start, start + (kernel - 1) * dilation + 1)
 
 
 @dataclass(frozen=True)
 class Conv(Activated):
-    """Convolution with constants `weight` (C', C / groups, *kernel) and perhaps `bias` (C')."""
+    """Convolution with constants `weight` (C', C / groups, *kernel) and perhaps `bias` (C').
+
+    Attributes:
+        padding: lines above the map and columns to the left, all of them zeros.
+        trail: lines below and columns to the right; None for as many.
+    """
 
     kernel: Pair
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    trail: Pair | None = None
 
     def linear(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        return F.conv2d(
-            inputs[0],
-            constants["weight"],
-            constants.get("bias"),
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-        )
+        return convolved(self, inputs[0], constants["weight"], constants.get("bias"))
+
+    def rows(self, height: int, out: int, row: int) -> range:
+        return window(row, self.kernel[0], self.stride[0], self.padding[0], self.dilation[0])
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         return math.prod(output) * inputs[0][0] // self.groups * math.prod(self.kernel)
+
+
+def convolved(conv: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.conv2d` with the settings of a convolution, zeros around the map."""
+    padding = conv.padding
+    if conv.trail is not None:
+        (top, left), (bottom, right) = padding, conv.trail
+        x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
+    return F.conv2d(x, weight, bias, conv.stride, padding, conv.dilation, conv.groups)
 
 
 @dataclass(frozen=True)
@@ -114,6 +111,8 @@ class Linear(Activated):
 class Affine(Activated):
     """`scale * x + shift` by channel: a batch norm that no convolution could take in."""
 
+    by_pixel = in_place = True
+
     def linear(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         shape = (-1,) + (1,) * (inputs[0].dim() - 2)
         scaled: Tensor = inputs[0] * constants["scale"].view(shape)
@@ -121,61 +120,40 @@ class Affine(Activated):
 
 
 @dataclass(frozen=True)
-class Add(Activated):
-    """The sum of two tensors of one shape."""
+class Pairwise(Activated):
+    """Of two maps of one size, or of a map and another of one row, or one column, or one pixel,
+    that stands for all; or of two vectors.
+    """
+
+    by_pixel = in_place = True
+
+    def rows(self, height: int, out: int, row: int) -> range:
+        return range(1) if height == 1 else range(row, row + 1)
+
+
+@dataclass(frozen=True)
+class Add(Pairwise):
+    """`a + alpha * b`."""
+
+    alpha: float = field(default=1.0, kw_only=True)
 
     def linear(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        return inputs[0] + inputs[1]
+        return torch.add(inputs[0], inputs[1], alpha=self.alpha)
 
 
 @dataclass(frozen=True)
-class Activation(Operator):
-    """An activation that nothing before it could take in."""
+class Multiply(Pairwise):
+    """`a * b`: of a map and a number for each of its channels, say."""
 
-    act: str
-
-    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        return ACTIVATIONS[self.act](inputs[0])
-
-
-@dataclass(frozen=True)
-class Concat(Operator):
-    """Tensors behind each other, by channels."""
-
-    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        return torch.cat(list(inputs), 1)
-
-
-@dataclass(frozen=True)
-class Slice(Operator):
-    """Every `step`-th entry of one axis (0: channels) from `start` up to `stop`."""
-
-    axis: int
-    start: int
-    stop: int
-    step: int = 1
-
-    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        index = (slice(None),) * (self.axis + 1) + (slice(self.start, self.stop, self.step),)
-        return inputs[0][index]
-
-
-@dataclass(frozen=True)
-class Pad(Operator):
-    """Zeros around a map: before and after, by axis (channels, rows, columns)."""
-
-    before: Shape
-    after: Shape
-
-    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        pairs = list(zip(self.before, self.after, strict=True))
-        return F.pad(inputs[0], [n for pair in reversed(pairs) for n in pair])
+    def linear(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        return inputs[0] * inputs[1]
 
 
 @dataclass(frozen=True)
 class Pool(Operator):
     """The maximum or the average of every window."""
 
+    keeps_scale = True
     of: Literal["max", "average"]
     kernel: Pair
     stride: Pair
@@ -192,18 +170,29 @@ class Pool(Operator):
             inputs[0], self.kernel, self.stride, self.padding, self.ceil, self.count_padding
         )
 
+    def rows(self, height: int, out: int, row: int) -> range:
+        return window(row, self.kernel[0], self.stride[0], self.padding[0])
+
 
 @dataclass(frozen=True)
 class GridPool(Operator):
     """The maximum or the average of each cell of a grid laid over the map (adaptive pooling)."""
 
+    keeps_scale = True
     of: Literal["max", "average"]
     grid: Pair
+
+    @property
+    def accumulates(self) -> bool:
+        return True
 
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         pool = F.adaptive_max_pool2d if self.of == "max" else F.adaptive_avg_pool2d
         pooled: Tensor = pool(inputs[0], self.grid)
         return pooled
+
+    def rows(self, height: int, out: int, row: int) -> range:
+        return range(row * height // out, -(-(row + 1) * height // out))
 
     def under_way(self, height: int) -> int:
         """Rows of cells that one row, of so many, may lie in."""
@@ -214,16 +203,23 @@ class GridPool(Operator):
 
 @dataclass(frozen=True)
 class GlobalAverage(Operator):
-    """The mean of each channel, (C, H, W) to (C,)."""
+    """The mean of each channel, (C, H, W) to (C,), or to (C, 1, 1) if it is to stay a map."""
+
+    keep: bool = False
+
+    @property
+    def accumulates(self) -> bool:
+        return True
 
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        return inputs[0].mean((2, 3))
+        return inputs[0].mean((2, 3), keepdim=self.keep)
 
 
 @dataclass(frozen=True)
 class Resize(Operator):
     """Bilinear interpolation to `size` (H, W)."""
 
+    keeps_scale = True
     size: Pair
     align_corners: bool
 
@@ -232,21 +228,26 @@ class Resize(Operator):
             inputs[0], size=self.size, mode="bilinear", align_corners=self.align_corners
         )
 
+    def position(self, height: int, row: int) -> float:
+        """Where among `height` rows a row of the resized map lies, perhaps between two of them."""
+        out = self.size[0]
+        if self.align_corners:
+            return row * (height - 1) / (out - 1) if out > 1 else 0.0
+        return max((row + 0.5) * height / out - 0.5, 0.0)
+
+    def rows(self, height: int, out: int, row: int) -> range:
+        at = self.position(height, row)
+        return range(int(at), int(at) + (2 if at > int(at) else 1))
+
 
 @dataclass(frozen=True)
 class Mix(Operator):
     """`a + share * (b - a)` of two tensors, the constant `share` being one number."""
 
+    by_pixel = in_place = True
+
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         return torch.lerp(inputs[0], inputs[1], constants["share"])
-
-
-@dataclass(frozen=True)
-class Flatten(Operator):
-    """A map as a vector, channels first; nothing moves."""
-
-    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        return inputs[0].flatten(1)
 
 
 @dataclass(frozen=True)
@@ -269,8 +270,19 @@ class Composite(Operator):
     def settings(self) -> dict[str, Any]:
         return {"module": self.module.extra_repr()}
 
+    @property
+    def accumulates(self) -> bool:
+        return isinstance(self.module, ReX2d)
+
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         return self.finish(self.module(inputs[0]), constants)
+
+    def rows(self, height: int, out: int, row: int) -> range:
+        if not isinstance(self.module, ReX2d):
+            return range(height)
+        patches = self.module.window(0, height)
+        last = min(row, patches.out - 1)  # the rows behind it repeat it
+        return window(last, patches.size, patches.stride, patches.before)
 
     def finish(self, out: Tensor, constants: Constants) -> Tensor:
         """What becomes of the module's output (N, C, ...): nothing else."""
@@ -284,6 +296,28 @@ class Composite(Operator):
         weight = next(self.module.parameters())
         with torch.no_grad(), evaluating(self.module):
             return count_macs(self.module, weight.new_zeros(1, *inputs[0]), prefix=path)
+
+
+@dataclass(frozen=True)
+class UnloweredStage(Operator):
+    """A stage that has no plain form: one of its outputs, the logits being the first.
+
+    Attributes:
+        number: of the output.
+        stage: itself, with its weights.
+        cost: multiply-adds of all of it; of the logits alone, so that they count once.
+    """
+
+    number: int
+    stage: nn.Module = field(repr=False, compare=False)
+    cost: int = field(default=0, repr=False)
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        return self.cost
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        made: Tensor = self.stage(*inputs)[self.number]
+        return made
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from exeunt.graph.graph import Graph
-from exeunt.graph.rows import accumulates, row_count, rows_needed
+from exeunt.graph.rows import row_count, rows_needed
 from exeunt.graph.schedule import Event
 from exeunt.graph.views import Parts, is_view
 
@@ -44,7 +44,7 @@ class StageRows:
     ) -> None:
         self.nodes = [n for n in graph.stages[stage].nodes if not is_view(n.output, segments)]
         self.logits = graph.stages[stage].logits
-        self.accumulates = [accumulates(node.operator) for node in self.nodes]
+        self.accumulates = [node.operator.accumulates for node in self.nodes]
         sources = [
             list(dict.fromkeys(part.tensor for name in node.inputs for part in segments[name]))
             for node in self.nodes

@@ -19,12 +19,13 @@ from exeunt.graph.operators import (
     Conv,
     GlobalAverage,
     GridPool,
+    Lines,
     Pad,
     Pool,
     Resize,
     Slice,
 )
-from exeunt.graph.rows import accumulates, resize_position, rows_needed
+from exeunt.graph.rows import rows_needed
 from exeunt.graph.running_rex import RunningReX
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.ops.rex import ReX2d
@@ -120,7 +121,7 @@ class _Run:
     def make(self, node: Node, row: int) -> None:
         """Lets an operator make one row."""
         operator = node.operator
-        if accumulates(operator):
+        if operator.accumulates:
             values = self._accumulated(node, row)
         elif isinstance(operator, InvertedResidual):
             values = self._residual(node, operator, row)
@@ -137,6 +138,8 @@ class _Run:
             values: Tensor = kept.pop(row)
         else:
             values = kept / math.prod(self.shapes[node.inputs[0]][1:])
+            if len(self.shapes[node.output]) == 3:
+                values = values[:, None]
         return values
 
     def _row(self, node: Node, row: int) -> Tensor:
@@ -163,8 +166,17 @@ class _Run:
             before = (operator.before[0], 0, operator.before[2])
             after = (operator.after[0], 0, operator.after[2])
             return Pad(before, after).run([line[None]], {})[0]
-        rows = [self.arena.rows(name, [row])[None] for name in node.inputs]
-        return operator.run(rows, node.constants)[0]
+        if isinstance(operator, Lines):
+            line = self.arena.rows(node.inputs[0], operator.rows(taken[_ROWS], given[_ROWS], row))
+            return Lines((0,), operator.across).run([line[None]], {})[0]
+        heights = [shapes[name][_ROWS] for name in node.inputs]
+        under = [operator.rows(height, given[_ROWS], row) for height in heights]
+        rows = [
+            self.arena.rows(name, wanted)[None]
+            for name, wanted in zip(node.inputs, under, strict=True)
+        ]
+        out = operator.run(rows, node.constants)[0]
+        return out[:, [row]] if out.shape[1] == given[_ROWS] > 1 else out
 
     def _conv(self, source: str, conv: Conv, constants: Any, row: int) -> Tensor:
         return _filtered(conv, self.arena.rows(source, _under(conv, row)), constants)
@@ -200,7 +212,7 @@ class _Run:
     def _resized(self, source: str, resize: Resize, row: int) -> Tensor:
         shape = self.shapes[source]
         needed = rows_needed(resize, shape, (shape[0], *resize.size), row)
-        at = resize_position(resize, shape[_ROWS], row)
+        at = resize.position(shape[_ROWS], row)
         slab = self.arena.rows(source, needed)
         line = slab[:, :1] if len(needed) == 1 else torch.lerp(slab[:, :1], slab[:, 1:], at % 1)
         size = (1, resize.size[1])
@@ -250,5 +262,6 @@ def _under(conv: Conv, row: int) -> list[int]:
 def _filtered(conv: Conv, slab: Tensor, constants: Any) -> Tensor:
     """One row of a convolution, from just the rows under its kernel: (C', 1, W')."""
     stride, padding, dilation = (1, conv.stride[1]), (0, conv.padding[1]), (1, conv.dilation[1])
-    one = Conv(conv.kernel, stride, padding, dilation, conv.groups, act=conv.act)
+    trail = None if conv.trail is None else (0, conv.trail[1])
+    one = Conv(conv.kernel, stride, padding, dilation, conv.groups, trail, act=conv.act)
     return one.run([slab[None]], constants)[0]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from exeunt.errors import ExeuntError
-from exeunt.graph.buffers import IN_PLACE, VIEWS
+from exeunt.graph.buffers import VIEWS
 from exeunt.graph.graph import Graph
 from exeunt.graph.plan import Plan
 
@@ -63,7 +63,7 @@ def verify_plan(graph: Graph, plan: Plan, element_bytes: int) -> int:
             if isinstance(node.operator, VIEWS) and placed:
                 contents[node.output] = contents[placed[0]]
                 continue
-            if not isinstance(node.operator, IN_PLACE):
+            if not node.operator.in_place:
                 _refuse_overlap(node.output, placed, contents, place)
             write(node.output)
         read("the policy", stage.logits)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Concat, Flatten, Linear, Slice
+from exeunt.graph.operators import Concat, Flatten, Linear, Slice, Unflatten
 
 _CHANNELS = 0  # the axis of (C, H, W)
 
@@ -56,10 +56,13 @@ def segments_of(graph: Graph) -> dict[str, Parts]:
             parts = _joined(part for taken in node.inputs for part in segments[taken])
         elif isinstance(operator, Slice) and operator.axis == _CHANNELS and operator.step == 1:
             parts = _cut(segments[taken], operator.start, operator.stop)
-        elif isinstance(operator, Flatten) and (
-            graph.shapes[taken][1:] == (1, 1)
-            or all(isinstance(reader.operator, Linear) for reader in readers[name])
-        ):
+        elif (
+            isinstance(operator, Flatten)
+            and (
+                graph.shapes[taken][1:] == (1, 1)
+                or all(isinstance(reader.operator, Linear) for reader in readers[name])
+            )
+        ) or isinstance(operator, Unflatten):
             parts = segments[taken]
         segments[name] = parts
     return segments

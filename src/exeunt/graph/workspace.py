@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
+from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, filters
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Composite, Conv, GlobalAverage, GridPool, Linear
 from exeunt.graph.rows import row_count
@@ -38,7 +38,7 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
         return pixels * operator.depthwise.groups * element_bytes
     if isinstance(operator, Composite) and isinstance(operator.module, ReX2d):
         return _rex_numbers(operator.module, taken[1], taken[2]) * max(element_bytes, 2)
-    return 0
+    return operator.kept_bytes(taken, element_bytes)
 
 
 def scratch_bytes(
@@ -50,10 +50,10 @@ def scratch_bytes(
     """What an operator needs while it makes, or takes in, one row, and no longer; in bytes.
 
     Where the input of a convolution lies in several places, or is scaled on the way, it gathers the
-    pixels that make one pixel of the output: as many as the kernel has, of C channels. ReX gathers
-    one, a matrix all of a map, whose rows lie apart. What treats channels apart reads them where
-    they lie. An inverted residual filters into one expanded pixel; for one that keeps nothing see
-    `recompute_numbers`.
+    pixels that make one pixel of the output: as many as the kernel has, of C channels; and so do
+    dilated ones and those in groups. ReX gathers one pixel, a matrix all of a map, whose rows lie
+    apart. What treats channels apart reads them where they lie. An inverted residual filters into
+    one expanded pixel; for one that keeps nothing see `recompute_numbers`.
 
     Args:
         graph: that the node belongs to.
@@ -63,11 +63,11 @@ def scratch_bytes(
     """
     operator, channels = node.operator, graph.shapes[node.inputs[0]][0]
     gathered = 0 if is_whole(segments[node.inputs[0]], graph) else channels
-    if isinstance(operator, Conv) and operator.groups == channels > 1:
-        return 0
     if isinstance(operator, Conv):
-        dilated = operator.groups == 1 and operator.dilation != (1, 1)
-        return (channels if dilated else gathered) * math.prod(operator.kernel) * element_bytes
+        if filters(operator, channels, graph.shapes[node.output][0]):
+            return 0
+        apart = operator.groups > 1 or operator.dilation != (1, 1)
+        return (channels if apart else gathered) * math.prod(operator.kernel) * element_bytes
     if isinstance(operator, PreactivatedConv):
         return channels * math.prod(operator.conv.kernel) * element_bytes
     if isinstance(operator, InvertedResidual) and operator.recompute:

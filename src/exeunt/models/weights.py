@@ -28,6 +28,7 @@ from exeunt.documents import fields_of, naming, parse_json
 from exeunt.errors import ExeuntError, expect
 from exeunt.files import replacing
 from exeunt.finite import all_finite, require_finite_weights
+from exeunt.hub import on_hub, pull_file
 from exeunt.models.registry import build_model, unknown_name
 from exeunt.net import MultiExitNet
 from exeunt.runner.schema import validated
@@ -296,11 +297,14 @@ def shipped_weights() -> dict[str, Path]:
 
 
 def find_weights(model: str) -> Path:
-    """The weights file that MODEL means: a run folder, a weights file or a shipped name.
+    """The weights file that MODEL means: a run folder, a weights file, a shipped name, or
+    `hf:owner/name` on the Hugging Face Hub, from where it is fetched.
 
     Raises:
         ExeuntError: when it is none of them, with what would be.
     """
+    if on_hub(model):
+        return pull_file(model)
     path = Path(model)
     if path.is_dir():
         if (path / _BEST).is_file():

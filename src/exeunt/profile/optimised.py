@@ -21,22 +21,10 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 
 from exeunt.graph import Composite, Graph, Node
-from exeunt.graph.operators import (
-    Activation,
-    Add,
-    Affine,
-    Concat,
-    Conv,
-    Mix,
-    Pair,
-    Pool,
-    Slice,
-)
+from exeunt.graph.operators import Conv, Pair, Pool, Slice
 from exeunt.graph.paper import INPUT_AND_OUTPUT, BlockPeak, block_peaks, feeds_rex, made_on_the_fly
 from exeunt.ops.rex import ReX2d
 from exeunt.profile.memory import Cut, Memory, Span, bytes_of
-
-_BY_PIXEL = (Activation, Add, Affine, Concat, Mix)
 
 
 def paper_memory(graph: Graph, dtype: str) -> Memory:
@@ -187,7 +175,7 @@ def _reads(node: Node, window: Pair, size: Pair) -> Pair:
         kernel, stride = operator.kernel, operator.stride
     elif isinstance(operator, Composite) and isinstance(operator.module, ReX2d):
         kernel, stride = operator.module.patch_size, operator.module.stride
-    elif isinstance(operator, _BY_PIXEL) or (isinstance(operator, Slice) and operator.axis == 0):
+    elif operator.by_pixel or (isinstance(operator, Slice) and operator.axis == 0):
         kernel = (1, 1)
     else:
         return size

@@ -20,16 +20,7 @@ from torch.func import functional_call
 from exeunt.errors import ExeuntError
 from exeunt.graph import CapturedNet, Graph, Node
 from exeunt.graph.normed import into_linear, take_norms
-from exeunt.graph.operators import (
-    Composite,
-    Concat,
-    Flatten,
-    GridPool,
-    Pad,
-    Pool,
-    Resize,
-    Slice,
-)
+from exeunt.graph.operators import Composite
 from exeunt.net import MultiExitNet
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize.quantize import quantize
@@ -38,8 +29,6 @@ from exeunt.quantize.rex import STATE_ONE
 from exeunt.quantize.scale import Scale
 from exeunt.quantize.scales import WEIGHT_MOST, WEIGHTED, reach, weight_step
 
-_MOVES = (Concat, Flatten, Pad, Slice)
-_MEANS = (GridPool, Pool, Resize)
 _UPWARDS = 2.0**-12
 
 
@@ -100,7 +89,7 @@ class QuantizationAware(nn.Module):
     def run_node(self, node: Node, inputs: Sequence[Tensor]) -> Tensor:
         """What a node makes of numbers that its inputs can hold, rounded as its output is."""
         taken, operator = self.scales[node.inputs[0]], node.operator
-        if isinstance(operator, _MOVES):
+        if operator.moves:
             return operator.run(inputs, node.constants)
         if isinstance(operator, Composite):
             assert isinstance(operator.module, ReX2d)
@@ -111,7 +100,7 @@ class QuantizationAware(nn.Module):
         else:
             out = operator.run(inputs, _rounded_constants(node, taken))
         given = self.scales[node.output]
-        if isinstance(operator, _MEANS):  # often halfway between two integers, which goes up
+        if operator.keeps_scale:  # often halfway between two integers, which goes up
             out = out + _UPWARDS * given.scale
         return rounded(out, given)
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exeunt.graph.operators import Concat, Flatten, Operator, Pair, Resize, Slice
-from exeunt.graph.rows import resize_position
+from exeunt.graph.operator import Operator, Pair
+from exeunt.graph.operators import Resize, convolved
 from exeunt.quantize.scale import INT8, Factor, Scale
 
 RESIZE_BITS = 8
@@ -39,7 +39,7 @@ class IntegerOperator(ABC):
 class View(IntegerOperator):
     """What moves numbers and changes none."""
 
-    operator: Concat | Flatten | Slice
+    operator: Operator
 
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
         return self.operator.run(inputs, {})
@@ -56,6 +56,7 @@ class Weighted(IntegerOperator):
         zero_in: the input's integer for 0.
         scale: of the output.
         low, high: the limits that the activation sets.
+        table: of a function behind that, which kernels carry out with it; None for none.
     """
 
     weight: Tensor
@@ -65,6 +66,7 @@ class Weighted(IntegerOperator):
     scale: Scale
     low: int
     high: int
+    table: Tensor | None = field(default=None, kw_only=True)
 
     @cached_property
     def _summed(self) -> tuple[Tensor, Tensor]:
@@ -79,7 +81,8 @@ class Weighted(IntegerOperator):
         weight, bias = self._summed
         sums = self._sums((inputs[0] - self.zero_in).to(weight.dtype), weight, bias)
         scaled = self.factor.apply(sums).add_(self.scale.zero)
-        return scaled.clamp_(self.low, self.high).int()
+        out = scaled.clamp_(self.low, self.high).int()
+        return out if self.table is None else looked_up(self.table, out - INT8[0])
 
     @abstractmethod
     def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -95,10 +98,13 @@ class IntegerConv(Weighted):
     padding: Pair
     dilation: Pair
     groups: int
+    trail: Pair | None = None
 
     def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         with torch.backends.nnpack.flags(enabled=False):  # its transforms round
-            return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+            if x.dim() == 2:  # a vector, scaled by channel
+                return convolved(self, x[..., None, None], weight, bias)[..., 0, 0]
+            return convolved(self, x, weight, bias)
 
 
 @dataclass(frozen=True)
@@ -130,15 +136,49 @@ class IntegerSum(IntegerOperator):
 
 
 @dataclass(frozen=True)
-class IntegerAverage(IntegerOperator):
-    """The mean of each channel."""
+class IntegerProduct(IntegerOperator):
+    """`(a - zero_a) * (b - zero_b)`, in steps of the output."""
 
     factor: Factor
+    zero_a: int
+    zero_b: int
+    scale: Scale
+    low: int
+    high: int
+
+    def run(self, inputs: Sequence[Tensor]) -> Tensor:
+        a, b = inputs
+        scaled = self.factor.apply((a - self.zero_a) * (b - self.zero_b)) + self.scale.zero
+        return scaled.clamp(self.low, self.high).int()
+
+
+@dataclass(frozen=True)
+class IntegerSlope(IntegerOperator):
+    """A parametric ReLU: a factor for what is above 0, one for each channel for what is below."""
+
+    above: Factor
+    below: Factor
     zero_in: int
     scale: Scale
 
     def run(self, inputs: Sequence[Tensor]) -> Tensor:
-        sums = (inputs[0] - self.zero_in).sum((2, 3), dtype=torch.int32)
+        x = inputs[0] - self.zero_in
+        scaled = torch.where(x < 0, self.below.apply(x), self.above.apply(x)) + self.scale.zero
+        return scaled.clamp(*self.scale.limits).int()
+
+
+@dataclass(frozen=True)
+class IntegerAverage(IntegerOperator):
+    """The mean of each channel, perhaps as a map of one pixel."""
+
+    factor: Factor
+    zero_in: int
+    scale: Scale
+    keep: bool = False
+
+    def run(self, inputs: Sequence[Tensor]) -> Tensor:
+        x = inputs[0] - self.zero_in
+        sums = x.sum((2, 3), dtype=torch.int32, keepdim=self.keep)
         scaled = self.factor.apply(sums) + self.scale.zero
         return scaled.clamp(*self.scale.limits).int()
 
@@ -249,7 +289,7 @@ def places(size: int, out: int, align_corners: bool) -> list[tuple[int, int, int
     resize = Resize((out, out), align_corners)
     found = []
     for line in range(out):
-        at = resize_position(resize, size, line)
+        at = resize.position(size, line)
         first = int(at)
         share = round((at - first) * (1 << RESIZE_BITS))
         found.append((first, min(first + 1, size - 1), share))

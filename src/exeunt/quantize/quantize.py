@@ -13,24 +13,24 @@ from exeunt.errors import ExeuntError
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.normed import into_linear, take_norms
 from exeunt.graph.operators import (
-    ACTIVATIONS,
     Activation,
     Add,
     Affine,
     Composite,
-    Concat,
     Conv,
-    Flatten,
     GlobalAverage,
     GridPool,
     Linear,
     Mix,
+    Multiply,
     Operator,
     Pad,
+    ParametricReLU,
     Pool,
     Resize,
-    Slice,
 )
+from exeunt.graph.own import OwnOperator
+from exeunt.graph.pointwise import activate, bounds
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize.graph import QuantizedGraph
 from exeunt.quantize.operators import (
@@ -42,7 +42,9 @@ from exeunt.quantize.operators import (
     IntegerOperator,
     IntegerPad,
     IntegerPool,
+    IntegerProduct,
     IntegerResize,
+    IntegerSlope,
     IntegerSum,
     View,
 )
@@ -89,8 +91,13 @@ def quantize(graph: Graph, ranges: Mapping[str, Range]) -> QuantizedGraph:
 def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOperator:
     kind = type(node.operator)
     make = _MAKERS.get(kind)
+    if make is None and node.operator.moves:
+        make = _view
     if isinstance(node.operator, Composite):
         make = _rex if isinstance(node.operator.module, ReX2d) else None
+    if isinstance(node.operator, OwnOperator):
+        made = node.operator.integer(node, graph, scales)
+        make = None if made is None else lambda *_: made
     scores = any(stage.logits == node.output for stage in graph.stages)
     if make is None or (scores and kind is not Linear):
         known = sorted({k.__name__ for k in _MAKERS} | {ReX2d.__name__})
@@ -156,15 +163,17 @@ def _rows(
 
 def _limits(node: Node, scale: Scale) -> tuple[int, int]:
     act = getattr(node.operator, "act", None)
-    low, high = scale.limits
-    if act in ("relu", "relu6"):
-        low = max(low, scale.zero)
-    if act == "relu6":
-        high = min(high, scale.zero + round(6 / scale.scale))
-    if act not in (None, "relu", "relu6"):
+    ends = bounds(act)
+    if ends is None:
         raise ExeuntError(
-            f"{node.module}: {node.operator.kind} with {act} has no integer form; relu and relu6 do"
+            f"{node.module}: {node.operator.kind} with {act} has no integer form; functions stand "
+            "apart there"
         )
+    low, high = scale.limits
+    if ends[0] > -math.inf:
+        low = min(max(low, scale.zero + round(ends[0] / scale.scale)), high)
+    if ends[1] < math.inf:
+        high = max(min(high, scale.zero + round(ends[1] / scale.scale)), low)
     return low, high
 
 
@@ -179,6 +188,7 @@ def _conv(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerConv:
         padding=conv.padding,
         dilation=conv.dilation,
         groups=conv.groups,
+        trail=conv.trail,
     )
 
 
@@ -209,7 +219,25 @@ def _sum(node: Node, scales: Mapping[str, Scale], shares: tuple[float, float]) -
 
 
 def _add(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerSum:
-    return _sum(node, scales, (1.0, 1.0))
+    assert isinstance(node.operator, Add)
+    return _sum(node, scales, (1.0, node.operator.alpha))
+
+
+def _product(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerProduct:
+    a, b = (scales[name] for name in node.inputs)
+    given = scales[node.output]
+    factor = Factor.of([a.scale * b.scale / given.scale], node.module)
+    return IntegerProduct(factor, a.zero, b.zero, given, *_limits(node, given))
+
+
+def _slope(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerSlope:
+    taken, given = scales[node.inputs[0]], scales[node.output]
+    above = taken.scale / given.scale
+    slopes = node.constants["slope"].double() * above
+    of = Factor.of
+    return IntegerSlope(
+        of([above], node.module), of(slopes.tolist(), node.module), taken.zero, given
+    )
 
 
 def _mix(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerSum:
@@ -222,7 +250,8 @@ def _average(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerAv
     pixels = math.prod(graph.shapes[node.inputs[0]][1:])
     factor = Factor.of([taken.scale / (pixels * given.scale)], node.module)
     Factor.check([255 * pixels], node.module)
-    return IntegerAverage(factor, taken.zero, given)
+    assert isinstance(node.operator, GlobalAverage)
+    return IntegerAverage(factor, taken.zero, given, node.operator.keep)
 
 
 def _pool(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerPool:
@@ -248,12 +277,12 @@ def _grid(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerGridP
 def _activation(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerLookup:
     assert isinstance(node.operator, Activation)
     every = torch.arange(INT8[0], INT8[1] + 1)
-    values = ACTIVATIONS[node.operator.act](scales[node.inputs[0]].real(every))
+    values = activate(node.operator.act, scales[node.inputs[0]].real(every))
     return IntegerLookup(scales[node.output].quantized(values))
 
 
 def _view(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> View:
-    return View(node.operator)  # type: ignore[arg-type]
+    return View(node.operator)
 
 
 def _pad(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerPad:
@@ -341,15 +370,14 @@ _MAKERS: dict[type[Operator], Maker] = {
     Activation: _activation,
     Add: _add,
     Affine: _affine,
-    Concat: _view,
     Conv: _conv,
-    Flatten: _view,
     GlobalAverage: _average,
     GridPool: _grid,
     Linear: _linear,
     Mix: _mix,
+    Multiply: _product,
     Pad: _pad,
+    ParametricReLU: _slope,
     Pool: _pool,
     Resize: _resize,
-    Slice: _view,
 }

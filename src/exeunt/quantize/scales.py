@@ -11,7 +11,17 @@ import torch
 from torch import Tensor
 
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Add, Affine, Composite, Conv, GlobalAverage, Linear, Mix
+from exeunt.graph.operators import (
+    Add,
+    Affine,
+    Composite,
+    Conv,
+    GlobalAverage,
+    Linear,
+    Mix,
+    Multiply,
+    ParametricReLU,
+)
 from exeunt.quantize.ranges import Range
 from exeunt.quantize.rex import STATE_ONE
 from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, SPARE_BITS, SUM_BITS, Scale
@@ -66,7 +76,14 @@ def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
     if isinstance(node.operator, Composite):
         scale = node.constants.get("norm.scale")
         return 1 / STATE_ONE if scale is None else float(scale.abs().max()) / STATE_ONE
-    if isinstance(node.operator, Add | Mix):
+    if isinstance(node.operator, Multiply):
+        return taken.scale * scales[node.inputs[1]].scale
+    if isinstance(node.operator, ParametricReLU):
+        return taken.scale * max(1.0, float(node.constants["slope"].abs().max()))
+    if isinstance(node.operator, Add):
+        largest = scales[node.inputs[1]].scale * abs(node.operator.alpha)
+        return max(taken.scale, largest) / _COARSEST_SUMMAND
+    if isinstance(node.operator, Mix):
         return max(scales[name].scale for name in node.inputs) / _COARSEST_SUMMAND
     names = WEIGHTED.get(type(node.operator))
     if names is None:

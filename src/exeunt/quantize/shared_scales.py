@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from exeunt.graph.graph import Graph
-from exeunt.graph.operators import Concat, Flatten, GridPool, Pad, Pool, Resize, Slice
-
-KEEP_SCALE = (Concat, Flatten, GridPool, Pad, Pool, Resize, Slice)
 
 
 def shared_scales(graph: Graph) -> dict[str, str]:
@@ -18,7 +15,7 @@ def shared_scales(graph: Graph) -> dict[str, str]:
         return name
 
     for node in graph.nodes:
-        if isinstance(node.operator, KEEP_SCALE):
+        if node.operator.keeps_scale:
             for name in node.inputs:
                 leader[find(name)] = find(node.output)
     return {name: find(name) for name in leader}

@@ -25,6 +25,7 @@ static void pixel(const exn_conv_f32 *conv, const float *const *lines, int32_t c
             }
         }
         exn_copy_limited(out + first, sums, lanes, conv->low, conv->high);
+        exn_apply(conv->function, out + first, lanes);
     }
 }
 

@@ -8,11 +8,18 @@
 #include "exn_patches.h"
 #include "exn_window.h"
 
+/* A function of single numbers, and what settles it. */
+typedef struct exn_function_f32 {
+    void (*apply)(float *numbers, uint32_t n, float a, float b);
+    float a, b;
+} exn_function_f32;
+
 /* weights: row, column, input channel, output channel */
 typedef struct exn_conv_f32 {
     const float *weights;
     const float *biases;
     float low, high;  /* the activation's limits */
+    const exn_function_f32 *function;  /* behind these, or NULL */
     exn_window window;
 } exn_conv_f32;
 
@@ -21,6 +28,7 @@ typedef struct exn_depthwise_f32 {
     const float *weights;
     const float *biases;
     float low, high;
+    const exn_function_f32 *function;  /* or NULL */
     exn_window window;
 } exn_depthwise_f32;
 
@@ -29,6 +37,7 @@ typedef struct exn_scale_f32 {
     const float *weights;
     const float *biases;
     float low, high;
+    const exn_function_f32 *function;  /* or NULL */
 } exn_scale_f32;
 
 typedef struct exn_gathered_conv_f32 {
@@ -36,6 +45,7 @@ typedef struct exn_gathered_conv_f32 {
     const exn_scale_f32 *before;  /* or NULL */
     uint16_t channels;            /* of the input, all parts together */
     uint8_t dilation_y, dilation_x;
+    uint16_t groups;              /* that divide both channels and outputs; weights lie by group */
 } exn_gathered_conv_f32;
 
 /* The sum or the mixture of two numbers: by_a * a + by_b * b. */
@@ -44,19 +54,15 @@ typedef struct exn_sum_f32 {
     float low, high;
 } exn_sum_f32;
 
-enum exn_function {
-    EXN_RELU,
-    EXN_RELU6,
-    EXN_SIGMOID,
-    EXN_TANH,
-    EXN_SILU,
-    EXN_HARDSWISH,
-    EXN_HARDSIGMOID
-};
+/* a * b */
+typedef struct exn_product_f32 {
+    float low, high;
+} exn_product_f32;
 
-typedef struct exn_activation_f32 {
-    uint8_t function;
-} exn_activation_f32;
+/* Below 0 a number for each channel multiplies. */
+typedef struct exn_slope_f32 {
+    const float *slopes;
+} exn_slope_f32;
 
 typedef struct exn_pool_f32 {
     exn_window window;
@@ -152,6 +158,8 @@ exn_kernel exn_residual_f32_make;
 exn_kernel exn_gathered_conv_f32_make;
 exn_kernel exn_sum_f32_make;
 exn_kernel exn_activation_f32_make;
+exn_kernel exn_product_f32_make;
+exn_kernel exn_slope_f32_make;
 exn_kernel exn_pool_f32_make;
 exn_kernel exn_grid_pool_f32_make;
 exn_kernel exn_grid_pool_f32_take;
@@ -166,6 +174,28 @@ exn_kernel exn_rex_f32_take;
 void exn_read_row_f32(const exn_model *model, const uint8_t *pixels, uint8_t *row);
 int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
                   uint16_t *class_index);
+
+/* Functions; a and b are the limits of `clip`, a the slope of `leaky_relu` and the depth of `elu`. */
+#define EXN_FUNCTION_F32(name) \
+    void exn_##name##_f32(float *numbers, uint32_t n, float a, float b)
+EXN_FUNCTION_F32(clip);
+EXN_FUNCTION_F32(sigmoid);
+EXN_FUNCTION_F32(tanh);
+EXN_FUNCTION_F32(silu);
+EXN_FUNCTION_F32(gelu);
+EXN_FUNCTION_F32(gelu_tanh);
+EXN_FUNCTION_F32(hardswish);
+EXN_FUNCTION_F32(hardsigmoid);
+EXN_FUNCTION_F32(leaky_relu);
+EXN_FUNCTION_F32(elu);
+EXN_FUNCTION_F32(mish);
+
+EXN_INLINE void exn_apply(const exn_function_f32 *function, float *numbers, uint32_t n)
+{
+    if (function != NULL) {
+        function->apply(numbers, n, function->a, function->b);
+    }
+}
 
 /* What an input adds to so many gates. */
 EXN_INLINE void exn_take_input(const exn_cell_f32 *cell, uint32_t count, const float *x,

@@ -16,6 +16,7 @@ EXN_INLINE void exn_filter_f32(const exn_depthwise_f32 *depthwise, const float *
     exn_copy(sums, depthwise->biases + first, lanes);
     exn_add_taps(sums, lanes, weights, channels, taps, count);
     exn_copy_limited(out, sums, lanes, depthwise->low, depthwise->high);
+    exn_apply(depthwise->function, out, lanes);
 }
 
 /* All channels of one output pixel; lines outside the map are NULL. */

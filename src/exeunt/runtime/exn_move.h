@@ -16,6 +16,18 @@ typedef struct exn_flatten {
     uint8_t number_bytes;
 } exn_flatten;
 
+typedef struct exn_shuffle {
+    const uint16_t *to;  /* where each channel of the input goes; nowhere if that is no channel */
+    uint8_t number_bytes;
+} exn_shuffle;
+
+typedef struct exn_lines {
+    const uint16_t *down, *across;  /* the row and the column of the input that each is */
+    uint8_t number_bytes;
+} exn_lines;
+
+exn_kernel exn_shuffle_make;
+exn_kernel exn_lines_make;
 exn_kernel exn_move_make;
 exn_kernel exn_flatten_make;
 

@@ -31,6 +31,7 @@ static void mix(const exn_conv_f32 *conv, uint32_t outputs, const float *pixel, 
     exn_copy(sums, conv->biases + first, lanes);
     exn_add_products(sums, lanes, conv->weights + first, outputs, pixel, channels);
     exn_copy_limited(out, sums, lanes, conv->low, conv->high);
+    exn_apply(conv->function, out, lanes);
 }
 
 static void expand(const pass *p, const float *pixel, uint32_t first, uint32_t lanes, float *out)

@@ -22,6 +22,7 @@ typedef struct exn_requantize {
     const exn_row *rows;  /* one per output channel */
     int16_t zero;         /* of the output */
     int16_t low, high;    /* the activation's limits */
+    const int8_t *table;  /* of 256, what becomes of the output then; or NULL */
 } exn_requantize;
 
 /* weights: packed rows of one window, pixel after pixel; where a window has more than EXN_GATHERED
@@ -52,6 +53,20 @@ typedef struct exn_sum_s8 {
     int8_t zero_a, zero_b;
     int16_t zero, low, high;
 } exn_sum_s8;
+
+/* (a - zero_a) * (b - zero_b) */
+typedef struct exn_product_s8 {
+    exn_factor factor;
+    int16_t zero_a, zero_b;
+    int16_t zero, low, high;
+} exn_product_s8;
+
+/* A factor above 0, and one for each channel below. */
+typedef struct exn_slope_s8 {
+    exn_factor above;
+    const exn_factor *below;
+    int16_t zero_in, zero_out;
+} exn_slope_s8;
 
 typedef struct exn_residual_s8 {
     const exn_conv_s8 *expand;  /* or NULL */
@@ -88,6 +103,7 @@ typedef struct exn_gathered_conv_s8 {
     const exn_scale_s8 *before;  /* or NULL */
     uint16_t channels;           /* of the input, all parts together */
     uint8_t dilation_y, dilation_x;
+    uint16_t groups;             /* that divide channels and outputs; packed rows lie by group */
 } exn_gathered_conv_s8;
 
 typedef struct exn_pool_s8 {
@@ -172,6 +188,8 @@ exn_kernel exn_pool_s8_make;
 exn_kernel exn_grid_pool_s8_make;
 exn_kernel exn_grid_pool_s8_take;
 exn_kernel exn_sum_s8_make;
+exn_kernel exn_product_s8_make;
+exn_kernel exn_slope_s8_make;
 exn_kernel exn_lookup_s8_make;
 exn_kernel exn_resize_s8_make;
 exn_kernel exn_linear_s8_make;
@@ -229,6 +247,12 @@ EXN_INLINE void exn_mix_wide(const exn_conv_s8 *conv, const int16_t *x, uint32_t
 EXN_INLINE void exn_limit(int8_t *out, uint32_t n, const exn_requantize *to)
 {
     uint32_t i;
+    if (to->table != NULL) {
+        for (i = 0; i < n; i++) {
+            out[i] = to->table[out[i] + 128];
+        }
+        return;
+    }
     if (to->low <= INT8_MIN && to->high >= INT8_MAX) {
         return;
     }

@@ -1,25 +1,5 @@
 #include "exn_f32.h"
-
-/* Walks over the channels of a pixel, part after part. */
-typedef struct walk {
-    const exn_part *part;
-    const float *at;
-    uint32_t left;  /* channels of this part */
-} walk;
-
-static void enter(walk *w, const exn_part *part, const exn_model *model, uint8_t *arena,
-                  uint32_t row, uint32_t x)
-{
-    w->part = part;
-    w->at = exn_pixel_f32(model, part, arena, row, x);
-    w->left = part->channels;
-}
-
-static void advance(walk *w, uint32_t channels)
-{
-    w->at += channels;
-    w->left -= channels;
-}
+#include "exn_walk.h"
 
 void exn_sum_f32_make(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t row)
 {
@@ -28,23 +8,19 @@ void exn_sum_f32_make(const exn_model *model, const exn_node *node, uint8_t *are
     float *out = exn_row_f32(ring, arena, row);
     uint32_t x, c, n, i;
     for (x = 0; x < ring->width; x++) {
-        walk a, b;
-        enter(&a, exn_parts_of(node, 0), model, arena, row, x);
-        enter(&b, exn_parts_of(node, 1), model, arena, row, x);
+        exn_walk a = exn_walk_along(model, node, 0, arena, row, x, sizeof *out);
+        exn_walk b = exn_walk_along(model, node, 1, arena, row, x, sizeof *out);
         for (c = 0; c < ring->channels; c += n) {
-            if (a.left == 0) {
-                enter(&a, a.part + 1, model, arena, row, x);
-            }
-            if (b.left == 0) {
-                enter(&b, b.part + 1, model, arena, row, x);
-            }
-            n = a.left < b.left ? a.left : b.left;
+            const float *first, *second;
+            n = exn_both(&a, &b, model, arena);
+            first = (const float *)(const void *)a.at;
+            second = (const float *)(const void *)b.at;
             for (i = 0; i < n; i++) {
-                float value = sum->by_a * a.at[i] + sum->by_b * b.at[i];
+                float value = sum->by_a * first[i] + sum->by_b * second[i];
                 *out++ = exn_limit(value, sum->low, sum->high);
             }
-            advance(&a, n);
-            advance(&b, n);
+            exn_advance(&a, n);
+            exn_advance(&b, n);
         }
     }
 }

@@ -1,44 +1,25 @@
 #include "exn_s8.h"
-
-/* Walks over the channels of a pixel, part after part. */
-typedef struct walk {
-    const exn_part *part;
-    const int8_t *at;
-    uint32_t left;  /* channels of this part */
-} walk;
-
-static void enter(walk *w, const exn_model *model, uint8_t *arena, uint32_t row, uint32_t x)
-{
-    const exn_ring *in = &model->rings[w->part->ring];
-    w->at = (const int8_t *)exn_place(in, arena, row) + x * in->channels + w->part->first;
-    w->left = w->part->channels;
-}
-
-static int8_t next(walk *w, const exn_model *model, uint8_t *arena, uint32_t row, uint32_t x)
-{
-    if (w->left == 0) {
-        w->part++;
-        enter(w, model, arena, row, x);
-    }
-    w->left--;
-    return *w->at++;
-}
+#include "exn_walk.h"
 
 void exn_sum_s8_make(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t row)
 {
     const exn_sum_s8 *sum = node->spec;
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *out = (int8_t *)exn_place(ring, arena, row);
-    uint32_t x, c;
+    uint32_t x, c, n, i;
     for (x = 0; x < ring->width; x++) {
-        walk a, b;
-        a.part = exn_parts_of(node, 0);
-        b.part = exn_parts_of(node, 1);
-        enter(&a, model, arena, row, x);
-        enter(&b, model, arena, row, x);
-        for (c = 0; c < ring->channels; c++) {
-            int8_t first = next(&a, model, arena, row, x);
-            *out++ = exn_sum(sum, first, next(&b, model, arena, row, x));
+        exn_walk a = exn_walk_along(model, node, 0, arena, row, x, sizeof *out);
+        exn_walk b = exn_walk_along(model, node, 1, arena, row, x, sizeof *out);
+        for (c = 0; c < ring->channels; c += n) {
+            const int8_t *first, *second;
+            n = exn_both(&a, &b, model, arena);
+            first = (const int8_t *)a.at;
+            second = (const int8_t *)b.at;
+            for (i = 0; i < n; i++) {
+                *out++ = exn_sum(sum, first[i], second[i]);
+            }
+            exn_advance(&a, n);
+            exn_advance(&b, n);
         }
     }
 }

@@ -8,6 +8,7 @@ from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, owned_files, write_c
 from exeunt.export.c.host import ExitAnswer, build_host, run_host, run_self_test
 from exeunt.export.c.int8 import Int8
+from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.prefix import check_prefix, prefix_of
 from exeunt.export.c.report import ExportReport
@@ -23,6 +24,7 @@ __all__ = [
     "ExportReport",
     "Float32",
     "Int8",
+    "Kernel",
     "Numbers",
     "Shape",
     "build_host",

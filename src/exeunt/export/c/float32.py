@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -46,6 +47,9 @@ class Float32(Numbers):
         "exn_filter_f32.h",
         "exn_input_f32.c",
         "exn_judge_f32.c",
+    )
+    beside: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(
+        ("exn_product_f32", "exn_sum_f32"), ("exn_walk.h",)
     )
     read_row = "exn_read_row_f32"
     judge = "exn_judge_f32"

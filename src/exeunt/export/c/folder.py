@@ -97,13 +97,21 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
         constants_bytes,
         model.facts.get("calibration", {}),
     )
-    constants = text.constants(source)
+    own = {file: said for kernel in kernels.values() for file, said in kernel.own.items()}
+    constants = text.constants(source, own)
     network = {
+        **own,
         f"{model.name}.h": text.header(source.constant_bytes),
         f"{model.name}.c": constants,
         f"{model.name}_self_test.c": text.self_test(),
     }
-    names = sorted({name for kernel in kernels.values() for name in (kernel.name, *kernel.parts)})
+    names = sorted(
+        {
+            name
+            for kernel in kernels.values()
+            for name in ((() if kernel.own else (kernel.name,)) + kernel.parts)
+        }
+    )
     needed = _needed(model, names)
     report = {
         "format": FORMAT,
@@ -122,6 +130,7 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
         },
         "kernels": names,
         "runtime": needed,
+        "own": sorted(own),
         "layout": layout,
         "version": exeunt.__version__,
         **model.facts,
@@ -130,8 +139,13 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
     runtime = _runtime()
     parts |= {runtime_place(file): said for file, said in runtime.items()}
     parts |= {file: render(file, **text.names) for file in (CLASSIFY, SELF_TEST)}
-    every = sorted(file for file in runtime if file.endswith(".c"))
-    parts |= layout_files(layout, {**text.names, "every_source": every, "used_sources": needed})
+    sources = {
+        "every_source": sorted(file for file in runtime if file.endswith(".c")),
+        "used_sources": needed,
+        "own_sources": sorted(file for file in own if file.endswith(".c")),
+        "own_headers": sorted(file for file in own if file.endswith(".h")),
+    }
+    parts |= layout_files(layout, {**text.names, **sources})
     weights = [] if model.weights is None else [WEIGHTS.as_posix()]
     report["files"] = sorted([*parts, FILE, *weights])
     parts[FILE] = json.dumps(report, indent=2) + "\n"

@@ -47,6 +47,7 @@ class Int8(Numbers):
         "exn_halving.c",
     )
     beside: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **dict.fromkeys(("exn_product_s8", "exn_sum_s8"), ("exn_walk.h",)),
         "exn_conv_s8": ("exn_mix_s8.c",),
         "exn_depthwise_s8": ("exn_filter_s8.h", "exn_filter_s8.c"),
         "exn_gathered_conv_s8": ("exn_mix_s8.c",),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.source import CSource
-from exeunt.graph.fuse import InvertedResidual
+from exeunt.graph.fuse import InvertedResidual, filters
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Conv, GridPool, Pool
 from exeunt.graph.streamed import StreamedPlan
@@ -19,7 +19,7 @@ from exeunt.graph.workspace import recompute_numbers
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.quantize.operators import IntegerConv, IntegerPool
 
-MAX_KERNEL, MAX_DEPTHWISE_KERNEL = 15, 7
+MAX_KERNEL, MAX_DILATION = 15, 255
 MAX_HIDDEN, MAX_PATCH = 32, 32
 
 
@@ -32,12 +32,15 @@ class Kernel:
         accumulates: whether it also takes in rows.
         spec: expression for its struct.
         parts: other files of the runtime that it calls, `exn_gru_s8`.
+        own: the files of one that is not the runtime's, by name, with their text; headers among
+            them are included where it is called, so that its functions and its struct are known.
     """
 
     name: str
     accumulates: bool
     spec: str
     parts: tuple[str, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -49,17 +52,22 @@ class Kernel:
         *,
         accumulates: bool = False,
         parts: tuple[str, ...] = (),
+        own: Mapping[str, str] | None = None,
     ) -> Kernel:
         """The kernel `name` for node `number`, with a struct of these fields, named alike."""
         spec = source.struct(name, f"spec_{number}", dict(fields))
-        return cls(name, accumulates, f"&{spec}", parts)
+        return cls(name, accumulates, f"&{spec}", parts, own or {})
 
 
 def gathers(node: Node, plan: StreamedPlan, conv: Conv | IntegerConv) -> bool:
-    """Whether a dense convolution has to gather what it reads.
+    """Whether a convolution has to gather what it reads.
 
-    It need not where that is one whole tensor, or, for a kernel of one pixel, a part of one.
+    A dense one need not where that is one whole tensor, or, for a kernel of one pixel, a part of
+    one; nor one that treats all channels apart.
     """
+    if conv.groups > 1:
+        shapes = plan.graph.shapes[node.inputs[0]], plan.graph.shapes[node.output]
+        return not filters(conv, shapes[0][0], shapes[1][0])
     (parts,) = plan.reads(node)
     plain = is_whole(parts, plan.graph) or (len(parts) == 1 and conv.kernel == (1, 1))
     return not plain or conv.dilation != (1, 1)
@@ -90,27 +98,42 @@ def flattened(node: Node, plan: StreamedPlan, weight: Tensor) -> Tensor:
     return weight.view(-1, channels, *shape[1:]).permute(0, 2, 3, 1).flatten(1)
 
 
-def window_fields(conv: Conv | IntegerConv, weight: Tensor, where: str) -> dict[str, int]:
+def window_fields(conv: Conv | IntegerConv, where: str) -> dict[str, int]:
     """Fields of `exn_window`.
 
     Args:
-        conv: dense or depthwise.
-        weight: of it, (C', C / groups, *kernel).
+        conv: of any kind, not dilated.
         where: its module, for errors.
 
     Raises:
         ExeuntError: for a convolution that no kernel does.
     """
     height, width = conv.kernel
-    most = MAX_KERNEL if conv.groups == 1 else MAX_DEPTHWISE_KERNEL
-    if max(height, width) > most or conv.dilation != (1, 1):
+    if max(height, width) > MAX_KERNEL:
         raise ExeuntError(
-            f"{where}: no kernel for a {height}x{width} convolution with dilation "
-            f"{conv.dilation}; up to {most}x{most} and (1, 1)"
+            f"{where}: no kernel for a {height}x{width} convolution; up to "
+            f"{MAX_KERNEL}x{MAX_KERNEL}"
         )
-    if conv.groups != 1 and (conv.groups, 1) != weight.shape[:2]:
-        raise ExeuntError(f"{where}: no kernel for {conv.groups} groups; 1, or as many as channels")
     return window_of(conv)
+
+
+def gathered_fields(conv: Conv | IntegerConv, weight: Tensor, where: str) -> dict[str, int]:
+    """Fields of the structs of gathered convolutions that are the same for all types of number.
+
+    Raises:
+        ExeuntError: for a dilation that no kernel does.
+    """
+    if max(conv.dilation) > MAX_DILATION:
+        raise ExeuntError(
+            f"{where}: no kernel for a convolution with dilation {conv.dilation}; up to "
+            f"{MAX_DILATION}"
+        )
+    return {
+        "channels": weight.shape[1] * conv.groups,
+        "dilation_y": conv.dilation[0],
+        "dilation_x": conv.dilation[1],
+        "groups": conv.groups,
+    }
 
 
 def window_of(window: Conv | IntegerConv | Pool | IntegerPool) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from exeunt.export.c.kernel import (
     channels_at_once,
     check_whole,
     flattened,
+    gathered_fields,
     gathers,
     rex_fields,
     window_fields,
@@ -23,14 +25,33 @@ from exeunt.export.c.maps_f32 import MAKERS as MAP_MAKERS
 from exeunt.export.c.source import CSource, float_texts, initialiser
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, part_constants
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Activation, Add, Affine, Composite, Conv, Linear, Mix
+from exeunt.graph.operators import (
+    Activated,
+    Activation,
+    Add,
+    Affine,
+    Composite,
+    Conv,
+    Linear,
+    Mix,
+    Multiply,
+    Operator,
+    ParametricReLU,
+)
+from exeunt.graph.own import OwnOperator
+from exeunt.graph.pointwise import bounds, named
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.ops.rex import ReX2d
 
-MAX_DILATION = 255
+FUNCTIONS = (
+    *("clip", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "hardswish", "hardsigmoid"),
+    *("leaky_relu", "elu", "mish"),
+)
+"""Functions that the runtime has."""
+
+FUNCTION_FILES = ("exn_functions_f32",)
 
 _MOST = torch.finfo(torch.float32).max
-_LIMITS = {None: (-_MOST, _MOST), "relu": (0.0, _MOST), "relu6": (0.0, 6.0)}
 
 
 def kernel_of(node: Node, plan: StreamedPlan, source: CSource, number: int) -> Kernel:
@@ -39,6 +60,20 @@ def kernel_of(node: Node, plan: StreamedPlan, source: CSource, number: int) -> K
     Raises:
         ExeuntError: for what no kernel does, or weights that are not finite, naming the module.
     """
+    kernel = _kernel(node, plan, source, number)
+    return replace(kernel, parts=FUNCTION_FILES) if _ends_in_function(node.operator) else kernel
+
+
+def _ends_in_function(operator: Operator) -> bool:
+    """Whether it, or one that is fused in it, ends in a function that does more than limit."""
+    inside = (getattr(operator, part.name) for part in dataclasses.fields(operator))
+    act = getattr(operator, "act", None)
+    return bounds(act) is None or any(
+        _ends_in_function(part) for part in inside if isinstance(part, Activated)
+    )
+
+
+def _kernel(node: Node, plan: StreamedPlan, source: CSource, number: int) -> Kernel:
     operator, graph = node.operator, plan.graph
     if isinstance(operator, (InvertedResidual, Composite)):
         check_whole(node, plan)
@@ -46,13 +81,19 @@ def kernel_of(node: Node, plan: StreamedPlan, source: CSource, number: int) -> K
         scales, weights = (part_constants(node.constants, name) for name in ("affine", "conv"))
         before = (operator.affine, scales)
         return gathering(node, operator.conv, weights, source, number, before)
-    if type(operator) is Conv and operator.groups == 1 and gathers(node, plan, operator):
+    if type(operator) is Conv and gathers(node, plan, operator):
         return gathering(node, operator, node.constants, source, number)
     if isinstance(operator, Affine) or (type(operator) is Conv and operator.groups > 1):
         return _filtered(node, plan, source, number)
     if isinstance(operator, Linear):
         weight = flattened(node, plan, node.constants["weight"])
         node = replace(node, constants={**node.constants, "weight": weight})
+    if isinstance(operator, OwnOperator):
+        if not operator.reads_parts:
+            check_whole(node, plan)
+        own: Kernel | None = operator.kernel_f32(node, graph, source, number)
+        if own is not None:
+            return own
     make = _MAKERS.get(type(operator))
     if isinstance(node.operator, Composite) and isinstance(node.operator.module, ReX2d):
         make = _rex
@@ -74,15 +115,37 @@ def _weighted(
     return {
         "weights": _array(source, f"weights_{name}", weight, where),
         "biases": _array(source, f"biases_{name}", bias, where),
-        **_limits(act, where),
+        **_ending(source, act, where),
     }
 
 
+def _ending(source: CSource, act: str | None, where: str) -> dict[str, str]:
+    """Fields of limits, and of a function behind them."""
+    ends = bounds(act)
+    function = "NULL"
+    if ends is None:
+        assert act is not None
+        function = f"&{_function(source, act, where)}"
+    return {**_limits(None if ends is None else act, where), "function": function}
+
+
 def _limits(act: str | None, where: str) -> dict[str, str]:
-    if act not in _LIMITS:
-        raise ExeuntError(f"{where}: no kernel with {act} in float32; relu and relu6 have one")
-    low, high = float_texts(_LIMITS[act])
+    ends = bounds(act)
+    if ends is None:
+        raise ExeuntError(f"{where}: no kernel with {act} in float32; functions stand apart there")
+    low, high = float_texts(max(min(end, _MOST), -_MOST) for end in ends)
     return {"low": low, "high": high}
+
+
+def _function(source: CSource, act: str, where: str) -> str:
+    """A function of single numbers, by the name of its struct."""
+    ends = bounds(act)
+    name, numbers = named(act) if ends is None else ("clip", [*ends])
+    if name not in FUNCTIONS:
+        raise ExeuntError(f"{where}: no kernel for {act} in float32; {', '.join(FUNCTIONS)}")
+    a, b = float_texts(max(min(n, _MOST), -_MOST) for n in [*numbers, 0.0, 0.0][:2])
+    fields = {"apply": f"exn_{name}_f32", "a": a, "b": b}
+    return source.struct("exn_function_f32", f"function_{len(source.parts)}", fields)
 
 
 def _filter(
@@ -93,13 +156,14 @@ def _filter(
     where: str,
     parts: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Fields of `exn_conv_f32`, or of `exn_depthwise_f32`, which may read its channels in parts."""
+    """Fields of `exn_conv_f32`, or of `exn_depthwise_f32`, which reads its channels in parts."""
     weight = constants["weight"]
-    window = window_fields(conv, weight, where)
-    if conv.groups == 1:
-        weight = weight.permute(2, 3, 1, 0)
+    window = window_fields(conv, where)
+    if not parts:
+        groups = weight.reshape(conv.groups, -1, *weight.shape[1:])
+        weight = groups.permute(0, 3, 4, 2, 1)
     else:
-        runs = torch.split(weight[:, 0].flatten(1).t(), list(parts) or [conv.groups], dim=1)
+        runs = torch.split(weight[:, 0].flatten(1).t(), list(parts), dim=1)
         weight = torch.cat([run.flatten() for run in runs])
     bias = constants.get("bias")
     bias = weight.new_zeros(len(constants["weight"])) if bias is None else bias
@@ -134,7 +198,8 @@ def gathering(
     number: int,
     before: tuple[Affine, Mapping[str, Tensor]] | None = None,
 ) -> Kernel:
-    """The kernel of a dense convolution that is dilated, reads several tensors, or scales first.
+    """The kernel of a convolution that is dilated or in groups, reads several tensors, or scales
+    first.
 
     Args:
         node: that it is for.
@@ -147,11 +212,6 @@ def gathering(
     Raises:
         ExeuntError: for a convolution that no kernel does.
     """
-    if max(conv.dilation) > MAX_DILATION:
-        raise ExeuntError(
-            f"{node.module}: no kernel for a convolution with dilation {conv.dilation}; up to "
-            f"{MAX_DILATION}"
-        )
     scale = "NULL"
     if before is not None:
         affine, scales = before
@@ -163,9 +223,7 @@ def gathering(
     fields = {
         "conv": _filter(plain, constants, source, str(number), node.module),
         "before": scale,
-        "channels": constants["weight"].shape[1],
-        "dilation_y": conv.dilation[0],
-        "dilation_x": conv.dilation[1],
+        **gathered_fields(conv, constants["weight"], node.module),
     }
     return Kernel.of("exn_gathered_conv_f32", fields, source, number)
 
@@ -175,7 +233,8 @@ def _residual(
 ) -> Kernel:
     def part(name: str, conv: Conv) -> dict[str, Any]:
         constants = part_constants(node.constants, name)
-        return _filter(conv, constants, source, f"{name}_{number}", node.module)
+        parts = [conv.groups] if conv.groups > 1 else []
+        return _filter(conv, constants, source, f"{name}_{number}", node.module, parts)
 
     expand = "NULL"
     if fused.expand is not None:
@@ -195,14 +254,28 @@ def _residual(
 def _linear(node: Node, linear: Linear, graph: Graph, source: CSource, number: int) -> Kernel:
     weight, bias = node.constants["weight"], node.constants.get("bias")
     bias = weight.new_zeros(len(weight)) if bias is None else bias
-    common = _weighted(source, str(number), weight.t(), bias, linear.act, node.module)
-    fields = {**common, "inputs": weight.shape[1]}
+    fields = {
+        "weights": _array(source, f"weights_{number}", weight.t(), node.module),
+        "biases": _array(source, f"biases_{number}", bias, node.module),
+        **_limits(linear.act, node.module),
+        "inputs": weight.shape[1],
+    }
     return Kernel.of("exn_linear_f32", fields, source, number)
 
 
 def _add(node: Node, add: Add, graph: Graph, source: CSource, number: int) -> Kernel:
-    fields = {"by_a": "1.f", "by_b": "1.f", **_limits(add.act, node.module)}
+    by_a, by_b = float_texts([1.0, add.alpha])
+    fields = {"by_a": by_a, "by_b": by_b, **_limits(add.act, node.module)}
     return Kernel.of("exn_sum_f32", fields, source, number)
+
+
+def _product(node: Node, product: Multiply, graph: Graph, source: CSource, number: int) -> Kernel:
+    return Kernel.of("exn_product_f32", _limits(product.act, node.module), source, number)
+
+
+def _slope(node: Node, relu: ParametricReLU, graph: Graph, source: CSource, number: int) -> Kernel:
+    slopes = _array(source, f"slopes_{number}", node.constants["slope"], node.module)
+    return Kernel.of("exn_slope_f32", {"slopes": slopes}, source, number)
 
 
 def _mix(node: Node, mix: Mix, graph: Graph, source: CSource, number: int) -> Kernel:
@@ -215,8 +288,8 @@ def _mix(node: Node, mix: Mix, graph: Graph, source: CSource, number: int) -> Ke
 def _activation(
     node: Node, activation: Activation, graph: Graph, source: CSource, number: int
 ) -> Kernel:
-    fields = {"function": f"EXN_{activation.act.upper()}"}
-    return Kernel.of("exn_activation_f32", fields, source, number)
+    spec = _function(source, activation.act, node.module)
+    return Kernel("exn_activation_f32", False, f"&{spec}", FUNCTION_FILES)
 
 
 def _rex(node: Node, whole: Composite, graph: Graph, source: CSource, number: int) -> Kernel:
@@ -288,4 +361,6 @@ _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     InvertedResidual: _residual,
     Linear: _linear,
     Mix: _mix,
+    Multiply: _product,
+    ParametricReLU: _slope,
 }

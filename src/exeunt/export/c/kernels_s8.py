@@ -16,6 +16,7 @@ from exeunt.export.c.kernel import (
     channels_at_once,
     check_whole,
     flattened,
+    gathered_fields,
     gathers,
     rex_fields,
     window_fields,
@@ -25,13 +26,15 @@ from exeunt.export.c.maps_s8 import sum_fields
 from exeunt.export.c.source import CSource
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Composite
+from exeunt.graph.operators import Affine, Composite, Conv
+from exeunt.graph.own import OwnOperator
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.quantize.graph import QuantizedGraph
 from exeunt.quantize.operators import (
     IntegerAverage,
     IntegerConv,
     IntegerLinear,
+    IntegerLookup,
     IntegerSum,
     Weighted,
 )
@@ -56,29 +59,57 @@ def kernel_of(
     if isinstance(node.operator, InvertedResidual):
         return _residual(node, node.operator, quantized, plan, source, number)
     operator = quantized.operators[node.output]
-    if isinstance(operator, IntegerConv) and operator.groups == 1:
-        if isinstance(node.operator, PreactivatedConv):
-            (inner,) = (n for n in quantized.graph.nodes if n.output == node.output)
-            before = quantized.operators[inner.inputs[0]]
-            assert isinstance(before, IntegerConv)
-            return _gathered(operator, before, source, number, node.module)
-        if gathers(node, plan, operator):
+    if isinstance(node.operator, PreactivatedConv):
+        inner, conv = _convolution(node.output, quantized)
+        _, before = _convolution(inner.inputs[0], quantized)
+        return _gathered(conv, before, source, number, node.module)
+    if isinstance(node.operator, Conv | Affine):
+        _, operator = _convolution(node.output, quantized)
+        if isinstance(node.operator, Conv) and gathers(node, plan, operator):
             return _gathered(operator, None, source, number, node.module)
-    if isinstance(operator, IntegerConv) and operator.groups > 1:
-        return _filtered(node, operator, plan, source, number)
+        if operator.groups > 1 or isinstance(node.operator, Affine):
+            return _filtered(node, operator, plan, source, number)
     if isinstance(operator, IntegerLinear):
         operator = replace(operator, weight=flattened(node, plan, operator.weight))
+    if isinstance(node.operator, OwnOperator):
+        if not node.operator.reads_parts:
+            check_whole(node, plan)
+        own: Kernel | None = node.operator.kernel_s8(node, operator, plan.graph, source, number)
+        if own is not None:
+            return own
     make = _MAKERS.get(type(operator))
     if make is None:
         raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in int8")
     return make(node, operator, quantized.graph, source, number)
 
 
-def _rows(source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4) -> str:
-    """Filled up to a multiple of 4, as packed weights are, or of 3."""
+def _convolution(name: str, quantized: QuantizedGraph) -> tuple[Node, IntegerConv]:
+    """The node that sums up the products of a tensor, and its integers, with the function that may
+    be behind.
+    """
+    by_output = {node.output: node for node in quantized.graph.nodes}
+    node, operator = by_output[name], quantized.operators[name]
+    table = None
+    if isinstance(operator, IntegerLookup):
+        table, node = operator.table, by_output[node.inputs[0]]
+        operator = quantized.operators[node.output]
+    assert isinstance(operator, IntegerConv)
+    return node, replace(operator, table=table)
+
+
+def _rows(
+    source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4, groups: int = 1
+) -> str:
+    """Those of each group filled up to a multiple of 4, as packed weights are, or of 3."""
     every = zip(bias.tolist(), factor.multipliers, factor.shifts, strict=True)
     rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
-    return source.array("exn_row", f"rows_{name}", rows + ["{0, 0, 1}"] * (-len(rows) % fill))
+    count = len(rows) // groups
+    filled = [
+        row
+        for start in range(0, len(rows), count)
+        for row in (*rows[start : start + count], *["{0, 0, 1}"] * (-count % fill))
+    ]
+    return source.array("exn_row", f"rows_{name}", filled)
 
 
 def _flat(weight: Tensor) -> list[int]:
@@ -111,12 +142,16 @@ def in_threes(weight: Tensor) -> Tensor:
     return weight.view(-1, 3, runs, inputs // 8, 8).permute(0, 2, 3, 1, 4)
 
 
-def _requantize(source: CSource, name: str, operator: Weighted) -> dict[str, Any]:
+def _requantize(source: CSource, name: str, operator: Weighted, groups: int = 1) -> dict[str, Any]:
+    table = "NULL"
+    if operator.table is not None:
+        table = source.array("int8_t", f"table_{name}", operator.table.tolist())
     return {
-        "rows": _rows(source, name, operator.bias, operator.factor),
+        "rows": _rows(source, name, operator.bias, operator.factor, groups=groups),
         "zero": operator.scale.zero,
         "low": operator.low,
         "high": operator.high,
+        "table": table,
     }
 
 
@@ -130,16 +165,17 @@ def _dense(
 ) -> dict[str, Any]:
     """Fields of `exn_conv_s8`; what is `gathered` is multiplied as one, whatever its size."""
     weight = operator.weight.permute(0, 2, 3, 1).flatten(1, 2)
-    channels, blank = weight.shape[2], "NULL"
+    channels, blank, outputs = weight.shape[2], "NULL", len(weight) // operator.groups
     if gathered or weight[0].numel() <= GATHERED:
         weight = weight.flatten(1)[:, None]
     elif max(operator.padding) > 0:
         blank = _blank(source, operator.zero_in, channels)
+    every = [packed(rows).flatten() for rows in torch.split(weight, outputs)]
     return {
-        "weights": source.array(WORDS, f"weights_{name}", _flat(packed(weight))),
+        "weights": source.array(WORDS, f"weights_{name}", _flat(torch.cat(every))),
         "blank": blank,
-        "requantize": _requantize(source, name, operator),
-        "window": window_fields(operator, operator.weight, where),
+        "requantize": _requantize(source, name, operator, operator.groups),
+        "window": window_fields(operator, where),
         "zero": operator.zero_in,
     }
 
@@ -148,7 +184,7 @@ def _depthwise(
     operator: IntegerConv, source: CSource, name: str, where: str, parts: Sequence[int] = ()
 ) -> dict[str, Any]:
     """Fields of `exn_depthwise_s8`, which reads its channels in parts, if in more than one."""
-    window = window_fields(operator, operator.weight, where)
+    window = window_fields(operator, where)
     weight: list[int] = []
     taps = operator.weight[:, 0].flatten(1)
     for part in torch.split(taps, list(parts) or [operator.groups]):
@@ -183,7 +219,7 @@ def _gathered(
     number: int,
     where: str,
 ) -> Kernel:
-    """A convolution of several tensors, or dilated, or of what `before` scales."""
+    """A convolution of several tensors, dilated, in groups, or of what `before` scales."""
     plain = replace(operator, dilation=(1, 1))
     conv = _dense(plain, source, str(number), where, gathered=True)
     fields: dict[str, Any] = {"conv": conv, "before": "NULL"}
@@ -193,8 +229,7 @@ def _gathered(
             "requantize": _requantize(source, f"before_{number}", before),
         }
         fields["before"] = f"&{source.struct('exn_scale_s8', f'before_{number}', scale)}"
-    fields["channels"] = operator.weight.shape[1]
-    fields["dilation_y"], fields["dilation_x"] = operator.dilation
+    fields |= gathered_fields(operator, operator.weight, where)
     return Kernel.of("exn_gathered_conv_s8", fields, source, number)
 
 
@@ -206,36 +241,29 @@ def _residual(
     source: CSource,
     number: int,
 ) -> Kernel:
-    by_output = {n.output: n for n in quantized.graph.nodes}
-    last = by_output[node.output]
-    project = last
+    last = next(n for n in quantized.graph.nodes if n.output == node.output)
+    end = node.output
     if fused.residual:
-        project = by_output[next(name for name in last.inputs if name != node.inputs[0])]
-    depthwise = by_output[project.inputs[0]]
-    operators = quantized.operators
+        end = next(name for name in last.inputs if name != node.inputs[0])
     fields: dict[str, Any] = {"expand": "NULL"}
-    middle = operators[depthwise.output]
-    assert isinstance(middle, IntegerConv)
-    for part, at, make in (
-        ("expand", by_output[depthwise.inputs[0]] if fused.expand is not None else None, _dense),
-        ("depthwise", depthwise, _depthwise),
-        ("project", project, _dense),
-    ):
-        if at is not None:
-            conv = operators[at.output]
-            assert isinstance(conv, IntegerConv)
-            fields[part] = make(conv, source, f"{part}_{number}", node.module)
+    at, project = _convolution(end, quantized)
+    at, depthwise = _convolution(at.inputs[0], quantized)
+    if fused.expand is not None:
+        _, conv = _convolution(at.inputs[0], quantized)
+        fields["expand"] = _dense(conv, source, f"expand_{number}", node.module)
+    fields["depthwise"] = _depthwise(depthwise, source, f"depthwise_{number}", node.module)
+    fields["project"] = _dense(project, source, f"project_{number}", node.module)
     if fused.expand is not None:
         expand = source.struct("exn_conv_s8", f"expand_{number}", fields["expand"])
         fields["expand"] = f"&{expand}"
     fields["sum"] = "NULL"
     if fused.residual:
-        total = operators[last.output]
+        total = quantized.operators[last.output]
         assert isinstance(total, IntegerSum)
         swapped = last.inputs[0] != node.inputs[0]
         named = source.struct("exn_sum_s8", f"sum_{number}", sum_fields(total, swapped=swapped))
         fields["sum"] = f"&{named}"
-    fields["hidden"] = middle.groups
+    fields["hidden"] = depthwise.groups
     fields["again"] = channels_at_once(node, plan.graph) if fused.recompute else 0
     return Kernel.of("exn_residual_s8", fields, source, number)
 

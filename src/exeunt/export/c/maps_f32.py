@@ -18,7 +18,6 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
 )
-from exeunt.graph.rows import resize_position
 
 MAX_POOL = 255
 
@@ -65,7 +64,7 @@ def _places(resize: Resize, size: int, out: int) -> list[str]:
     axis = replace(resize, size=(out, out))
     found = []
     for line in range(out):
-        at = resize_position(axis, size, line)
+        at = axis.position(size, line)
         first = int(at)
         second = min(first + 1, size - 1) if at > first else first
         (share,) = float_texts([at - first])
@@ -75,7 +74,7 @@ def _places(resize: Resize, size: int, out: int) -> list[str]:
 
 def _move(node: Node, operator: Operator, graph: Graph, source: CSource, number: int) -> Kernel:
     """What is not read where it lies."""
-    return moving(operator, source, number, 4)
+    return moving(operator, source, number, 4, graph.shapes[node.inputs[0]][0])
 
 
 MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {

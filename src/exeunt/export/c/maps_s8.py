@@ -15,7 +15,9 @@ from exeunt.quantize.operators import (
     IntegerLookup,
     IntegerPad,
     IntegerPool,
+    IntegerProduct,
     IntegerResize,
+    IntegerSlope,
     IntegerSum,
     View,
     places,
@@ -71,6 +73,37 @@ def _lookup(
     return Kernel.of("exn_lookup_s8", {"table": table}, source, number)
 
 
+def _product(
+    node: Node, operator: IntegerProduct, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    (multiplier,), (shift,) = operator.factor.multipliers, operator.factor.shifts
+    fields = {
+        "factor": {"multiplier": multiplier, "shift": shift},
+        "zero_a": operator.zero_a,
+        "zero_b": operator.zero_b,
+        "zero": operator.scale.zero,
+        "low": operator.low,
+        "high": operator.high,
+    }
+    return Kernel.of("exn_product_s8", fields, source, number)
+
+
+def _slope(
+    node: Node, operator: IntegerSlope, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    (multiplier,), (shift,) = operator.above.multipliers, operator.above.shifts
+    pairs = zip(operator.below.multipliers, operator.below.shifts, strict=True)
+    fields = {
+        "above": {"multiplier": multiplier, "shift": shift},
+        "below": source.array(
+            "exn_factor", f"below_{number}", (f"{{{of}, {by}}}" for of, by in pairs)
+        ),
+        "zero_in": operator.zero_in,
+        "zero_out": operator.scale.zero,
+    }
+    return Kernel.of("exn_slope_s8", fields, source, number)
+
+
 def _resize(
     node: Node, operator: IntegerResize, graph: Graph, source: CSource, number: int
 ) -> Kernel:
@@ -88,7 +121,8 @@ def _move(
 ) -> Kernel:
     """What is not read where it lies."""
     blank = operator.zero if isinstance(operator, IntegerPad) else 0
-    return moving(operator.operator, source, number, 1, blank)
+    channels = graph.shapes[node.inputs[0]][0]
+    return moving(operator.operator, source, number, 1, channels, blank)
 
 
 MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
@@ -96,7 +130,9 @@ MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     IntegerLookup: _lookup,
     IntegerPad: _move,
     IntegerPool: _pool,
+    IntegerProduct: _product,
     IntegerResize: _resize,
+    IntegerSlope: _slope,
     IntegerSum: _sum,
     View: _move,
 }

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
-from exeunt.graph.operators import Concat, Flatten, Operator, Pad, Slice
+from exeunt.graph.operators import Concat, Flatten, Lines, Operator, Pad, Shuffle, Slice
 
-MOVES = (Concat, Flatten, Pad, Slice)
+MOVES = (Concat, Flatten, Lines, Pad, Shuffle, Slice)
 
 
 def moving(
-    operator: Operator, source: CSource, number: int, number_bytes: int, blank: int = 0
+    operator: Operator,
+    source: CSource,
+    number: int,
+    number_bytes: int,
+    channels: int,
+    blank: int = 0,
 ) -> Kernel:
     """The kernel of one of `MOVES`.
 
@@ -19,11 +26,29 @@ def moving(
         source: to define constants in.
         number: of the node.
         number_bytes: of one number.
+        channels: of the input.
         blank: every byte of the numbers that padding adds.
     """
+    fields: dict[str, Any]
     if isinstance(operator, Flatten):
         fields = {"number_bytes": number_bytes}
         return Kernel.of("exn_flatten", fields, source, number)
+    if isinstance(operator, Shuffle):
+        to = [len(operator.order)] * channels
+        for place, channel in enumerate(operator.order):
+            to[channel] = place
+        fields = {
+            "to": source.array("uint16_t", f"to_{number}", to),
+            "number_bytes": number_bytes,
+        }
+        return Kernel.of("exn_shuffle", fields, source, number)
+    if isinstance(operator, Lines):
+        fields = {
+            "down": source.array("uint16_t", f"down_{number}", operator.down),
+            "across": source.array("uint16_t", f"across_{number}", operator.across),
+            "number_bytes": number_bytes,
+        }
+        return Kernel.of("exn_lines", fields, source, number)
     begins, steps = [0, 0, 0], [1, 1, 1]
     if isinstance(operator, Pad):
         begins = [-count for count in operator.before]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,15 +89,17 @@ class NetworkText:
             score_shown_as=self.numbers.score_shown_as,
         )
 
-    def constants(self, source: CSource) -> str:
-        """`net.c`, of definitions to which this adds those of policy and input."""
+    def constants(self, source: CSource, own: Iterable[str] = ()) -> str:
+        """`net.c`, of definitions to which this adds those of policy and input; `own` are files
+        of kernels that are not the runtime's, whose headers are included.
+        """
         graph, numbers = self.plan.graph, self.numbers
         policy = source.struct("exn_policy", "policy", numbers.policy(len(graph.stages), source))
         return render(
             "network/network.c",
             **self.names,
             input=numbers.input(self.transform, graph, source),
-            header=numbers.header,
+            headers=[numbers.header, *(file for file in own if file.endswith(".h"))],
             source=source,
             policy=policy,
             read_row=numbers.read_row,

@@ -27,12 +27,14 @@ class Listing:
         files: all that were written, by their paths below the folder; () if it is from before
             there were lists.
         runtime: sources of the runtime that are used; () in older folders.
+        own: files of kernels that are not the runtime's; () where there are none.
         format: of the report.
     """
 
     name: str
     files: tuple[str, ...]
     runtime: tuple[str, ...]
+    own: tuple[str, ...]
     format: int
 
 
@@ -64,14 +66,14 @@ def _listing(folder: Path) -> Listing:
     path = folder / FILE
     try:
         values = parse_json(read_text(path), path)
-        files, runtime = values.get("files", []), values.get("runtime", [])
+        files, runtime, own = (values.get(name, []) for name in ("files", "runtime", "own"))
         known = values["format"] in _OWNED and all(name in values for name in _ALWAYS)
-        texts = [values.get("name"), *files, *runtime]
+        texts = [values.get("name"), *files, *runtime, *own]
         if not known or not all(isinstance(text, str) for text in texts):
             raise ValueError("it is of something else")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error
-    return Listing(values["name"], tuple(files), tuple(runtime), values["format"])
+    return Listing(values["name"], tuple(files), tuple(runtime), tuple(own), values["format"])
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class ExportReport:
             they are first used; `exit_constants_bytes`, of those that are used before each exit.
         kernels: of the runtime that are used.
         runtime: the sources of the runtime that these need; the folder holds all of them.
+        own: files of kernels that are not the runtime's, which lie with the network.
         layout: build system whose files the folder has, or `all`.
         fingerprint: of the weights.
         calibration: how many images ranges and thresholds were found on, and what the policy does
@@ -126,6 +129,7 @@ class ExportReport:
     calibration: dict[str, Any]
     version: str
     files: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
     recomputed_macs: int = 0
 
     @classmethod

@@ -36,11 +36,13 @@ class Shape:
         folder: where it lies.
         name: prefix of the network, and its folder.
         runtime: the sources of the runtime that this network uses, without folders.
+        own: files of kernels that are not the runtime's, which lie with the network.
     """
 
     folder: Path
     name: str
     runtime: tuple[str, ...]
+    own: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, folder: str | Path) -> Shape:
@@ -52,11 +54,12 @@ class Shape:
         folder = Path(folder)
         listing = read_listing(folder)
         odd = [file for file in listing.runtime if not _SOURCE.fullmatch(file)]
+        odd += [file for file in listing.own if Path(file).name != file]
         if odd or not re.fullmatch(r"[a-z]\w*", listing.name, re.ASCII):
             raise ExeuntError(
                 f"{folder / FILE}: {(odd or [listing.name])[0]!r} is no name of what is exported"
             )
-        return cls(folder, listing.name, listing.runtime)
+        return cls(folder, listing.name, listing.runtime, listing.own)
 
     @property
     def includes(self) -> list[str]:
@@ -66,5 +69,6 @@ class Shape:
     def sources(self, *programs: str) -> list[str]:
         """Paths of the sources: the runtime, as far as it is used, the network, and programs."""
         network = [network_place(self.name, f"{self.name}{end}.c") for end in ("", "_self_test")]
+        network += [network_place(self.name, file) for file in self.own if file.endswith(".c")]
         files = [*map(runtime_place, self.runtime), *network, *programs]
         return [str(self.folder / file) for file in files]

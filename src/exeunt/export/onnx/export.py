@@ -68,7 +68,7 @@ def export_onnx(
             f"the transform shows photographs to the sensor {trained.transform.sensor.spec}, which "
             "an ONNX folder cannot do; export the network with a transform without one"
         )
-    graph = build_graph(trained.net, trained.transform.image_size)
+    graph = build_graph(trained.net, trained.transform.image_size, whole_stages=True)
     made = OnnxModel(
         model=model,
         graph=graph,

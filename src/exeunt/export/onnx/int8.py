@@ -37,6 +37,7 @@ from exeunt.ops.rex import ReX2d
 from exeunt.runner import Chain, State
 from exeunt.runner.array import Array
 
+_NORM = "LayerNormalization"  # has no integer form worth the name; torch writes it
 _RECURRENT = (ReX2d, ReNet2d)
 _INFERRED = ("onnx.quant.pre_process", "onnxruntime.quant")
 """Says that shapes are known and nothing is left to fold, which is so; else there are warnings."""
@@ -112,7 +113,9 @@ def _quantized(
     marked.metadata_props.add(key=_INFERRED[0], value=_INFERRED[1])
     inside = tuple(f"{name}/" for name in kept)
     floats = [
-        node.name for node in model.graph.node if node.name in kept or node.name.startswith(inside)
+        node.name
+        for node in model.graph.node
+        if node.name in kept or node.name.startswith(inside) or node.op_type == _NORM
     ]
     with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
         file = Path(temporary) / "stage.onnx"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isinf, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,21 @@ from exeunt.graph.operators import (
     GlobalAverage,
     GridPool,
     Linear,
+    Lines,
     Mix,
+    Multiply,
     Operator,
     Pad,
+    ParametricReLU,
     Pool,
     Resize,
     Shape,
+    Shuffle,
     Slice,
+    Unflatten,
 )
+from exeunt.graph.own import OwnOperator
+from exeunt.graph.pointwise import bounds, named
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,8 @@ def write_node(build: Builder, node: Node, shapes: Mapping[str, Shape]) -> None:
     if isinstance(operator, Composite):
         _composite(context, operator)
         return
+    if isinstance(operator, OwnOperator) and operator.write_onnx(build, node, shapes, node.output):
+        return
     writer = WRITERS.get(type(operator))
     if writer is None:
         known = ", ".join(kind.__name__ for kind in WRITERS)
@@ -93,16 +103,37 @@ def write_node(build: Builder, node: Node, shapes: Mapping[str, Shape]) -> None:
 
 
 def write_activation(build: Builder, act: str, x: str, to: str) -> None:
-    """Adds one of `ACTIVATIONS`."""
-    if act == "relu6":
-        build.add("Clip", x, build.floats(0.0), build.floats(6.0), to=to)
-    elif act == "silu":
+    """Adds a function by name, perhaps with its numbers."""
+    name, numbers = named(act)
+    if act == "relu":
+        build.add("Relu", x, to=to)
+    elif ends := bounds(act):
+        build.add("Clip", x, *("" if isinf(n) else build.floats(n) for n in ends), to=to)
+    elif name == "silu":
         build.add("Mul", x, build.add("Sigmoid", x), to=to)
-    elif act == "hardsigmoid":
-        build.add("HardSigmoid", x, alpha=1 / 6, beta=0.5, to=to)
+    elif name == "gelu":
+        wide = build.add("Erf", build.add("Mul", x, build.floats(sqrt(0.5))))
+        share = build.add("Add", wide, build.floats(1.0))
+        build.add("Mul", build.add("Mul", x, build.floats(0.5)), share, to=to)
+    elif name == "gelu_tanh":
+        cube = build.add("Mul", build.add("Mul", x, x), build.floats(0.044715))
+        inner = build.add("Mul", x, build.add("Add", cube, build.floats(1.0)))
+        share = build.add("Sigmoid", build.add("Mul", inner, build.floats(sqrt(8 / pi))))
+        build.add("Mul", x, share, to=to)
     else:
-        kind = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "hardswish": "HardSwish"}[act]
-        build.add(kind, x, to=to)
+        kind, settings = _FUNCTIONS[name]
+        build.add(kind, x, to=to, **settings, **dict(zip(("alpha",), numbers, strict=False)))
+
+
+_FUNCTIONS: dict[str, tuple[str, dict[str, float]]] = {
+    "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "hardswish": ("HardSwish", {}),
+    "hardsigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+    "leaky_relu": ("LeakyRelu", {}),
+    "elu": ("Elu", {}),
+    "mish": ("Mish", {}),
+}
 
 
 def _conv(context: NodeContext, conv: Conv, to: str) -> None:
@@ -112,7 +143,7 @@ def _conv(context: NodeContext, conv: Conv, to: str) -> None:
         to=to,
         kernel_shape=list(conv.kernel),
         strides=list(conv.stride),
-        pads=[*conv.padding, *conv.padding],
+        pads=[*conv.padding, *(conv.trail or conv.padding)],
         dilations=list(conv.dilation),
         group=conv.groups,
     )
@@ -140,7 +171,50 @@ def _affine(context: NodeContext, affine: Affine, to: str) -> None:
 
 
 def _add(context: NodeContext, add: Add, to: str) -> None:
-    context.build.add("Add", *context.node.inputs, to=to)
+    build, (first, second) = context.build, context.node.inputs
+    if add.alpha not in (1, -1):
+        second = build.add("Mul", second, build.floats(add.alpha))
+    build.add("Sub" if add.alpha == -1 else "Add", first, second, to=to)
+
+
+def _multiply(context: NodeContext, product: Multiply, to: str) -> None:
+    context.build.add("Mul", *context.node.inputs, to=to)
+
+
+def _slope(context: NodeContext, relu: ParametricReLU, to: str) -> None:
+    spread = (-1,) + (1,) * (len(context.shape) - 1)
+    slope = context.build.floats(context.constant("slope").reshape(spread))
+    context.build.add("PRelu", context.x, slope, to=to)
+
+
+def _shuffle(context: NodeContext, shuffle: Shuffle, to: str) -> None:
+    order = context.build.integers(shuffle.order)
+    context.build.add("Gather", context.x, order, axis=1, to=to)
+
+
+def _lines(context: NodeContext, lines: Lines, to: str) -> None:
+    """Nearest resizing where all lines are repeated as often; or else line by line."""
+    build = context.build
+    times = [
+        len(of) // n for of, n in zip((lines.down, lines.across), context.shape[1:], strict=True)
+    ]
+    repeated = Lines(*(tuple(n for n in range(size) for _ in range(times[axis]))
+                       for axis, size in enumerate(context.shape[1:])))  # fmt: skip
+    if lines == repeated:
+        build.add(
+            *("Resize", context.x, "", build.floats(np.array([1.0, 1.0, *times]))),
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+            to=to,
+        )
+        return
+    rows = build.add("Gather", context.x, build.integers(lines.down), axis=2)
+    build.add("Gather", rows, build.integers(lines.across), axis=3, to=to)
+
+
+def _unflatten(context: NodeContext, unflatten: Unflatten, to: str) -> None:
+    context.build.add("Unsqueeze", context.x, context.build.integers([2, 3]), to=to)
 
 
 def _activation(context: NodeContext, activation: Activation, to: str) -> None:
@@ -173,7 +247,7 @@ def _grid_pool(context: NodeContext, pool: GridPool, to: str) -> None:
 
 def _global_average(context: NodeContext, average: GlobalAverage, to: str) -> None:
     axes = context.build.integers([2, 3])
-    context.build.add("ReduceMean", context.x, axes, keepdims=0, to=to)
+    context.build.add("ReduceMean", context.x, axes, keepdims=int(average.keep), to=to)
 
 
 def _resize(context: NodeContext, resize: Resize, to: str) -> None:
@@ -226,6 +300,11 @@ WRITERS: dict[type[Operator], Callable[[NodeContext, Any, str], None]] = {
     Linear: _linear,
     Affine: _affine,
     Add: _add,
+    Multiply: _multiply,
+    ParametricReLU: _slope,
+    Shuffle: _shuffle,
+    Lines: _lines,
+    Unflatten: _unflatten,
     Activation: _activation,
     Concat: _concat,
     Slice: _slice,

@@ -10,6 +10,7 @@ import torch
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import Builder
 from exeunt.export.onnx.operators import write_node
+from exeunt.export.onnx.traced import is_unlowered, sealed_with, write_traced
 from exeunt.graph import Graph
 
 
@@ -43,7 +44,8 @@ def write_stages(graph: Graph, facts: dict[str, str]) -> list[StageModel]:
         facts: for the metadata of every file.
 
     Raises:
-        ExeuntError: for an operator without an ONNX form here, naming its module.
+        ExeuntError: for an operator without an ONNX form here, naming its module, or a stage
+            without a plain form that torch cannot write either.
     """
     read = [{name for node in stage.nodes for name in node.inputs} for stage in graph.stages]
     held, stages = [graph.image], []
@@ -55,16 +57,15 @@ def write_stages(graph: Graph, facts: dict[str, str]) -> list[StageModel]:
         inputs = tuple(name for name in held if name in read[k])
         gives = tuple(name for name in made if name in later and name != stage.logits)
         passed_on = tuple(name for name in held if name in later)
-        build = Builder()
-        for node in stage.nodes:
-            write_node(build, node, graph.shapes)
-        model = build.model(
-            f"stage {k + 1}",
-            inputs,
-            (stage.logits, *gives),
-            dict(graph.shapes),
-            {**facts, "stage": str(k + 1)},
-        )
+        outputs, told = (stage.logits, *gives), {**facts, "stage": str(k + 1)}
+        if is_unlowered(stage):
+            traced = write_traced(stage, f"stages.{k}", outputs, graph.shapes)
+            model, inputs = sealed_with(traced, told), stage.nodes[0].inputs
+        else:
+            build = Builder()
+            for node in stage.nodes:
+                write_node(build, node, graph.shapes)
+            model = build.model(f"stage {k + 1}", inputs, outputs, dict(graph.shapes), told)
         stages.append(
             StageModel(
                 model,

@@ -98,11 +98,15 @@ def rest_of(stage: StageModel, stem: Stem) -> tuple[str, onnx.ModelProto]:
 
 
 def _first_two(graph: Graph) -> tuple[tuple[Node, Conv], tuple[Node, ReX2d]] | None:
-    conv, rex, *others = graph.nodes
+    nodes = [*graph.nodes]
+    if len(nodes) < 2:
+        return None
+    conv, rex, *others = nodes
     convolution, whole = conv.operator, rex.operator
     if not (isinstance(convolution, Conv) and isinstance(whole, Composite)):
         return None
-    if convolution.groups != 1 or convolution.dilation != (1, 1) or convolution.act not in LIMITS:
+    plain = convolution.dilation == (1, 1) and convolution.groups == 1 and not convolution.trail
+    if not plain or convolution.act not in LIMITS:
         return None
     if not isinstance(whole.module, ReX2d) or rex not in graph.stages[0].nodes[:2]:
         return None

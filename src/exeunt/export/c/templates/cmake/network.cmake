@@ -1,6 +1,6 @@
 # The network {{ prefix }} as a library: in plain CMake the target exeunt::{{ prefix }}, in ESP-IDF a
 # component. Both need the runtime that lies beside it.
-set(sources src/{{ prefix }}.c src/{{ prefix }}_self_test.c)
+set(sources src/{{ prefix }}.c src/{{ prefix }}_self_test.c{% for file in own_sources %} src/{{ file }}{% endfor %})
 
 if(ESP_PLATFORM)
   idf_component_register(SRCS ${sources} INCLUDE_DIRS src REQUIRES exeunt_runtime)

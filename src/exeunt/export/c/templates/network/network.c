@@ -1,5 +1,7 @@
 #include "{{ prefix }}.h"
+{% for header in headers %}
 #include "{{ header }}"
+{% endfor %}
 
 {{ source }}
 static const exn_model model = {

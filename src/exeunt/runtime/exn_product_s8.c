@@ -1,0 +1,27 @@
+#include "exn_s8.h"
+#include "exn_walk.h"
+
+void exn_product_s8_make(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t row)
+{
+    const exn_product_s8 *product = node->spec;
+    const exn_ring *ring = exn_output_ring(model, node);
+    int8_t *out = (int8_t *)exn_place(ring, arena, row);
+    uint32_t x, c, n, i;
+    for (x = 0; x < ring->width; x++) {
+        exn_walk a = exn_walk_along(model, node, 0, arena, row, x, sizeof *out);
+        exn_walk b = exn_walk_along(model, node, 1, arena, row, x, sizeof *out);
+        for (c = 0; c < ring->channels; c += n) {
+            const int8_t *first, *second;
+            n = exn_both(&a, &b, model, arena);
+            first = (const int8_t *)a.at;
+            second = (const int8_t *)b.at;
+            for (i = 0; i < n; i++) {
+                int32_t value = (first[i] - product->zero_a) * (second[i] - product->zero_b);
+                value = exn_scale(value, product->factor) + product->zero;
+                *out++ = (int8_t)exn_clamp(value, product->low, product->high);
+            }
+            exn_advance(&a, n);
+            exn_advance(&b, n);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+"""Blocks of mobile networks, as their authors and libraries write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Squeezed(nn.Module):
+    """Squeeze and excite, of convolutions or, as its authors wrote it, of matrices."""
+
+    def __init__(self, channels: int, gate: type[nn.Module], *, matrices: bool = False) -> None:
+        super().__init__()
+        link: Callable[[int, int], nn.Module] = nn.Linear if matrices else partial(
+            nn.Conv2d, kernel_size=1
+        )  # fmt: skip
+        self.matrices = matrices
+        self.inner = nn.Sequential(link(channels, 3), nn.ReLU(), link(3, channels), gate())
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, _, _ = x.shape
+        if self.matrices:
+            return x * self.inner(x.view(n, c, -1).mean(-1)).view(n, c, 1, 1).expand_as(x)
+        return x * self.inner(F.adaptive_avg_pool2d(x, 1))
+
+
+class MobileBlock(nn.Module):
+    """Expand, filter, perhaps squeeze, project, and add: MobileNetV3's, EfficientNet's."""
+
+    def __init__(
+        self, channels: int, wide: int, act: type[nn.Module], squeeze: nn.Module, stride: int = 1
+    ) -> None:
+        super().__init__()
+        self.add = stride == 1
+        norms = [nn.BatchNorm2d(n) for n in (wide, wide, channels)]
+        filtered = nn.Conv2d(wide, wide, 5, stride, 2, groups=wide)
+        before = [nn.Conv2d(channels, wide, 1), norms[0], act(), filtered, norms[1], act()]
+        self.run = nn.Sequential(*before, squeeze, nn.Conv2d(wide, channels, 1), norms[2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.run(x)
+        return x + out if self.add else out
+
+
+class ShuffleUnit(nn.Module):
+    """ShuffleNetV2's: half of the channels pass, the other half is filtered, then all mix."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = channels // 2
+        filtered = nn.Conv2d(half, half, 3, 1, 1, groups=half)
+        mixed = nn.Sequential(nn.Conv2d(half, half, 1), nn.BatchNorm2d(half), nn.ReLU())
+        self.run = nn.Sequential(filtered, nn.BatchNorm2d(half), mixed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        passed, taken = x.chunk(2, dim=1)
+        x = torch.cat((passed, self.run(taken)), dim=1)
+        n, c, h, w = x.shape
+        return x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, -1, h, w)
+
+
+class Ghost(nn.Module):
+    """GhostNet's: some channels of a convolution, the others filters of these."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        half = -(-out // 2)
+        self.out, self.first = out, nn.Sequential(nn.Conv2d(channels, half, 1), nn.PReLU(half))
+        self.cheap = nn.Conv2d(half, half, 3, 1, 1, groups=half)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return torch.cat([x, self.cheap(x)], 1)[:, : self.out]
+
+
+class SameConv(nn.Conv2d):
+    """TensorFlow's: as much padding as the stride asks for, more of it below and to the right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        sizes = zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
+        down, across = (max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in sizes)
+        x = F.pad(x, [across // 2, across - across // 2, down // 2, down - down // 2])
+        return self._conv_forward(x, self.weight, self.bias)
+
+
+class InPython(nn.Module):
+    """What is written without modules."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.rand(channels, 1, 1))
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = sum([x, F.leaky_relu(x, 0.2)]) - 0.5 * x
+        y = F.gelu(y) * F.relu6(x + 3) / 6
+        lines = F.interpolate(y.mean(2, keepdim=True), size=y.shape[2:], mode="nearest")
+        y = self.norm(y * torch.sigmoid(y.mean([3], keepdim=True)) + lines)
+        return torch.cat([self.share * y, (1 - self.share) * F.relu(-y).clamp(max=1.5)], dim=-3)
+
+
+def mobile_blocks() -> dict[str, list[nn.Module]]:
+    """What follows a stem of 6 channels, by family."""
+    swish, sigmoid = nn.Hardswish, nn.Sigmoid
+    plain = [MobileBlock(6, 9, nn.SiLU, nn.Identity(), stride) for stride in (1, 2)]
+    efficient = MobileBlock(6, 14, nn.SiLU, Squeezed(14, sigmoid, matrices=True), 2)
+    grouped = nn.Conv2d(6, 12, 3, 2, 1, groups=3)
+    apart = nn.Conv2d(12, 24, 3, padding=2, dilation=2, groups=12)
+    return {
+        "mobilenetv3": [MobileBlock(6, 14, swish, Squeezed(14, nn.Hardsigmoid)), *plain],
+        "efficientnet": [efficient, nn.Conv2d(6, 6, (1, 3), padding="same")],
+        "shufflenetv2": [ShuffleUnit(6), ShuffleUnit(6)],
+        "regnet": [grouped, nn.BatchNorm2d(12), nn.ReLU(), apart, nn.Conv2d(24, 8, 1)],
+        "ghostnet": [Ghost(6, 9), nn.BatchNorm2d(9), Ghost(9, 10)],
+        "tensorflow": [SameConv(6, 6, 3, 2, groups=6), nn.ReLU6(), SameConv(6, 5, 3, 2)],
+        "python": [InPython(6), nn.ChannelShuffle(3)],
+        "upwards": [nn.Upsample(scale_factor=2), nn.Conv2d(6, 4, 1), nn.Upsample((25, 13))],
+    }
