@@ -66,9 +66,14 @@ class Shape:
         """Options of a compiler, so that it finds the headers."""
         return [f"-I{self.folder / RUNTIME / 'src'}", f"-I{self.folder / self.name / 'src'}"]
 
+    @property
+    def own_sources(self) -> list[str]:
+        """Names of the sources among the files of kernels that are not the runtime's."""
+        return [file for file in self.own if file.endswith(".c")]
+
     def sources(self, *programs: str) -> list[str]:
         """Paths of the sources: the runtime, as far as it is used, the network, and programs."""
         network = [network_place(self.name, f"{self.name}{end}.c") for end in ("", "_self_test")]
-        network += [network_place(self.name, file) for file in self.own if file.endswith(".c")]
+        network += [network_place(self.name, file) for file in self.own_sources]
         files = [*map(runtime_place, self.runtime), *network, *programs]
         return [str(self.folder / file) for file in files]
