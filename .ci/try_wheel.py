@@ -1,5 +1,5 @@
 """Installs the one wheel of a folder into a fresh environment elsewhere, runs the demo there, and
-looks for what pages are made of."""
+looks for what pages and exported folders are made of."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ for room, names in rooms.items():
         assert (resources.files("exeunt") / room / name).read_bytes(), name
 """
 
+READ_THE_TEMPLATES = """
+from exeunt.export.c.folder import RUNTIME
+from exeunt.export.c.layouts import LAYOUTS
+from exeunt.export.c.templates import TEMPLATES
+assert (RUNTIME / "exn_camera.c").read_bytes()
+for layout in LAYOUTS.values():
+    for template in layout.values():
+        assert (TEMPLATES / template).read_bytes(), template
+"""
+
 
 def main(folder: str) -> None:
     (wheel,) = Path(folder).resolve().glob("exeunt-*.whl")
@@ -49,6 +59,7 @@ def main(folder: str) -> None:
         run("exeunt", "demo")  # as `uvx exeunt demo` has it, without other packages
         run("pip", *pip, "--constraint", str(CONSTRAINTS), f"{wheel}[demo]")
         run("python", "-c", READ_THE_PAGES)
+        run("python", "-c", READ_THE_TEMPLATES)
         run("exeunt", "demo", "--out", "demo.png")
         if Path(elsewhere, "demo.png").stat().st_size < 10_000:
             sys.exit("the demo of the installed wheel wrote no picture worth the name")

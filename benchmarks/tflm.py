@@ -32,7 +32,7 @@ from torch import Tensor
 
 from exeunt.bench import set_batch_statistics
 from exeunt.export.c.folder import RUNTIME
-from exeunt.export.c.host import build_host, run_tool
+from exeunt.export.c.host import STRICT, find_compiler, run_tool
 from exeunt.graph import Graph, build_graph, plan_stream
 from exeunt.models import create_model, list_models
 from exeunt.profile.planned import layerwise_memory
@@ -210,7 +210,8 @@ def measure_state() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "state.c").write_text(STATE)
-        build_host(folder, folder / "state", [f"-I{RUNTIME}"])
+        source, program = str(folder / "state.c"), str(folder / "state")
+        run_tool([*find_compiler(), *STRICT, f"-I{RUNTIME}", source, "-o", program])
         return int(run_tool([str(folder / "state")]))
 
 

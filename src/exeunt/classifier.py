@@ -293,6 +293,7 @@ class Classifier:
         ranges: str = "mse",
         name: str | None = None,
         budget_kib: float | None = None,
+        layout: str = "all",
         limit: int | None = None,
         **goal: Any,
     ) -> Export:
@@ -306,6 +307,8 @@ class Classifier:
             ranges: how int8 covers a tensor, `"mse"`, `"minmax"` or `"percentile"`.
             name: prefix of all names in C; the folder's by default.
             budget_kib: largest arena that will do.
+            layout: build system whose files the folder gets (`exeunt export --help` lists them), or
+                `"all"`, beside each other.
             limit: at most so many calibration images.
             goal: at most one of `policy`, `budget_fraction` and `max_accuracy_drop`.
 
@@ -317,7 +320,7 @@ class Classifier:
         self.trained.require_architecture(self.name)
         trained = replace(self.trained, path=None)  # the folder takes what is here along
         images, wanted = images_and_goal(trained, calibration, limit, goal)
-        asked = COptions(dtype, ranges, name, budget_kib)
+        asked = COptions(dtype, ranges, name, budget_kib, layout)
         return export_c(self.name, trained, images, wanted, asked, Path(out))
 
     def export_onnx(

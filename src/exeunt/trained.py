@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from exeunt.data import SplitSpec, Transform
+from exeunt.data import Sensor, SplitSpec, Transform
 from exeunt.device import usable_device
 from exeunt.documents import fields_of, naming
 from exeunt.errors import ExeuntError
@@ -52,6 +52,16 @@ class TrainedModel:
     info: WeightsInfo
     transform: Transform
     exit_macs: tuple[int, ...]
+
+    def seen_by(self, sensor: str | None) -> TrainedModel:
+        """The same network, whose images are shown to a camera first; None for none.
+
+        Raises:
+            ExeuntError: when there is no such camera, or its frames are too small or too large.
+        """
+        if sensor is None:
+            return self
+        return replace(self, transform=replace(self.transform, sensor=Sensor.parse(sensor)))
 
     @classmethod
     def of(

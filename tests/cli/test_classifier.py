@@ -105,7 +105,7 @@ def test_exports_are_those_of_the_command(
     clf = library.load(weights)
     clf.export_c(tmp_path / "mine" / "net", calibration=images)
     exeunt("export", weights, "--calibration", images, "--out", tmp_path / "told" / "net")
-    for name in ("net.c", "net.h", "report.json"):
+    for name in ("net/src/net.c", "net/src/net.h", "report.json"):
         assert (tmp_path / "mine/net" / name).read_bytes() == (
             tmp_path / "told/net" / name
         ).read_bytes()

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from exeunt.data import (
+    Sensor,
     SplitSpec,
     Transform,
     fingerprint,
@@ -43,6 +44,25 @@ def table_of(weights: Path, samples: Any, task: Any = "classification") -> ExitT
         weights_fingerprint="",
         data_fingerprint="",
     )
+
+
+def test_images_are_shown_to_a_sensor(exeunt: Exeunt, weights: Path, images: Path) -> None:
+    """Every exit is as right as on images that the camera has seen, and the run says so."""
+    source, sensor = open_source(images), Sensor("bayer-rggb", (96, 128))
+    net, info = load_weights(weights)
+    transform = replace(Transform.from_dict(info.transform), sensor=sensor)
+    samples = source.samples
+    with torch.no_grad():
+        logits = net(torch.stack([transform(sample.place.load()) for sample in samples]))
+    targets = torch.tensor([sample.target for sample in samples])
+    wanted = [float((exit.argmax(1) == targets).double().mean()) for exit in logits]
+    options = ("--split", "all", "--sensor", "bayer-rggb:128x96", "--protocol", "anytime")
+    out = exeunt("eval", weights, images, *options, "--json").out
+    assert lines(out, "run")[0]["transform"]["sensor"] == "bayer-rggb:128x96:box"
+    assert [row["accuracy"] for row in lines(out, "exit")] == pytest.approx(wanted)
+    done = exeunt("eval", weights, images, "--sensor", "rgb565:16x16")
+    assert done.status == 2
+    assert "the sensor rgb565:16x16:box gives no image of 32x32 pixels" in done.err
 
 
 def lines(text: str, kind: str) -> list[dict[str, Any]]:

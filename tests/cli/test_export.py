@@ -43,7 +43,10 @@ def test_the_arena_is_that_of_the_plan(folder: Path, weights: Path) -> None:
     net, _ = load_weights(weights)
     plan = plan_stream(build_graph(net, 32), 1)
     assert report["memory"]["arena_bytes"] == plan.arena_bytes
-    assert f"#define TINY_NET_ARENA_BYTES {plan.arena_bytes}" in (folder / "tiny_net.h").read_text()
+    assert (
+        f"#define TINY_NET_ARENA_BYTES {plan.arena_bytes}"
+        in (folder / "tiny_net" / "src" / "tiny_net.h").read_text()
+    )
     assert report["calibration"]["images"] == 9
     assert report["policy"] == "consistency:1"
 
@@ -82,7 +85,7 @@ def test_the_device_says_it_in_the_memory_that_is_claimed(
     assert sum(memory[f"{part}_bytes"] for part in parts) == memory["total_bytes"]
     assert 0 <= memory["alignment_bytes"] < 32 + 8
     assert memory["total_bytes"] % 32 == 0
-    header = (folder / "tiny_net.h").read_text()
+    header = (folder / "tiny_net" / "src" / "tiny_net.h").read_text()
     assert f"#define TINY_NET_ARENA_BYTES {memory['arena_bytes']}\n" in header
     shown = dict(ram_and_flash(memory, found["flash"]))
     rows = [int(shown[f"  {part}"].split()[0]) for part in parts]
@@ -120,7 +123,7 @@ def test_one_score_that_differs_is_named(
 ) -> None:
     other = tmp_path / "tiny-net"
     shutil.copytree(folder, other)
-    source = other / "exn_linear_s8.c"
+    source = other / "exeunt_runtime" / "src" / "exn_linear_s8.c"
     source.write_text(source.read_text().replace("linear->zero);", "linear->zero + (k == 2));"))
     done = exeunt("verify", other, "--images", images, "--limit", "2")
     assert done.status == 2
@@ -183,7 +186,7 @@ def test_constants_lie_in_the_order_of_their_first_use(folder: Path, weights: Pa
     plan = plan_stream(build_graph(load_weights(weights)[0], 32), 1)
     first = [plan.schedule.acts[node.output][0] for node in written(plan)]
     assert first == sorted(first)
-    source = (folder / "tiny_net.c").read_text()
+    source = (folder / "tiny_net" / "src" / "tiny_net.c").read_text()
     at = [source.find(f"tiny_net_spec_{k} =") for k in range(len(first))]
     assert [place for place in at if place >= 0] == sorted(place for place in at if place >= 0)
     assert at[0] >= 0
@@ -226,7 +229,7 @@ def test_float32_needs_none_and_takes_another_policy(
         "float32",
         {},
     )
-    assert (out / "abc.h").exists()
+    assert (out / "abc" / "src" / "abc.h").exists()
 
 
 def test_a_name_that_the_runtime_has_is_refused_and_a_folder_of_it_is_not(
@@ -240,8 +243,8 @@ def test_a_name_that_the_runtime_has_is_refused_and_a_folder_of_it_is_not(
     done = exeunt("export", weights, "--out", out, "--dtype", "float32")
     assert done.status == 0, done.err
     assert "names begin with net_main_" in done.out
-    assert "int main(" in (out / "main.c").read_text()
-    assert (out / "net_main.c").exists()
+    assert "int main(" in (out / "example" / "classify.c").read_text()
+    assert (out / "net_main" / "src" / "net_main.c").exists()
 
 
 def test_entropy_is_refused_by_name(

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Float32, Int8, build_host, run_device, run_host, write_c
 from exeunt.export.c.device import COMPILER, EMULATOR
-from exeunt.export.c.host import CHECKED, STRICT, ExitAnswer, run_tool
+from exeunt.export.c.host import CHECKED, STRICT, ExitAnswer, run_self_test, run_tool
 from exeunt.export.c.numbers import Numbers
+from exeunt.export.c.shape import CLASSIFY, Shape
 from exeunt.graph import Graph, build_graph, plan_stream
 from exeunt.net import MultiExitNet
 from exeunt.ops.rex import ReX2d
@@ -100,12 +101,13 @@ def test_floats_are_those_of_pytorch_and_the_same_everywhere(
     write(graph, Float32(parse_policy("full")), pixels, tmp_path)
     build_host(tmp_path / "net", tmp_path / "program", CHECKED)
     found = list(run_host(tmp_path / "program", tmp_path / "images"))
-    assert "passed" in run_tool([str(tmp_path / "program"), "--self-test"])
+    assert "passed" in run_self_test(tmp_path / "net", tmp_path / "test")
     assert_near(found, graph, inputs)
     build_host(tmp_path / "net", tmp_path / "fast", ("-O3",))
     assert list(run_host(tmp_path / "fast", tmp_path / "images")) == found
     if HAS_AARCH64:
-        sources = sorted(map(str, (tmp_path / "net").glob("*.c")))
+        shape = Shape.read(tmp_path / "net")
+        sources = [*shape.includes, *shape.sources(CLASSIFY)]
         program = str(tmp_path / "arm")
         run_tool(["aarch64-linux-gnu-gcc", *STRICT, "-O2", "-static", *sources, "-o", program])
         lines = run_tool(["qemu-aarch64", program, "--all", str(tmp_path / "images")])

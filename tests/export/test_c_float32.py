@@ -17,7 +17,8 @@ from exeunt.data import Transform
 from exeunt.export.c.device import COMPILER, EMULATOR, run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
-from exeunt.export.c.host import STRICT, ExitAnswer, build_host, run_host, run_tool
+from exeunt.export.c.host import STRICT, ExitAnswer, build_host, run_host, run_self_test, run_tool
+from exeunt.export.c.shape import CLASSIFY, Shape
 from exeunt.graph import Graph, build_graph, plan_stream
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.models import create_model
@@ -118,7 +119,7 @@ def test_c_says_what_pytorch_says(
         policy = parse_policy(policy_of(lively(net, inputs)(inputs)))
     made = export(net, shape, tmp_path / "c", policy)
     build_host(made.folder, tmp_path / "program", CHECKED)
-    assert "passed" in run_tool([str(tmp_path / "program"), "--self-test"])
+    assert "passed" in run_self_test(made.folder, tmp_path / "test")
 
     answers = list(run_host(tmp_path / "program", raw(pixels)))
     found, wanted = gathered(answers), made.scores(pixels)
@@ -154,7 +155,8 @@ def test_bits_are_the_same_everywhere(
     assert list(run_host(tmp_path / "fast", path)) == wanted
 
     if shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64"):
-        sources = sorted(map(str, made.folder.glob("*.c")))
+        shape = Shape.read(made.folder)
+        sources = [*shape.includes, *shape.sources(CLASSIFY)]
         program = str(tmp_path / "arm")
         run_tool(["aarch64-linux-gnu-gcc", *STRICT, "-O2", "-static", *sources, "-o", program])
         lines = run_tool(["qemu-aarch64", program, "--all", str(path)]).splitlines()

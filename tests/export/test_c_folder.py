@@ -16,7 +16,7 @@ from torch import nn
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c import CModel, Float32, build_host, write_c
-from exeunt.export.c.host import run_host, run_tool
+from exeunt.export.c.host import run_host, run_self_test, run_tool
 from exeunt.graph import build_graph, plan_stream
 from exeunt.net import MultiExitNet
 from exeunt.policies import parse_policy
@@ -40,7 +40,9 @@ def folder(chained: Callable[..., MultiExitNet], tmp_path: Path) -> Path:
 
 
 def arena_bytes(folder: Path) -> int:
-    found = re.search(r"#define NET_ARENA_BYTES (\d+)", (folder / "net.h").read_text())
+    found = re.search(
+        r"#define NET_ARENA_BYTES (\d+)", (folder / "net" / "src" / "net.h").read_text()
+    )
     assert found is not None
     return int(found[1])
 
@@ -59,7 +61,7 @@ def test_the_self_test_passes(folder: Path) -> None:
 
 def test_an_arena_that_is_too_small_fails_the_self_test(folder: Path, tmp_path: Path) -> None:
     wanted = arena_bytes(folder)
-    halve(folder / "net.h", r"(NET_ARENA_BYTES )(\d+)()")
+    halve(folder / "net" / "src" / "net.h", r"(NET_ARENA_BYTES )(\d+)()")
     assert arena_bytes(folder) < wanted
     with pytest.raises(ExeuntError, match=r"the arena has fewer bytes than .* needs \(-2\)"):
         run_tool(["make", "-C", str(folder), "test", "CFLAGS=-O1"])
@@ -73,8 +75,8 @@ def test_what_is_written_beside_the_arena_is_found(folder: Path, tmp_path: Path)
     """Where the network itself believes that it needs half: without sanitizers by the self-test,
     with them by `exeunt verify`, in words that begin with what is wrong.
     """
-    halve(folder / "net.h", r"(NET_ARENA_BYTES )(\d+)()")
-    halve(folder / "net.c", r"(\.arena_bytes = )(\d+)(,)")
+    halve(folder / "net" / "src" / "net.h", r"(NET_ARENA_BYTES )(\d+)()")
+    halve(folder / "net" / "src" / "net.c", r"(\.arena_bytes = )(\d+)(,)")
     with pytest.raises(ExeuntError, match="something was written beside the arena"):
         run_tool(["make", "-C", str(folder), "test", "CFLAGS=-O1"])
     build_host(folder, tmp_path / "program")
@@ -116,8 +118,7 @@ def test_a_compiler_may_be_several_words(
     named: str, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CC", named)
-    build_host(folder, tmp_path / "program", ())
-    assert "passed" in run_tool([str(tmp_path / "program"), "--self-test"])
+    assert "passed" in run_self_test(folder, tmp_path / "program", ())
 
 
 def test_what_an_older_build_left_is_no_program(

@@ -173,7 +173,7 @@ def write_together(cases: Sequence[Case], folder: Path) -> list[str]:
     for case in cases:
         case.write(folder / case.name)
         for ending in "ch":
-            shutil.copy(folder / case.name / f"{case.name}.{ending}", folder)
+            shutil.copy(folder / case.name / case.name / "src" / f"{case.name}.{ending}", folder)
     includes = [f'#include "{case.name}.h"' for case in cases]
     runs = [f"    RUN({case.name}, {case.name.upper()});" for case in cases]
     main = ["int main(void)", "{", "    unsigned i, k, c;", *runs, "    return 0;", "}", ""]

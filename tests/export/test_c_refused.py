@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from exeunt.errors import ExeuntError
 from exeunt.export.c import build_host, device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
-from exeunt.export.c.report import listed_files
+from exeunt.export.c.report import FILE
 from exeunt.graph import build_graph, plan_stream
 from exeunt.net import MultiExitNet
 from exeunt.ops.pooling import MixedPool2d
@@ -89,12 +91,48 @@ def test_another_folder_is_left_alone(chained: Callable[..., MultiExitNet], tmp_
         write(chained(3, [(nn.Conv2d(3, 4, 1), 4)], []), tmp_path)
 
 
+def test_an_export_of_the_shape_before_is_replaced(
+    chained: Callable[..., MultiExitNet], tmp_path: Path
+) -> None:
+    """Its files lay flat beside each other; a file of yours stays."""
+    old = {
+        **{"format": 3, "name": "net", "dtype": "int8", "image_shape": [3, 4, 4], "kernels": []},
+        **{"memory": {}, "version": "0", "files": ["exn.h", "net.c", "report.json"]},
+    }
+    for name, text in (("exn.h", ""), ("net.c", ""), ("app.c", "mine"), (FILE, json.dumps(old))):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ExeuntError, match="format 3; this exeunt reads 4, so export"):
+        build_host(tmp_path, tmp_path / "program")
+    write(chained(3, [(nn.Conv2d(3, 4, 1), 4)], []), tmp_path)
+    assert not (tmp_path / "exn.h").exists()
+    assert not (tmp_path / "net.c").exists()
+    assert (tmp_path / "app.c").read_text() == "mine"
+    assert (tmp_path / "net" / "src" / "net.c").exists()
+
+
+def test_a_report_names_no_sources_from_elsewhere(
+    chained: Callable[..., MultiExitNet], tmp_path: Path
+) -> None:
+    write(chained(3, [(nn.Conv2d(3, 4, 1), 4)], []), tmp_path / "net")
+    path = tmp_path / "net" / FILE
+    report = json.loads(path.read_text())
+    for changed, said in (
+        ({"runtime": ["../../../app.c"]}, "'../../../app.c' is no name of what is exported"),
+        ({"name": "../app"}, "'../app' is no name"),
+        ({"runtime": [3]}, "not the report of an exported folder"),
+    ):
+        path.write_text(json.dumps(report | changed))
+        with pytest.raises(ExeuntError, match=re.escape(said)):
+            build_host(tmp_path / "net", tmp_path / "program")
+
+
 def test_what_lies_beside_an_export_is_no_part_of_it(
     chained: Callable[..., MultiExitNet], tmp_path: Path
 ) -> None:
     write(chained(3, [(nn.Conv2d(3, 4, 1), 4)], []), tmp_path / "net")
-    (tmp_path / "net" / "app.c").write_text("this is mine, and no C")
-    build_host(tmp_path / "net", tmp_path / "program", ("-O0",), listed_files(tmp_path / "net"))
+    for place in ("app.c", "net/src/app.c", "exeunt_runtime/src/app.c"):
+        (tmp_path / "net" / place).write_text("this is mine, and no C")
+    build_host(tmp_path / "net", tmp_path / "program", ("-O0",))
     (tmp_path / "place").mkdir()
     sources = device._gather(tmp_path / "net", "net", tmp_path / "place", "main.c")
     assert not any(path.endswith("app.c") for path in sources)

@@ -17,7 +17,7 @@ from torch import nn
 
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
-from exeunt.export.c import CModel, Float32, build_host, check_prefix, prefix_of, write_c
+from exeunt.export.c import CModel, Float32, Shape, build_host, check_prefix, prefix_of, write_c
 from exeunt.export.c.host import STRICT, run_tool
 from exeunt.export.c.spelling import comment, string
 from exeunt.graph import build_graph, plan_stream
@@ -84,10 +84,10 @@ def test_names_come_back_from_the_program_as_the_same_bytes(
     names = [*NAMES, *made_up(200)]
     title = f"{''.join(NAMES)} */ #error closed /* \\"
     folder = written(tiny(chained, len(names)), tmp_path / "c", names, title)
-    for path in folder.glob("*.[ch]"):
+    for path in folder.rglob("*.[ch]"):
         path.read_bytes().decode("ascii")
     assert json.loads((folder / "report.json").read_text())["class_names"] == names
-    (folder / "main.c").write_text(
+    (folder / "example" / "classify.c").write_text(
         '#include "net.h"\n#include <stdio.h>\n#include <string.h>\n'
         "int main(void)\n{\n    unsigned k;\n    for (k = 0; k < NET_CLASSES; k++) {\n"
         "        fwrite(net_class_names[k], 1, strlen(net_class_names[k]) + 1, stdout);\n"
@@ -133,6 +133,8 @@ def test_strings_and_comments_by_hand() -> None:
         ("string", "the standard library of C"),
         ("int8", "the standard library of C"),
         ("test", "the exported folder has something else of this name"),
+        ("exeunt_runtime", "the exported folder has"),
+        ("example", "the exported folder has"),
         ("python", "the exported folder has"),
         ("Net", "give small letters, digits and single _ between them"),
         ("a__b", "give small letters"),
@@ -173,11 +175,12 @@ def test_every_file_of_the_runtime_keeps_its_name(
 ) -> None:
     """No prefix that is allowed is the stem of a file that is there already."""
     folder = written(tiny(chained, 2), tmp_path / "c", ["a", "b"])
-    for path in folder.iterdir():
-        stem = path.stem.lower()
-        if stem not in ("net", "report"):
-            with pytest.raises(ExeuntError, match="is no prefix"):
-                check_prefix(stem)
+    paths = [*(path for path in folder.iterdir() if path.is_dir()), *folder.rglob("*.[ch]")]
+    stems = {path.stem.lower() for path in paths} - {"net", "net_self_test", "net_module"}
+    assert {"exeunt_runtime", "exn", "exn_engine", "classify", "self_test", "tests"} <= stems
+    for stem in stems:
+        with pytest.raises(ExeuntError, match="is no prefix"):
+            check_prefix(stem)
 
 
 CPP = """\
@@ -207,22 +210,22 @@ int main()
 def test_a_program_in_cpp_links_and_gives_the_scores_of_python(
     chained: Callable[..., MultiExitNet], tmp_path: Path
 ) -> None:
-    from exeunt.export.c.folder import synthetic_image
+    from exeunt.export.c.network import synthetic_image
 
     net = tiny(chained, 3)
     folder = written(net, tmp_path / "c", ["one", "two", "three"])
-    (folder / "main.c").unlink()
     (folder / "program.cpp").write_text(CPP)
+    shape = Shape.read(folder)
     strict = ("-Wall", "-Wextra", "-Werror", "-pedantic")
     for standard in ("c++98", "c++11", "c++14", "c++17", "c++20"):
-        flags = (f"-std={standard}", *strict, "-fsyntax-only")
+        flags = (f"-std={standard}", *strict, *shape.includes, "-fsyntax-only")
         run_tool(["g++", *flags, str(folder / "program.cpp")])
     objects = []
-    for path in folder.glob("*.c"):
-        objects.append(str(path.with_suffix(".o")))
-        run_tool(["cc", *STRICT, "-c", str(path), "-o", objects[-1]])
+    for path in shape.sources():
+        objects.append(path.replace(".c", ".o"))
+        run_tool(["cc", *STRICT, *shape.includes, "-c", path, "-o", objects[-1]])
     program = str(tmp_path / "program")
-    run_tool(["g++", str(folder / "program.cpp"), *objects, "-o", program])
+    run_tool(["g++", *shape.includes, str(folder / "program.cpp"), *objects, "-o", program])
     name, *scores = run_tool([program]).split()
     image = Transform(SIZE).normalise_pixels(synthetic_image((3, *SIZE)))
     with torch.no_grad():

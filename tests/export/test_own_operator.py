@@ -18,7 +18,7 @@ from torch import nn
 import exeunt
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
-from exeunt.export.c import CModel, Float32, build_host, run_host, write_c
+from exeunt.export.c import CModel, Float32, Shape, build_host, run_host, write_c
 from exeunt.export.c.device import COMPILER, EMULATOR, run_device
 from exeunt.export.c.host import CHECKED
 from exeunt.export.onnx import write_stages
@@ -79,6 +79,10 @@ def test_c_says_what_torch_says(
     numbers = Float32(parse_policy("full"))
     write_c(CModel("net", "", numbers, plan, transform, names, {}), tmp_path / "net")
     build_host(tmp_path / "net", tmp_path / "program", CHECKED)
+    (mine,) = Shape.read(tmp_path / "net").own_sources
+    places = ("CMakeLists.txt", "zephyr/CMakeLists.txt", "exeunt.net.pdsc", "../Makefile")
+    for place in (*places, "../micropython/Makefile"):
+        assert mine in (tmp_path / "net" / "net" / place).read_text(), place
     inputs = torch.stack([transform.normalise_pixels(image) for image in pixels])
     wanted = [logits.detach().numpy() for logits in net(inputs)]
     answers = list(run_host(tmp_path / "program", raw(pixels)))

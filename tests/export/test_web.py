@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from exeunt.cli import app
 from exeunt.errors import ExeuntError
+from exeunt.export.c.report import FILE, FORMAT
 from exeunt.export.web import wasm
 from exeunt.export.web.choices import Choices
 from exeunt.export.web.export import check_page
@@ -48,7 +49,9 @@ def test_a_page_is_html(tmp_path: Path) -> None:
     check_page(Path("PAGE.HTM"))
 
 
-@pytest.mark.parametrize("option", ["--name=net", "--single-file", "--quantize-rex"])
+@pytest.mark.parametrize(
+    "option", ["--name=net", "--layout=make", "--single-file", "--quantize-rex"]
+)
 def test_options_of_other_targets_are_refused(option: str, tmp_path: Path) -> None:
     done = run("--out", tmp_path / "page.html", option)
     assert done.exit_code == 2
@@ -68,7 +71,14 @@ def test_int8_asks_for_images(tmp_path: Path) -> None:
     not (shutil.which(wasm.COMPILER) and shutil.which(wasm.LINKER)), reason="needs clang and lld"
 )
 def test_what_the_compiler_says_is_told(tmp_path: Path) -> None:
-    (tmp_path / "net.h").write_text("#error no network\n", encoding="utf-8")
+    place = tmp_path / "net" / "src"
+    place.mkdir(parents=True)
+    (place / "net.h").write_text("#error no network\n", encoding="utf-8")
+    for name in ("net.c", "net_self_test.c"):
+        (place / name).touch()
+    said = dict.fromkeys(("dtype", "image_shape", "kernels", "memory", "version"), "")
+    report = json.dumps({"format": FORMAT, "name": "net", **said})
+    (tmp_path / FILE).write_text(report, encoding="utf-8")
     with pytest.raises(ExeuntError, match="no network"):
         wasm.build_wasm(tmp_path, "int8", 1, tmp_path / "net.wasm")
 

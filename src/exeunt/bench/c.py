@@ -87,9 +87,11 @@ def _build(folder: Path) -> None:
     """
     from exeunt.export.c import build_host
 
+    shim = folder / "shim.c"
+    shim.write_text(_SHIM, encoding="utf-8")
     for flags in (FLAGS, PORTABLE):
         try:
-            build_host(folder, folder / "net.so", (*flags, "-shared", "-fPIC"))
+            build_host(folder, folder / "net.so", (*flags, "-shared", "-fPIC"), shim.resolve())
             return
         except ExeuntError as error:
             refused = RefusedError(str(error))
@@ -120,7 +122,6 @@ class GeneratedC:
         plan = plan_stream(workload.graph, numbers.element_bytes)
         names = workload.class_names
         write_c(CModel(NAME, workload.name, numbers, plan, workload.transform, names, {}), folder)
-        (folder / "main.c").write_text(_SHIM, encoding="utf-8")
         _build(folder)
         score = np.dtype(np.float32 if dtype == "float32" else np.int16)
         opened = _Library(folder / "net.so", workload, numbers.score_scales(workload.graph), score)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Parameters of `evaluate` that say how a table is made, not what is made of it.
 _OF_RECORDING = (
-    *("split", "limit", "allow_unreadable"),
+    *("split", "limit", "allow_unreadable", "sensor"),
     *("batch_size", "workers", "device", "threads", "engine"),
 )
 
@@ -88,6 +88,15 @@ def evaluate(
             help="Recorded calibration split, for --protocol budgeted; by default it is run.",
         ),
     ] = None,
+    sensor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            show_default=False,
+            help="Show the images as a camera sends them and the C runtime takes them in: rgb565, "
+            "yuyv, bayer-rggb, grey ..., then :WIDTHxHEIGHT of its frames and :box or :nearest.",
+        ),
+    ] = None,
     limit: Limit = None,
     allow_unreadable: AllowUnreadable = 0.01,
     batch_size: BatchSize = 64,
@@ -135,7 +144,7 @@ def evaluate(
         _refuse_options(ctx, model)
         run, table = open_recording(model)
     else:
-        trained = open_exits(model, device, threads, engine)
+        trained = open_exits(model, device, threads, engine).seen_by(sensor)
         recorder = Recorder(
             model,
             trained,

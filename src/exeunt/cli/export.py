@@ -26,7 +26,7 @@ from exeunt.errors import ExeuntError
 from exeunt.text import percent, short_spec
 
 # Parameters that mean nothing to other targets.
-_OF_C = ("ranges", "name", "budget_kib")
+_OF_C = ("ranges", "name", "budget_kib", "layout")
 _OF_ONNX = ("quantize_rex", "single_file")
 
 
@@ -34,6 +34,18 @@ class Target(StrEnum):
     C = "c"
     ONNX = "onnx"
     WEB = "web"
+
+
+class Layout(StrEnum):
+    ALL = "all"
+    MAKE = "make"
+    CMAKE = "cmake"
+    ARDUINO = "arduino"
+    PLATFORMIO = "platformio"
+    ESP_IDF = "esp-idf"
+    ZEPHYR = "zephyr"
+    CMSIS_PACK = "cmsis-pack"
+    MICROPYTHON = "micropython"
 
 
 class Ranges(StrEnum):
@@ -103,6 +115,9 @@ def export(
             help="Expand rows again until the arena is no larger; refuse, if that cannot be.",
         ),
     ] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="Build system whose files a folder of C gets.")
+    ] = Layout.ALL,
     quantize_rex: Annotated[
         bool,
         typer.Option(
@@ -161,7 +176,7 @@ def export(
         from exeunt.export.web.export import WebOptions, export_web
 
         _refuse(ctx, _OF_ONNX, Target.ONNX)
-        _refuse(ctx, ("name",), Target.C)
+        _refuse(ctx, ("name", "layout"), Target.C)
         as_web = WebOptions((dtype or Dtype.INT8).value, ranges.value, budget_kib)
         report = export_web(model, trained, images, wanted, as_web, out).to_dict()
         show = _show_web
@@ -169,8 +184,8 @@ def export(
         from exeunt.export.c.export import COptions, export_c
 
         _refuse(ctx, _OF_ONNX, Target.ONNX)
-        asked = COptions((dtype or Dtype.INT8).value, ranges.value, name, budget_kib)
-        report = export_c(model, trained, images, wanted, asked, out).to_dict()
+        as_c = (dtype or Dtype.INT8).value, ranges.value, name, budget_kib, layout.value
+        report = export_c(model, trained, images, wanted, COptions(*as_c), out).to_dict()
         show = _show_c
     if json:
         show_json({"kind": "exported", "folder": str(out), **report})

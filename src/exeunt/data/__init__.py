@@ -24,6 +24,7 @@ from exeunt.data.labelled import Data, DataLike, LabelledImages, as_data
 from exeunt.data.layouts import open_source
 from exeunt.data.notes import notes
 from exeunt.data.place import FilePart, ImageFile, PixelArray, Pixels, Place
+from exeunt.data.sensor import Sensor
 from exeunt.data.source import Sample, Source, Task, content_hash, fingerprint
 from exeunt.data.splits import SPLIT_NAMES, Splits, SplitSpec, make_splits, take
 from exeunt.data.transforms import Transform
@@ -48,6 +49,7 @@ __all__ = [
     "Pixels",
     "Place",
     "Sample",
+    "Sensor",
     "Source",
     "SplitSpec",
     "Splits",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from exeunt.data.sensor import Sensor
 from exeunt.errors import ExeuntError
 from exeunt.runner.preprocessing import resized
 
@@ -48,6 +49,9 @@ class Transform:
         interpolation: Resampling filter, antialiased.
         crop_fraction: Share of the shorter side that is kept, in (0, 1].
         mode: "RGB" or "L" (one channel of luma, ITU-R 601).
+        sensor: A camera that photographs are shown to first (`Sensor`), its frame cut and reduced
+            as the C runtime does it, which knows no `interpolation` and no `crop_fraction`; None
+            for photographs as they are.
 
     Raises:
         ExeuntError: If a value is out of its range.
@@ -59,6 +63,7 @@ class Transform:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     crop_fraction: float = 1.0
     mode: Literal["RGB", "L"] = "RGB"
+    sensor: Sensor | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("RGB", "L"):
@@ -84,6 +89,8 @@ class Transform:
             raise ExeuntError(f"std must be {self.channels} positive numbers, not {self.std}")
         if not (_numbers((self.crop_fraction,), 1, float) and 0 < self.crop_fraction <= 1):
             raise ExeuntError(f"crop_fraction must lie in (0, 1], not at {self.crop_fraction!r}")
+        if self.sensor is not None:
+            self.sensor.check(self.image_size)
 
     @property
     def channels(self) -> int:
@@ -96,6 +103,8 @@ class Transform:
 
     def pixels(self, image: Image.Image) -> Image.Image:
         """Prepare `image` and cut it to `image_size`: all but the arithmetic."""
+        if self.sensor is not None:
+            return self.sensor.image(_convert(_upright(image), "RGB"), self.image_size, self.mode)
         image = self.prepare(image)
         height, width = self.image_size
         kind, box = _FILTERS[self.interpolation], self._centre(image.width, image.height)
@@ -121,8 +130,10 @@ class Transform:
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, ready for JSON or TOML."""
-        values = asdict(self)
+        """All fields, ready for JSON or TOML; the sensor, as `Sensor.parse` reads it, if any."""
+        values = asdict(self) | {"sensor": None if self.sensor is None else self.sensor.spec}
+        if self.sensor is None:
+            del values["sensor"]
         return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
     @classmethod
@@ -135,11 +146,13 @@ class Transform:
         names = [field.name for field in fields(cls)]
         if unknown := sorted(set(values) - set(names)):
             raise ExeuntError(f"transform: unknown keys {unknown}; the keys are {names}")
-        if missing := [name for name in names if name not in values]:
+        if missing := [name for name in names if name not in values and name != "sensor"]:
             raise ExeuntError(f"transform: missing keys {missing}")
         arguments: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in values.items()
         }
+        if isinstance(arguments.get("sensor"), str):
+            arguments["sensor"] = Sensor.parse(arguments["sensor"])
         return cls(**arguments)
 
     def _centre(self, width: int, height: int) -> Box:

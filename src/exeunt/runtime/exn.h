@@ -17,6 +17,9 @@
 extern "C" {
 #endif
 
+/* Of these declarations; a network that was made for other ones refuses to compile. */
+#define EXN_RUNTIME 4
+
 /* What calls return: an error below zero, otherwise what comes next. */
 typedef enum exn_status {
     EXN_EXIT = 0,            /* an exit has answered: read the result */
@@ -26,7 +29,8 @@ typedef enum exn_status {
     EXN_ERROR_ORDER = -3,    /* out of turn: a row that is not wanted, a step before an answer or
                                 behind the last exit, a new image without `exn_init` */
     EXN_ERROR_STATE = -4,    /* `exn_init` was never called, or has failed */
-    EXN_ERROR_ALIGNMENT = -5 /* the arena does not begin at a multiple of EXN_ALIGN */
+    EXN_ERROR_ALIGNMENT = -5, /* the arena does not begin at a multiple of EXN_ALIGN */
+    EXN_ERROR_CAMERA = -6    /* a frame, a format and the image do not go together (exn_camera.h) */
 } exn_status;
 
 /* The same in words, for a log. */

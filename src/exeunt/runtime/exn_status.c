@@ -17,6 +17,8 @@ const char *exn_status_text(int status)
         return "the state is not initialised: init was not called, or failed";
     case EXN_ERROR_ALIGNMENT:
         return "the arena does not begin at a multiple of EXN_ALIGN bytes";
+    case EXN_ERROR_CAMERA:
+        return "the camera's frame, its format and the image do not go together";
     default:
         return "no status of this runtime";
     }

@@ -47,7 +47,7 @@ def verify_c(
         run = None
         if device is None:
             program = Path(temporary) / bundle.report.name
-            build_host(folder, program, files=bundle.report.files)
+            build_host(folder, program)
             answers: Any = run_host(program, raw)
         else:
             run = run_device(folder, bundle.report.name, raw, len(kept), device)

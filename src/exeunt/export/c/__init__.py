@@ -6,12 +6,13 @@ from exeunt.export.c.compare import Comparison, compare
 from exeunt.export.c.device import BOARDS, DeviceRun, count_instructions, run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, owned_files, write_c
-from exeunt.export.c.host import ExitAnswer, build_host, run_host
+from exeunt.export.c.host import ExitAnswer, build_host, run_host, run_self_test
 from exeunt.export.c.int8 import Int8
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.prefix import check_prefix, prefix_of
 from exeunt.export.c.report import ExportReport
+from exeunt.export.c.shape import Shape
 
 __all__ = [
     "BOARDS",
@@ -25,6 +26,7 @@ __all__ = [
     "Int8",
     "Kernel",
     "Numbers",
+    "Shape",
     "build_host",
     "check_budget",
     "check_prefix",
@@ -34,5 +36,6 @@ __all__ = [
     "prefix_of",
     "run_device",
     "run_host",
+    "run_self_test",
     "write_c",
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.host import ExitAnswer, run_tool
-from exeunt.export.c.report import listed_files
+from exeunt.export.c.shape import Shape
 from exeunt.files import AS_NAMED
 
 COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
@@ -150,21 +150,17 @@ def _board(device: str) -> Board:
 
 
 def _gather(folder: Path, name: str, place: Path, program: str) -> list[str]:
-    """Copies what is compiled: the sources that were exported but their programs, and the start-up
-    code with one of its own.
+    """What is compiled: the sources that were exported but their programs, and the start-up code
+    with one of its own, which is written to `place`.
     """
-    written = listed_files(folder)
-    for path in folder.glob("*.[ch]"):
-        ours = not written or path.name in written
-        if ours and path.name not in ("main.c", "self_test.c"):
-            shutil.copy(path, place)
+    shape = Shape.read(folder)
     for item in START.iterdir():
         if item.name in PROGRAMS and item.name != program:
             continue
         text = item.read_text(encoding="utf-8")
         text = text.replace("@prefix@", name).replace("@PREFIX@", name.upper())
         (place / item.name).write_text(text, encoding="utf-8", errors=AS_NAMED)
-    return sorted(map(str, place.glob("*.c")))
+    return [*shape.includes, *shape.sources(), *sorted(map(str, place.glob("*.c")))]
 
 
 def _build(

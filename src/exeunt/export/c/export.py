@@ -14,6 +14,7 @@ from exeunt.export.calibration import (
     on_calibration,
 )
 from exeunt.export.result import Export
+from exeunt.text import short_spec
 
 if TYPE_CHECKING:
     from exeunt.export.c import CModel, Numbers
@@ -30,12 +31,14 @@ class COptions:
         ranges: how int8 covers a tensor.
         name: prefix of all names; None for the folder's.
         budget_kib: what the arena may take; None for no limit.
+        layout: build system whose files the folder gets, or `all`.
     """
 
     dtype: str
     ranges: str
     name: str | None
     budget_kib: float | None
+    layout: str = "all"
 
 
 def export_c(
@@ -48,15 +51,17 @@ def export_c(
 ) -> Export:
     """Writes the folder."""
     from exeunt.export.c import check_prefix, owned_files, prefix_of, write_c
+    from exeunt.export.c.layouts import check_layout
     from exeunt.folders import check_folder
 
     check_folder(out, owned_files)
+    check_layout(asked.layout)
     name = asked.name or prefix_of(out.resolve().name)
     check_prefix(name)
     with trained.as_file() as weights:  # which the folder takes along
         with_file = replace(trained, path=weights)
         made = model_in_c(model, with_file, images, wanted, asked, name)
-        return Export.of(out, write_c(made, out))
+        return Export.of(out, write_c(made, out, asked.layout))
 
 
 def model_in_c(
@@ -90,7 +95,7 @@ def model_in_c(
         numbers, facts = _floats(trained, images, wanted)
     return CModel(
         name,
-        f"{model}, exits by {facts['policy']}",
+        f"{model}, exits by {short_spec(facts['policy'])}",
         numbers,
         plan,
         trained.transform,

@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import exeunt
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
-from exeunt.export.c.model import write_tables, written
+from exeunt.export.c.layouts import ALL, check_layout, layout_files
+from exeunt.export.c.model import described, write_tables, written
+from exeunt.export.c.network import NetworkText
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.prefix import check_prefix
 from exeunt.export.c.report import FILE, FORMAT, WEIGHTS, listed_files
+from exeunt.export.c.shape import CLASSIFY, SELF_TEST, network_place, runtime_place
 from exeunt.export.c.source import CSource
-from exeunt.export.c.spelling import comment, string
-from exeunt.export.c.texts import HEADER, MODEL, SELF_TEST
+from exeunt.export.c.templates import render
 from exeunt.files import AS_NAMED
 from exeunt.folders import replacing_folder
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
 
 RUNTIME = files("exeunt") / "runtime"
-ALWAYS = (
-    "exn.h",
-    "exn_access.h",
-    "exn_move.h",
-    "exn_patches.h",
-    "exn_window.h",
-    "exn_engine.c",
-    "exn_status.c",
-)
+ALWAYS = ("exn_engine.c", "exn_status.c")
+"""Sources of the runtime that every network uses."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +57,23 @@ class CModel:
     weights: Path | None = None
 
 
-def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
+def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, Any]:
     """Writes the folder as a whole, or not at all; returns what `report.json` holds.
+
+    With files for the build system `layout`, one of `LAYOUTS`, or for `ALL` of them.
 
     An older export in the folder is replaced, file by file as its report lists them; other files
     stay (`exeunt.folders.replacing_folder`).
 
     Raises:
-        ExeuntError: when the name or that of a class cannot be used in C, the folder holds
-            something else, the plan is for numbers of another size, or there is an operator that
-            no kernel does.
+        ExeuntError: when the name or that of a class cannot be used in C, there is no such layout,
+            the folder holds something else, the plan is for numbers of another size, or there is
+            an operator that no kernel does.
         WriteError: when it cannot be written; the folder is as it was.
     """
     folder = Path(folder)
     check_prefix(model.name)
+    check_layout(layout)
     graph, source = model.plan.graph, CSource(model.name)
     if _element_bytes(model.plan) != model.numbers.element_bytes:
         raise ExeuntError(
@@ -88,15 +83,27 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
     kernels, stages = {}, {n.output: k for k, s in enumerate(graph.stages) for n in s.nodes}
     constants_bytes = [0] * len(graph.stages)
     for number, node in enumerate(written(model.plan)):
+        source.note(described(node, graph, number))
         kernels[node.output] = model.numbers.kernel(node, model.plan, source, number)
         constants_bytes[stages[node.output]] = source.constant_bytes
     write_tables(model.plan, kernels, source)
-    own = {file: text for kernel in kernels.values() for file, text in kernel.own.items()}
-    parts = {
+    text = NetworkText(
+        model.name,
+        model.title,
+        model.numbers,
+        model.plan,
+        model.transform,
+        model.class_names,
+        constants_bytes,
+        model.facts.get("calibration", {}),
+    )
+    own = {file: said for kernel in kernels.values() for file, said in kernel.own.items()}
+    constants = text.constants(source, own)
+    network = {
         **own,
-        f"{model.name}.h": _header(model),
-        f"{model.name}.c": _model(model, source, own),
-        "self_test.c": _self_test(model),
+        f"{model.name}.h": text.header(source.constant_bytes),
+        f"{model.name}.c": constants,
+        f"{model.name}_self_test.c": text.self_test(),
     }
     names = sorted(
         {
@@ -105,6 +112,7 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
             for name in ((() if kernel.own else (kernel.name,)) + kernel.parts)
         }
     )
+    needed = _needed(model, names)
     report = {
         "format": FORMAT,
         "name": model.name,
@@ -121,18 +129,32 @@ def write_c(model: CModel, folder: str | Path) -> dict[str, Any]:
             "exit_constants_bytes": constants_bytes,
         },
         "kernels": names,
+        "runtime": needed,
+        "own": sorted(own),
+        "layout": layout,
         "version": exeunt.__version__,
         **model.facts,
     }
-    parts |= _runtime(model, names)
+    parts = {network_place(model.name, file): said for file, said in network.items()}
+    runtime = _runtime()
+    parts |= {runtime_place(file): said for file, said in runtime.items()}
+    parts |= {file: render(file, **text.names) for file in (CLASSIFY, SELF_TEST)}
+    sources = {
+        "every_source": sorted(file for file in runtime if file.endswith(".c")),
+        "used_sources": needed,
+        "own_sources": sorted(file for file in own if file.endswith(".c")),
+        "own_headers": sorted(file for file in own if file.endswith(".h")),
+    }
+    parts |= layout_files(layout, {**text.names, **sources})
     weights = [] if model.weights is None else [WEIGHTS.as_posix()]
     report["files"] = sorted([*parts, FILE, *weights])
     parts[FILE] = json.dumps(report, indent=2) + "\n"
     with replacing_folder(folder, owned_files) as made:
-        for file, text in parts.items():
-            (made / file).write_text(text, encoding="utf-8", errors=AS_NAMED)
+        for file, said in parts.items():
+            (made / file).parent.mkdir(parents=True, exist_ok=True)
+            (made / file).write_text(said, encoding="utf-8", errors=AS_NAMED)
         if model.weights is not None:
-            (made / WEIGHTS).parent.mkdir()
+            (made / WEIGHTS).parent.mkdir(exist_ok=True)
             shutil.copyfile(model.weights, made / WEIGHTS)
     return report
 
@@ -179,76 +201,15 @@ def _element_bytes(plan: StreamedPlan) -> int:
     return plan.row_buffers[plan.home[plan.graph.image]].row_bytes // (channels * width)
 
 
-def _runtime(model: CModel, kernels: Sequence[str]) -> dict[str, str]:
-    """The files of the runtime that are needed, by name."""
-    wanted = [*ALWAYS, *model.numbers.files]
+def _needed(model: CModel, kernels: Sequence[str]) -> list[str]:
+    """The sources of the runtime that a network uses."""
+    wanted = {*ALWAYS, *model.numbers.files}
     for kernel in kernels:
-        wanted += [f"{kernel}.c", *model.numbers.beside.get(kernel, ())]
-    found = {file: (RUNTIME / file).read_text(encoding="utf-8") for file in wanted}
-    for file in ("main.c", "Makefile"):
-        text = (RUNTIME / "app" / file).read_text(encoding="utf-8")
-        text = text.replace("@prefix@", model.name).replace("@PREFIX@", model.name.upper())
-        found[file] = text
-    return found
+        wanted |= {f"{kernel}.c", *model.numbers.beside.get(kernel, ())}
+    return sorted(file for file in wanted if file.endswith(".c"))
 
 
-def _header(model: CModel) -> str:
-    graph, numbers = model.plan.graph, model.numbers
-    channels, height, width = graph.shapes[graph.image]
-    return HEADER.format(
-        title=comment(model.title),
-        prefix=model.name,
-        upper=model.name.upper(),
-        version=exeunt.__version__,
-        dtype=numbers.dtype,
-        arena_bytes=model.plan.arena_bytes,
-        height=height,
-        width=width,
-        channels=channels,
-        classes=len(model.class_names),
-        exits=len(graph.stages),
-        score_type=numbers.score_type,
-        score_format=numbers.score_format,
-        score_shown_as=numbers.score_shown_as,
-    )
-
-
-def _model(model: CModel, source: CSource, own: Iterable[str]) -> str:
-    graph, numbers = model.plan.graph, model.numbers
-    policy = source.struct("exn_policy", "policy", numbers.policy(len(graph.stages), source))
-    said = MODEL.format(
-        prefix=model.name,
-        upper=model.name.upper(),
-        policy=policy,
-        read_row=numbers.read_row,
-        input=numbers.input(model.transform, graph, source),
-        judge=numbers.judge,
-        arena_bytes=model.plan.arena_bytes,
-        class_names=",\n".join(f"    {string(name)}" for name in model.class_names),
-        score_scales=", ".join(f"{scale:.9e}f" for scale in numbers.score_scales(graph)),
-    )
-    headers = [f"{model.name}.h", numbers.header, *(f for f in own if f.endswith(".h"))]
-    includes = "\n".join(f'#include "{header}"' for header in headers)
-    return f"{includes}\n\n{source}\n{said}"
-
-
-def _self_test(model: CModel) -> str:
-    graph = model.plan.graph
-    image = model.transform.normalise_pixels(synthetic_image(graph.shapes[graph.image]))
-    expected = model.numbers.expected(graph, image[None])
-    return SELF_TEST.format(
-        prefix=model.name,
-        upper=model.name.upper(),
-        scores=",\n".join("    {" + ", ".join(scores) + "}" for scores in expected.scores),
-        tolerance=expected.tolerance,
-    )
-
-
-def synthetic_image(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The image (H, W, C) that the self-test makes, for an input of shape (C, H, W)."""
-    channels, height, width = shape
-    random, found = 1, bytearray()
-    for _ in range(channels * height * width):
-        random = (random * 1664525 + 1013904223) % 2**32
-        found.append(random >> 24)
-    return np.frombuffer(found, np.uint8).reshape(height, width, channels)
+def _runtime() -> dict[str, str]:
+    """The files of the runtime by name: all of them, so that networks can share one copy."""
+    sources = [item for item in RUNTIME.iterdir() if item.name.endswith((".c", ".h"))]
+    return {item.name: item.read_text(encoding="utf-8") for item in sources}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exeunt.errors import ExeuntError
+from exeunt.export.c.shape import CLASSIFY, SELF_TEST, Shape
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off")
 CHECKED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -46,21 +47,26 @@ class ExitAnswer:
 
 
 def build_host(
-    folder: Path, program: Path, flags: Sequence[str] = CHECKED, files: Sequence[str] = ()
+    folder: Path,
+    program: Path,
+    flags: Sequence[str] = CHECKED,
+    main: str | Path = CLASSIFY,
 ) -> None:
-    """Compiles the C files of a folder, strictly, by default with sanitizers.
+    """Compiles an exported folder with a program, strictly, by default with sanitizers.
+
+    Only what was exported is compiled, and of the runtime what the network uses.
 
     Args:
-        folder: where they lie.
+        folder: the exported one.
         program: to make.
         flags: besides the strict ones.
-        files: that are meant; by default all.
+        main: source of the program, relative to the folder.
 
     Raises:
         ExeuntError: there is no compiler, or it refuses or makes nothing; with what it says.
     """
-    compiler = find_compiler()
-    sources = sorted(str(path) for path in folder.glob("*.c") if not files or path.name in files)
+    compiler, shape = find_compiler(), Shape.read(folder)
+    sources = [*shape.includes, *shape.sources(str(main))]
     program.unlink(missing_ok=True)
     said = run_tool([*compiler, *STRICT, *flags, *sources, "-o", str(program)])
     if not program.is_file():
@@ -69,6 +75,16 @@ def build_host(
             f"{f', saying: {_gist(said)}' if said.strip() else ''}; it has to be a C compiler "
             "(cc, gcc, clang), which CC names"
         )
+
+
+def run_self_test(folder: Path, program: Path, flags: Sequence[str] = CHECKED) -> str:
+    """Builds the test of an exported folder as `program`, runs it and gives back what it says.
+
+    Raises:
+        ExeuntError: it cannot be built, or fails.
+    """
+    build_host(folder, program, flags, SELF_TEST)
+    return run_tool([str(program)])
 
 
 def find_compiler() -> list[str]:

@@ -27,7 +27,8 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
     source.array("uint32_t", "stage_ends", (end + 1 for end in plan.schedule.ends))
     ring_of = {name: k for k, name in enumerate([graph.image, *kernels])}
     rings = [_ring(plan, name, source, number) for name, number in ring_of.items()]
-    source.array("exn_ring", "rings", rings)
+    made_by = ["the image", *(node.module for node in written(plan))]
+    source.array("exn_ring", "rings", rings, [f"{k}: {name}" for k, name in enumerate(made_by)])
     place = {
         buffer.name: offsets
         for buffer, offsets in zip(plan.row_buffers, plan.offsets_bytes, strict=True)
@@ -50,7 +51,8 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
             f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, {{{counts[0]}, {counts[1]}}}, "
             f"{ring_of[node.output]}, {kept}, {scratch}, {len(used)}}}"
         )
-    source.array("exn_node", "nodes", nodes)
+    told = [described(node, graph, number) for number, node in enumerate(written(plan))]
+    source.array("exn_node", "nodes", nodes, told)
     number_of = {name: k for k, name in enumerate(kernels)}
     events = []
     for event in plan.schedule.events:
@@ -67,6 +69,18 @@ def written(plan: StreamedPlan) -> Iterator[Node]:
     nodes = (node for node in plan.graph.nodes if node.output in plan.home)
     acting = [node for node in nodes if not is_view(node.output, plan.segments)]
     return iter(sorted(acting, key=lambda node: plan.schedule.acts[node.output][0]))
+
+
+def described(node: Node, graph: Graph, number: int) -> str:
+    """A node as Python names it: its place among those that are written, module, operator, the
+    shapes that it takes and gives, and what it costs.
+    """
+    shapes = [graph.shapes[name] for name in node.inputs]
+    macs = node.operator.macs(shapes, graph.shapes[node.output])
+    sizes = " and ".join("x".join(map(str, shape)) for shape in shapes)
+    made = "x".join(map(str, graph.shapes[node.output]))
+    cost = f", {macs:,} multiply-adds" if macs else ""
+    return f"{number}: {node.module}, {node.operator.kind}, {sizes} to {made}{cost}"
 
 
 def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:

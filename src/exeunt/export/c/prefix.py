@@ -29,7 +29,10 @@ _WIDTHS = re.compile(  # stdint.h and limits.h have INT8_WIDTH and the like
     r"u?int(_least|_fast)?\d+|u?intptr|u?intmax|u?llong|ulong|ushrt|shrt|uint|schar|uchar|ptrdiff|"
     r"size|wint|sig_atomic"
 )
-_MAKE = frozenset({"clean", "makefile", "python", "test"})
+_FOLDERS = """
+    build clean cmake example exeunt_runtime makefile micropython python runtime test tests
+"""
+_PROGRAMS = frozenset({"classify", "main", "self_test"})
 
 
 def check_prefix(name: str) -> None:
@@ -67,7 +70,7 @@ def _taken(name: str) -> str | None:
         return "it is a keyword of C or C++"
     if name in _HEADERS.split() or _WIDTHS.fullmatch(name):
         return "the standard library of C has a header or names of this kind"
-    if name in _MAKE:
+    if name in _FOLDERS.split():
         return "the exported folder has something else of this name"
     return None
 
@@ -75,7 +78,6 @@ def _taken(name: str) -> str | None:
 @cache
 def _runtime() -> frozenset[str]:
     """Stems of the sources that a program may have beside a network's."""
-    root = files("exeunt") / "runtime"
-    found = [item.name for folder in ("app", "cortex_m") for item in (root / folder).iterdir()]
+    found = [item.name for item in (files("exeunt") / "runtime" / "cortex_m").iterdir()]
     sources = [name for name in found if name.endswith((".c", ".h"))]
-    return frozenset({"self_test", *(name.rpartition(".")[0] for name in sources)})
+    return _PROGRAMS | {name.rpartition(".")[0] for name in sources}

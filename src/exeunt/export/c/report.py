@@ -9,30 +9,71 @@ from typing import Any, Literal
 from exeunt.documents import fields_of, parse_json, read_text
 from exeunt.errors import ExeuntError
 
-FORMAT = 3
+FORMAT = 4
+_OWNED = (3, FORMAT)
+"""Formats whose lists of files are understood."""
 FILE = "report.json"
 WEIGHTS = Path("python") / "weights.safetensors"
 
 _ALWAYS = ("name", "dtype", "image_shape", "kernels", "memory", "version")
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What a report says about the folder's files; the rest of it is not asked for.
+
+    Attributes:
+        name: prefix of all names in C.
+        files: all that were written, by their paths below the folder; () if it is from before
+            there were lists.
+        runtime: sources of the runtime that are used; () in older folders.
+        own: files of kernels that are not the runtime's; () where there are none.
+        format: of the report.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    runtime: tuple[str, ...]
+    own: tuple[str, ...]
+    format: int
+
+
+def read_listing(folder: Path) -> Listing:
+    """The files of an exported folder, of this exeunt's shape.
+
+    Raises:
+        ExeuntError: when there is no report, or one of something else or of another version.
+    """
+    listing = _listing(folder)
+    if listing.format != FORMAT:
+        raise ExeuntError(
+            f"{folder / FILE}: format {listing.format}; this exeunt reads {FORMAT}, so export the "
+            "network again"
+        )
+    return listing
+
+
 def listed_files(folder: Path) -> tuple[str, ...]:
-    """The files of an exported folder, as its report lists them; () if it is from before there were
-    lists. What the folder's maker has to say besides is not asked for.
+    """The files of an exported folder, of this shape or an older one, as its report lists them.
 
     Raises:
         ExeuntError: when there is no report, or one of something else.
     """
+    return _listing(folder).files
+
+
+def _listing(folder: Path) -> Listing:
     path = folder / FILE
     try:
         values = parse_json(read_text(path), path)
-        files = values.get("files", [])
-        known = values["format"] == FORMAT and all(name in values for name in _ALWAYS)
-        if not known or not all(isinstance(file, str) for file in files):
+        files, runtime, own = (values.get(name, []) for name in ("files", "runtime", "own"))
+        known = values["format"] in _OWNED and all(name in values for name in _ALWAYS)
+        texts = [values.get("name"), *files, *runtime, *own]
+        if not known or not all(isinstance(text, str) for text in texts):
             raise ValueError("it is of something else")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExeuntError(f"{path}: not the report of an exported folder ({error})") from error
-    return tuple(files)
+    return Listing(values["name"], tuple(files), tuple(runtime), tuple(own), values["format"])
 
 
 @dataclass(frozen=True)
@@ -58,6 +99,9 @@ class ExportReport:
         flash: `constants_bytes`, of weights, biases and tables, which lie in the order in which
             they are first used; `exit_constants_bytes`, of those that are used before each exit.
         kernels: of the runtime that are used.
+        runtime: the sources of the runtime that these need; the folder holds all of them.
+        own: files of kernels that are not the runtime's, which lie with the network.
+        layout: build system whose files the folder has, or `all`.
         fingerprint: of the weights.
         calibration: how many images ranges and thresholds were found on, and what the policy does
             there; empty if there were none.
@@ -79,10 +123,13 @@ class ExportReport:
     memory: dict[str, int]
     flash: dict[str, Any]
     kernels: tuple[str, ...]
+    runtime: tuple[str, ...]
+    layout: str
     fingerprint: str
     calibration: dict[str, Any]
     version: str
     files: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
     recomputed_macs: int = 0
 
     @classmethod

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from exeunt.export.c.spelling import comment
+
 _WIDTH = 100
 _SIZES = {"int8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4}
 _SIZES |= {"exn_row": 12, "exn_byte_table": 256, "exn_between_f32": 8}
@@ -28,26 +30,41 @@ class CSource:
         self.parts: list[str] = []
         self.constant_bytes = 0
         self._known: dict[tuple[str, str], str] = {}
+        self._note = ""
 
-    def array(self, kind: str, name: str, values: Iterable[Any]) -> str:
-        """Defines a constant array, or finds one that is equal; returns its name."""
+    def note(self, text: str) -> None:
+        """A comment before what is defined next."""
+        self._note = f"/* {comment(text)} */\n"
+
+    def array(
+        self, kind: str, name: str, values: Iterable[Any], notes: Sequence[str] | None = None
+    ) -> str:
+        """Defines a constant array, or finds one that is equal; returns its name.
+
+        Args:
+            kind: of its elements.
+            name: without the prefix.
+            values: of its elements, as C spells them.
+            notes: one for each element, to be written before it on a line of its own.
+        """
         items = [str(value) for value in values]
         count = len(self.parts)
-        defined = self._define(kind, f"{name}[{len(items)}]", items)
+        body = _wrapped(items) if notes is None else _noted(items, notes)
+        defined = self._define(kind, f"{name}[{len(items)}]", body)
         if len(self.parts) > count:
             self.constant_bytes += _SIZES.get(kind.split()[-1], 0) * len(items)
         return defined
 
     def struct(self, kind: str, name: str, fields: dict[str, Any]) -> str:
         """Defines a constant struct; returns its name."""
-        return self._define(kind, name, [initialiser(fields)[1:-1].strip()])
+        return self._define(kind, name, _wrapped([initialiser(fields)[1:-1].strip()]))
 
-    def _define(self, kind: str, declarator: str, items: Sequence[str]) -> str:
-        body = _wrapped(items)
+    def _define(self, kind: str, declarator: str, body: str) -> str:
         name = f"{self.prefix}_{declarator}"
         if (kind, body) not in self._known:
             self._known[kind, body] = name
-            self.parts.append(f"static const {kind} {name} = {{\n{body}\n}};\n")
+            self.parts.append(f"{self._note}static const {kind} {name} = {{\n{body}\n}};\n")
+            self._note = ""
         return self._known[kind, body].partition("[")[0]
 
     def __str__(self) -> str:
@@ -67,6 +84,15 @@ def initialiser(fields: dict[str, Any]) -> str:
         for name, value in fields.items()
     )
     return "{" + ", ".join(said) + "}"
+
+
+def _noted(items: Sequence[str], notes: Sequence[str]) -> str:
+    last = len(items) - 1
+    lines = (
+        f"{_INDENT}/* {comment(note)} */\n{_INDENT}{item}{',' if k < last else ''}"
+        for k, (item, note) in enumerate(zip(items, notes, strict=True))
+    )
+    return "\n".join(lines)
 
 
 def _wrapped(items: Sequence[str]) -> str:

@@ -49,7 +49,11 @@ def export_onnx(
     asked: OnnxOptions,
     out: Path,
 ) -> Export:
-    """Writes the folder."""
+    """Writes the folder.
+
+    Raises:
+        ExeuntError: for missing packages, or what no ONNX folder can hold.
+    """
     for package in ("onnx", "onnxruntime"):
         if find_spec(package) is None:
             raise ExeuntError(f'ONNX files are written with {package}: pip install "exeunt[onnx]"')
@@ -59,6 +63,11 @@ def export_onnx(
     from exeunt.graph import build_graph
 
     check_folder(out, owned_files)
+    if trained.transform.sensor is not None:
+        raise ExeuntError(
+            f"the transform shows photographs to the sensor {trained.transform.sensor.spec}, which "
+            "an ONNX folder cannot do; export the network with a transform without one"
+        )
     graph = build_graph(trained.net, trained.transform.image_size, whole_stages=True)
     made = OnnxModel(
         model=model,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.host import run_tool
+from exeunt.export.c.shape import Shape
 
 if TYPE_CHECKING:
     from exeunt.export.c import CModel
@@ -30,7 +30,6 @@ FLAGS = (
     "-nostdlib",
     "-Wl,--no-entry,--strip-all,--gc-sections,-z,stack-size=65536",
 )
-_MAIN = re.compile(r"^int main\(", re.MULTILINE)
 
 
 def require_compiler() -> str:
@@ -68,8 +67,6 @@ def build_wasm(
 ) -> None:
     """Compiles a folder whose names begin with `net`, with what a page calls.
 
-    Programs in it, which have a `main`, are left out.
-
     Args:
         folder: of `write_c`.
         dtype: `int8` or `float32`.
@@ -81,8 +78,7 @@ def build_wasm(
         ExeuntError: there is no compiler, or it refuses; with what it says.
     """
     compiler = require_compiler()
-    sources = [path for path in sorted(folder.rglob("*.c")) if not _is_program(path)]
-    headers = {path.parent for path in folder.rglob("*.h")}
+    shape = Shape.read(folder)
     room = resources.files("exeunt.export.web") / "wasm"
     defined = {"HEADER": f'"{PREFIX}.h"', "NODES": nodes, "INT8": int(dtype == "int8")}
     with resources.as_file(room) as own:
@@ -93,13 +89,9 @@ def build_wasm(
                 *flags,
                 *(f"-DPAGE_{name}={value}" for name, value in defined.items()),
                 *("-isystem", str(own)),
-                *(f"-I{path}" for path in sorted(headers)),
-                *map(str, sources),
+                *shape.includes,
+                *shape.sources(),
                 str(own / SOURCES[0]),
                 *("-o", str(program)),
             ]
         )
-
-
-def _is_program(path: Path) -> bool:
-    return bool(_MAIN.search(path.read_text(encoding="utf-8")))

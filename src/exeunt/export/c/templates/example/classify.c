@@ -1,45 +1,36 @@
-/* Classifies images with the model in this folder.
+/* Classifies images with the network in this folder.
  *
- *     @prefix@ IMAGE.ppm ...   binary PPM or PGM of the model's size: class and exit of each
- *     @prefix@ --all FILE      raw images one after the other: every exit's answer, one line each
- *     @prefix@ --self-test     the scores of a made-up image, against those that Python found
+ *     {{ prefix }} IMAGE.ppm ...   binary PPM or PGM of the model's size: class and exit of each
+ *     {{ prefix }} --all FILE      raw images one after the other: every exit's answer, one line each
  */
-#include "@prefix@.h"
+#include "{{ prefix }}.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    IMAGE_BYTES = @PREFIX@_HEIGHT * @PREFIX@_WIDTH * @PREFIX@_CHANNELS,
-    FENCE_BYTES = (@PREFIX@_ARENA_BYTES + EXN_ALIGN - 1) / EXN_ALIGN * EXN_ALIGN,
-    MARK = 0xa5
+    IMAGE_BYTES = {{ PREFIX }}_HEIGHT * {{ PREFIX }}_WIDTH * {{ PREFIX }}_CHANNELS
 };
 
 static union {
     uint32_t align;
-    uint8_t bytes[@PREFIX@_ARENA_BYTES];
+    uint8_t bytes[{{ PREFIX }}_ARENA_BYTES];
 } arena;
 static uint8_t image[IMAGE_BYTES];
-
-/* An arena between two fences as long as itself, for the self-test. */
-static union {
-    uint32_t align;
-    uint8_t bytes[FENCE_BYTES + @PREFIX@_ARENA_BYTES + FENCE_BYTES];
-} fenced;
 
 /* Says what a call returned that was an error. */
 static int failed(int status)
 {
-    fprintf(stderr, "@prefix@: %s (%d)\n", exn_status_text(status), status);
+    fprintf(stderr, "{{ prefix }}: %s (%d)\n", exn_status_text(status), status);
     return 2;
 }
 
 static void print_scores(const exn_result *result)
 {
-    const @prefix@_score *scores = result->scores;
+    const {{ prefix }}_score *scores = result->scores;
     unsigned k;
-    for (k = 0; k < @PREFIX@_CLASSES; k++) {
-        printf(" " @PREFIX@_SCORE_FORMAT, @PREFIX@_SCORE_SHOWN(scores[k]));
+    for (k = 0; k < {{ PREFIX }}_CLASSES; k++) {
+        printf(" " {{ PREFIX }}_SCORE_FORMAT, {{ PREFIX }}_SCORE_SHOWN(scores[k]));
     }
 }
 
@@ -77,10 +68,10 @@ static int read_image(const char *path)
     most = read_number(file);
     got = fread(image, 1, sizeof image, file);
     fclose(file);
-    if (kind != (@PREFIX@_CHANNELS == 1 ? '5' : '6') || width != @PREFIX@_WIDTH ||
-        height != @PREFIX@_HEIGHT || most != 255 || got != sizeof image) {
+    if (kind != ({{ PREFIX }}_CHANNELS == 1 ? '5' : '6') || width != {{ PREFIX }}_WIDTH ||
+        height != {{ PREFIX }}_HEIGHT || most != 255 || got != sizeof image) {
         fprintf(stderr, "%s: not a binary P%c file of %d x %d pixels with 255 levels\n", path,
-                @PREFIX@_CHANNELS == 1 ? '5' : '6', @PREFIX@_WIDTH, @PREFIX@_HEIGHT);
+                {{ PREFIX }}_CHANNELS == 1 ? '5' : '6', {{ PREFIX }}_WIDTH, {{ PREFIX }}_HEIGHT);
         return 0;
     }
     return 1;
@@ -94,16 +85,16 @@ static int classify(const char *path)
     if (!read_image(path)) {
         return 1;
     }
-    status = @prefix@_init(&state, arena.bytes, sizeof arena.bytes);
+    status = {{ prefix }}_init(&state, arena.bytes, sizeof arena.bytes);
     if (status == EXN_ROW) {
-        status = @prefix@_run(&state, image);
+        status = {{ prefix }}_run(&state, image);
     }
     if (status != EXN_EXIT) {
         return failed(status);
     }
-    result = @prefix@_result(&state);
+    result = {{ prefix }}_result(&state);
     printf("%s: %s, left at exit %d of %d, scores", path,
-           @prefix@_class_names[result->class_index], result->exit_index + 1, @PREFIX@_EXITS);
+           {{ prefix }}_class_names[result->class_index], result->exit_index + 1, {{ PREFIX }}_EXITS);
     print_scores(result);
     printf("\n");
     return 0;
@@ -112,22 +103,22 @@ static int classify(const char *path)
 /* Pushes the image row by row and asks every exit; prints what each says. */
 static int show_all(exn_state *state, unsigned long number)
 {
-    int status = @prefix@_init(state, arena.bytes, sizeof arena.bytes);
+    int status = {{ prefix }}_init(state, arena.bytes, sizeof arena.bytes);
     const uint8_t *row = image;
     while (status == EXN_ROW || status == EXN_EXIT) {
-        const exn_result *result = @prefix@_result(state);
+        const exn_result *result = {{ prefix }}_result(state);
         if (status == EXN_ROW) {
-            status = @prefix@_push_row(state, row);
-            row += @PREFIX@_WIDTH * @PREFIX@_CHANNELS;
+            status = {{ prefix }}_push_row(state, row);
+            row += {{ PREFIX }}_WIDTH * {{ PREFIX }}_CHANNELS;
             continue;
         }
         printf("%lu %d %d %d", number, result->exit_index, result->class_index, result->leave);
         print_scores(result);
         printf("\n");
-        if (result->exit_index + 1 == @PREFIX@_EXITS) {
+        if (result->exit_index + 1 == {{ PREFIX }}_EXITS) {
             return 0;
         }
-        status = @prefix@_step(state);
+        status = {{ prefix }}_step(state);
     }
     return failed(status);
 }
@@ -149,37 +140,9 @@ static int all(const char *path)
     return status;
 }
 
-static int is_marked(const uint8_t *bytes, size_t count)
-{
-    size_t k;
-    for (k = 0; k < count && bytes[k] == MARK; k++) {
-    }
-    return k == count;
-}
-
-static int self_test(void)
-{
-    uint8_t *bytes = fenced.bytes + FENCE_BYTES;
-    int status;
-    memset(fenced.bytes, MARK, sizeof fenced.bytes);
-    status = @prefix@_self_test(bytes, @PREFIX@_ARENA_BYTES, image);
-    if (status < 0) {
-        failed(status);
-    } else if (!is_marked(fenced.bytes, FENCE_BYTES) ||
-               !is_marked(bytes + @PREFIX@_ARENA_BYTES, FENCE_BYTES)) {
-        fprintf(stderr, "@prefix@: something was written beside the arena\n");
-        status = 1;
-    }
-    printf("self-test: %s\n", status == 0 ? "passed" : "FAILED");
-    return status != 0;
-}
-
 int main(int count, char **words)
 {
     int k, status = 0;
-    if (count == 2 && strcmp(words[1], "--self-test") == 0) {
-        return self_test();
-    }
     if (count == 3 && strcmp(words[1], "--all") == 0) {
         return all(words[2]);
     }
@@ -187,8 +150,8 @@ int main(int count, char **words)
         status |= classify(words[k]);
     }
     if (count < 2) {
-        fprintf(stderr, "give images, as binary PPM of %d x %d pixels\n", @PREFIX@_WIDTH,
-                @PREFIX@_HEIGHT);
+        fprintf(stderr, "give images, as binary PPM of %d x %d pixels\n", {{ PREFIX }}_WIDTH,
+                {{ PREFIX }}_HEIGHT);
         status = 1;
     }
     return status;

@@ -1,0 +1,5 @@
+if(CONFIG_EXEUNT_{{ PREFIX }})
+  zephyr_include_directories(../src)
+  zephyr_library_named(exeunt_{{ prefix }})
+  zephyr_library_sources(../src/{{ prefix }}.c ../src/{{ prefix }}_self_test.c{% for file in own_sources %} ../src/{{ file }}{% endfor %})
+endif()
