@@ -11,7 +11,18 @@ PACKAGE = Path(__file__).parent.parent / "src" / "exeunt"
 LAYERS = (
     ("errors", "runner"),
     (
-        *("files", "device", "mode", "documents", "progress", "text", "html", "page", "versions"),
+        *(
+            "files",
+            "output_file",
+            "device",
+            "mode",
+            "documents",
+            "progress",
+            "text",
+            "html",
+            "page",
+            "versions",
+        ),
         *("finite", "registry", "own_code", "hub"),
     ),
     ("locks",),

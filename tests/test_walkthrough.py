@@ -115,7 +115,8 @@ def test_the_same_in_python(
     """But for the training, whose settings are looked at: the command has done it."""
     shutil.copytree(after_readme, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```py\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
     if shutil.which("cc") is None:
         block = block.replace("exeunt.verify(", "# ")
     sets, train, rest = block.split("\n", 2)
@@ -123,12 +124,12 @@ def test_the_same_in_python(
     for line in (sets, train):
         for call in (node for node in ast.walk(ast.parse(line)) if isinstance(node, ast.Call)):
             given |= {w.arg: ast.literal_eval(w.value) for w in call.keywords if w.arg}
-    config = TrainConfig.from_dict(given, "README.md")
+    config = TrainConfig.from_dict(given, "index.md")
     assert (config.model, config.model_args) == ("efficientnet_lite0", {"weights": "imagenet"})
     assert (config.regime, config.epochs, config.image_size) == ("exits", 8, 224)
     names: dict[str, object] = {"exeunt": exeunt, "clf": exeunt.load("runs/photos")}
     Path("report.html").unlink()
-    exec(compile(rest, "README.md", "exec"), names)
+    exec(compile(rest, "index.md", "exec"), names)
     for made in ("runs/calibrated.safetensors", "report.html", "net/report.json"):
         assert Path(made).exists()
 

@@ -301,14 +301,12 @@ class Classifier:
 
         Args:
             out: the folder.
-            calibration: labelled images; int8 finds its ranges on them, and policies are chosen
-                again.
+            calibration: labelled images, for int8's ranges and for policies to be chosen again.
             dtype: `"int8"` or `"float32"`.
             ranges: how int8 covers a tensor, `"mse"`, `"minmax"` or `"percentile"`.
             name: prefix of all names in C; the folder's by default.
             budget_kib: largest arena that will do.
-            layout: build system whose files the folder gets (`exeunt export --help` lists them), or
-                `"all"`, beside each other.
+            layout: build system whose files the folder gets, or `"all"`.
             limit: at most so many calibration images.
             goal: at most one of `policy`, `budget_fraction` and `max_accuracy_drop`.
 

@@ -17,9 +17,9 @@ from exeunt.cli.options import (
     Limit,
     OnePolicy,
 )
-from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json
 from exeunt.errors import ExeuntError
+from exeunt.output_file import check_output
 
 
 def bench(

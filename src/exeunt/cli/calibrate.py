@@ -19,9 +19,9 @@ from exeunt.cli.options import (
     Trained,
     Workers,
 )
-from exeunt.cli.output import check_output
 from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
+from exeunt.output_file import check_output
 from exeunt.text import figure, millions, percent, short_spec
 
 if TYPE_CHECKING:

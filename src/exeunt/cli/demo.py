@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exeunt.cli.options import OnePolicy
-from exeunt.cli.output import check_output
 from exeunt.cli.render import show_table
 from exeunt.errors import ExeuntError
+from exeunt.output_file import check_output
 from exeunt.text import figure, percent, short_spec
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from exeunt.cli.options import (
     Threads,
     Workers,
 )
-from exeunt.cli.output import check_output
 from exeunt.errors import ExeuntError
+from exeunt.output_file import check_output
 
 if TYPE_CHECKING:
     from exeunt.report.measurement import Measurement

@@ -215,13 +215,13 @@ def _show_c(out: Path, report: dict[str, Any]) -> None:
 
 def _plan_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
     """Of the C that was written, wherever it runs."""
-    memory = report["memory"]
+    memory, arena = report["memory"], report["memory"]["arena_bytes"]
+    proved = f"no arena for this order of rows is smaller than {memory['least_bytes']}"
+    if arena == memory["least_bytes"]:
+        proved = "the least for this order of rows"
+    rows = f"{memory['row_window_bytes']} of them rows of the image"
     facts = [
-        (
-            "arena",
-            f"{memory['arena_bytes']} bytes ({memory['arena_bytes'] / 1024:.1f} KiB), "
-            f"{memory['row_window_bytes']} of them rows of the image; {_proved(memory)}",
-        ),
+        ("arena", f"{arena} bytes ({arena / 1024:.1f} KiB), {rows}; {proved}"),
         ("constants", f"{report['flash']['constants_bytes']} bytes"),
         ("policy", short_spec(report["policy"])),
     ]
@@ -229,12 +229,7 @@ def _plan_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
         macs = report["exit_macs"][-1]
         factor = macs / (macs - report["recomputed_macs"])
         facts.insert(1, ("price", f"{factor:.3f} times the multiply-adds, for rows expanded again"))
-    found = report["calibration"]
-    if found:
-        facts += _calibration_facts(found)
-        if report["dtype"] == "int8":
-            facts += _float32_facts(found)
-    return facts
+    return facts + _calibration_facts(report)
 
 
 def _show_web(out: Path, report: dict[str, Any]) -> None:
@@ -245,12 +240,6 @@ def _show_web(out: Path, report: dict[str, Any]) -> None:
     show_facts(facts)
 
 
-def _proved(memory: dict[str, int]) -> str:
-    if memory["arena_bytes"] == memory["least_bytes"]:
-        return "the least for this order of rows"
-    return f"no arena for this order of rows is smaller than {memory['least_bytes']}"
-
-
 def _show_onnx(out: Path, manifest: dict[str, Any]) -> None:
     """Says what was written, for people."""
     stages = manifest["stages"]
@@ -258,39 +247,31 @@ def _show_onnx(out: Path, manifest: dict[str, Any]) -> None:
     facts = [
         ("written", f"{out} ({manifest['dtype']}, opset {manifest['opset']})"),
         ("stages", f"{len(stages)} files, {size} bytes"),
-        *_single_facts(manifest["single"]),
         ("policy", short_spec(manifest["policy"])),
     ]
-    found = manifest["calibration"]
-    if found:
-        facts += _calibration_facts(found)
-        if manifest["dtype"] == "int8":
-            facts += _float32_facts(found)
-            facts += [("in float32", ", ".join(manifest["in_float32"]) or "nothing")]
+    if single := manifest["single"]:
+        warning = "one image at a time; a quantiser would leave its branches in float32"
+        one = f"{single['file']}, {single['size_bytes']} bytes: {warning}"
+        facts.insert(2, ("one graph", one))
+    facts += _calibration_facts(manifest)
+    if manifest["calibration"] and manifest["dtype"] == "int8":
+        facts.append(("in float32", ", ".join(manifest["in_float32"]) or "nothing"))
     folder, program = shlex.quote(str(out)), shlex.quote(str(out / "run.py"))
     facts.append(("run it with", f"exeunt predict {folder} IMAGE..., or python {program} IMAGE..."))
     show_facts(facts)
 
 
-def _single_facts(single: dict[str, Any] | None) -> list[tuple[str, str]]:
-    if single is None:
+def _calibration_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the calibration images say of the policy, and of integers beside float32."""
+    found = report["calibration"]
+    if not found:
         return []
-    warning = "one image at a time; a quantiser would leave its branches in float32"
-    return [("one graph", f"{single['file']}, {single['size_bytes']} bytes: {warning}")]
-
-
-def _calibration_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """The same for people, from what `on_calibration` gives."""
-    return [
+    facts = [
         ("calibration", f"{found['images']} images"),
         ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
         ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
     ]
-
-
-def _float32_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """What integers cost, beside `calibration_facts`."""
-    return [
-        ("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))),
-        ("  same class", ", ".join(map(percent, found["exit_agreement"]))),
-    ]
+    if report["dtype"] == "int8":
+        facts.append(("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))))
+        facts.append(("  same class", ", ".join(map(percent, found["exit_agreement"]))))
+    return facts

@@ -10,9 +10,9 @@ import typer
 
 from exeunt.cli.info import parse_size
 from exeunt.cli.options import Convention, Device, Dtype, ImageSize, Json, Keep, OnePolicy
-from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json, warn
 from exeunt.errors import ExeuntError
+from exeunt.output_file import check_output
 
 if TYPE_CHECKING:
     from exeunt.profile import Engine, Latency

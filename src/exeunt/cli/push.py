@@ -32,8 +32,8 @@ def pull(
 ) -> None:
     """Fetch weights from the Hugging Face Hub into a file."""
     from exeunt.api import load
-    from exeunt.cli.output import check_output
     from exeunt.hub import PREFIX
+    from exeunt.output_file import check_output
 
     check_output("--out", out)
     load(PREFIX + repository.removeprefix(PREFIX)).save(out)

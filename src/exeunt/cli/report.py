@@ -17,8 +17,8 @@ from exeunt.cli.options import (
     Trained,
     Workers,
 )
-from exeunt.cli.output import check_output
 from exeunt.errors import ExeuntError
+from exeunt.output_file import check_output
 
 MOST_THUMBNAILS = 500
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from exeunt.cli.options import Json
-from exeunt.cli.output import check_output
 from exeunt.cli.render import show_json, show_table
 from exeunt.errors import ExeuntError
+from exeunt.output_file import check_output
 from exeunt.text import percent
 
 

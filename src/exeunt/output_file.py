@@ -1,4 +1,4 @@
-"""Files that a command is asked to write."""
+"""Files that somebody asks for, looked at before the work that fills them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _OF_A_RUN = ("run.json", "metrics.csv", "last.safetensors", "best.safetensors")
 
 def check_output(option: str, out: Path | None, read: Iterable[str | Path | None] = ()) -> None:
     """Refuses, before work begins, a file that could not be written at its end, or that is one of
-    those that the command reads. Any other file of that name will be replaced.
+    those that the work reads. Any other file of that name will be replaced.
 
     Args:
         option: that names the file, for the message.
         out: the file; None for none.
-        read: what the command reads.
+        read: what the work reads.
 
     Raises:
         ExeuntError: when it is one of the files that are read, part of a run, or a folder.
