@@ -150,9 +150,9 @@ def test_export(
     name, net, models = f"write_{target}", tmp_path / "net", list[Any]()
     write = getattr(module, name)
 
-    def note(model: Any, folder: Path) -> Any:
+    def note(model: Any, folder: Path, *more: Any) -> Any:
         models.append(model)
-        return write(model, folder)
+        return write(model, folder, *more)
 
     monkeypatch.setattr(module, name, note)
     for policy in ("full", "consistency:1"):

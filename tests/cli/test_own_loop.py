@@ -193,7 +193,7 @@ def test_apart_images_calibrate_and_export_with_a_warning(
     done = exeunt("export", file, "--calibration", apart, "--out", tmp_path / "net")
     assert done.status == 0, done.err
     assert "nothing says whether" in done.err
-    with pytest.warns(ExeuntWarning, match="the test split is cut with the usual seed"):
+    with pytest.warns(ExeuntWarning, match="the test split is cut with the default seed"):
         clf.record(apart)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
