@@ -120,7 +120,8 @@ def _shown(file: Path) -> str:
 
 def command_line() -> str:
     """What every command says of itself, by typer."""
-    asked = [sys.executable, "-m", "typer", "exeunt.cli", "utils", "docs", "--name", "exeunt"]
+    (program,) = metadata.entry_points(group="console_scripts", name="exeunt")
+    asked = [sys.executable, "-m", "typer", program.module, "utils", "docs", "--name", "exeunt"]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
     return done.stdout.replace("# `exeunt`", "# Command line", 1)
 
