@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from exeunt.graph import build_graph
-from exeunt.models import list_models
-from exeunt.ops.rex import ReX2d
+from exeunt.models import create_model, list_models
 from exeunt.profile.planned import layerwise_memory
 
 FOLDER = Path(__file__).parent.parent / "experiments"
@@ -65,10 +64,17 @@ def test_cuts_that_pay(experiment: Any) -> None:
 
 def test_table_4_changes_rex_alone(experiment: Any) -> None:
     table = experiment("table4")
-    net = table.variant({"stride": 6, "use_rows": False})
-    (rex,) = (module for module in net.modules() if isinstance(module, ReX2d))
-    assert (rex.stride, rex.patch_size, rex.out_channels) == ((6, 6), (6, 6), 48)
-    assert net.num_exits == 6
+    plain = dict(create_model("rex_mobilenetv2").named_parameters())
+    for row in table.ROWS:
+        net = create_model("rex_mobilenetv2", rex_form=row.change)
+        assert net.num_exits == 6
+        other = {
+            name
+            for name, value in net.named_parameters()
+            if name not in plain or value.shape != plain[name].shape
+        }
+        assert all("rex" in name or "group3_block0" in name for name in other), row.name
+        assert bool(other) == (row.name not in ("Table 1", "stride 6"))
     assert sum("differs" in row.reason or bool(row.reason) for row in table.ROWS) == 3
 
 
