@@ -67,7 +67,7 @@ def test_the_wait_for_images_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exeunt.training.epoch.time.monotonic", lambda: now)
     regime, tally = Joint(config, (1,)), UnreadableTally(12)
     for seconds, share in ((0.0, 0.0), (1.0, 0.5), (3.0, 0.75)):
-        setting = Execution(progress=Ticking())
-        entry = train_epoch(state, batches(seconds), 3, config, regime, tally, setting)
+        execution = Execution(progress=Ticking())
+        entry = train_epoch(state, batches(seconds), 3, config, regime, tally, execution)
         assert entry["data_wait"] == share
         assert entry["seconds"] == 3 + 3 * seconds

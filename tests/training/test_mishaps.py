@@ -94,9 +94,9 @@ def test_a_loading_process_that_dies_stops_the_run_with_its_state_intact(
         return order(self, image, rng)
 
     monkeypatch.setattr(Augment, "__call__", die_in_the_second_epoch)
-    setting = Execution(workers=1, progress=At(0, None, (tmp_path / "now").touch))
+    execution = Execution(workers=1, progress=At(0, None, (tmp_path / "now").touch))
     with pytest.raises(ExeuntError, match=r"a process that loads images was killed \("):
-        train(CONFIG, colours, tmp_path / "run", setting=setting)
+        train(CONFIG, colours, tmp_path / "run", execution=execution)
     assert curve(tmp_path / "run") == whole[:2]
     (tmp_path / "now").unlink()
     train(CONFIG, colours, tmp_path / "run", resume=True, execution=Execution(workers=1))

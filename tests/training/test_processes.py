@@ -37,11 +37,11 @@ class FrozenNorms(Joint):
 REGIMES.remove("joint")
 REGIMES.add("joint", FrozenNorms)
 data, out = sys.argv[1:]
-setting = Execution(processes_here("cpu"))
+execution = Execution(processes_here("cpu"))
 config = TrainConfig("rex_mobilenetv2_035", image_size=32, epochs=1, lr=0.02, ema_decay=0.5)
 once = replace(config, lr=0.5, batch_size=1000, momentum=0.0, weight_decay=0.0, clip_norm=0.0)
-train(once, data, f"{out}/once", setting=setting)
-train(replace(config, epochs=2, batch_size=15), data, f"{out}/often", setting=setting)
+train(once, data, f"{out}/once", execution=execution)
+train(replace(config, epochs=2, batch_size=15), data, f"{out}/often", execution=execution)
 """
 
 
