@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 BUILD = ROOT / "build" / "docs"
 # with places of their own
-FRAME = ("index.md", "concepts.md", "glossary.md", "networks.md", "operators.md")
+FRAME = ("index.md", "concepts.md", "glossary.md", "overview.md", "networks.md", "operators.md")
 WHY = ("memory.md", "rex.md", "reproduction.md")
 GROUPS = {  # of the page about Python; what is in none comes last
     "The road": "load train verify Classifier Answer LabelledImages",
