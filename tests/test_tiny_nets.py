@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,13 +15,8 @@ FILE = Path(__file__).parent.parent / "benchmarks" / "tiny_nets.py"
 
 
 @pytest.fixture(scope="module")
-def nets() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tiny_nets", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def nets(script: Callable[[Path], ModuleType]) -> ModuleType:
+    return script(FILE)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,11 @@ def classification(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
 
     `any` is what the paper reports: the share of samples that some exit on the way gets right.
     """
-    test, held_out = clf.record(data, "test"), clf.record(data, "calibration")
+    return _classified(clf.record(data, "test"), clf.record(data, "calibration"))
+
+
+def _classified(test: ExitTable, held_out: ExitTable) -> dict[str, Any]:
+    """`classification`, from both recordings."""
     right = scores.right_classes(test)
     row: dict[str, Any] = {
         "samples": len(test),
@@ -66,11 +70,11 @@ def classification(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
 BUDGETED = (*CLASSIFICATION, "budget_macs", "budget_accuracy")
 
 
-def budgeted(clf: Classifier, data: Any, folder: Path) -> dict[str, Any]:
+def budgeted(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
     """`classification`, and budgeted batch prediction by thresholds from calibration images."""
-    row = classification(clf, data, folder)
-    tables = clf.record(data, "calibration"), clf.record(data, "test")
-    (curve,) = (curve for curve in budgeted_curves(*tables) if curve.name == "geometric")
+    test, held_out = clf.record(data, "test"), clf.record(data, "calibration")
+    row = _classified(test, held_out)
+    (curve,) = (curve for curve in budgeted_curves(held_out, test) if curve.name == "geometric")
     row["budget_macs"] = listed((point.found.mean_macs for point in curve.points), 0)
     row["budget_accuracy"] = listed(point.found.score for point in curve.points)
     return row

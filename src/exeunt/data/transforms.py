@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -11,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from exeunt.data.sensor import Sensor
 from exeunt.errors import ExeuntError
-from exeunt.runner.preprocessing import resized
+from exeunt.runner.preprocessing import converted, resized, upright
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -104,7 +103,7 @@ class Transform:
     def pixels(self, image: Image.Image) -> Image.Image:
         """Prepare `image` and cut it to `image_size`: all but the arithmetic."""
         if self.sensor is not None:
-            return self.sensor.image(_convert(_upright(image), "RGB"), self.image_size, self.mode)
+            return self.sensor.image(converted(upright(image), "RGB"), self.image_size, self.mode)
         image = self.prepare(image)
         height, width = self.image_size
         kind, box = _FILTERS[self.interpolation], self._centre(image.width, image.height)
@@ -112,7 +111,7 @@ class Transform:
 
     def prepare(self, image: Image.Image) -> Image.Image:
         """Turn `image` upright (EXIF) and convert it to `mode`."""
-        return _convert(_upright(image), self.mode)
+        return converted(upright(image), self.mode)
 
     def resample(self, image: Image.Image, box: Box) -> Image.Image:
         """Resize the part of `image` in `box` (left, top, right, bottom) to `image_size`."""
@@ -162,26 +161,6 @@ class Transform:
         w, h = min(scale * out_width, width), min(scale * out_height, height)
         left, top = int((width - w) / 2), int((height - h) / 2)  # whole pixels: no blur at scale 1
         return left, top, left + w, top + h
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF says nothing about the orientation: leave the image as it is
-        return image
-
-
-def _convert(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        pixels = np.clip(np.asarray(image, dtype=np.float64) / 257, 0, 255)
-        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert(mode)
 
 
 def _numbers(value: Any, count: int, kind: type[int] | type[float]) -> bool:

@@ -64,7 +64,7 @@ class Preprocessing:
     def transform(self, image: Image.Image) -> Array:
         """An image of any size and mode as the network takes it, float32 (C, H, W)."""
         says = self._says
-        image = _converted(_upright(image), says["mode"])
+        image = converted(upright(image), says["mode"])
         height, width = says["image_size"]
         scale = says["crop_fraction"] * min(image.width / width, image.height / height)
         w, h = min(scale * width, image.width), min(scale * height, image.height)
@@ -91,7 +91,8 @@ def resized(
     return across.resize((width, height), kind, box=(0, top, width, bottom))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """An image as its camera was held; as it is where that cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -100,7 +101,8 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
+def converted(image: Image.Image, mode: str) -> Image.Image:
+    """An image in "RGB" or "L": 16 bits become 8, what is transparent lies on white."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         pixels = np.clip(np.asarray(image, dtype=np.float64) / 257, 0, 255)
         image = Image.fromarray(np.rint(pixels).astype(np.uint8))
