@@ -121,6 +121,49 @@ def test_a_row_that_is_missing_comes_again(
     assert exits[-1] == pytest.approx(right.mean(), abs=1e-4)
 
 
+@pytest.fixture(scope="module")
+def digits(sets: Path) -> Path:
+    """Grey images whose value is how bright they are."""
+    (sets / "digits").mkdir()
+    lines = ["file,value,split"]
+    for i in range(60):
+        Image.new("L", (32, 32), 4 * i).save(sets / "digits" / f"{i}.png")
+        lines.append(f"{i}.png,{i / 60},{'test' if i % 5 == 0 else 'train'}")
+    (sets / "digits" / "angles.csv").write_text("\n".join(lines))
+    return sets
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [("figure6", "imagenet"), ("ranet_cifar10", "imagenet"), ("regression", "digits")],
+)
+def test_every_kind_of_figures(
+    load: Any,
+    studies: dict[str, Any],
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: Any,
+    name: str,
+    images: str,
+) -> None:
+    """What a row says of a network fits its columns, and the claims can be made of it."""
+    run, study = load("run"), studies[name]
+    scale = study.scales["small"]
+    settings = dict(scale.settings) | {"epochs": 1, "batch_size": 8, "image_size": 32}
+    small = replace(scale, images=images, settings=settings)
+    one = replace(study, runs=(study.runs[-1].seeded(0),), scales={"small": small})
+    monkeypatch.setitem(studies, name, one)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    run.main([name, "--data", str(digits), "--results", str(tmp_path)])
+    (row,) = load("harness.results").read_rows(one, tmp_path)
+    assert all(row[column] for column in one.columns)
+    render = load("render")
+    monkeypatch.setitem(render.SETTING, images, "what a test makes")
+    page = render.with_results(render.BEGIN + render.END, tmp_path, tmp_path / "pictures")
+    assert f"| {one.runs[0].name} | 0 |" in page
+
+
 def test_the_commands_of_the_papers_scale_train(
     load: Any, studies: dict[str, Any], sets: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -90,7 +90,8 @@ def _folder(name: str) -> Callable[[Path], Any]:
 
 
 SETS: dict[str, Callable[[Path], Any]] = {
-    **{name: _folder(name) for name in ("imagenette128", "imagenet", "wake_words", "digits")},
+    **{name: _folder(name) for name in ("imagenette128", "imagenet", "wake_words")},
+    "digits": _folder("digits/angles.csv"),
     "people": _people,
     "cifar10": _archive("cifar10_jpeg.npz", 50_000),
     "tinyimagenet100": _archive("tinyimagenet100_32.npz", 50_000),
@@ -109,5 +110,5 @@ def open_set(name: str, root: Path) -> Any:
     except OSError as error:
         raise ExeuntError(f"{root}: no images of {name!r} ({error})") from error
     if isinstance(found, Path) and not found.exists():
-        raise ExeuntError(f"{root}: no folder {name!r}")
+        raise ExeuntError(f"{root}: no {found.relative_to(root)}")
     return found
