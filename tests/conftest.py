@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from exeunt.graph import Graph, Node, Operator, StageGraph
+from exeunt.graph.boundary import again, later, movable, sources
+from exeunt.graph.fuse import fuse
 from exeunt.graph.operators import (
     ACTIVATIONS,
     Activation,
@@ -42,6 +44,7 @@ from exeunt.graph.operators import (
     Slice,
     Unflatten,
 )
+from exeunt.graph.streamed import Draft, StreamedPlan
 from exeunt.ops.rex import ReX2d
 
 KEPT: list[torch.library.Library] = []  # which forget what they define when they go
@@ -267,6 +270,24 @@ def draw_graph(sketch: type[Sketch]) -> Callable[[int], Graph]:
         return net.graph()
 
     return draw
+
+
+@pytest.fixture
+def plan_moved() -> Callable[[Graph, int, int], StreamedPlan]:
+    """Plans a graph whose stages end elsewhere, by chance: a seed, and bytes of a number."""
+
+    def plan(seed: int, graph: Graph, element_bytes: int) -> StreamedPlan:
+        chance = random.Random(seed)
+        moved = fuse(graph)
+        for boundary in range(len(graph.stages) - 1):
+            if chance.random() < 0.5:
+                count = chance.randint(0, len(movable(moved, boundary)))
+                moved = later(moved, boundary, count)
+            elif starts := [*sources(moved, boundary)]:
+                moved = again(moved, boundary, chance.choice(starts))
+        return Draft(moved, element_bytes, image=True).placed(4)
+
+    return plan
 
 
 # What is told before it happens (`sys.addaudithook`), and where the path is among the arguments.

@@ -13,6 +13,7 @@ from exeunt.graph.rows import rows_needed
 from exeunt.graph.workspace import kept_bytes, scratch_bytes
 
 DrawGraph = Callable[[int], Graph]
+PlanMoved = Callable[[int, Graph, int], StreamedPlan]
 
 
 def lives_of(plan: StreamedPlan) -> dict[tuple[str, int], list[int]]:
@@ -78,14 +79,26 @@ def assert_nothing_overlaps(plan: StreamedPlan, element_bytes: int) -> None:
     assert needed.max() == plan.bound_bytes <= plan.least_bytes <= plan.arena_bytes
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_the_same_row_by_row(draw_graph: DrawGraph, seed: int) -> None:
-    graph = draw_graph(seed)
-    plan = plan_stream(graph, 4)
+def assert_it_says_the_same(plan: StreamedPlan, graph: Graph) -> None:
+    """Row by row as at once, by `plan`, for float32."""
     image = torch.randn(graph.shapes["image"])
     wanted = interpret(graph, image[None])
     for mine, theirs in zip(run_stream(plan, image), wanted, strict=True):
         scale = theirs.abs().max().item()
         torch.testing.assert_close(mine, theirs[0], rtol=0, atol=1e-5 * max(scale, 1))
     assert_nothing_overlaps(plan, 4)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_same_row_by_row(draw_graph: DrawGraph, seed: int) -> None:
+    graph = draw_graph(seed)
+    assert_it_says_the_same(plan_stream(graph, 4), graph)
     assert_nothing_overlaps(plan_stream(graph, 1), 1)
+
+
+@pytest.mark.parametrize("seed", range(30, 60))
+def test_the_same_where_stages_end_elsewhere(
+    draw_graph: DrawGraph, plan_moved: PlanMoved, seed: int
+) -> None:
+    graph = draw_graph(seed)
+    assert_it_says_the_same(plan_moved(seed, graph, 4), graph)

@@ -1,8 +1,9 @@
-"""A dial between memory and work: expanded rows are kept, or expanded again.
+"""A dial between memory and work: expanded rows are kept, or expanded again; stages end elsewhere.
 
 An inverted residual keeps the expanded rows that its next window reads again. Where memory is
-dearer than multiply-adds it keeps none, and expands all rows under every window. Which blocks do
-that is chosen for a budget, the cheapest that fit.
+dearer than multiply-adds it keeps none, and expands all rows under every window. What lies whole
+while an exit answers can be made smaller, too (see `boundary`). Which blocks and which exits do
+that is chosen for a budget, the cheapest that fit, as if images left at all exits alike.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from exeunt.graph.forms import forms
 from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import Draft, StreamedPlan
@@ -22,7 +24,7 @@ _CLOSER = 4  # times that an arena above its bound is given a smaller budget
 def dial(
     graph: Graph, element_bytes: int, *, image: bool = True, align_bytes: int = 4
 ) -> list[StreamedPlan]:
-    """Plans of falling size and rising cost, the first as `plan_stream` makes it. Deterministic.
+    """Plans of falling size and rising price, the first as `plan_stream` makes it. Deterministic.
 
     Args:
         graph: of a whole net.
@@ -30,16 +32,18 @@ def dial(
         image: whether the rows of the image that are needed take memory, too.
         align_bytes: that every offset is a multiple of.
     """
-    search = _Dial(fuse(graph), element_bytes, image)
-    plans = [search.draft(frozenset()).placed(align_bytes, _EFFORT)]
-    smallest = search.smallest()
-    while plans[-1].bound_bytes > smallest.bound_bytes:
-        wanted = max(int(_STEP * plans[-1].bound_bytes), smallest.bound_bytes)
-        draft = search.within(wanted)
-        assert draft is not None
-        plans.append(draft.placed(align_bytes, _EFFORT))
+    plans: list[StreamedPlan] = []
+    for form in forms(fuse(graph), element_bytes, image):
+        search = _Dial(form, element_bytes, image)
+        plans.append(search.draft(frozenset()).placed(align_bytes, _EFFORT))
+        smallest = search.smallest()
+        while plans[-1].bound_bytes > smallest.bound_bytes:
+            wanted = max(int(_STEP * plans[-1].bound_bytes), smallest.bound_bytes)
+            draft = search.within(wanted)
+            assert draft is not None
+            plans.append(draft.placed(align_bytes, _EFFORT))
     kept: list[StreamedPlan] = []
-    for plan in sorted(plans, key=lambda plan: (plan.macs, plan.arena_bytes)):
+    for plan in sorted(plans, key=lambda plan: (plan.price_macs, plan.arena_bytes)):
         if not kept or plan.arena_bytes < kept[-1].arena_bytes:
             kept.append(plan)
     return kept
@@ -53,7 +57,7 @@ def plan_within(
     image: bool = True,
     align_bytes: int = 4,
 ) -> StreamedPlan:
-    """The plan with the fewest multiply-adds found whose arena is no larger than a budget.
+    """The plan of the lowest price found whose arena is no larger than a budget.
 
     Args:
         graph: of a whole net.
@@ -65,7 +69,21 @@ def plan_within(
     Returns:
         A plan within the budget, or the smallest that was found.
     """
-    search = _Dial(fuse(graph), element_bytes, image)
+    fused = fuse(graph)
+    plain = _closest(_Dial(fused, element_bytes, image), budget_bytes, align_bytes)
+    if plain.arena_bytes <= budget_bytes and plain.price_macs == sum(fused.exit_macs):
+        return plain
+    moved = forms(fused, element_bytes, image)[1:]
+    searches = [_Dial(form, element_bytes, image) for form in moved]
+    plans = [plain, *(_closest(search, budget_bytes, align_bytes) for search in searches)]
+    fitting = [plan for plan in plans if plan.arena_bytes <= budget_bytes]
+    if fitting:
+        return min(fitting, key=lambda plan: (plan.price_macs, plan.arena_bytes))
+    return min(plans, key=lambda plan: (plan.arena_bytes, plan.price_macs))
+
+
+def _closest(search: _Dial, budget_bytes: int, align_bytes: int) -> StreamedPlan:
+    """The cheapest plan of one form within a budget, or the smallest of it."""
     wanted, plans = budget_bytes, []
     for _ in range(_CLOSER):
         draft = search.within(wanted)
@@ -77,7 +95,7 @@ def plan_within(
         plans.append(plan)
         wanted -= plan.arena_bytes - budget_bytes
     plans.append(search.smallest().placed(align_bytes, _EFFORT))
-    return min(plans, key=lambda plan: (plan.arena_bytes, plan.macs))
+    return min(plans, key=lambda plan: (plan.arena_bytes, plan.price_macs))
 
 
 class _Dial:
@@ -86,9 +104,11 @@ class _Dial:
     def __init__(self, graph: Graph, element_bytes: int, image: bool) -> None:
         self.graph, self.element_bytes, self.image = graph, element_bytes, image
         self.drafts: dict[frozenset[str], Draft] = {}
-        extra = {
-            node.output: _extra_macs(graph, node)
-            for node in graph.nodes
+        exits = len(graph.stages)
+        extra = {  # each exit from there on pays
+            node.output: (exits - k) * _extra_macs(graph, node)
+            for k, stage in enumerate(graph.stages)
+            for node in stage.nodes
             if isinstance(node.operator, InvertedResidual) and node.operator.expand is not None
         }
         self.extra_macs = {name: macs for name, macs in extra.items() if macs > 0}
@@ -113,7 +133,7 @@ class _Dial:
         ]
         drafts = [draft for draft in self.drafts.values() if draft.bound_bytes <= budget_bytes]
         drafts += map(self.draft, kept)
-        return min(drafts, key=lambda draft: (draft.macs, draft.bound_bytes), default=None)
+        return min(drafts, key=lambda draft: (draft.price_macs, draft.bound_bytes), default=None)
 
     def smallest(self) -> Draft:
         """The smallest found."""
@@ -123,7 +143,7 @@ class _Dial:
                 recomputed -= {name}
                 size = self.draft(recomputed).bound_bytes
         self._turned(0)
-        return min(self.drafts.values(), key=lambda draft: (draft.bound_bytes, draft.macs))
+        return min(self.drafts.values(), key=lambda draft: (draft.bound_bytes, draft.price_macs))
 
     def _all(self) -> frozenset[str]:
         return frozenset(self.extra_macs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from exeunt.graph.boundary import remade
 from exeunt.graph.demand import Demand
 from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
@@ -50,9 +51,15 @@ class StreamedPlan:
         return sum(self.graph.macs.values())
 
     @property
+    def price_macs(self) -> int:
+        """Multiply-adds up to each exit, summed: what images take that leave at all exits alike."""
+        return sum(self.graph.exit_macs)
+
+    @property
     def recomputed_macs(self) -> int:
-        """Of these, what is spent on expanding rows again."""
-        graph, total = self.graph, 0
+        """Of these, what is spent on expanding rows again, and on making maps again."""
+        graph = self.graph
+        total = sum(graph.macs[node.output] for node in remade(graph))
         for node in graph.nodes:
             if isinstance(node.operator, InvertedResidual) and node.operator.recompute:
                 shapes = [graph.shapes[name] for name in node.inputs]
@@ -121,6 +128,11 @@ class Draft:
     def macs(self) -> int:
         """Multiply-adds of all stages."""
         return sum(self.graph.macs.values())
+
+    @property
+    def price_macs(self) -> int:
+        """Multiply-adds up to each exit, summed."""
+        return sum(self.graph.exit_macs)
 
     @property
     def bound_bytes(self) -> int:
