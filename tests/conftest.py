@@ -21,7 +21,7 @@ from torch import Tensor
 
 from exeunt.graph import Graph, Node, Operator, StageGraph
 from exeunt.graph.boundary import again, later, movable, sources
-from exeunt.graph.fuse import fuse
+from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.operators import (
     ACTIVATIONS,
     Activation,
@@ -44,6 +44,7 @@ from exeunt.graph.operators import (
     Slice,
     Unflatten,
 )
+from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft, StreamedPlan
 from exeunt.ops.rex import ReX2d
 
@@ -274,7 +275,9 @@ def draw_graph(sketch: type[Sketch]) -> Callable[[int], Graph]:
 
 @pytest.fixture
 def plan_moved() -> Callable[[Graph, int, int], StreamedPlan]:
-    """Plans a graph whose stages end elsewhere, by chance: a seed, and bytes of a number."""
+    """Plans a graph whose stages end elsewhere, inverted residuals of which keep nothing, and whose
+    rows are fleeting, by chance: a seed, and bytes of a number.
+    """
 
     def plan(seed: int, graph: Graph, element_bytes: int) -> StreamedPlan:
         chance = random.Random(seed)
@@ -285,7 +288,12 @@ def plan_moved() -> Callable[[Graph, int, int], StreamedPlan]:
                 moved = later(moved, boundary, count)
             elif starts := [*sources(moved, boundary)]:
                 moved = again(moved, boundary, chance.choice(starts))
-        return Draft(moved, element_bytes, image=True).placed(4)
+        if chance.random() < 0.7:
+            expanding = [n.output for n in moved.nodes if isinstance(n.operator, InvertedResidual)]
+            moved = with_recomputed(moved, expanding)
+        draft = Draft(moved, element_bytes, image=True)
+        names = [name for name in draft.may_be_fleeting() if chance.random() < 0.7]
+        return draft.with_fleeting(names).placed(4)
 
     return plan
 

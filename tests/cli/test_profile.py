@@ -152,7 +152,7 @@ def test_the_dial_between_bytes_and_multiply_adds(
     exeunt: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLPerf Tiny's net without internal exits."""
-    monkeypatch.setattr("exeunt.graph.recompute._EFFORT", 200_000)
+    monkeypatch.setattr("exeunt.graph.recompute.DIAL_EFFORT", 200_000)
     narrow = partial(mobilenetv1, num_classes=2, width=0.25, exits="last")
     register_model(narrow, name="narrow", image_size=96)
     plot = tmp_path / "dial.svg"

@@ -28,7 +28,7 @@ def graph() -> Graph:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exeunt.graph.recompute._EFFORT", 500_000)
+    monkeypatch.setattr("exeunt.graph.recompute.DIAL_EFFORT", 500_000)
 
 
 def blocks_of(graph: Graph) -> list[str]:
