@@ -66,9 +66,7 @@ def row_buffers_of(schedule: Schedule, demand: Demand) -> tuple[list[RowBuffer],
             row_buffers.append(RowBuffer(f"{name} (kept)", demand.kept_bytes[name], (kept,)))
         if acts and demand.scratch_bytes[name]:
             used: tuple[tuple[Span, ...], ...] = tuple(((at, at),) for at in acts)
-            if len(acts) > len(
-                schedule.born.get(name, ())
-            ):  # takes rows in, or makes some again
+            if len(acts) > len(schedule.born.get(name, ())):  # takes rows in, or makes some again
                 used = (tuple(_united([(at, at) for at in acts])),)
             row_buffers.append(RowBuffer(f"{name} (scratch)", demand.scratch_bytes[name], used))
     return row_buffers, {name: numbers[owner] for name, owner in home.items()}
