@@ -98,7 +98,7 @@ def readme(text: str, figures: Figures) -> str:
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     table = _table(*_first(figures["networks"]))
-    return f"{before}{BEGIN}\n{table}{END}{after}"
+    return f"{before}{BEGIN}\n\n{table}\n{END}{after}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
