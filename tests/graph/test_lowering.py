@@ -152,6 +152,32 @@ def changed_in_place(x: Tensor) -> Tensor:
         "nearest": (lambda x, _: F.interpolate(x, (17, 7)), ["Lines"]),
         "exact": (lambda x, _: F.interpolate(x, scale_factor=1.3, mode="nearest-exact"), ["Lines"]),
         "clipped": (lambda x, _: x.clamp(-0.3, 0.7).clamp_min(0), ["Activation", "Activation"]),
+        "in turns": (
+            lambda x, _: torch.stack(x.chunk(2, 1), 2).flatten(1, 2),
+            ["Slice", "Slice", "Concat", "Shuffle"],
+        ),
+        "stacked and summed": (
+            lambda x, _: torch.stack([x, -x, x]).mean(0),
+            ["Affine", "Concat", "Slice", "Slice", "Slice", "Add", "Add", "Affine"],
+        ),
+        "parts summed": (lambda x, _: x.unflatten(1, (3, 2)).sum(1), ["Slice"] * 3 + ["Add"] * 2),
+        "one channel for all": (lambda x, _: x * x[:, 2:3], ["Slice", "Multiply"]),
+        "one number for all": (
+            lambda x, _: x + x.mean((2, 3), keepdim=True)[:, :1],
+            ["GlobalAverage", "Slice", "Add"],
+        ),
+        "along channels": (
+            lambda x, share: x * F.conv1d(
+                x.mean((2, 3))[:, None], share[:3].view(1, 1, 3), padding=1
+            ).sigmoid().mT[..., None],
+            [*SQUEEZED[:1], "Unflatten", "Conv", "Activation", "Flatten", *SQUEEZED[2:]],
+        ),
+        "along rows": (
+            lambda x, share: x * F.conv1d(
+                x.mean(3), share.view(6, 1, 1).expand(6, 1, 3), padding="same", groups=6
+            ).unsqueeze(3),
+            ["GridPool", "Flatten", "Unflatten", "Conv", "Flatten", "Unflatten", "Multiply"],
+        ),
         "summed": (lambda x, share: sum([x, x, share]), ["Add", "Affine"]),
     }.values(),
 )  # fmt: skip
