@@ -188,7 +188,7 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         pair = (gate, source) if chance.random() < 0.2 else (source, gate)
         return net.add(chance.choice((Multiply(), Multiply(), Add())), *pair)
     if kind == "spread":
-        one = net.conv(source, 1, chance.choice((1, 3)), act=act)
+        one = net.add(Activation("sigmoid"), net.conv(source, 1, chance.choice((1, 3))))
         pair = (one, source) if chance.random() < 0.3 else (source, one)
         return net.add(chance.choice((Multiply(), Add(alpha=-0.5))), *pair)
     if kind == "along":
