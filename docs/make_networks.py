@@ -297,7 +297,7 @@ gives a module. It needs `pip install "exeunt[onnx]"`.
 are there from the beginning. `--exits` are named as its nodes are, with `_` for what is no letter \
 or digit; `--exits all` shows in `exeunt info` where there may be some.
 - `exeunt export onnx:net.onnx ...` and `exeunt bench onnx:net.onnx` take it as it is, its own \
-classifier the only exit, with classes 0, 1, 2, ... as names.
+classifier the only exit, with classes 0, 1, 2, ... as names; folders of images are named so.
 - A file does not say how its images are normalised. ImageNet's usual numbers are taken; a recipe \
 with `mean` and `std` has others. Height and width are those that it states, or 224; a `Reshape` \
 by sizes holds for that size alone.
