@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exeunt.backbone import attach_exits
+from exeunt.chain import Block, chain
 from exeunt.errors import ExeuntError
-from exeunt.graph import Graph, build_graph, interpret
+from exeunt.graph import Graph, buffers_of, build_graph, interpret, make_plan
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
+from exeunt.ops.exits import make_exit
 
 
 def lowered(*blocks: nn.Module, channels: int = 3, size: int = 12) -> tuple[MultiExitNet, Graph]:
@@ -288,3 +290,29 @@ def test_the_net_is_left_as_it_was() -> None:
     build_graph(net, 64)
     assert [module.training for module in net.modules()] == modes
     assert [(name, type(module)) for name, module in net.named_modules()] == names
+
+
+class LengthFirst(nn.Module):
+    """Attention over pixels, the batch behind them, as torch's own has it by default."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).permute(2, 0, 1)
+        attended, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+        return attended.permute(1, 2, 0).reshape(x.shape)
+
+
+def test_attention_whose_batch_does_not_come_first_is_counted() -> None:
+    """Projections of 30 pixels in and out, and as many numbers for each pair of pixels, twice."""
+    block = Block("attention", LengthFirst(8), 8)
+    stages = chain([block], [0], lambda _, channels: make_exit("pooled", channels, 2))
+    net = MultiExitNet(stages, 2, 8).eval()
+    graph = build_graph(net, (6, 5), opaque=True)
+    assert graph.exit_macs == (30 * 8 * 24 + 30 * 8 * 8 + 2 * 30 * 30 * 8 + 16,)
+    assert graph.exit_macs == (net.exit_info((6, 5))[0].macs,)
+    projected = [n for n in graph.nodes if n.operator.kind == "aten.linear.default"]
+    assert [graph.elements(node.output) for node in projected] == [30 * 24, 30 * 8]
+    assert make_plan(buffers_of(graph, 4)).arena_bytes >= 4 * 30 * 24
