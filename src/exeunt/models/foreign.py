@@ -12,7 +12,7 @@ from torch import nn
 
 from exeunt.backbone import attach_exits, named_places
 from exeunt.errors import ExeuntError, nearest
-from exeunt.models.pretrained import Input
+from exeunt.models.pretrained import USUAL_MEAN, USUAL_STD, Input
 from exeunt.net import MultiExitNet
 
 
@@ -154,7 +154,7 @@ def _input_of_torchvision(torchvision: Any, network: str) -> Input:
     weights = torchvision.models.get_model_weights(network)
     chosen = getattr(weights, "DEFAULT", None)
     if chosen is None:
-        return Input(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "", "")
+        return Input(224, USUAL_MEAN, USUAL_STD, "", "")
     shown = chosen.transforms()
     return Input(
         int(shown.crop_size[0]),

@@ -8,9 +8,8 @@ from functools import partial
 import torch
 
 from exeunt.backbone import attach_exits, image_shape_of, named_places, read_onnx
-from exeunt.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from exeunt.errors import ExeuntError
-from exeunt.models.pretrained import Input
+from exeunt.models.pretrained import USUAL_MEAN, USUAL_STD, Input
 from exeunt.net import MultiExitNet
 
 PREFIX = "onnx:"
@@ -75,4 +74,4 @@ def onnx_input(name: str) -> Input:
     """
     size = image_shape_of(name.removeprefix(PREFIX))[1]
     about = "the images of its weights", "as whoever made it states"
-    return Input(size, IMAGENET_MEAN, IMAGENET_STD, *about)
+    return Input(size, USUAL_MEAN, USUAL_STD, *about)
