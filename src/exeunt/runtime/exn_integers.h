@@ -61,7 +61,7 @@ typedef struct exn_line {
     int32_t start, slope;
 } exn_line;
 
-/* Depthwise weights come in blocks of so many channels. */
+/* Channels that a fused block expands and filters at once. */
 enum { EXN_BLOCK = 16 };
 
 /* Of four rows of packed weights, two of them 256 b + a: the sums of both, and those of a alone. */

@@ -59,37 +59,25 @@ static int is_inside(const pass *p, int32_t x)
 /* Some channels of the fresh pixels of a window that no window before had. */
 typedef int8_t fresh_block[MAX_STRIDE][MAX_STRIDE][EXN_OUTPUTS];
 
-/* Where a pixel of the window lies, or NULL beside the map. */
-static const int8_t *place_of(const pass *p, int32_t row, int32_t x)
-{
-    int32_t young = row - p->held;
-    if (!is_inside(p, x)) {
-        return NULL;
-    }
-    if (young < 0) {
-        return p->kept[row] == NULL ? NULL : p->kept[row] + (uint32_t)x * p->hidden;
-    }
-    return p->fresh[young] == NULL ? NULL : waits(p, young, x);
-}
-
 /* Filters some channels of the window that begins at `column`; `block` holds what is fresh, unless
  * that waits already. */
 EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n,
                              fresh_block *block, int8_t *out, int8_t *old)
 {
-    const int8_t *taps[EXN_MAX_TAPS];
+    const int8_t *taps[EXN_MAX_TAPS], *blank = p->spec->depthwise.blank;
     const int8_t **tap = taps;
-    int32_t row, j;
-    for (row = 0; row < p->size; row++) {
-        for (j = 0; j < p->size; j++) {
-            const int8_t *place = NULL;
-            if (block == NULL || row < p->held || j < p->held) {
-                place = place_of(p, row, column + j);
-                place = place == NULL ? NULL : place + first;
-            } else if (p->fresh[row - p->held] != NULL && is_inside(p, column + j)) {
-                place = (*block)[row - p->held][j - p->held];
-            }
-            *tap++ = place == NULL ? p->spec->depthwise.blank : place;
+    int32_t waiting = block == NULL ? p->size : p->held, row, j;
+    for (row = 0; row < p->held; row++) {
+        const int8_t *line = p->kept[row] == NULL ? NULL : p->kept[row] + first;
+        tap = exn_line_taps(tap, line, column, p->size, p->width, p->hidden, blank);
+    }
+    for (row = 0; row < p->rows; row++) {
+        int inside = p->fresh[row] != NULL;
+        for (j = 0; j < waiting; j++) {
+            *tap++ = inside && is_inside(p, column + j) ? waits(p, row, column + j) + first : blank;
+        }
+        for (; j < p->size; j++) {
+            *tap++ = inside && is_inside(p, column + j) ? (*block)[row][j - p->held] : blank;
         }
     }
     exn_filter_s8(&p->spec->depthwise, taps, first, n, out, old);
