@@ -33,15 +33,17 @@ EXN_INLINE uint32_t exn_filled_size(uint32_t hidden)
 /* Copies a state, and fills it up with zeros. */
 EXN_INLINE void exn_fill(int16_t *into, const int16_t *state, uint32_t hidden)
 {
-    uint32_t i, filled = exn_filled_size(hidden);
-    for (i = 0; i + 8 <= hidden; i += 8) {
-        memcpy(into + i, state + i, 8 * sizeof *state);
+    const int16_t *end = state + (hidden & ~(uint32_t)3);
+    uint32_t k, left = hidden % 4;
+    for (; state < end; state += 4, into += 4) {
+        memcpy(into, state, 4 * sizeof *state);
     }
-    for (; i + 2 <= hidden; i += 2) {
-        memcpy(into + i, state + i, 2 * sizeof *state);
+    if (hidden % 8 == 0) {
+        return;
     }
-    for (; i < filled; i++) {
-        into[i] = i < hidden ? state[i] : 0;
+    memset(into, 0, (hidden % 8 > 4 ? 4 : 8) * sizeof *into);
+    for (k = 0; k < left; k++) {
+        into[k] = state[k];
     }
 }
 
@@ -55,6 +57,36 @@ EXN_INLINE const int16_t *exn_filled_up(const int16_t *state, uint32_t hidden, i
     return copy;
 }
 
+#ifndef EXN_DSP
+EXN_INLINE int32_t *exn_gate_packed(int32_t *gates, const exn_row **row,
+                                    const exn_packed_sums *from)
+{
+    int32_t sums[4] = {0};
+    uint32_t k;
+    exn_unpack(sums, from);
+    for (k = 0; k < 4; k++) {
+        *gates++ = exn_scale_next(row, sums[k], 0);
+    }
+    return gates;
+}
+#endif
+
+/* The same of a pixel that is too long to be widened. */
+EXN_INLINE void exn_project_long(const exn_cell_s8 *cell, const int8_t *x, const exn_row *end,
+                                 int32_t *gates)
+{
+    const int16_t *weights = cell->input_weights;
+    const exn_row *row = cell->input_rows;
+    uint32_t k;
+    while (row < end) {
+        int32_t sums[4] = {0};
+        weights = exn_dot_4(sums, weights, x, cell->inputs);
+        for (k = 0; k < 4; k++) {
+            *gates++ = exn_scale_next(&row, sums[k], 0);
+        }
+    }
+}
+
 /* What a pixel adds to so many gates, four at a time. */
 EXN_INLINE void exn_project_pixel(const exn_cell_s8 *cell, const int8_t *x, uint32_t count,
                                   int32_t *gates)
@@ -62,18 +94,16 @@ EXN_INLINE void exn_project_pixel(const exn_cell_s8 *cell, const int8_t *x, uint
     const int16_t *weights = cell->input_weights;
     const exn_row *row = cell->input_rows, *end = row + count;
     EXN_WORDS int16_t wide[EXN_COPIES * EXN_MOST_WIDE];
-    uint32_t filled = cell->inputs <= EXN_MOST_WIDE ? exn_widen(wide, x, cell->inputs) : 0;
-    for (; row < end; gates += 4) {
-        int32_t sums[4] = {0};
-        if (filled > 0) {
-            weights = exn_dot_4_wide(sums, weights, wide, filled);
-        } else {
-            weights = exn_dot_4(sums, weights, x, cell->inputs);
-        }
-        gates[0] = exn_scale_next(&row, sums[0], 0);
-        gates[1] = exn_scale_next(&row, sums[1], 0);
-        gates[2] = exn_scale_next(&row, sums[2], 0);
-        gates[3] = exn_scale_next(&row, sums[3], 0);
+    uint32_t filled;
+    if (cell->inputs > EXN_MOST_WIDE) {
+        exn_project_long(cell, x, end, gates);
+        return;
+    }
+    filled = exn_widen(wide, x, cell->inputs);
+    while (row < end) {
+        exn_packed_sums found = {0, 0, 0, 0};
+        weights = exn_rows_wide(&found, weights, wide, filled);
+        gates = exn_gate_packed(gates, &row, &found);
     }
 }
 

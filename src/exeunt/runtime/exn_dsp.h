@@ -53,6 +53,26 @@ EXN_INLINE int32_t exn_scale_next(const exn_row **row, int32_t sum, int32_t offs
     return scaled;
 }
 
+/* Sums of packed rows, scaled: what they add to gates. */
+#define EXN_GATE(sum, spare) \
+    "ldmia  %[row]!, {r8, r9, r10}\n\t" \
+    "add    r8, r8, " sum ", " spare "\n\t" \
+    "smmul  r8, r8, r9\n\t" \
+    "asrs   r8, r8, r10\n\t" \
+    "adc    r8, r8, #0\n\t" \
+    "str    r8, [%[gates]], #4\n\t"
+
+EXN_INLINE int32_t *exn_gate_packed(int32_t *gates, const exn_row **row, exn_packed_sums *from)
+{
+    uint32_t b = from->ab - from->a, d = from->cd - from->c;
+    __asm__ __volatile__(EXN_GATE("%[a]", "lsl #3") EXN_GATE("%[b]", "asr #5")
+                         EXN_GATE("%[c]", "lsl #3") EXN_GATE("%[d]", "asr #5")
+                         : [row] "+&r"(*row), [gates] "+&r"(gates)
+                         : [a] "r"(from->a), [b] "r"(b), [c] "r"(from->c), [d] "r"(d)
+                         : "r8", "r9", "r10", "cc", "memory");
+    return gates;
+}
+
 /* One output more of the next row; EXN_SPARE bits come from the shift. */
 #define EXN_STORE(sum, spare) \
     "ldmia  %[row]!, {r8, r9, r10}\n\t" \
@@ -233,39 +253,37 @@ EXN_INLINE const int16_t *exn_rows(exn_packed_sums *sums, const int16_t *w, cons
     return w;
 }
 
-/* Three rows of eight weights, the later four first, so that one pointer goes over them. */
+/* Three rows of eight weights. */
+#define EXN_EIGHT_STATES \
+    "ldrd   %[h0], %[h1], [%[h]]\n\t" \
+    "ldrd   %[h2], %[h3], [%[h], #8]\n\t" \
+    EXN_EIGHT_WEIGHTS("%[a]") EXN_EIGHT_WEIGHTS("%[b]") EXN_EIGHT_WEIGHTS("%[c]") \
+    "add    %[h], %[h], #16\n\t"
+
+#define EXN_EIGHT_WEIGHTS(sum) \
+    "ldmia  %[w]!, {r8, r9, r10, r11}\n\t" \
+    "smlad  " sum ", r8, %[h0], " sum "\n\t" \
+    "smlad  " sum ", r9, %[h1], " sum "\n\t" \
+    "smlad  " sum ", r10, %[h2], " sum "\n\t" \
+    "smlad  " sum ", r11, %[h3], " sum "\n\t"
+
+#define EXN_STATES_TIMES(states) \
+    __asm__(states \
+            : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [w] "+&r"(w), \
+              [h] "+&r"(h), [h0] "=&r"(h0), [h1] "=&r"(h1), [h2] "=&r"(h2), [h3] "=&r"(h3) \
+            : \
+            : "r8", "r9", "r10", "r11", "memory")
+
 EXN_INLINE const int16_t *exn_dot_3_s16(int32_t sums[3], const int16_t *w, const int16_t *h,
                                         uint32_t n)
 {
-    uint32_t h0, h1, w0, w1;
-    const int16_t *end = h + n;
-    __asm__("1:\n\t"
-            "ldrd   %[h0], %[h1], [%[h], #8]\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #8]\n\t"
-            "smlad  %[a], %[w0], %[h0], %[a]\n\t"
-            "smlad  %[a], %[w1], %[h1], %[a]\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #24]\n\t"
-            "smlad  %[b], %[w0], %[h0], %[b]\n\t"
-            "smlad  %[b], %[w1], %[h1], %[b]\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #40]\n\t"
-            "smlad  %[c], %[w0], %[h0], %[c]\n\t"
-            "smlad  %[c], %[w1], %[h1], %[c]\n\t"
-            "ldrd   %[h0], %[h1], [%[h]], #16\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #16]\n\t"
-            "smlad  %[b], %[w0], %[h0], %[b]\n\t"
-            "smlad  %[b], %[w1], %[h1], %[b]\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #32]\n\t"
-            "smlad  %[c], %[w0], %[h0], %[c]\n\t"
-            "smlad  %[c], %[w1], %[h1], %[c]\n\t"
-            "ldrd   %[w0], %[w1], [%[w]], #48\n\t"
-            "smlad  %[a], %[w0], %[h0], %[a]\n\t"
-            "smlad  %[a], %[w1], %[h1], %[a]\n\t"
-            "cmp    %[h], %[end]\n\t"
-            "bne    1b"
-            : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [w] "+&r"(w),
-              [h] "+&r"(h), [h0] "=&r"(h0), [h1] "=&r"(h1), [w0] "=&r"(w0), [w1] "=&r"(w1)
-            : [end] "r"(end)
-            : "cc", "memory");
+    uint32_t h0, h1, h2, h3;
+    for (; n >= 16; n -= 16) {
+        EXN_STATES_TIMES(EXN_EIGHT_STATES EXN_EIGHT_STATES);
+    }
+    if (n > 0) {
+        EXN_STATES_TIMES(EXN_EIGHT_STATES);
+    }
     return w;
 }
 

@@ -204,7 +204,7 @@ static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8
 static void project(const exn_residual_s8 *spec, const int8_t *filtered, const int8_t *input,
                     int8_t *out, uint32_t channels)
 {
-    uint32_t first, i;
+    uint32_t first;
     if (spec->sum == NULL) {
         exn_mix_s8(&spec->project, filtered, spec->hidden, 0, channels, out);
         return;
@@ -213,9 +213,7 @@ static void project(const exn_residual_s8 *spec, const int8_t *filtered, const i
         uint32_t n = channels - first < EXN_OUTPUTS ? channels - first : EXN_OUTPUTS;
         int8_t values[EXN_OUTPUTS];
         exn_mix_s8(&spec->project, filtered, spec->hidden, first, n, values);
-        for (i = 0; i < n; i++) {
-            out[first + i] = exn_sum(spec->sum, input[first + i], values[i]);
-        }
+        exn_sum(spec->sum, input + first, values, n, out + first);
     }
 }
 

@@ -267,6 +267,7 @@ EXN_INLINE void exn_copy_few(int8_t *out, const int8_t *from, uint32_t n)
 /* Keeps int8 numbers within the limits of an activation. */
 EXN_INLINE void exn_limit(int8_t *out, uint32_t n, const exn_requantize *to)
 {
+    int32_t low, high;
     uint32_t i;
     if (to->table != NULL) {
         for (i = 0; i < n; i++) {
@@ -277,16 +278,25 @@ EXN_INLINE void exn_limit(int8_t *out, uint32_t n, const exn_requantize *to)
     if (to->low <= INT8_MIN && to->high >= INT8_MAX) {
         return;
     }
+    low = to->low;
+    high = to->high;
     for (i = 0; i < n; i++) {
-        out[i] = (int8_t)exn_clamp(out[i], to->low, to->high);
+        out[i] = (int8_t)exn_clamp(out[i], low, high);
     }
 }
 
-EXN_INLINE int8_t exn_sum(const exn_sum_s8 *sum, int32_t a, int32_t b)
+/* Sums of two runs of numbers. */
+EXN_INLINE void exn_sum(const exn_sum_s8 *sum, const int8_t *a, const int8_t *b, uint32_t n,
+                        int8_t *out)
 {
-    int32_t value = (a - sum->zero_a) * sum->by_a + (b - sum->zero_b) * sum->by_b;
-    value = (value + ((int32_t)1 << (sum->shift - 1))) >> sum->shift;
-    return (int8_t)exn_clamp(value + sum->zero, sum->low, sum->high);
+    const exn_sum_s8 of = *sum;
+    uint32_t base = ((uint32_t)1 << (of.shift - 1)) - (uint32_t)(of.zero_a * of.by_a) -
+                    (uint32_t)(of.zero_b * of.by_b);
+    const int8_t *end = a + n;
+    while (a < end) {
+        int32_t value = (int32_t)((uint32_t)(*a++ * of.by_a) + base + (uint32_t)(*b++ * of.by_b));
+        *out++ = (int8_t)exn_clamp((value >> of.shift) + of.zero, of.low, of.high);
+    }
 }
 
 /* The lines under a window, NULL where they lie outside the map. */
