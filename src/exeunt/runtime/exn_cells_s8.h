@@ -33,17 +33,16 @@ EXN_INLINE uint32_t exn_filled_size(uint32_t hidden)
 /* Copies a state, and fills it up with zeros. */
 EXN_INLINE void exn_fill(int16_t *into, const int16_t *state, uint32_t hidden)
 {
-    const int16_t *end = state + (hidden & ~(uint32_t)3);
-    uint32_t k, left = hidden % 4;
-    for (; state < end; state += 4, into += 4) {
-        memcpy(into, state, 4 * sizeof *state);
+    uint32_t i;
+    memset(into + exn_filled_size(hidden) - 8, 0, 8 * sizeof *into);
+    for (i = 0; i + 8 <= hidden; i += 8) {
+        memcpy(into + i, state + i, 8 * sizeof *state);
     }
-    if (hidden % 8 == 0) {
-        return;
+    for (; i + 2 <= hidden; i += 2) {
+        memcpy(into + i, state + i, 2 * sizeof *state);
     }
-    memset(into, 0, (hidden % 8 > 4 ? 4 : 8) * sizeof *into);
-    for (k = 0; k < left; k++) {
-        into[k] = state[k];
+    if (i < hidden) {
+        into[i] = state[i];
     }
 }
 
