@@ -4,6 +4,9 @@
 
 #include "exn_s8.h"
 #include "exn_tanh.h"
+#ifdef EXN_DSP
+#include "exn_dsp_mix.h"
+#endif
 
 #include <string.h>
 
@@ -56,21 +59,7 @@ EXN_INLINE const int16_t *exn_filled_up(const int16_t *state, uint32_t hidden, i
     return copy;
 }
 
-#ifndef EXN_DSP
-EXN_INLINE int32_t *exn_gate_packed(int32_t *gates, const exn_row **row,
-                                    const exn_packed_sums *from)
-{
-    int32_t sums[4] = {0};
-    uint32_t k;
-    exn_unpack(sums, from);
-    for (k = 0; k < 4; k++) {
-        *gates++ = exn_scale_next(row, sums[k], 0);
-    }
-    return gates;
-}
-#endif
-
-/* The same of a pixel that is too long to be widened. */
+/* What a pixel that is too long to be widened adds to gates. */
 EXN_INLINE void exn_project_long(const exn_cell_s8 *cell, const int8_t *x, const exn_row *end,
                                  int32_t *gates)
 {
@@ -93,17 +82,25 @@ EXN_INLINE void exn_project_pixel(const exn_cell_s8 *cell, const int8_t *x, uint
     const int16_t *weights = cell->input_weights;
     const exn_row *row = cell->input_rows, *end = row + count;
     EXN_WORDS int16_t wide[EXN_COPIES * EXN_MOST_WIDE];
-    uint32_t filled;
     if (cell->inputs > EXN_MOST_WIDE) {
         exn_project_long(cell, x, end, gates);
         return;
     }
-    filled = exn_widen(wide, x, cell->inputs);
+    exn_widen(wide, x, cell->inputs);
+#ifdef EXN_DSP
+    exn_gate_fours(weights, wide, wide + exn_whole_fours(cell->inputs), row,
+                   exn_left_out(cell->inputs), gates + ((count + 3) & ~(uint32_t)3), 0, gates);
+    (void)end;
+#else
     while (row < end) {
-        exn_packed_sums found = {0, 0, 0, 0};
-        weights = exn_rows_wide(&found, weights, wide, filled);
-        gates = exn_gate_packed(gates, &row, &found);
+        int32_t sums[4] = {0};
+        uint32_t k;
+        weights = exn_dot_4_wide(sums, weights, wide, (cell->inputs + 7u) & ~7u);
+        for (k = 0; k < 4; k++) {
+            *gates++ = exn_scale_next(&row, sums[k], 0);
+        }
     }
+#endif
 }
 
 /* What a state adds to so many gates, three at a time. */

@@ -53,26 +53,6 @@ EXN_INLINE int32_t exn_scale_next(const exn_row **row, int32_t sum, int32_t offs
     return scaled;
 }
 
-/* Sums of packed rows, scaled: what they add to gates. */
-#define EXN_GATE(sum, spare) \
-    "ldmia  %[row]!, {r8, r9, r10}\n\t" \
-    "add    r8, r8, " sum ", " spare "\n\t" \
-    "smmul  r8, r8, r9\n\t" \
-    "asrs   r8, r8, r10\n\t" \
-    "adc    r8, r8, #0\n\t" \
-    "str    r8, [%[gates]], #4\n\t"
-
-EXN_INLINE int32_t *exn_gate_packed(int32_t *gates, const exn_row **row, exn_packed_sums *from)
-{
-    uint32_t b = from->ab - from->a, d = from->cd - from->c;
-    __asm__ __volatile__(EXN_GATE("%[a]", "lsl #3") EXN_GATE("%[b]", "asr #5")
-                         EXN_GATE("%[c]", "lsl #3") EXN_GATE("%[d]", "asr #5")
-                         : [row] "+&r"(*row), [gates] "+&r"(gates)
-                         : [a] "r"(from->a), [b] "r"(b), [c] "r"(from->c), [d] "r"(d)
-                         : "r8", "r9", "r10", "cc", "memory");
-    return gates;
-}
-
 /* One output more of the next row; EXN_SPARE bits come from the shift. */
 #define EXN_STORE(sum, spare) \
     "ldmia  %[row]!, {r8, r9, r10}\n\t" \
@@ -317,8 +297,8 @@ EXN_INLINE void exn_blend(int16_t *state, const int32_t *words, uint32_t pairs)
 enum { EXN_LANES = 4 };
 
 /* Two taps: four channels of each, then the first two channels of both and the others. */
-#define EXN_TWO_TAPS(at, step) \
-    "ldrd   %[p], %[q], [%[taps]" at "]" step "\n\t" \
+#define EXN_TWO_TAPS \
+    "ldrd   %[p], %[q], [%[taps]], #8\n\t" \
     "ldr    %[x], [%[p], %[first]]\n\t" \
     "ldr    %[y], [%[q], %[first]]\n\t" \
     "pkhbt  %[p], %[x], %[y], lsl #16\n\t" \
@@ -360,7 +340,7 @@ EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_
 {
     uint32_t p, q, x, y, e;
     for (; count >= 2; count -= 2) {
-        __asm__(EXN_TWO_TAPS("", ", #8")
+        __asm__(EXN_TWO_TAPS
                 : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [d] "+&r"(sums[3]),
                   [w] "+&r"(w), [taps] "+&r"(taps), [p] "=&r"(p), [q] "=&r"(q), [x] "=&r"(x),
                   [y] "=&r"(y), [e] "=&r"(e)
@@ -368,20 +348,6 @@ EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_
                 : "memory");
     }
     return count > 0 ? exn_filter_one(sums, w, exn_word(*taps + first)) : w;
-}
-
-/* Nine taps. */
-EXN_INLINE const int16_t *exn_filter_nine(int32_t sums[EXN_LANES], const int16_t *w,
-                                          const int8_t *const *taps, uint32_t first)
-{
-    uint32_t p, q, x, y, e;
-    __asm__(EXN_TWO_TAPS("", "") EXN_TWO_TAPS(", #8", "") EXN_TWO_TAPS(", #16", "")
-            EXN_TWO_TAPS(", #24", "")
-            : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [d] "+&r"(sums[3]),
-              [w] "+&r"(w), [p] "=&r"(p), [q] "=&r"(q), [x] "=&r"(x), [y] "=&r"(y), [e] "=&r"(e)
-            : [taps] "r"(taps), [first] "r"(first)
-            : "memory");
-    return exn_filter_one(sums, w, exn_word(taps[8] + first));
 }
 
 /* The last one, two or three channels of at least four, which lie at the end of the words at

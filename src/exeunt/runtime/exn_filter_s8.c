@@ -1,4 +1,7 @@
 #include "exn_filter_s8.h"
+#ifdef EXN_DSP
+#include "exn_dsp_filter.h"
+#endif
 
 #include <string.h>
 
@@ -27,16 +30,11 @@ void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,
     uint32_t i, k;
     i = 0;
 #ifdef EXN_DSP
-    if (count == 9) {
-        int8_t *to = out;
-        for (; i + 4 <= n; i += 4) {
-            int32_t sums[4] = {0};
-            w = exn_filter_nine(sums, w, taps, i);
-            if (old != NULL) {
-                memcpy(old + i, to, 4);
-            }
-            to = exn_store_4(to, &row, sums, zero);
-        }
+    if (count == 9 && n >= 4) {
+        i = n & ~(uint32_t)3;
+        exn_filter_nine(w, taps, row, out, old, zero, i);
+        w += i * count;
+        row += i;
     }
 #endif
     for (; i + EXN_LANES <= n; i += EXN_LANES) {
