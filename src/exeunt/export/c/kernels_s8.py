@@ -137,7 +137,7 @@ def in_fours(taps: Tensor) -> Tensor:
     come last. Zeros make C a multiple of 4.
     """
     fours = F.pad(taps, (0, 0, 0, -len(taps) % 4)).view(-1, 4, taps.shape[1])
-    pairs, odd = fours.split((taps.shape[1] // 2 * 2, taps.shape[1] % 2), 2)
+    pairs, odd = torch.split(fours, [taps.shape[1] // 2 * 2, taps.shape[1] % 2], dim=2)
     return torch.cat([pairs.unflatten(2, (-1, 2)).transpose(1, 2).flatten(1), odd.flatten(1)], 1)
 
 
