@@ -137,6 +137,7 @@ def test_bits_are_the_same_as_fast_as_can_be(run: Run, plain: list[ExitAnswer]) 
 @pytest.mark.skipif(
     not all(map(shutil.which, (COMPILER, EMULATOR))), reason=f"needs {EMULATOR} and {COMPILER}"
 )
+@pytest.mark.parametrize("run", ["int8"], indirect=True)
 def test_bits_are_the_same_on_a_device(run: Run, plain: list[ExitAnswer]) -> None:
     """Its loops for many numbers, for more than those take, and for what is left over."""
     assert run(device=True) == plain

@@ -138,7 +138,8 @@ def in_fours(taps: Tensor) -> Tensor:
     """
     fours = F.pad(taps, (0, 0, 0, -len(taps) % 4)).view(-1, 4, taps.shape[1])
     pairs, odd = torch.split(fours, [taps.shape[1] // 2 * 2, taps.shape[1] % 2], dim=2)
-    return torch.cat([pairs.unflatten(2, (-1, 2)).transpose(1, 2).flatten(1), odd.flatten(1)], 1)
+    pairs = pairs.reshape(len(fours), 4, taps.shape[1] // 2, 2).transpose(1, 2)
+    return torch.cat([pairs.flatten(1), odd.flatten(1)], 1)
 
 
 def in_threes(weight: Tensor) -> Tensor:
