@@ -23,7 +23,7 @@ from exeunt.cli.options import (
 )
 from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
-from exeunt.text import percent, short_spec
+from exeunt.text import figure, percent, short_spec
 
 # Parameters that mean nothing to other targets.
 _OF_C = ("ranges", "name", "budget_kib", "layout")
@@ -266,9 +266,15 @@ def _calibration_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
     found = report["calibration"]
     if not found:
         return []
+    saving = percent(found["saving"])
+    if "mae" in found:  # of values
+        errors = {"  mean error": "exit_mae", "  in float32": "exit_mae_float32"}
+        told = [(name, ", ".join(map(figure, found[key]))) for name, key in errors.items()]
+        policy = ("  with the policy", f"{figure(found['mae'])}, saving {saving}")
+        return [("calibration", f"{found['images']} images"), policy, *told]
     facts = [
         ("calibration", f"{found['images']} images"),
-        ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
+        ("  accuracy", f"{percent(found['accuracy'])}, saving {saving}"),
         ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
     ]
     if report["dtype"] == "int8":

@@ -154,6 +154,15 @@ def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[
     from exeunt.evaluate import exit_rows, replay
 
     outcome = replay(table, policy)
+    if table.task == "regression":
+        return {
+            "images": len(table),
+            "exit_mae": [row.mae for row in exit_rows(table)],
+            "exit_mae_float32": [row.mae for row in exit_rows(before)],
+            "exit_difference": (table.logits - before.logits).abs().double().mean((1, 2)).tolist(),
+            "mae": outcome.mae,
+            "saving": outcome.saving,
+        }
     agree = (table.logits.argmax(2) == before.logits.argmax(2)).double().mean(1)
     return {
         "images": len(table),

@@ -81,6 +81,19 @@ class Numbers(ABC):
         """What comes out for one image, (1, C, H, W) as the net takes it."""
 
 
+def within(
+    patience: int, function: str, kind: str, fields: Mapping[str, str], source: CSource
+) -> dict[str, str | int]:
+    """Fields of `exn_policy` for values that agree, by `function` and a struct `kind`."""
+    tolerance = source.struct(kind, "tolerance", dict(fields))
+    return {
+        "thresholds": "NULL",
+        "patience": patience,
+        "agrees": function,
+        "tolerance": f"&{tolerance}",
+    }
+
+
 def thresholds(
     kind: str, element: str, fields: Mapping[str, Sequence[str] | None], source: CSource
 ) -> str:
