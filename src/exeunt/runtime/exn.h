@@ -99,6 +99,8 @@ typedef union exn_said {
 typedef struct exn_policy {
     const void *thresholds;  /* of probabilities, a struct of the numbers' own type; NULL: not asked */
     uint8_t patience;    /* so many agreements with the exit before, in a row; 0: not asked */
+    /* Whether the entropy is as small as the thresholds ask; NULL: not asked. */
+    int (*certain)(const struct exn_model *model, const uint8_t *arena, uint8_t exit);
     /* Whether a value is as near to that of the exit before as `tolerance` asks, which it takes the
      * place of; NULL where exits agree on the class. */
     int (*agrees)(const struct exn_model *model, const uint8_t *arena, uint8_t exit, exn_said *said);

@@ -20,7 +20,7 @@ static int agrees(exn_state *state, uint16_t found)
 }
 
 /* Asks the policy about the exit that has just been computed. */
-static void decide(exn_state *state)
+static EXN_APART void decide(exn_state *state)
 {
     const exn_model *model = state->model;
     const exn_policy *policy = model->policy;
@@ -28,6 +28,9 @@ static void decide(exn_state *state)
     uint16_t found = 0;
     int sure = model->judge(model, state->arena, state->stage, &found);
     int asked = policy->patience != 0 || policy->thresholds != NULL;
+    int last = state->stage + 1 == model->exit_count;
+    sure = sure && (last || policy->certain == NULL ||
+                    policy->certain(model, state->arena, state->stage));
 
     if (agrees(state, found)) {
         state->agreements = (uint8_t)(state->agreements + (state->agreements < UINT8_MAX));
@@ -37,8 +40,7 @@ static void decide(exn_state *state)
     state->result.class_index = found;
     state->result.exit_index = state->stage;
     state->result.scores = state->arena + logits->places[0];
-    state->result.leave = state->stage + 1 == model->exit_count ||
-                          (asked && sure && state->agreements >= policy->patience);
+    state->result.leave = last || (asked && sure && state->agreements >= policy->patience);
     state->answered = 1;
 }
 

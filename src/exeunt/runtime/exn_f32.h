@@ -198,6 +198,7 @@ exn_kernel exn_renet_f32_take;
 void exn_read_row_f32(const exn_model *model, const uint8_t *pixels, uint8_t *row);
 int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
                   uint16_t *class_index);
+int exn_certain_f32(const exn_model *model, const uint8_t *arena, uint8_t exit);
 int exn_agrees_f32(const exn_model *model, const uint8_t *arena, uint8_t exit, exn_said *said);
 
 /* Functions; a and b are the limits of `clip`, a the slope of `leaky_relu` and the depth of `elu`. */

@@ -6,7 +6,7 @@ int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
 {
     const exn_policy_f32 *policy = model->policy->thresholds;
     const float *scores = (const void *)(arena + model->rings[model->logits[exit]].places[0]);
-    float temperature, most, total = 0.0f, next = 0.0f, behind = 0.0f;
+    float temperature, most, total = 0.0f, next = 0.0f;
     uint32_t best = 0, k;
     for (k = 1; k < model->class_count; k++) {
         best = scores[k] > scores[best] ? k : best;
@@ -18,17 +18,11 @@ int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
     temperature = policy->temperatures[exit];
     most = scores[best] / temperature;
     for (k = 0; k < model->class_count; k++) {
-        float ahead = scores[k] / temperature - most;
-        float share = exn_exp(ahead);
+        float share = exn_exp(scores[k] / temperature - most);
         total += share;
-        behind -= ahead > -87.0f ? share * ahead : 0.0f;
         next = k != best && share > next ? share : next;
     }
     if (policy->confidence != NULL && !(1.0f / total >= policy->confidence[exit])) {
-        return 0;
-    }
-    /* the entropy is log(total) + behind / total */
-    if (policy->perplexity != NULL && !(total * exn_exp(behind / total) <= policy->perplexity[exit])) {
         return 0;
     }
     return policy->margin == NULL || 1.0f / total - next / total >= policy->margin[exit];

@@ -232,6 +232,7 @@ exn_kernel exn_renet_s8_take;
 void exn_read_row_s8(const exn_model *model, const uint8_t *pixels, uint8_t *row);
 int exn_judge_s8(const exn_model *model, const uint8_t *arena, uint8_t exit,
                  uint16_t *class_index);
+int exn_certain_s8(const exn_model *model, const uint8_t *arena, uint8_t exit);
 int exn_agrees_s8(const exn_model *model, const uint8_t *arena, uint8_t exit, exn_said *said);
 
 /* Outputs `first` to before `first + outputs` of a 1x1 convolution of one pixel; `first` is a

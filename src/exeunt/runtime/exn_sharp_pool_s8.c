@@ -1,15 +1,14 @@
 /* Pixels of a window, each as many times as exp of it, times a sharpness, says. */
+#include "exn_halving.h"
 #include "exn_s8.h"
 
-extern const uint32_t exn_halving[256];
-
-enum { SHARE_BITS = 15, HALVING_BITS = 20 };
+enum { SHARE_BITS = 15 };
 
 /* 2^(-halvings / 256), 2^15 being 1. */
 static uint32_t share_of(uint64_t halvings)
 {
     uint32_t whole = halvings >> 8 > SHARE_BITS ? SHARE_BITS + 1 : (uint32_t)(halvings >> 8);
-    return exn_halving[halvings & 255] >> (HALVING_BITS - SHARE_BITS + whole);
+    return exn_halving[halvings & 255] >> (EXN_HALVING_BITS - SHARE_BITS + whole);
 }
 
 static int32_t pooled(const exn_ring *in, uint8_t *arena, const exn_area *window, uint32_t channel,

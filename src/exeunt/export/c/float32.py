@@ -12,7 +12,7 @@ from torch import Tensor
 from exeunt.data import Transform
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.kernels_f32 import kernel_of
-from exeunt.export.c.numbers import Expected, Numbers, thresholds, within
+from exeunt.export.c.numbers import Expected, Numbers, level_fields, thresholds, within
 from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.interpret import interpret
@@ -51,6 +51,7 @@ class Float32(Numbers):
         "exn_input_f32.c",
         "exn_judge_f32.c",
         "exn_agrees_f32.c",
+        "exn_certain_f32.c",
     )
     beside: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(
         ("exn_product_f32", "exn_sum_f32"), ("exn_walk.h",)
@@ -86,7 +87,7 @@ class Float32(Numbers):
             "perplexity": _spelt(perplexities(asked.thresholds.get("entropy"))),
         }
         named = thresholds("exn_policy_f32", "float", fields, source)
-        return {"thresholds": named, "patience": asked.patience}
+        return level_fields(named, asked.patience, fields["perplexity"] and "exn_certain_f32")
 
     def score_scales(self, graph: Graph) -> list[float]:
         return [1.0] * len(graph.stages)

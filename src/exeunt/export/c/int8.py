@@ -12,7 +12,7 @@ from torch import Tensor
 from exeunt.data import Transform
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.kernels_s8 import kernel_of
-from exeunt.export.c.numbers import Expected, Numbers, thresholds, within
+from exeunt.export.c.numbers import Expected, Numbers, level_fields, thresholds, within
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
@@ -45,6 +45,8 @@ class Int8(Numbers):
         "exn_input_s8.c",
         "exn_judge_s8.c",
         "exn_agrees_s8.c",
+        "exn_certain_s8.c",
+        "exn_halving.h",
         "exn_halving.c",
     )
     beside: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -91,7 +93,7 @@ class Int8(Numbers):
             "perplexity": _spelt(asked.perplexity),
         }
         named = thresholds("exn_policy_s8", "uint32_t", spelt, source)
-        return {"thresholds": named, "patience": asked.patience}
+        return level_fields(named, asked.patience, asked.perplexity and "exn_certain_s8")
 
     def score_scales(self, graph: Graph) -> list[float]:
         return [self.quantized.logit_scale(k).scale for k in range(len(graph.stages))]

@@ -15,10 +15,12 @@
 #include "exn_s8.h"
 typedef uint32_t page_level;
 typedef exn_policy_s8 page_levels;
+#define page_certain exn_certain_s8
 #else
 #include "exn_f32.h"
 typedef float page_level;
 typedef exn_policy_f32 page_levels;
+#define page_certain exn_certain_f32
 #endif
 
 #define EXPORT(name) __attribute__((export_name(#name)))
@@ -113,6 +115,7 @@ EXPORT(set_policy) void set_policy(uint32_t patience, uint32_t asked_levels)
     levels.temperatures = softness;
 #endif
     policy.thresholds = asked_levels ? &levels : NULL;
+    policy.certain = asked_levels & PERPLEXITY ? page_certain : NULL;
     policy.patience = (uint8_t)patience;
 }
 
