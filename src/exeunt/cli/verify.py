@@ -10,7 +10,7 @@ import typer
 
 from exeunt.cli.options import AnEngine, Json, Split
 from exeunt.cli.render import show_facts, show_json, show_table
-from exeunt.text import figure, millions, percent, short_spec
+from exeunt.text import millions, percent, short_spec
 
 if TYPE_CHECKING:
     from exeunt.verification import CVerification, OnnxVerification
@@ -84,30 +84,19 @@ def _show_c(folder: Path, device: str | None, found: CVerification) -> None:
     """Prints what `verify_c` found."""
     where = f"{device} (emulated)" if device else "this machine, with sanitizers"
     same = "all the same, to the bit" if found.same_bits else "within 1e-4 of the largest"
+    told, by_exit, mine = found.worth
     show_facts(
         [
             ("verified", f"{folder} on {where}"),
             ("images", f"{found.images}, at {found.exits} exits each"),
             ("scores", f"{same} as Python's ({found.dtype})"),
-            *_worth(found),
+            (f"{told} by exit", by_exit),
+            ("with the policy", f"{mine}, saving {percent(found.saving)}"),
             *(ram_and_flash(found.memory, found.flash) if found.memory and found.flash else []),
         ]
     )
     if found.exit_instructions is not None and found.mean_instructions is not None:
         _show_instructions(found, found.exit_instructions, found.mean_instructions)
-
-
-def _worth(found: CVerification) -> list[tuple[str, str]]:
-    """How right the exits and the policy are: shares of images, or mean errors of values."""
-    shown, told = (figure, "mean error") if found.exit_accuracy is None else (percent, "accuracy")
-    by_exit = found.exit_mae if found.exit_accuracy is None else found.exit_accuracy
-    mine = found.mae if found.accuracy is None else found.accuracy
-    assert by_exit is not None
-    assert mine is not None
-    return [
-        (f"{told} by exit", ", ".join(map(shown, by_exit))),
-        ("with the policy", f"{shown(mine)}, saving {percent(found.saving)}"),
-    ]
 
 
 def ram_and_flash(memory: dict[str, int], flash: dict[str, int]) -> list[tuple[str, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
+from exeunt.text import figure, percent
+
 
 @dataclass(frozen=True)
 class CVerification:
@@ -49,6 +51,14 @@ class CVerification:
     mean_instructions: float | None = None
     instructions_per_mac: float | None = None
     operators: tuple[dict[str, Any], ...] | None = None
+
+    @property
+    def worth(self) -> tuple[str, str, str]:
+        """In words: what is told, of each exit, and with the policy."""
+        if self.exit_accuracy is not None and self.accuracy is not None:
+            return "accuracy", ", ".join(map(percent, self.exit_accuracy)), percent(self.accuracy)
+        errors = ", ".join(map(figure, self.exit_mae or ()))
+        return "mean error", errors, "unknown" if self.mae is None else figure(self.mae)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it under stable keys; what was not asked for is absent."""

@@ -82,7 +82,7 @@ class Numbers(ABC):
 
 
 def level_fields(levels: str, patience: int, certain: Any) -> dict[str, str | int]:
-    """Fields of `exn_policy` for `levels`, and a function for those of entropy, if there are any."""
+    """Fields of `exn_policy` for `levels`, and a function for those of entropy, if any."""
     fields: dict[str, str | int] = {"thresholds": levels, "patience": patience}
     return fields | {"certain": certain} if certain else fields
 
