@@ -136,7 +136,7 @@ def test_it_leaves_where_python_does(
     spec = net.spec(SPECS[net.outputs][form])
     numbers = numbers_of(net, dtype, spec)
     net.write(numbers, spec, tmp_path / "net")
-    build_host(tmp_path / "net", tmp_path / "program")
+    build_host(tmp_path / "net", tmp_path / "program", ("-O0",))
     answers = [*run_host(tmp_path / "program", raw(net.pixels))]
     check(net, numbers, spec, answers, leaving)
 
@@ -150,8 +150,6 @@ def test_and_on_a_device(net: Net, dtype: str, leaving: Leaving, raw: Any, tmp_p
     net.write(numbers, spec, tmp_path / "net")
     run = run_device(tmp_path / "net", "net", raw(net.pixels), IMAGES)
     check(net, numbers, spec, run.answers, leaving)
-    build_host(tmp_path / "net", tmp_path / "program")
-    assert [*run.answers] == [*run_host(tmp_path / "program", raw(net.pixels))]
 
 
 def test_the_folder_says_what_it_counts_in(net: Net, tmp_path: Path) -> None:
