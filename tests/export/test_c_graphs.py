@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no 
 
 DrawGraph = Callable[..., Graph]
 Plan = Callable[[Graph, int], StreamedPlan]
+PlanMoved = Callable[[int, Graph, int], StreamedPlan]
 Enliven = Callable[[MultiExitNet, Tensor], MultiExitNet]
 WriteRaw = Callable[[np.ndarray], Path]
 
@@ -166,6 +168,12 @@ def rivals(lively: Enliven) -> MultiExitNet:
     return lively(net, torch.randn(4, 3, *RIVAL_SIZE))
 
 
+def drawn(seed: int, draw_graph: DrawGraph, plan_moved: PlanMoved) -> Iterator[Case]:
+    """A graph by chance; every other with stages that end elsewhere."""
+    for case in cases_of(draw_graph(seed), str(seed)):
+        yield replace(case, plan=partial(plan_moved, seed)) if seed % 2 else case
+
+
 def transform_of(pixels: np.ndarray) -> Transform:
     return Transform(pixels.shape[1:3], mode="L" if pixels.shape[3] == 1 else "RGB")
 
@@ -235,9 +243,11 @@ def compare(cases: Sequence[Case], runtime: Path, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_graphs_by_chance(batch: int, draw_graph: DrawGraph, runtime: Path, tmp_path: Path) -> None:
+def test_graphs_by_chance(
+    batch: int, draw_graph: DrawGraph, plan_moved: PlanMoved, runtime: Path, tmp_path: Path
+) -> None:
     seeds = range(batch * BATCH, (batch + 1) * BATCH)
-    cases = [case for seed in seeds for case in cases_of(draw_graph(seed), str(seed))]
+    cases = [case for seed in seeds for case in drawn(seed, draw_graph, plan_moved)]
     compare(cases, runtime, tmp_path)
 
 
@@ -308,10 +318,10 @@ def test_blocks_of_mobile_networks_on_a_device(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", DEVICE_SEEDS)
 def test_graphs_by_chance_on_a_device(
-    seed: int, draw_graph: DrawGraph, raw: WriteRaw, tmp_path: Path
+    seed: int, draw_graph: DrawGraph, plan_moved: PlanMoved, raw: WriteRaw, tmp_path: Path
 ) -> None:
     """With inner loops of its own, and no byte of RAM more than it claims."""
-    for case in cases_of(draw_graph(seed), str(seed)):
+    for case in drawn(seed, draw_graph, plan_moved):
         on_a_device(case, raw, tmp_path)
 
 
