@@ -253,12 +253,12 @@ def test_graphs_by_chance(
 
 @pytest.mark.slow
 def test_graphs_of_rivals_by_chance(
-    draw_graph: DrawGraph, plan_again: Plan, runtime: Path, tmp_path: Path
+    draw_graph: DrawGraph, plan_moved: PlanMoved, runtime: Path, tmp_path: Path
 ) -> None:
     """What ReX is compared with; and rows that are expanded again, of these and of others."""
     cases = []
     for seed in RIVAL_SEEDS:
-        plan = plan_again if seed % 2 else plan_stream
+        plan = partial(plan_moved, seed) if seed % 2 else plan_stream
         cases += cases_of(draw_graph(seed, rivals=seed % 5 > 0), str(seed), plan)
     compare(cases, runtime, tmp_path)
 
