@@ -31,10 +31,12 @@ from exeunt.graph.rows import row_count, rows_needed
 from exeunt.graph.views import is_view
 from exeunt.net import MultiExitNet
 from exeunt.ops.exits import make_exit
+from exeunt.ops.lift import LiftDownPool2d
 from exeunt.ops.macs import count_macs
 from exeunt.ops.pooling import GatedPool2d, GFGP2d, MixedPool2d
 from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
+from exeunt.ops.rnnpool import RNNPool2d
 from exeunt.policies import parse_policy
 from exeunt.quantize import IntegerPolicy, observe_ranges, quantize
 
@@ -191,6 +193,10 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         ("every n-th channel, row, column", Written(lambda x: x[:, ::2, 1::2, ::3])),
         ("`flip`, `roll`, channels in any order", Written(lambda x: x.flip(1, 3))),
         (
+            "`torch.index_select` by stored numbers",
+            Written(lambda x: x.index_select(2, torch.arange(1, 12, 3))),
+        ),
+        (
             "`F.pad` with zeros, elsewhere",
             nn.Sequential(nn.ZeroPad2d((1, 2, 0, 1)), nn.MaxPool2d(2)),
         ),
@@ -205,10 +211,16 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         ("`ReX2d`, minGRU", ReX2d(8, 4, 2, 4, 2, cell="mingru")),
         ("`ReX2d`, FastGRNN", ReX2d(8, 4, 2, 4, 2, cell="fastgrnn")),
         ("`ReX2d`, LSTM", ReX2d(8, 4, 2, 4, 2, cell="lstm")),
-        ("`ReNet2d`", ReNet2d(8, 4, 2)),
+        ("`RNNPool2d`", RNNPool2d(8, 4, 2, 4, 2)),
+        ("`ReNet2d`, GRU", ReNet2d(8, 4, 2)),
+        ("`ReNet2d`, LSTM", ReNet2d(8, 4, 2, cell="lstm")),
+        ("`GFGP2d` bound by softplus", GFGP2d(8, 2, bound="softplus")),
+    ],
+    "Modules that become several": [
         ("`MixedPool2d`, a share for each channel", MixedPool2d(2, channels=8)),
         ("`GatedPool2d`", GatedPool2d(2)),
         ("`GFGP2d`", GFGP2d(8, 2)),
+        ("`LiftDownPool2d`", LiftDownPool2d(8)),
     ],
     "Without a plain form": [
         ("attention", Tokens(8, attends=True)),
@@ -275,7 +287,8 @@ def _streams(graph: Graph) -> str:
             ways.add(1)
         elif any(_needs_all(node.operator, shape, given) for shape in taken):
             ways.add(2)
-    held = any(node.operator.kind == "Multiply" for node in graph.nodes) and 1 in ways
+    held = any(node.operator.kind in ("Multiply", "SharpPool") for node in graph.nodes)
+    held = held and 1 in ways
     return "its map is held" if held else ("row by row", "takes in rows", "whole map")[max(ways)]
 
 

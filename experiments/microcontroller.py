@@ -1,13 +1,15 @@
 """What networks need on a Cortex-M4: RAM, flash, instructions, with ReX and without.
 
-    python experiments/microcontroller.py [NAME:PIXELS:CLASSES[:FORM] ...]
+    python experiments/microcontroller.py [--host] [NAME:PIXELS:CLASSES[:ARGUMENTS] ...]
 
 Each network gets random weights, which change neither memory nor multiply-adds, and int8 ranges
 from random images; it is exported, built with arm-none-eabi-gcc and run by qemu-system-arm on one
 image with its RAM fenced at the total printed; its scores are compared with Python's, bit for bit.
 By default the nets of the ReX paper's Table 1, with ReX and without. About two minutes each.
 
-FORM is what differs from the paper's form of ReX, in JSON: {"cell": "mingru", "norm": true}.
+ARGUMENTS are more of the network's, in JSON: {"rex_form": {"cell": "mingru", "norm": true}}. With
+--host the C runs here, with the address sanitizer as the fence around its arena: for what the
+emulated board has no room for, which are 16 MiB of constants and 4 MiB of RAM.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ import torch
 
 from exeunt.bench import set_batch_statistics
 from exeunt.data import Transform
-from exeunt.export.c import CModel, Int8, compare, run_device, write_c
+from exeunt.export.c import CModel, Int8, build_host, compare, run_device, run_host, write_c
 from exeunt.graph import build_graph, plan_stream
 from exeunt.models import create_model
 from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantized
@@ -31,18 +34,67 @@ from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantiz
 NETS = ("rex_mobilenetv2:224:1000", "mobilenetv2:224:1000")
 
 
-def main(nets: list[str]) -> None:
-    print(
-        f"{'network':28}{'arena':>8}{'window':>8}{'state':>7}{'stack':>7}{'align':>7}{'RAM':>8}{'KiB':>7}"
-        f"{'code':>8}{'constants':>11}{'M MACs':>9}{'M instr.':>10}{'per MAC':>9}"
-    )
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a network.
+
+    Attributes:
+        arena_bytes: of its plan.
+        window_bytes: of these, rows of the image.
+        macs: multiply-adds to the last exit.
+        constants_bytes: of weights, biases and tables.
+        state_bytes: of the runtime; this and the rest are of a device, or 0.
+        stack_bytes: the most that was used.
+        total_bytes: of RAM, fenced.
+        code_bytes: of the program.
+        instructions: to the last exit.
+    """
+
+    arena_bytes: int
+    window_bytes: int
+    macs: int
+    constants_bytes: int
+    state_bytes: int = 0
+    stack_bytes: int = 0
+    total_bytes: int = 0
+    code_bytes: int = 0
+    instructions: int = 0
+
+
+def main(words: list[str]) -> None:
+    host = "--host" in words
+    nets = [word for word in words if word != "--host"] or list(NETS)
+    titles = ("arena", "window", "state", "stack", "align", "RAM", "KiB", "code", "constants")
+    print(f"{'network':28}" + "".join(f"{title:>10}" for title in titles), end="")
+    print(f"{'M MACs':>9}{'M instr.':>10}{'per MAC':>9}")
     for net in nets:
-        name, pixels, classes, *form = net.split(":", 3)
-        arguments = {"rex_form": json.loads(form[0])} if form else {}
-        measure(name, int(pixels), int(classes), arguments)
+        name, pixels, classes, *more = net.split(":", 3)
+        arguments = json.loads(more[0]) if more else {}
+        found = measure(name, int(pixels), int(classes), arguments, host=host)
+        state, stack, total = found.state_bytes, found.stack_bytes, found.total_bytes
+        align = total - found.arena_bytes - state - stack if total else 0
+        sizes = (found.arena_bytes, found.window_bytes, state, stack, align, total)
+        print(f"{f'{name} at {pixels} px':28}" + "".join(f"{size:10}" for size in sizes), end="")
+        print(f"{total / 1024:10.1f}{found.code_bytes:10}{found.constants_bytes:10}", end="")
+        per_mac = found.instructions / found.macs
+        print(f"{found.macs / 1e6:9.1f}{found.instructions / 1e6:10.1f}{per_mac:9.2f}", flush=True)
 
 
-def measure(name: str, pixels: int, classes: int, arguments: dict[str, Any]) -> None:
+def measure(
+    name: str, pixels: int, classes: int, arguments: dict[str, Any], *, host: bool = False
+) -> Measured:
+    """Exports a network with random weights, runs it, and compares its scores.
+
+    Args:
+        name: of the architecture.
+        pixels: height and width of its image.
+        classes: K.
+        arguments: more of the architecture's.
+        host: whether it runs here and not on the device.
+
+    Raises:
+        ExeuntError: when a score differs from Python's.
+    """
     torch.manual_seed(0)
     net = create_model(name, num_classes=classes, **arguments)
     set_batch_statistics(net, torch.randn(4, 3, pixels, pixels))
@@ -59,17 +111,26 @@ def measure(name: str, pixels: int, classes: int, arguments: dict[str, Any]) -> 
         folder, raw = Path(temporary) / "net", Path(temporary) / "image.bin"
         report = write_c(model, folder)
         raw.write_bytes(image.tobytes())
+        memory, macs = report["memory"], graph.exit_macs[-1]
+        sizes = memory["arena_bytes"], memory["row_window_bytes"], macs
+        wanted = run_quantized(quantized, x)
+        if host:
+            build_host(folder, Path(temporary) / "program")
+            answers = run_host(Path(temporary) / "program", raw)
+            compare(answers, wanted, ["image"], integers=True)
+            return Measured(*sizes, report["flash"]["constants_bytes"])
         run = run_device(folder, "net", raw, 1)
-        compare(run.answers, run_quantized(quantized, x), ["image"], integers=True)
-    memory, macs = report["memory"], graph.exit_macs[-1]
-    print(
-        f"{f'{name} at {pixels} px':28}{memory['arena_bytes']:8}{memory['row_window_bytes']:8}"
-        f"{run.data_bytes - memory['arena_bytes']:7}{run.stack_bytes:7}"
-        f"{run.total_bytes - run.data_bytes - run.stack_bytes:7}{run.total_bytes:8}"
-        f"{run.total_bytes / 1024:7.1f}{run.code_bytes:8}{run.weights_bytes:11}{macs / 1e6:9.1f}"
-        f"{run.instructions[-1] / 1e6:10.1f}{run.instructions[-1] / macs:9.2f}"
+        compare(run.answers, wanted, ["image"], integers=True)
+    return Measured(
+        *sizes,
+        run.weights_bytes,
+        run.data_bytes - memory["arena_bytes"],
+        run.stack_bytes,
+        run.total_bytes,
+        run.code_bytes,
+        run.instructions[-1],
     )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(NETS))
+    main(sys.argv[1:])

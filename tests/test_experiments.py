@@ -11,6 +11,7 @@ import pytest
 
 from exeunt.graph import build_graph
 from exeunt.models import create_model, list_models
+from exeunt.models.downsample import KEEPING, WIDENING
 from exeunt.profile.planned import layerwise_memory
 
 FOLDER = Path(__file__).parent.parent / "experiments"
@@ -83,3 +84,23 @@ def test_the_live_set_of_a_known_network_is_planned_to_the_byte(experiment: Any)
     graph = build_graph(experiment("references").mobilenetv1_025(), 96)
     assert round(graph.exit_macs[-1] / 1e6, 2) == 7.49
     assert layerwise_memory(graph, "int8").total_bytes == 55_296
+
+
+def test_table_3_on_a_device_has_every_operator(
+    experiment: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = experiment("table3_device")
+    asked = []
+
+    def measure(name: str, pixels: int, classes: int, arguments: dict[str, Any]) -> Any:
+        asked.append(arguments.get("downsample"))
+        assert (name, pixels, classes) == ("mobilenetv2_035", 64, 10)
+        return table.Measured(1000, 64, 2_000_000, 30_000, 28, 500, 1536, 9000, 5_000_000)
+
+    monkeypatch.setattr(table, "measure", measure)
+    table.main("035", "64")
+    assert sorted(map(str, asked)) == sorted(map(str, [None, *WIDENING, *KEEPING]))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(asked)
+    cells = "1,536 (1.5 KiB) | 1,000 | 9,000 | 30,000 | 2.0 | 5.0 | 2.50 |"
+    assert lines[2] == f"| none: plain MobileNetV2 | {cells}"

@@ -277,10 +277,37 @@ def test_a_name_that_the_runtime_has_is_refused_and_a_folder_of_it_is_not(
     assert (out / "net_main" / "src" / "net_main.c").exists()
 
 
-def test_entropy_is_refused_by_name(
-    weights: Path, images: Path, tmp_path: Path, exeunt: Any
+def test_entropy_is_decided_in_c(tiny: Path, images: Path, tmp_path: Path, exeunt: Any) -> None:
+    options = ("--calibration", images, "--policy", "entropy:1.0", "--out", tmp_path / "net")
+    done = exeunt("export", tiny, *options)
+    assert done.status == 0, done.err
+    report = json.loads((tmp_path / "net" / "report.json").read_text())
+    assert report["policy_units"] == {"entropy": "nats"}
+    assert len(report["integer_policy"]["perplexity"]) == 1
+    done = exeunt("verify", tmp_path / "net", "--images", images, "--limit", 2)
+    assert done.status == 0, done.err
+
+
+def test_values_are_exported_and_verified(
+    tiny: Path, table_file: Path, tmp_path: Path, exeunt: Any
 ) -> None:
-    options = ("--calibration", images, "--policy", "entropy:0.5")
-    done = exeunt("export", weights, "--out", tmp_path / "x", *options)
-    assert done.status == 2
-    assert "entropy:0.5" in done.err
+    """`tiny`, whose architecture is registered there, with one value as output."""
+    arguments = {"num_classes": 1}
+    net = create_model("two_convolutions", **arguments)
+    _, known = load_weights(tiny)
+    values = replace(known, arguments=arguments, task="regression", class_names=[])
+    save_weights(tmp_path / "w.safetensors", net.state_dict(), values)
+    policy = ("--policy", "consistency:1,eta=0.25")
+    options = ("--calibration", table_file, *policy, "--out", tmp_path / "net")
+    done = exeunt("export", tmp_path / "w.safetensors", *options)
+    assert done.status == 0, done.err
+    assert "mean error" in done.out
+    report = json.loads((tmp_path / "net" / "report.json").read_text())
+    assert (report["task"], report["class_names"]) == ("regression", [])
+    assert report["integer_policy"]["tolerance"] > 0
+    assert len(report["calibration"]["exit_mae"]) == 2
+    done = exeunt("verify", tmp_path / "net", "--images", table_file, "--limit", 2, "--json")
+    assert done.status == 0, done.err
+    found = last_json(done)
+    assert len(found["exit_mae"]) == 2
+    assert "accuracy" not in found

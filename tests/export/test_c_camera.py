@@ -46,7 +46,7 @@ int camera(int format, unsigned width, unsigned height, int scaling, unsigned ou
 {
     static const uint32_t zero = 0;
     static const uint16_t logits = 0;
-    static const exn_policy policy = {NULL, 0};
+    static const exn_policy policy = {NULL, 0, NULL, NULL, NULL};
     exn_event *events = calloc(out_height, sizeof *events);
     exn_ring ring = {&zero, 1, (uint16_t)out_height, (uint16_t)out_width, (uint16_t)channels};
     uint32_t end = out_height, arena[2048];

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import shutil
 from importlib.resources import files
 
@@ -16,7 +17,7 @@ from exeunt.export.c.host import STRICT, run_tool
 from exeunt.export.c.kernels_f32 import FUNCTIONS
 from exeunt.export.c.source import float_texts
 from exeunt.graph.pointwise import ACTIVATIONS, activate, named
-from exeunt.policies import Confidence, Margin
+from exeunt.policies import Confidence, Entropy, Margin
 
 RUNTIME = files("exeunt") / "runtime"
 
@@ -54,16 +55,17 @@ void read_row(const uint8_t *pixels, uint8_t *row, uint16_t width, uint16_t chan
 }
 
 int judge(const float *scores, uint16_t classes, const float *confidence, const float *margin,
-          float temperature, uint16_t *found)
+          const float *perplexity, float temperature, uint16_t *found)
 {
-    exn_policy_f32 thresholds = {confidence, margin, &temperature};
-    exn_policy policy = {&thresholds, 0};
+    exn_policy_f32 thresholds = {confidence, margin, &temperature, perplexity};
+    exn_policy policy = {.thresholds = &thresholds};
     exn_ring ring = {&zero, 1, 1, 1, classes};
     uint16_t logits[2] = {0, 0};
     exn_model model = {.rings = &ring, .logits = logits, .policy = &policy};
     model.class_count = classes;
     model.exit_count = 2;
-    return exn_judge_f32(&model, (const uint8_t *)scores, 0, found);
+    return exn_judge_f32(&model, (const uint8_t *)scores, 0, found) &&
+           (perplexity == NULL || exn_certain_f32(&model, (const uint8_t *)scores, 0));
 }
 """
 
@@ -81,7 +83,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         pytest.skip("there is no C compiler")
     place = tmp_path_factory.mktemp("runtime")
     (place / "wrapped.c").write_text(WRAPPED)
-    files = [f"exn_{name}_f32.c" for name in ("functions", "input", "judge")]
+    files = [f"exn_{name}_f32.c" for name in ("functions", "input", "judge", "certain")]
     sources = [place / "wrapped.c", *(RUNTIME / file for file in files)]
     made = str(place / "runtime.so")
     flags = [*STRICT, "-O2", "-shared", "-fPIC", f"-I{RUNTIME}"]
@@ -162,22 +164,22 @@ def test_rows_become_what_the_transform_makes(
 def test_scores_are_judged_as_by_the_policies(runtime: ctypes.CDLL, temperature: float) -> None:
     chance = np.random.default_rng(0)
     found = np.zeros(1, np.uint16)
-    sure = {Confidence: 0, Margin: 0}
+    sure = {Confidence: 0, Margin: 0, Entropy: 0}
     for _ in range(300):
         scores = np.float32(chance.normal(0, chance.uniform(0.1, 6), chance.integers(2, 12)))
-        for kind, (confident, apart) in {Confidence: (True, False), Margin: (False, True)}.items():
-            threshold = float(chance.uniform(0, 1))
+        for place, kind in enumerate(sure):
+            threshold = float(chance.uniform(0, 1.5 if kind is Entropy else 1))
             policy = kind(threshold, temperature)
             (reading,) = policy.readings(0)
             if abs(float(reading(torch.from_numpy(scores)[None])) - threshold) < 1e-6:
                 continue
             leaves, _ = policy.observe(0, torch.from_numpy(scores)[None], ())
-            array = np.float32([threshold])
+            array = np.float32([math.exp(threshold) if kind is Entropy else threshold])
+            asked = [address(array) if k == place else None for k in range(3)]
             said = runtime.judge(
                 address(scores),
                 len(scores),
-                address(array) if confident else None,
-                address(array) if apart else None,
+                *asked,
                 ctypes.c_float(temperature),
                 address(found),
             )
@@ -191,7 +193,7 @@ def test_of_equal_scores_the_first_counts(runtime: ctypes.CDLL) -> None:
     found, never = np.zeros(1, np.uint16), np.float32([2.0])
     scores = np.float32([1, 3, 3, -1])
     said = runtime.judge(
-        address(scores), 4, address(never), None, ctypes.c_float(1), address(found)
+        address(scores), 4, address(never), None, None, ctypes.c_float(1), address(found)
     )
     assert (said, found[0]) == (0, 1)
 

@@ -15,39 +15,47 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from exeunt.backbone import attach_exits
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Float32, Int8, run_device, write_c
 from exeunt.export.c.device import COMPILER, EMULATOR
 from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import CHECKED, STRICT, run_tool
 from exeunt.export.c.numbers import Numbers
-from exeunt.graph import Graph, StreamedPlan, build_graph, interpret, plan_stream
+from exeunt.graph import Graph, build_graph, interpret, plan_stream
 from exeunt.graph.operators import Composite
+from exeunt.graph.streamed import StreamedPlan
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
+from exeunt.ops.lift import LiftDownPool2d
+from exeunt.ops.pooling import GatedPool2d, GFGP2d, MixedPool2d
+from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
+from exeunt.ops.rnnpool import RNNPool2d
 from exeunt.policies import parse_policy
 from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantized
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
-DrawGraph = Callable[[int], Graph]
+DrawGraph = Callable[..., Graph]
+Plan = Callable[[Graph, int], StreamedPlan]
 PlanMoved = Callable[[int, Graph, int], StreamedPlan]
 Enliven = Callable[[MultiExitNet, Tensor], MultiExitNet]
 WriteRaw = Callable[[np.ndarray], Path]
 
 IMAGES = 2
-BATCH, BATCHES = 13, 12  # graphs in one program, each in two types of number; and programs
+BATCH, BATCHES = 13, 11  # graphs in one program, each in two types of number; and programs
 AARCH64 = "aarch64-linux-gnu-gcc"
 DEVICE_SEEDS = range(1000, 1008)
+RIVAL_SEEDS = range(2000, 2010)
 EMULATED = pytest.mark.skipif(
     shutil.which(EMULATOR) is None or shutil.which(COMPILER) is None,
     reason=f"needs {EMULATOR} and {COMPILER}",
 )
 
-SIZE, CLASSES = (32, 32), 2
+SIZE, RIVAL_SIZE, CLASSES = (32, 32), (31, 29), 2
 DENSENET = {"layers": (1, 2, 2, 1), "growth": 4, "width": 8}
 MSDNET = {"base": 2, "step": 1, "blocks": 3, "width": 4, "growth": 2, "exit_width": 8}
 RANET = {"width": 4, "growth": 4, "step": 1, "exit_width": 8, "scales": (1, 2)}
@@ -115,7 +123,7 @@ class Case:
     numbers: Numbers
     pixels: np.ndarray
     scores: Sequence[Tensor]
-    plan: Callable[[Graph, int], StreamedPlan] = plan_stream
+    plan: Plan = plan_stream
 
     def write(self, folder: Path) -> None:
         plan = self.plan(self.graph, self.numbers.element_bytes)
@@ -137,6 +145,29 @@ class Case:
             assert (np.abs(found - wanted) <= 1e-4 * reach).all(), self.name
 
 
+@pytest.fixture(scope="module")
+def rivals(lively: Enliven) -> MultiExitNet:
+    """All that ReX is compared with, on maps that no window divides, with exits between."""
+    torch.manual_seed(3)
+    blocks = [
+        nn.Conv2d(3, 7, 3, 1),
+        GatedPool2d(3, 2, channels=7),
+        MixedPool2d(2, 1, channels=7),
+        LiftDownPool2d(7, 3, depthwise=False),
+        nn.Sequential(nn.Conv2d(7, 9, 1), nn.BatchNorm2d(9), nn.ReLU6()),
+        GFGP2d(9, 3, 2),
+        RNNPool2d(9, 5, 3, 2, 1),
+        ReNet2d(12, 5, (2, 1)),
+        ReNet2d(10, 4, 1),
+    ]
+    for block in blocks[1:3]:
+        for parameter in block.parameters():
+            nn.init.normal_(parameter)
+    backbone = nn.Sequential(*blocks)
+    net = attach_exits(backbone, [3, 6], CLASSES, image_shape=(3, *RIVAL_SIZE))
+    return lively(net, torch.randn(4, 3, *RIVAL_SIZE))
+
+
 def drawn(seed: int, draw_graph: DrawGraph, plan_moved: PlanMoved) -> Iterator[Case]:
     """A graph by chance; every other with stages that end elsewhere."""
     for case in cases_of(draw_graph(seed), str(seed)):
@@ -147,7 +178,7 @@ def transform_of(pixels: np.ndarray) -> Transform:
     return Transform(pixels.shape[1:3], mode="L" if pixels.shape[3] == 1 else "RGB")
 
 
-def cases_of(graph: Graph, name: str) -> Iterator[Case]:
+def cases_of(graph: Graph, name: str, plan: Plan = plan_stream) -> Iterator[Case]:
     """In both types of number, with images by chance."""
     channels, height, width = graph.shapes[graph.image]
     pixels = np.random.default_rng(0).integers(
@@ -156,12 +187,11 @@ def cases_of(graph: Graph, name: str) -> Iterator[Case]:
     transform = transform_of(pixels)
     inputs = torch.stack([transform.normalise_pixels(image) for image in pixels])
     with torch.no_grad():
-        yield Case(
-            f"f_{name}", graph, Float32(parse_policy("full")), pixels, interpret(graph, inputs)
-        )
+        full, scores = Float32(parse_policy("full")), interpret(graph, inputs)
+        yield Case(f"f_{name}", graph, full, pixels, scores, plan)
     quantized = quantize(graph, observe_ranges(graph, [inputs]))
     numbers = Int8(quantized, IntegerPolicy())
-    yield Case(f"i_{name}", graph, numbers, pixels, run_quantized(quantized, inputs))
+    yield Case(f"i_{name}", graph, numbers, pixels, run_quantized(quantized, inputs), plan)
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +249,32 @@ def test_graphs_by_chance(
     seeds = range(batch * BATCH, (batch + 1) * BATCH)
     cases = [case for seed in seeds for case in drawn(seed, draw_graph, plan_moved)]
     compare(cases, runtime, tmp_path)
+
+
+@pytest.mark.slow
+def test_graphs_of_rivals_by_chance(
+    draw_graph: DrawGraph, plan_moved: PlanMoved, runtime: Path, tmp_path: Path
+) -> None:
+    """What ReX is compared with; and rows that are expanded again, of these and of others."""
+    cases = []
+    for seed in RIVAL_SEEDS:
+        plan = partial(plan_moved, seed) if seed % 2 else plan_stream
+        cases += cases_of(draw_graph(seed, rivals=seed % 5 > 0), str(seed), plan)
+    compare(cases, runtime, tmp_path)
+
+
+@pytest.mark.slow
+def test_every_rival_of_rex(rivals: MultiExitNet, runtime: Path, tmp_path: Path) -> None:
+    compare([*cases_of(build_graph(rivals, RIVAL_SIZE), "rivals")], runtime, tmp_path)
+
+
+@EMULATED
+@pytest.mark.slow
+def test_every_rival_of_rex_on_a_device(
+    rivals: MultiExitNet, raw: WriteRaw, tmp_path: Path
+) -> None:
+    for case in cases_of(build_graph(rivals, RIVAL_SIZE), "rivals"):
+        on_a_device(case, raw, tmp_path)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from exeunt.export.c.folder import RUNTIME
-from exeunt.export.c.kernels_s8 import in_fours, in_threes, packed
+from exeunt.export.c.packed_s8 import in_fours, in_threes, packed
 from exeunt.quantize.rex import MAX_GATE, hyperbolic, sigmoid
 
 

@@ -20,7 +20,8 @@ from exeunt.export.c.folder import CModel, write_c
 from exeunt.export.c.report import FILE
 from exeunt.graph import build_graph, plan_stream
 from exeunt.net import MultiExitNet
-from exeunt.ops.pooling import MixedPool2d
+from exeunt.ops.pooling import GFGP2d
+from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 from exeunt.policies import parse_policy
 
@@ -43,7 +44,10 @@ def write(net: MultiExitNet, folder: Path, policy: str = "full", **changed: Any)
         (nn.Conv2d(3, 3, 1, dilation=256, groups=3), r"dilation \(256, 256\); up to 255"),
         (nn.Conv2d(3, 4, 17, dilation=2, padding=16), r"17x17 convolution; up to 15x15"),
         (nn.Conv2d(3, 3, 17, padding=8, groups=3), r"17x17 convolution; up to 15x15"),
-        (MixedPool2d(2, channels=3), r"no kernel for MixedPool2d in float32"),
+        (GFGP2d(3, 2, bound="softplus"), r"no kernel for GFGP2d in float32"),
+        (GFGP2d(3, 16), r"no kernel for SharpPool with windows of 16; up to 15"),
+        (ReNet2d(3, 2, cell="lstm"), r"no kernel for ReNet with lstm; gru has one"),
+        (ReNet2d(3, 33), r"ReNet with states of 33; up to 16, or multiples of 4 up to 32"),
         (nn.AvgPool2d(2, 256), r"pooling \(2, 2\) with stride \(256, 256\); up to 255"),
         (ReX2d(3, 2, 1, 4, 2, cell="lstm"), r"ReX with lstm; gru, mingru and fastgrnn have one"),
         (ReX2d(3, 33, 1, 4, 2), r"states of 33 and 1 and patches of \(4, 4\); up to 32 and 32"),
@@ -66,7 +70,7 @@ def test_what_no_kernel_does(
     [
         ({"name": "7up"}, "'7up' is no prefix"),
         ({"element_bytes": 1}, "the plan is for numbers of 1 bytes; float32 has 4"),
-        ({"policy": "entropy:0.5"}, "a device decides confidence, .* not 'entropy:0.5'"),
+        ({"policy": "consistency:1,eta=1.0+consistency:1,eta=2.0"}, "within one eta, not 1 and 2"),
     ],
 )
 def test_what_cannot_be_written(

@@ -1,4 +1,4 @@
-"""ReX in integers against patches one by one, and against ReX."""
+"""ReX and ReNet in integers against patches one by one, and against themselves in float32."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from torch import Tensor, nn
 
 from exeunt.graph import Composite, Graph, Node, StageGraph
 from exeunt.graph.operators import Affine, GlobalAverage, Linear
+from exeunt.ops.recurrence import CellWeights, FastGRNN, fastgrnn_step
+from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize import Scale, quantize
 from exeunt.quantize.ranges import Range
+from exeunt.quantize.renet import IntegerReNet
 from exeunt.quantize.rex import (
     IntegerCell,
+    IntegerFastGRNN,
     IntegerGRU,
     IntegerReX,
     Projection,
     hyperbolic,
     sigmoid,
+    state_bits,
 )
 
 VARIANTS: list[dict[str, Any]] = [
@@ -38,6 +43,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"cell": "mingru"},
     {"cell": "mingru", "norm": True, "patch_size": (3, 2), "shared_directions": True},
     {"norm": True, "use_rows": False},
+    {"cell": "fastgrnn"},
+    {"cell": "fastgrnn", "norm": True, "patch_size": (3, 2), "shared_directions": True},
 ]
 
 
@@ -50,6 +57,11 @@ def quantized(**settings: Any) -> tuple[ReX2d, Floats, IntegerReX, Scale]:
     values = {"hidden1": 4, "hidden2": 2, "patch_size": 3, "stride": 2} | settings
     normed = values.pop("norm", False)
     rex = ReX2d(5, values.pop("hidden1"), values.pop("hidden2"), **values).eval()
+    for name, parameter in rex.named_parameters():
+        if "mix" in name:  # whose states reach 0.73 + 3 * 0.38
+            parameter.data = torch.tensor([1.0, -0.5])
+        elif rex.cell == "fastgrnn" and "rnn" in name:
+            parameter.data *= 3
     shape = (5, 7, 8)
     out = tuple(rex(torch.zeros(1, *shape)).shape[1:])
     node = Node(Composite("ReX2d", rex), ("image",), "rex", "rex", "rex", "ReX2d")
@@ -87,16 +99,27 @@ def project(projection: Projection, x: np.ndarray) -> np.ndarray:
 
 
 def sweep(cell: IntegerCell, inputs: list[np.ndarray]) -> np.ndarray:
+    """The last state."""
+    return states_of(cell, [project(cell.inputs, x) for x in inputs])[-1]
+
+
+def states_of(cell: IntegerCell, taken: list[np.ndarray]) -> list[np.ndarray]:
     """One unit after the other, as the equations of its kind have it."""
-    state = np.zeros(cell.units, dtype=np.int64)
-    for x in inputs:
-        gates = project(cell.inputs, x).reshape(-1, cell.units)
-        if isinstance(cell, IntegerGRU):
+    state, found = np.zeros(cell.units, dtype=np.int64), []
+    for mine in taken:
+        gates = mine.reshape(-1, cell.units)
+        if isinstance(cell, IntegerFastGRNN):
+            (shared,) = gates + project(cell.hidden, state)
+            mix = (cell.zeta, cell.nu)
+            biases = cell.biases.tolist()
+            state = np.array([fastgrnn(*e, *mix) for e in zip(shared, *biases, state, strict=True)])
+        elif isinstance(cell, IntegerGRU):
             recurrent = project(cell.hidden, state).reshape(3, -1)
             state = np.array([gru(*each) for each in zip(*gates, *recurrent, state, strict=True)])
         else:
             state = np.array([mingru(*each) for each in zip(*gates, state, strict=True)])
-    return state
+        found.append(state)
+    return found
 
 
 def gru(r: int, z: int, n: int, hr: int, hz: int, hn: int, state: int) -> int:
@@ -104,6 +127,13 @@ def gru(r: int, z: int, n: int, hr: int, hz: int, hn: int, state: int) -> int:
     update = int(sigmoid(torch.tensor(int(z + hz))))
     fresh = int(hyperbolic(torch.tensor(int(n) + ((reset * int(hn) + 16384) >> 15))))
     return fresh + ((update * (int(state) - fresh) + 16384) >> 15)
+
+
+def fastgrnn(a: int, z: int, n: int, state: int, zeta: int, nu: int) -> int:
+    keep, fresh = int(sigmoid(torch.tensor(int(a + z)))), int(hyperbolic(torch.tensor(int(a + n))))
+    share = math.floor(zeta * (32768 - keep) / 32768 + 0.5) + nu
+    mixed = (keep * int(state) + share * fresh + 16384) >> 15
+    return max(-32767, min(32767, mixed))
 
 
 def mingru(k: int, n: int, state: int) -> int:
@@ -155,9 +185,93 @@ def test_it_is_rex_within_two_steps(settings: dict[str, Any]) -> None:
     x = torch.rand(2, 5, 7, 8, generator=torch.Generator().manual_seed(1)) * 3 - 1.5
     q = scale.quantized(x)
     with torch.no_grad():
-        wanted = floats(scale.real(q))
+        ends = operator.scale.real(torch.tensor(operator.scale.limits)).tolist()
+        wanted = floats(scale.real(q)).clamp(*ends)
     found = operator.scale.real(operator.run([q]))
     assert (found - wanted).abs().max() < 2 * operator.scale.scale
+
+
+@torch.no_grad()
+def test_how_far_the_states_of_a_cell_may_reach() -> None:
+    cell = FastGRNN(2, 3)
+    assert state_bits(nn.GRU(2, 3), 100) == 0
+    assert state_bits(cell, 100) == 0  # zeta is 1, nu 0
+    cell.mix_l0.data = torch.tensor([0.0, 0.0])  # 0.5 + 5 * 0.5
+    assert state_bits(cell, 5) == 2
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        getattr(cell, name).data.zero_()
+    worst = 0.0
+    for update in torch.linspace(-9, 9, 50):
+        cell.bias_ih_l0.data = torch.cat([update.expand(3), torch.full((3,), 9.0)])
+        weights, state = CellWeights.of(cell, 1), torch.zeros(1, 3, 1)
+        for _ in range(5):
+            (state,) = fastgrnn_step(state * 0, (state,), weights.weight_hh, weights.bias)
+        worst = max(worst, float(state.abs().max()))
+    assert 1 < worst < 3
+
+
+def made_renet(patch: int | tuple[int, int]) -> tuple[ReNet2d, IntegerReNet, Scale]:
+    """ReNet of 3 channels and 2 units, in float32 and in integers, and the input's scale."""
+    torch.manual_seed(0)
+    renet = ReNet2d(3, 2, patch).eval()
+    shape = (3, 7, 5)
+    out = tuple(renet(torch.zeros(1, *shape)).shape[1:])
+    linear = {"weight": torch.randn(2, out[0]), "bias": torch.randn(2)}
+    nodes = (
+        Node(Composite("ReNet2d", renet), ("image",), "renet", "renet", "renet", "ReNet2d"),
+        Node(GlobalAverage(), ("renet",), "pool", "pool", "pool", ""),
+        Node(Linear(), ("pool",), "exit", "exit", "exit", "", linear),
+    )
+    shapes = {"image": shape, "renet": out, "pool": out[:1], "exit": (2,)}
+    graph = Graph("image", (StageGraph(nodes, "exit", ()),), shapes)
+    found = quantize(graph, {name: Range(-2.0, 1.0) for name in graph.shapes})
+    operator = found.operators["renet"]
+    assert isinstance(operator, IntegerReNet)
+    return renet, operator, found.scales["image"]
+
+
+@pytest.mark.parametrize("patch", [1, 2, (3, 2)])
+def test_renet_is_its_sweeps_one_by_one(patch: int | tuple[int, int]) -> None:
+    renet, operator, scale = made_renet(patch)
+    x = torch.randint(-128, 128, (1, 3, 7, 5), generator=torch.Generator().manual_seed(1))
+    found = operator.run([x])[0].numpy()
+    (height, width), (rows, columns) = renet.patch_size, found.shape[1:]
+    top, left = (rows * height - 7) // 2, (columns * width - 5) // 2
+    image = np.full((3, rows * height, columns * width), operator.zero_in)
+    image[:, top : top + 7, left : left + 5] = x[0].numpy()
+
+    def along(cell: IntegerCell, inputs: list[np.ndarray], way: int, kept: bool) -> list[Any]:
+        taken = [project(cell.inputs, one) for one in inputs]
+        if kept:
+            taken = [2 * np.clip(np.floor_divide(one, 2), -32768, 32767) for one in taken]
+        return states_of(cell, taken[:: -1 if way else 1])[:: -1 if way else 1]
+
+    vertical: dict[tuple[int, int], np.ndarray] = {}
+    for j in range(columns):
+        patches = [
+            image[:, i * height : (i + 1) * height, j * width : (j + 1) * width].flatten()
+            for i in range(rows)
+        ]
+        ways = [along(cell, patches, way, True) for way, cell in enumerate(operator.columns)]
+        for i in range(rows):
+            vertical[i, j] = np.concatenate([way[i] for way in ways])
+    factor = operator.states.factor
+    pairs = list(zip(factor.multipliers, factor.shifts, strict=True))
+    for i in range(rows):
+        line = [vertical[i, j] for j in range(columns)]
+        ways = [along(cell, line, way, False) for way, cell in enumerate(operator.rows)]
+        for j in range(columns):
+            states = np.concatenate([way[j] for way in ways])
+            expected = [
+                math.floor(Fraction(int(s) * m, 2 ** (29 + k)) + Fraction(1, 2))
+                for s, (m, k) in zip(states, pairs, strict=True)
+            ]
+            expected = np.clip(np.array(expected) + operator.scale.zero, -128, 127).tolist()
+            assert found[:, i, j].tolist() == expected
+    q = scale.quantized(torch.rand(2, 3, 7, 5) * 3 - 2)
+    with torch.no_grad():
+        wanted = renet(scale.real(q))
+    assert (operator.scale.real(operator.run([q])) - wanted).abs().max() < 2 * operator.scale.scale
 
 
 def test_the_tables_are_near_the_functions() -> None:

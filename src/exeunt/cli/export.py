@@ -23,7 +23,7 @@ from exeunt.cli.options import (
 )
 from exeunt.cli.render import show_facts, show_json
 from exeunt.errors import ExeuntError
-from exeunt.text import percent, short_spec
+from exeunt.text import short_spec
 
 # Parameters that mean nothing to other targets.
 _OF_C = ("ranges", "name", "budget_kib", "layout")
@@ -215,6 +215,8 @@ def _show_c(out: Path, report: dict[str, Any]) -> None:
 
 def _plan_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
     """Of the C that was written, wherever it runs."""
+    from exeunt.export.calibration import calibration_facts
+
     memory, arena = report["memory"], report["memory"]["arena_bytes"]
     proved = f"no arena for this order of rows is smaller than {memory['least_bytes']}"
     if arena == memory["least_bytes"]:
@@ -228,7 +230,7 @@ def _plan_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
     factor = sum(report["exit_macs"]) / sum(report["plain_exit_macs"])
     if factor > 1:
         facts.insert(1, ("price", f"{factor:.3f} times the multiply-adds, over all exits"))
-    return facts + _calibration_facts(report)
+    return facts + calibration_facts(report)
 
 
 def _show_web(out: Path, report: dict[str, Any]) -> None:
@@ -241,6 +243,8 @@ def _show_web(out: Path, report: dict[str, Any]) -> None:
 
 def _show_onnx(out: Path, manifest: dict[str, Any]) -> None:
     """Says what was written, for people."""
+    from exeunt.export.calibration import calibration_facts
+
     stages = manifest["stages"]
     size = sum(stage["size_bytes"] for stage in stages)
     facts = [
@@ -252,25 +256,9 @@ def _show_onnx(out: Path, manifest: dict[str, Any]) -> None:
         warning = "one image at a time; a quantiser would leave its branches in float32"
         one = f"{single['file']}, {single['size_bytes']} bytes: {warning}"
         facts.insert(2, ("one graph", one))
-    facts += _calibration_facts(manifest)
+    facts += calibration_facts(manifest)
     if manifest["calibration"] and manifest["dtype"] == "int8":
         facts.append(("in float32", ", ".join(manifest["in_float32"]) or "nothing"))
     folder, program = shlex.quote(str(out)), shlex.quote(str(out / "run.py"))
     facts.append(("run it with", f"exeunt predict {folder} IMAGE..., or python {program} IMAGE..."))
     show_facts(facts)
-
-
-def _calibration_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the calibration images say of the policy, and of integers beside float32."""
-    found = report["calibration"]
-    if not found:
-        return []
-    facts = [
-        ("calibration", f"{found['images']} images"),
-        ("  accuracy", f"{percent(found['accuracy'])}, saving {percent(found['saving'])}"),
-        ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
-    ]
-    if report["dtype"] == "int8":
-        facts.append(("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))))
-        facts.append(("  same class", ", ".join(map(percent, found["exit_agreement"]))))
-    return facts

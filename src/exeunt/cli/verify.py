@@ -84,13 +84,14 @@ def _show_c(folder: Path, device: str | None, found: CVerification) -> None:
     """Prints what `verify_c` found."""
     where = f"{device} (emulated)" if device else "this machine, with sanitizers"
     same = "all the same, to the bit" if found.same_bits else "within 1e-4 of the largest"
+    told, by_exit, mine = found.worth
     show_facts(
         [
             ("verified", f"{folder} on {where}"),
             ("images", f"{found.images}, at {found.exits} exits each"),
             ("scores", f"{same} as Python's ({found.dtype})"),
-            ("accuracy by exit", ", ".join(map(percent, found.exit_accuracy))),
-            ("with the policy", f"{percent(found.accuracy)}, saving {percent(found.saving)}"),
+            (f"{told} by exit", by_exit),
+            ("with the policy", f"{mine}, saving {percent(found.saving)}"),
             *(ram_and_flash(found.memory, found.flash) if found.memory and found.flash else []),
         ]
     )

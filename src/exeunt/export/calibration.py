@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, DataLike, as_data
 from exeunt.errors import ExeuntError
+from exeunt.text import figure, percent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,6 +165,15 @@ def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[
     from exeunt.evaluate import exit_rows, replay
 
     outcome = replay(table, policy)
+    if table.task == "regression":
+        return {
+            "images": len(table),
+            "exit_mae": [row.mae for row in exit_rows(table)],
+            "exit_mae_float32": [row.mae for row in exit_rows(before)],
+            "exit_difference": (table.logits - before.logits).abs().double().mean((1, 2)).tolist(),
+            "mae": outcome.mae,
+            "saving": outcome.saving,
+        }
     agree = (table.logits.argmax(2) == before.logits.argmax(2)).double().mean(1)
     return {
         "images": len(table),
@@ -173,3 +183,25 @@ def on_calibration(table: ExitTable, policy: Policy, before: ExitTable) -> dict[
         "accuracy": outcome.accuracy,
         "saving": outcome.saving,
     }
+
+
+def calibration_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the calibration images say of the policy, and of integers beside float32."""
+    found = report["calibration"]
+    if not found:
+        return []
+    saving = percent(found["saving"])
+    if "mae" in found:  # of values
+        errors = {"  mean error": "exit_mae", "  in float32": "exit_mae_float32"}
+        told = [(name, ", ".join(map(figure, found[key]))) for name, key in errors.items()]
+        policy = ("  with the policy", f"{figure(found['mae'])}, saving {saving}")
+        return [("calibration", f"{found['images']} images"), policy, *told]
+    facts = [
+        ("calibration", f"{found['images']} images"),
+        ("  accuracy", f"{percent(found['accuracy'])}, saving {saving}"),
+        ("  by exit", ", ".join(map(percent, found["exit_accuracy"]))),
+    ]
+    if report["dtype"] == "int8":
+        facts.append(("  in float32", ", ".join(map(percent, found["exit_accuracy_float32"]))))
+        facts.append(("  same class", ", ".join(map(percent, found["exit_agreement"]))))
+    return facts

@@ -1,8 +1,8 @@
 """From a stage to the graph that `torch.export` makes of it, with some modules left whole.
 
 A module that is to stay one operator is replaced, in a copy of the stage, by a stand-in that calls
-one opaque operator; so it is captured as that, whatever it does inside. Mixed pooling with one
-share for all channels is replaced by its plain operators, with the share as a constant.
+one opaque operator; so it is captured as that, whatever it does inside. Pools that learn are
+replaced by their plain operators (`plain_pools`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from exeunt.errors import ExeuntError
+from exeunt.graph.plain_pools import plain_pool
 from exeunt.net import Stage
 from exeunt.ops.lift import LiftDownPool2d
 from exeunt.ops.pooling import GatedPool2d, GFGP2d, MixedPool2d
@@ -51,26 +51,6 @@ class _StandIn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.ops.exeunt.whole(x, self.path, self.shape)
         return out
-
-
-class _PlainMix(nn.Module):
-    """Mixed pooling whose share is stored, not computed."""
-
-    share: Tensor
-
-    def __init__(self, pool: MixedPool2d) -> None:
-        super().__init__()
-        self.kernel_size, self.stride = pool.kernel_size, pool.stride
-        self.register_buffer("share", pool.alpha.detach())
-
-    def forward(self, x: Tensor) -> Tensor:
-        average = F.avg_pool2d(x, self.kernel_size, self.stride, ceil_mode=True)
-        largest = F.max_pool2d(x, self.kernel_size, self.stride, ceil_mode=True)
-        return torch.lerp(average, largest, self.share)
-
-
-def _is_plain_mix(module: nn.Module) -> bool:
-    return isinstance(module, MixedPool2d) and module.logit.numel() == 1
 
 
 @dataclass(frozen=True)
@@ -125,8 +105,8 @@ def capture(stage: Stage, state: Sequence[Tensor], path: str) -> Captured:
     for name, shape in shapes.items():
         copied.set_submodule(name, _StandIn(name, shape))
     for name, module in list(copied.named_modules()):
-        if isinstance(module, MixedPool2d):
-            copied.set_submodule(name, _PlainMix(module))
+        if (plain := plain_pool(module)) is not None:
+            copied.set_submodule(name, plain)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -146,7 +126,7 @@ def _shapes_of_whole(stage: Stage, state: Sequence[Tensor]) -> dict[str, tuple[i
     inside: tuple[str, ...] = ()
     for name, module in stage.named_modules():
         inner = name.startswith(inside or "\0")
-        if inner or _is_plain_mix(module) or not isinstance(module, WHOLE):
+        if inner or not isinstance(module, WHOLE) or plain_pool(module) is not None:
             continue
         inside += (f"{name}.",)
 

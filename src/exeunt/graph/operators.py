@@ -20,6 +20,8 @@ from exeunt.graph.operator import Constants, Operator, Pair, Shape
 from exeunt.graph.pointwise import ACTIVATIONS, Activated, Activation, ParametricReLU
 from exeunt.mode import evaluating
 from exeunt.ops.macs import MacCount, count_macs
+from exeunt.ops.pooling import sharp_pool
+from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Pool",
     "Resize",
     "Shape",
+    "SharpPool",
     "Shuffle",
     "Slice",
     "Unflatten",
@@ -202,6 +205,25 @@ class GridPool(Operator):
 
 
 @dataclass(frozen=True)
+class SharpPool(Operator):
+    """Of a map and a number l for each of its channels (C, 1, 1), for every square window:
+    `sum x e^(l x) / sum e^(l x)`. The last windows may reach over the edge; what lies outside takes
+    no part.
+    """
+
+    keeps_scale = True
+    size: int
+    stride: int
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        return sharp_pool(inputs[0], inputs[1], self.size, self.stride)
+
+    def rows(self, height: int, out: int, row: int) -> range:
+        top = row * self.stride if height > 1 else 0
+        return range(top, min(top + self.size, height))
+
+
+@dataclass(frozen=True)
 class GlobalAverage(Operator):
     """The mean of each channel, (C, H, W) to (C,), or to (C, 1, 1) if it is to stay a map."""
 
@@ -272,7 +294,7 @@ class Composite(Operator):
 
     @property
     def accumulates(self) -> bool:
-        return isinstance(self.module, ReX2d)
+        return isinstance(self.module, ReX2d) or is_taken_in(self.module)
 
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
         return self.finish(self.module(inputs[0]), constants)
@@ -296,6 +318,11 @@ class Composite(Operator):
         weight = next(self.module.parameters())
         with torch.no_grad(), evaluating(self.module):
             return count_macs(self.module, weight.new_zeros(1, *inputs[0]), prefix=path)
+
+
+def is_taken_in(module: nn.Module) -> bool:
+    """Whether it is a ReNet that takes in rows as they come."""
+    return isinstance(module, ReNet2d) and module.cell == "gru"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ out, and so are maps that are made on the fly: what feeds ReX, and what a 1x1 co
 a pooling (Saha et al., NeurIPS 2020, appendix E.2). The rule by kind:
 
 * an inverted residual: its input and its output, the expanded map being made channel by channel;
+* a lifting pool: its output;
 * a residual block: the larger of input and output, the sum being made in place;
 * anything else: its largest output. A dense block's is its last layer's, which holds all before.
 
@@ -21,6 +22,7 @@ from itertools import groupby
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Composite, Conv, GlobalAverage, GridPool, Pool
 from exeunt.ops.conv import InvertedResidual
+from exeunt.ops.lift import LiftDownPool2d
 from exeunt.ops.residual import BasicBlock, PreactBlock
 from exeunt.ops.rex import ReX2d
 
@@ -28,6 +30,7 @@ ELEMENT_BYTES = 4
 
 POOLINGS = (Pool, GridPool, GlobalAverage)
 INPUT_AND_OUTPUT = (InvertedResidual.__name__,)
+OUTPUT = (LiftDownPool2d.__name__,)
 INPUT_OR_OUTPUT = (BasicBlock.__name__, PreactBlock.__name__)
 
 
@@ -99,6 +102,8 @@ def _counted(graph: Graph, nodes: list[Node], on_the_fly: set[str]) -> tuple[str
     first, last, kind = nodes[0].inputs[0], nodes[-1].output, nodes[0].block_kind
     if kind in INPUT_AND_OUTPUT:
         return first, last
+    if kind in OUTPUT:
+        return (last,)
     if kind in INPUT_OR_OUTPUT:
         return (max(first, last, key=graph.elements),)
     outputs = [node.output for node in nodes if node.output not in on_the_fly]

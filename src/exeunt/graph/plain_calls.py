@@ -33,6 +33,8 @@ from exeunt.graph.operators import (
     ParametricReLU,
     Pool,
     Resize,
+    SharpPool,
+    Shuffle,
 )
 
 aten = torch.ops.aten
@@ -217,6 +219,23 @@ def _whole(call: Call) -> Made:
     return Composite(type(module).__name__, module), weights
 
 
+def _index_select(call: Call) -> Made | None:
+    """Lines or channels by their numbers, which are stored."""
+    axis = call.argument(1, "dim", 0) % (len(call.shape) + 1) - 1
+    if 1 not in call.constants or len(call.shape) != 3 or axis < 0:
+        return None
+    places = tuple(call.constants[1].long().tolist())
+    if axis == 0:
+        return Shuffle(places), {}
+    every = [tuple(range(length)) for length in call.shape[1:]]
+    every[axis - 1] = places
+    return Lines(*every), {}
+
+
+def _sharp_pool(call: Call) -> Made:
+    return SharpPool(call.argument(2, "size", 1), call.argument(3, "stride", 1)), {}
+
+
 def _activation(name: str) -> Callable[[Call], Made]:
     def make(call: Call) -> Made:
         return Activation(name), {}
@@ -346,6 +365,8 @@ OPERATORS: dict[Any, Callable[[Call], Made | None]] = {
     aten.upsample_nearest2d.vec: _nearest,
     aten._upsample_nearest_exact2d.vec: _nearest,
     aten.lerp.Tensor: _lerp,
+    aten.index_select.default: _index_select,
+    torch.ops.exeunt.sharp_pool.default: _sharp_pool,
     aten.relu.default: _activation("relu"),
     aten.relu6.default: _activation("relu6"),
     aten.hardtanh.default: _clip((1, "min_val"), (2, "max_val"), (-1, 1)),

@@ -24,6 +24,7 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Slice,
+    is_taken_in,
 )
 from exeunt.graph.rows import rows_needed
 from exeunt.graph.running_rex import RunningReX
@@ -76,7 +77,9 @@ class _Run:
         """Lets an operator that accumulates take in one row."""
         (source,) = node.inputs
         values, operator = self.arena.read(source, row), node.operator
-        if isinstance(operator, Composite):
+        if isinstance(operator, Composite) and is_taken_in(operator.module):
+            self.kept.setdefault(node.output, []).append(values)
+        elif isinstance(operator, Composite):
             self._rex(node).take(values)
         elif isinstance(operator, GlobalAverage):
             self.kept[node.output] = self.kept.get(node.output, 0) + values.sum(1)
@@ -130,6 +133,9 @@ class _Run:
         self.arena.write(node.output, row, values)
 
     def _accumulated(self, node: Node, row: int) -> Tensor:
+        if isinstance(node.operator, Composite) and is_taken_in(node.operator.module):
+            maps = torch.stack(self.kept[node.output], _ROWS)  # the last row may change the first
+            return node.operator.run([maps[None]], node.constants)[0, :, row]
         if isinstance(node.operator, Composite):
             made = self._rex(node).row(row)
             return node.operator.finish(made[None], node.constants)[0]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, filters
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Composite, Conv, GlobalAverage, GridPool, Linear
+from exeunt.graph.operator import Shape
+from exeunt.graph.operators import (
+    Composite,
+    Conv,
+    GlobalAverage,
+    GridPool,
+    Linear,
+    is_taken_in,
+)
 from exeunt.graph.rows import row_count
 from exeunt.graph.views import Parts, is_whole
 from exeunt.ops.recurrence import CELLS
+from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 
 AGAIN_BLOCK = 16  # channels that are expanded together where not all are
@@ -38,6 +48,9 @@ def kept_bytes(graph: Graph, node: Node, element_bytes: int) -> int:
         return pixels * operator.depthwise.groups * element_bytes
     if isinstance(operator, Composite) and isinstance(operator.module, ReX2d):
         return _rex_numbers(operator.module, taken[1], taken[2]) * max(element_bytes, 2)
+    if isinstance(operator, Composite) and is_taken_in(operator.module):
+        assert isinstance(operator.module, ReNet2d)
+        return ReNetPlaces.of(operator.module, taken, element_bytes).kept_bytes
     return operator.kept_bytes(taken, element_bytes)
 
 
@@ -81,6 +94,39 @@ def scratch_bytes(
     if isinstance(operator, (Linear, Composite)):
         return gathered * element_bytes
     return 0
+
+
+@dataclass(frozen=True)
+class ReNetPlaces:
+    """What a ReNet that takes in rows keeps of every patch: the state of the sweep down, and what
+    the sweep up is going to read, over which that writes its state. That is the patch's pixels or
+    what these add to gates, whichever is less. For gates there is one row of patches besides.
+
+    Attributes:
+        patch_bytes: of the pixels of a patch.
+        pixels: whether pixels are kept.
+        record_bytes: of what is kept of a patch, a multiple of 4.
+        kept_bytes: of all.
+    """
+
+    patch_bytes: int
+    pixels: bool
+    record_bytes: int
+    kept_bytes: int
+
+    @classmethod
+    def of(cls, renet: ReNet2d, taken: Shape, element_bytes: int) -> ReNetPlaces:
+        """For maps of shape `taken` of so many bytes a number; states and gates have 2 or more."""
+        patch_bytes = renet.in_channels * math.prod(renet.patch_size) * element_bytes
+        state_bytes = renet.hidden * max(element_bytes, 2)
+        pixels = patch_bytes <= 3 * state_bytes
+        other = max(patch_bytes, state_bytes) if pixels else 3 * state_bytes
+        record_bytes = -(-(state_bytes + other) // 4) * 4
+        rows, columns = (
+            -(-length // size) for length, size in zip(taken[1:], renet.patch_size, strict=True)
+        )
+        row_bytes = 0 if pixels else columns * patch_bytes
+        return cls(patch_bytes, pixels, record_bytes, rows * columns * record_bytes + row_bytes)
 
 
 def recompute_numbers(operator: InvertedResidual, width: int, given: int) -> tuple[int, int]:

@@ -166,15 +166,28 @@ class GFGP2d(_Pool2d):
 
     def pool(self, x: Tensor, sharpness: Tensor) -> Tensor:
         """Pools with l given: `sharpness`, (N, C, 1, 1) or anything that broadcasts to it."""
-        over = self.overhang(x)
-        windows = self._windows(F.pad(x, over))
-        exponents = sharpness[..., None] * windows
-        if any(over):
-            inside = self._windows(F.pad(x.new_ones(1, 1, *x.shape[2:]), over))
-            exponents = exponents.masked_fill(inside == 0, -torch.inf)
-        return (exponents.softmax(-1) * windows).sum(-1)
+        self.overhang(x)
+        return sharp_pool(x, sharpness, self.kernel_size, self.stride)
 
-    def _windows(self, maps: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H', W', kernel_size**2)."""
-        size, stride = self.kernel_size, self.stride
+
+def sharp_pool(x: Tensor, sharpness: Tensor, size: int, stride: int) -> Tensor:
+    """What `GFGP2d` makes of every window, with l given.
+
+    Args:
+        x: maps (N, C, H, W).
+        sharpness: l, (N, C, 1, 1) or anything that broadcasts to it.
+        size: pixels of a window.
+        stride: distance of neighbouring windows.
+    """
+    over = (0, (size - x.shape[3]) % stride, 0, (size - x.shape[2]) % stride)
+
+    def windows(maps: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H', W', size**2)."""
         return maps.unfold(2, size, stride).unfold(3, size, stride).flatten(4)
+
+    values = windows(F.pad(x, over))
+    exponents = sharpness[..., None] * values
+    if any(over):
+        inside = windows(F.pad(x.new_ones(1, 1, *x.shape[2:]), over))
+        exponents = exponents.masked_fill(inside == 0, -torch.inf)
+    return (exponents.softmax(-1) * values).sum(-1)

@@ -92,9 +92,11 @@ class QuantizationAware(nn.Module):
         if operator.moves:
             return operator.run(inputs, node.constants)
         if isinstance(operator, Composite):
-            assert isinstance(operator.module, ReX2d)
-            linear, norm = into_linear(operator.module, node.constants)
-            nearest = _rounded_rex(operator.module, linear, taken)
+            linear: dict[str, Tensor] = {}
+            norm: dict[str, Tensor] = {}
+            if isinstance(operator.module, ReX2d):
+                linear, norm = into_linear(operator.module, node.constants)
+            nearest = _rounded_recurrent(operator.module, linear, taken)
             made: Tensor = functional_call(operator.module, nearest, (inputs[0],))
             out = operator.finish(made, norm)
         else:
@@ -144,17 +146,23 @@ def _rounded_constants(node: Node, taken: Scale) -> Mapping[str, Tensor]:
     return found if offset is None else found | {names[1]: offset}
 
 
-def _rounded_rex(rex: nn.Module, instead: Mapping[str, Tensor], taken: Scale) -> dict[str, Tensor]:
-    """Parameters of ReX by name: its first matrix reads the input, the others read states."""
-    parameters: dict[str, Tensor] = {**dict(rex.named_parameters()), **instead}
+def _rounded_recurrent(
+    module: nn.Module, instead: Mapping[str, Tensor], taken: Scale
+) -> dict[str, Tensor]:
+    """Parameters of ReX or ReNet by name: the first matrices read the input, the others states. The
+    biases of FastGRNN, two to a matrix, stay as they are.
+    """
+    parameters: dict[str, Tensor] = {**dict(module.named_parameters()), **instead}
     found = {}
     for name, weight in parameters.items():
         if "weight" in name:
-            first = name == "rnn1.weight_ih_l0"
+            first = name.startswith(("rnn1.weight_ih", "columns.weight_ih"))
             step = taken.scale if first else 1 / STATE_ONE
             most = reach(taken.zero) if first else STATE_ONE
             other = name.replace("weight", "bias")
-            found[name], offset = rounded_weights(weight, parameters.get(other), step, most)
+            bias = parameters.get(other)
+            bias = None if bias is not None and len(bias) != len(weight) else bias
+            found[name], offset = rounded_weights(weight, bias, step, most)
             if offset is not None:
                 found[other] = offset
     return found

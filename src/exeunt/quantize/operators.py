@@ -18,13 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from exeunt.graph.operator import Operator, Pair
-from exeunt.graph.operators import Resize, convolved
+from exeunt.graph.operators import Resize, SharpPool, convolved
+from exeunt.quantize.halvings import HALVINGS, ONE_BITS
 from exeunt.quantize.scale import INT8, Factor, Scale
 
 RESIZE_BITS = 8
 
 _SPAN = INT8[1] - INT8[0]
 _FLOAT32_WHOLE = 1 << 24
+_OUTSIDE = -(1 << 16)
+_SHARE_BITS = 15
 
 
 class IntegerOperator(ABC):
@@ -213,6 +216,38 @@ class IntegerPool(IntegerOperator):
         share = F.avg_pool2d(ones, *shape)
         count = (inside / share.clamp(min=1 / (4 * area))).round().int()
         return divided(sums, count) + self.zero
+
+
+@dataclass(frozen=True)
+class IntegerSharpPool(IntegerOperator):
+    """`SharpPool` at the map's scale: `largest - mean of (largest - x)`, halves of that up.
+
+    Attributes:
+        operator: the windows.
+        softness: of a step of the map times one of the sharpness, in the exponent of 2, in 2**-24.
+        zero: the sharpness' integer for 0.
+    """
+
+    operator: SharpPool
+    softness: int
+    zero: int
+
+    def run(self, inputs: Sequence[Tensor]) -> Tensor:
+        size, stride = self.operator.size, self.operator.stride
+        x = inputs[0].long()
+        over = (0, (size - x.shape[3]) % stride, 0, (size - x.shape[2]) % stride)
+        windows = F.pad(x, over, value=_OUTSIDE).unfold(2, size, stride).unfold(3, size, stride)
+        windows = windows.flatten(4)
+        largest = windows.amax(4, keepdim=True)
+        below = (largest - windows).clamp_(max=_SPAN)
+        sharpness = (inputs[1].long() - self.zero).clamp_(min=0) * self.softness
+        halvings = (below * sharpness[..., None]) >> 16
+        whole = (halvings >> 8).clamp_(max=_SHARE_BITS + 1)
+        shares = HALVINGS[halvings & 255] >> (ONE_BITS - _SHARE_BITS + whole)
+        shares = torch.where(windows == _OUTSIDE, 0, shares)
+        total = shares.sum(4)
+        mean = ((shares * below).sum(4) + total // 2) // total
+        return (largest[..., 0] - mean).int()
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.normed import into_linear, take_norms
+from exeunt.graph.normed import take_norms
 from exeunt.graph.operators import (
     Activation,
     Add,
@@ -28,9 +28,11 @@ from exeunt.graph.operators import (
     ParametricReLU,
     Pool,
     Resize,
+    SharpPool,
 )
 from exeunt.graph.own import OwnOperator
 from exeunt.graph.pointwise import activate, bounds
+from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 from exeunt.quantize.graph import QuantizedGraph
 from exeunt.quantize.operators import (
@@ -44,29 +46,22 @@ from exeunt.quantize.operators import (
     IntegerPool,
     IntegerProduct,
     IntegerResize,
+    IntegerSharpPool,
     IntegerSlope,
     IntegerSum,
     View,
 )
+from exeunt.quantize.policy import SHARPEST, SOFTNESS_BITS
 from exeunt.quantize.ranges import Range
-from exeunt.quantize.rex import (
-    GATE_ONE,
-    STATE_ONE,
-    IntegerCell,
-    IntegerGRU,
-    IntegerMinGRU,
-    IntegerReX,
-    Projection,
-    Rescaling,
-)
+from exeunt.quantize.recurrent import recurrent_maker
+from exeunt.quantize.rows import integer_rows
 from exeunt.quantize.scale import (
     INT8,
     Factor,
     Scale,
 )
-from exeunt.quantize.scales import choose_scales, reach, weight_step
+from exeunt.quantize.scales import choose_scales, reach
 
-_LARGEST_SHIFT = 1 << 27  # of states, in their steps
 _SUM_SHIFT = 22  # of the factors of `IntegerSum`: 255 * 2 * 2**22 stays within 31 bits
 
 
@@ -94,13 +89,13 @@ def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOp
     if make is None and node.operator.moves:
         make = _view
     if isinstance(node.operator, Composite):
-        make = _rex if isinstance(node.operator.module, ReX2d) else None
+        make = recurrent_maker(node.operator.module)
     if isinstance(node.operator, OwnOperator):
         made = node.operator.integer(node, graph, scales)
         make = None if made is None else lambda *_: made
     scores = any(stage.logits == node.output for stage in graph.stages)
     if make is None or (scores and kind is not Linear):
-        known = sorted({k.__name__ for k in _MAKERS} | {ReX2d.__name__})
+        known = sorted({k.__name__ for k in _MAKERS} | {ReX2d.__name__, ReNet2d.__name__})
         raise ExeuntError(
             f"{node.module}: no integer form for {node.operator.kind}"
             f"{' as an exit' if scores else ''}; there are {', '.join(known)}, and exits end in "
@@ -118,7 +113,9 @@ def _weighted(
     """What convolutions and matrices have in common: the arguments of `Weighted`."""
     taken, given = scales[node.inputs[0]], scales[node.output]
     steps = (taken.scale, given.scale)
-    q, sums, factor = _rows(weight.flatten(1), bias, steps, taken.zero, reach(taken.zero), node)
+    q, sums, factor = integer_rows(
+        weight.flatten(1), bias, steps, taken.zero, reach(taken.zero), node
+    )
     low, high = _limits(node, given)
     return {
         "weight": q.view(weight.shape),
@@ -129,36 +126,6 @@ def _weighted(
         "low": low,
         "high": high,
     }
-
-
-def _rows(
-    rows: Tensor,
-    bias: Tensor | None,
-    steps: tuple[float, float],
-    zero: int,
-    most: int,
-    node: Node,
-) -> tuple[Tensor, Tensor, Factor]:
-    """Integer weights, what is added to their sums, and factors from these to the output.
-
-    Args:
-        rows: of a matrix (C', ...).
-        bias: (C'), or None.
-        steps: what one step of the input is worth, and one of the output.
-        zero: the input's integer for 0.
-        most: how many steps from 0 the input may be.
-        node: for errors.
-    """
-    taken, given = steps
-    rows = rows.detach().double()
-    offset = rows.new_zeros(len(rows)) if bias is None else bias.detach().double()
-    step = weight_step(rows, offset / taken, most)
-    q = torch.round(rows / step[:, None]).long()
-    sums = torch.round(offset / (taken * step)).long() - zero * q.sum(1)
-    empty = (q == 0).all(1) & (sums == 0)  # their sums are 0, and have no step
-    factor = Factor.of(torch.where(empty, 0.0, taken * step / given).tolist(), node.module)
-    Factor.check((q.abs().sum(1) * most + sums.abs()).tolist(), node.module)
-    return q, sums, factor
 
 
 def _limits(node: Node, scale: Scale) -> tuple[int, int]:
@@ -268,6 +235,13 @@ def _pool(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerPool:
     )
 
 
+def _sharp(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerSharpPool:
+    pool, (taken, sharp) = node.operator, (scales[name] for name in node.inputs)
+    assert isinstance(pool, SharpPool)
+    softness = round(taken.scale * sharp.scale / math.log(2) * 2**SOFTNESS_BITS)
+    return IntegerSharpPool(pool, min(softness, SHARPEST), sharp.zero)
+
+
 def _grid(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerGridPool:
     pool = node.operator
     assert isinstance(pool, GridPool)
@@ -294,77 +268,6 @@ def _resize(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerRes
     return IntegerResize(node.operator)
 
 
-def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
-    assert isinstance(node.operator, Composite)
-    rex = node.operator.module
-    assert isinstance(rex, ReX2d)
-    if rex.cell not in _CELLS:
-        raise ExeuntError(
-            f"{node.module}: ReX with {rex.cell} has no integer form; {' and '.join(_CELLS)} have"
-        )
-    taken, given = scales[node.inputs[0]], scales[node.output]
-    cell, state = _CELLS[rex.cell], 1 / STATE_ONE
-    second: tuple[IntegerCell, ...] = ()
-    if rex.use_rows or rex.use_cols:
-        ways = ("l0", "l0") if rex.shared_directions else ("l0", "l0_reverse")
-        second = tuple(cell(rex.rnn2, way, state, 0, STATE_ONE, node) for way in ways)
-    parameters, norm = into_linear(rex, node.constants)
-    linear = None
-    if rex.use_global:
-        rows = parameters["linear.weight"], parameters["linear.bias"]
-        linear = Projection(*_rows(*rows, (state, given.scale), 0, STATE_ONE, node))
-    both, scale, shift = 2 * rex.hidden2, norm["norm.scale"], norm["norm.shift"]
-    ends = [slice(None, both)] * rex.use_rows + [slice(-both, None)] * rex.use_cols
-    return IntegerReX(
-        rex,
-        cell(rex.rnn1, "l0", taken.scale, taken.zero, reach(taken.zero), node),
-        second,
-        linear,
-        tuple(_rescaling(scale[end], shift[end], given.scale, node) for end in ends),
-        taken.zero,
-        given,
-    )
-
-
-def _gru(gru: nn.Module, ending: str, step: float, zero: int, most: int, node: Node) -> IntegerGRU:
-    """A cell whose inputs have such steps, their integer for 0, and so many steps at most."""
-    inputs, hidden = (
-        (getattr(gru, f"weight_{kind}_{ending}"), getattr(gru, f"bias_{kind}_{ending}"))
-        for kind in ("ih", "hh")
-    )
-    return IntegerGRU(
-        Projection(*_rows(*inputs, (step, 1 / GATE_ONE), zero, most, node)),
-        Projection(*_rows(*hidden, (1 / STATE_ONE, 1 / GATE_ONE), 0, STATE_ONE, node)),
-    )
-
-
-def _mingru(
-    mingru: nn.Module, ending: str, step: float, zero: int, most: int, node: Node
-) -> IntegerMinGRU:
-    """As `_gru`; what updates a state is negated, and keeps it."""
-    weight, bias = (getattr(mingru, f"{name}_ih_{ending}") for name in ("weight", "bias"))
-    signs = torch.ones(len(bias))
-    signs[: len(bias) // 2] = -1
-    rows = weight * signs[:, None], bias * signs
-    return IntegerMinGRU(Projection(*_rows(*rows, (step, 1 / GATE_ONE), zero, most, node)))
-
-
-_CELLS: dict[str, Callable[..., IntegerCell]] = {"gru": _gru, "mingru": _mingru}
-
-
-def _rescaling(scale: Tensor, shift: Tensor, step: float, node: Node) -> Rescaling:
-    """From states to `scale * state + shift` in steps of the output, by channel.
-
-    Where a shift is thousands of times its scale the state counts for a little more than it should,
-    so that the sums fit, but still for next to nothing.
-    """
-    scale, shift = scale.detach().double(), shift.detach().double()
-    size = torch.maximum(scale.abs(), shift.abs() * (STATE_ONE / _LARGEST_SHIFT))
-    scale = torch.where(scale < 0, -size, size)
-    bias = torch.where(size > 0, shift / scale, 0).mul(STATE_ONE).round().long()
-    return Rescaling(bias, Factor.of((scale / (STATE_ONE * step)).tolist(), node.module))
-
-
 Maker = Callable[[Node, Graph, Mapping[str, Scale]], IntegerOperator]
 _MAKERS: dict[type[Operator], Maker] = {
     Activation: _activation,
@@ -379,5 +282,6 @@ _MAKERS: dict[type[Operator], Maker] = {
     Pad: _pad,
     ParametricReLU: _slope,
     Pool: _pool,
+    SharpPool: _sharp,
     Resize: _resize,
 }

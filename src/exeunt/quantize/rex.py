@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from exeunt.ops.recurrence import FastGRNN
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.ops.sweep import gather
 from exeunt.quantize.operators import IntegerOperator, looked_up
@@ -165,6 +166,48 @@ class IntegerMinGRU(IntegerCell):
     def step(self, taken: Tensor, state: Tensor) -> Tensor:
         keep, added = taken.chunk(2)
         return (keep * state + added) >> 15
+
+
+@dataclass(frozen=True)
+class IntegerFastGRNN(IntegerCell):
+    """One sum of input and state, which update and new share; what is 1 of the new is at most that
+    of a state.
+
+    Attributes:
+        biases: of update and new in 4096ths (2, h).
+        zeta: how much of the new comes in where the old goes, in steps of a state.
+        nu: and always.
+    """
+
+    hidden: Projection
+    biases: Tensor
+    zeta: int
+    nu: int
+
+    gates = 1
+
+    def step(self, taken: Tensor, state: Tensor) -> Tensor:
+        tanh, logistic = curves()
+        shared = taken + self.hidden.apply(state)
+        update, new = (bias.view(-1, *(1,) * (shared.dim() - 1)) for bias in self.biases)
+        keep, fresh = logistic(shared + update), tanh(shared + new)
+        share = ((self.zeta * (STATE_ONE - keep) + 16384) >> 15) + self.nu
+        mixed = (keep * state + share * fresh + 16384) >> 15
+        return mixed.clamp_(1 - STATE_ONE, STATE_ONE - 1)
+
+
+def state_bits(rnn: nn.Module, steps: int) -> int:
+    """How many bits above 1 the states of a cell may reach in so many steps from 0.
+
+    Those of GRU and minGRU stay between -1 and 1. A FastGRNN's grow by nu in a step, and from
+    zeta + nu: `z h + (zeta (1 - z) + nu) c` is largest at an end of z, h and c.
+    """
+    if not isinstance(rnn, FastGRNN):
+        return 0
+    mixes: list[Tensor] = [mix for name, mix in rnn.named_parameters() if name.startswith("mix")]
+    ends = torch.stack(mixes).detach().double().sigmoid()
+    most = float((ends[:, 0] + steps * ends[:, 1]).max())
+    return max(0, math.ceil(math.log2(most)))
 
 
 @dataclass(frozen=True)

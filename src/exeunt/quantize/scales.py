@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import (
@@ -22,8 +22,9 @@ from exeunt.graph.operators import (
     Multiply,
     ParametricReLU,
 )
+from exeunt.ops.rex import ReX2d
 from exeunt.quantize.ranges import Range
-from exeunt.quantize.rex import STATE_ONE
+from exeunt.quantize.rex import STATE_ONE, state_bits
 from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, SPARE_BITS, SUM_BITS, Scale
 from exeunt.quantize.shared_scales import shared_scales
 
@@ -75,7 +76,7 @@ def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
         return taken.scale / math.prod(graph.shapes[node.inputs[0]][1:])
     if isinstance(node.operator, Composite):
         scale = node.constants.get("norm.scale")
-        return 1 / STATE_ONE if scale is None else float(scale.abs().max()) / STATE_ONE
+        return state_step(node.operator.module) * (1 if scale is None else float(scale.abs().max()))
     if isinstance(node.operator, Multiply):
         return taken.scale * scales[node.inputs[1]].scale
     if isinstance(node.operator, ParametricReLU):
@@ -93,6 +94,12 @@ def sum_step(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> float:
     offset = rows.new_zeros(len(rows)) if bias is None else bias.double()
     step = weight_step(rows, offset / taken.scale, reach(taken.zero))
     return float(torch.where(rows.abs().amax(1) > 0, step, 0.0).max()) * taken.scale
+
+
+def state_step(module: nn.Module) -> float:
+    """What one step of the states is worth that a recurrent operator puts out."""
+    bits = state_bits(module.rnn2, max(module.patch_size)) if isinstance(module, ReX2d) else 0
+    return 2.0**bits / STATE_ONE
 
 
 def reach(zero: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exeunt.graph.graph import Graph
+from exeunt.graph.operators import SharpPool
 
 
 def shared_scales(graph: Graph) -> dict[str, str]:
@@ -16,6 +17,6 @@ def shared_scales(graph: Graph) -> dict[str, str]:
 
     for node in graph.nodes:
         if node.operator.keeps_scale:
-            for name in node.inputs:
+            for name in node.inputs[:1] if isinstance(node.operator, SharpPool) else node.inputs:
                 leader[find(name)] = find(node.output)
     return {name: find(name) for name in leader}

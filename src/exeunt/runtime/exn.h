@@ -40,7 +40,8 @@ enum { EXN_ALIGN = 4 };
 
 /* What an exit says. */
 typedef struct exn_result {
-    uint16_t class_index;  /* of the largest score, the first of several that are equal */
+    uint16_t class_index;  /* of the largest score, the first of several that are equal; 0 in a
+                              regression, whose value is the only score */
     uint8_t exit_index;    /* counted from 0 */
     uint8_t leave;         /* 1 if the policy is satisfied, or this is the last exit */
     const void *scores;    /* one per class, int16_t or float; valid until the next call */
@@ -86,10 +87,24 @@ typedef struct exn_event {
     uint16_t row;
 } exn_event;
 
+/* What an exit said, for the next one to agree with: a class, or the value of a regression, as it is
+ * in the scores.
+ */
+typedef union exn_said {
+    int32_t whole;
+    float real;
+} exn_said;
+
 /* When to leave. Every condition that is set has to hold; none set means never. */
 typedef struct exn_policy {
     const void *thresholds;  /* of probabilities, a struct of the numbers' own type; NULL: not asked */
     uint8_t patience;    /* so many agreements with the exit before, in a row; 0: not asked */
+    /* Whether the entropy is as small as the thresholds ask; NULL: not asked. */
+    int (*certain)(const struct exn_model *model, const uint8_t *arena, uint8_t exit);
+    /* Whether a value is as near to that of the exit before as `tolerance` asks, which it takes the
+     * place of; NULL where exits agree on the class. */
+    int (*agrees)(const struct exn_model *model, const uint8_t *arena, uint8_t exit, exn_said *said);
+    const void *tolerance;   /* a struct of the numbers' own type */
 } exn_policy;
 
 typedef struct exn_model {
@@ -116,7 +131,7 @@ typedef struct exn_state {
     uint8_t *arena;
     uint32_t event;        /* the next one */
     exn_result result;
-    uint16_t before;       /* class of the exit before */
+    exn_said said;         /* by the exit before */
     uint8_t agreements;    /* in a row */
     uint8_t stage;         /* under way, or done */
     uint8_t answered;      /* whether `result` is of this stage */

@@ -7,8 +7,20 @@ static int is_ready(const exn_state *state)
     return state->model != NULL && state->arena != NULL;
 }
 
+/* Whether an exit that found this class says what the exit before said. */
+static int agrees(exn_state *state, uint16_t found)
+{
+    const exn_policy *policy = state->model->policy;
+    int alike = state->stage > 0 && state->said.whole == found;
+    if (policy->agrees != NULL) {
+        return policy->agrees(state->model, state->arena, state->stage, &state->said);
+    }
+    state->said.whole = found;
+    return alike;
+}
+
 /* Asks the policy about the exit that has just been computed. */
-static void decide(exn_state *state)
+static EXN_APART void decide(exn_state *state)
 {
     const exn_model *model = state->model;
     const exn_policy *policy = model->policy;
@@ -16,18 +28,19 @@ static void decide(exn_state *state)
     uint16_t found = 0;
     int sure = model->judge(model, state->arena, state->stage, &found);
     int asked = policy->patience != 0 || policy->thresholds != NULL;
+    int last = state->stage + 1 == model->exit_count;
+    sure = sure && (last || policy->certain == NULL ||
+                    policy->certain(model, state->arena, state->stage));
 
-    if (state->stage > 0 && found == state->before) {
+    if (agrees(state, found)) {
         state->agreements = (uint8_t)(state->agreements + (state->agreements < UINT8_MAX));
     } else {
         state->agreements = 0;
     }
-    state->before = found;
     state->result.class_index = found;
     state->result.exit_index = state->stage;
     state->result.scores = state->arena + logits->places[0];
-    state->result.leave = state->stage + 1 == model->exit_count ||
-                          (asked && sure && state->agreements >= policy->patience);
+    state->result.leave = last || (asked && sure && state->agreements >= policy->patience);
     state->answered = 1;
 }
 

@@ -70,6 +70,10 @@ typedef struct exn_pool_f32 {
     uint8_t count_padding;  /* in what an average divides by */
 } exn_pool_f32;
 
+typedef struct exn_sharp_pool_f32 {
+    exn_window window;
+} exn_sharp_pool_f32;
+
 typedef struct exn_grid_pool_f32 {
     uint16_t down, across;  /* cells */
     uint8_t under_way;      /* rows of cells that a row may lie in */
@@ -143,6 +147,17 @@ typedef struct exn_rex_f32 {
     uint8_t use_rows, use_columns;
 } exn_rex_f32;
 
+typedef struct exn_renet_f32 {
+    const exn_cell_kind_f32 *kind;
+    const exn_cell_f32 *columns, *rows;  /* forward and backward */
+    uint32_t record;        /* bytes that are kept of a patch */
+    uint32_t patch;         /* numbers of a patch */
+    uint16_t down, across;  /* patches */
+    uint16_t height, width; /* of a patch */
+    uint16_t top, left;     /* lines of padding */
+    uint8_t keeps_pixels;   /* or what they add to gates */
+} exn_renet_f32;
+
 /* When to leave, by exit but the last; above 1 for never. Probabilities are found as Python finds
  * them, but for rounding: one that is within 1e-6 of its level may be judged otherwise.
  */
@@ -150,7 +165,13 @@ typedef struct exn_policy_f32 {
     const float *confidence;    /* least probability of the first class, or NULL */
     const float *margin;        /* least distance to that of the second, or NULL */
     const float *temperatures;  /* that divide the scores */
+    const float *perplexity;    /* most exp(entropy), below 1 for never; or NULL */
 } exn_policy_f32;
+
+/* Two values of a regression agree that are nearer than this. */
+typedef struct exn_tolerance_f32 {
+    float eta;
+} exn_tolerance_f32;
 
 exn_kernel exn_conv_f32_make;
 exn_kernel exn_depthwise_f32_make;
@@ -161,6 +182,7 @@ exn_kernel exn_activation_f32_make;
 exn_kernel exn_product_f32_make;
 exn_kernel exn_slope_f32_make;
 exn_kernel exn_pool_f32_make;
+exn_kernel exn_sharp_pool_f32_make;
 exn_kernel exn_grid_pool_f32_make;
 exn_kernel exn_grid_pool_f32_take;
 exn_kernel exn_resize_f32_make;
@@ -169,11 +191,15 @@ exn_kernel exn_average_f32_make;
 exn_kernel exn_average_f32_take;
 exn_kernel exn_rex_f32_make;
 exn_kernel exn_rex_f32_take;
+exn_kernel exn_renet_f32_make;
+exn_kernel exn_renet_f32_take;
 
 /* `pixels` may be `row` itself: bytes become floats from the end. */
 void exn_read_row_f32(const exn_model *model, const uint8_t *pixels, uint8_t *row);
 int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
                   uint16_t *class_index);
+int exn_certain_f32(const exn_model *model, const uint8_t *arena, uint8_t exit);
+int exn_agrees_f32(const exn_model *model, const uint8_t *arena, uint8_t exit, exn_said *said);
 
 /* Functions; a and b are the limits of `clip`, a the slope of `leaky_relu` and the depth of `elu`, a
  * the steepness of `softplus` and b where it is x itself. */

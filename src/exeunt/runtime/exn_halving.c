@@ -1,6 +1,4 @@
-#include <stdint.h>
-
-extern const uint32_t exn_halving[256];
+#include "exn_halving.h"
 
 /* 2^20 * 2^(-i / 256), rounded */
 const uint32_t exn_halving[256] = {

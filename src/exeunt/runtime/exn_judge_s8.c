@@ -1,15 +1,5 @@
+#include "exn_halving.h"
 #include "exn_s8.h"
-
-extern const uint32_t exn_halving[256];
-
-enum { FIRST_SHIFT = 20 };
-
-/* exp((score - best) * softness), 2^20 being 1. */
-static uint32_t likelihood(uint32_t below, uint32_t softness)
-{
-    uint64_t halvings = ((uint64_t)below * softness) >> 16;
-    return halvings >> 8 > FIRST_SHIFT ? 0 : exn_halving[halvings & 255] >> (halvings >> 8);
-}
 
 int exn_judge_s8(const exn_model *model, const uint8_t *arena, uint8_t exit,
                  uint16_t *class_index)
@@ -17,7 +7,7 @@ int exn_judge_s8(const exn_model *model, const uint8_t *arena, uint8_t exit,
     const exn_policy_s8 *policy = model->policy->thresholds;
     const int16_t *scores = (const void *)(arena + model->rings[model->logits[exit]].places[0]);
     uint32_t best = 0, next = 0, k;
-    uint64_t total = 0, first = (uint64_t)1 << FIRST_SHIFT;
+    uint64_t total = 0, first = (uint64_t)1 << EXN_HALVING_BITS;
     for (k = 1; k < model->class_count; k++) {
         best = scores[k] > scores[best] ? k : best;
     }
@@ -26,7 +16,8 @@ int exn_judge_s8(const exn_model *model, const uint8_t *arena, uint8_t exit,
         return 1;
     }
     for (k = 0; k < model->class_count; k++) {
-        uint32_t share = likelihood((uint32_t)(scores[best] - scores[k]), policy->softness[exit]);
+        uint64_t below = (uint32_t)(scores[best] - scores[k]);
+        uint32_t share = exn_likelihood((below * policy->softness[exit]) >> 16);
         total += share;
         next = k != best && share > next ? share : next;
     }

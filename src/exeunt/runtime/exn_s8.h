@@ -114,6 +114,13 @@ typedef struct exn_pool_s8 {
     int8_t zero;
 } exn_pool_s8;
 
+/* softness: of a step of the map times one of the sharpness, in the exponent of 2, in 2^-24 */
+typedef struct exn_sharp_pool_s8 {
+    exn_window window;
+    uint32_t softness;
+    int8_t zero;  /* of the sharpness */
+} exn_sharp_pool_s8;
+
 typedef struct exn_grid_pool_s8 {
     uint8_t down, across;  /* cells */
     uint8_t under_way;     /* rows of cells that a row may lie in */
@@ -147,6 +154,7 @@ typedef struct exn_input_s8 {
 typedef struct exn_cell_s8 {
     const int16_t *input_weights, *hidden_weights;
     const exn_row *input_rows, *hidden_rows;
+    const int32_t *biases;  /* of FastGRNN: update and new by unit, then zeta and nu in 32768ths */
     uint16_t inputs;
     uint8_t hidden;
 } exn_cell_s8;
@@ -158,7 +166,7 @@ typedef struct exn_cell_kind_s8 {
     void (*step)(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state);
 } exn_cell_kind_s8;
 
-extern const exn_cell_kind_s8 exn_gru_s8, exn_mingru_s8;
+extern const exn_cell_kind_s8 exn_gru_s8, exn_mingru_s8, exn_fastgrnn_s8;
 
 typedef struct exn_rex_s8 {
     const exn_cell_kind_s8 *kind;
@@ -174,18 +182,39 @@ typedef struct exn_rex_s8 {
     int8_t zero;
 } exn_rex_s8;
 
+typedef struct exn_renet_s8 {
+    const exn_cell_kind_s8 *kind;
+    const exn_cell_s8 *columns, *rows;  /* forward and backward */
+    const exn_row *states;  /* to the output, both ways */
+    uint32_t record;        /* bytes that are kept of a patch */
+    uint32_t patch;         /* numbers of a patch */
+    uint16_t down, across;  /* patches */
+    uint16_t height, width; /* of a patch */
+    uint16_t top, left;     /* lines of padding */
+    uint8_t keeps_pixels;   /* or what they add to gates */
+    int8_t zero_in, zero;
+} exn_renet_s8;
+
 /* When to leave, by exit: probabilities in 65536ths, 2^32 - 1 for never. */
 typedef struct exn_policy_s8 {
     const uint32_t *confidence;  /* least of the first class, or NULL */
     const uint32_t *margin;      /* least distance to the second, or NULL */
     const uint32_t *softness;    /* of a score in the exponent of 2, in 2^-24 */
+    const uint32_t *perplexity;  /* most exp(entropy), in 65536ths, 0 for never; or NULL */
 } exn_policy_s8;
+
+/* Two values of a regression agree that are nearer than this, each its score times the exit's worth. */
+typedef struct exn_tolerance_s8 {
+    const uint32_t *worths;
+    int64_t eta;
+} exn_tolerance_s8;
 
 exn_kernel exn_conv_s8_make;
 exn_kernel exn_depthwise_s8_make;
 exn_kernel exn_residual_s8_make;
 exn_kernel exn_gathered_conv_s8_make;
 exn_kernel exn_pool_s8_make;
+exn_kernel exn_sharp_pool_s8_make;
 exn_kernel exn_grid_pool_s8_make;
 exn_kernel exn_grid_pool_s8_take;
 exn_kernel exn_sum_s8_make;
@@ -198,10 +227,14 @@ exn_kernel exn_average_s8_make;
 exn_kernel exn_average_s8_take;
 exn_kernel exn_rex_s8_make;
 exn_kernel exn_rex_s8_take;
+exn_kernel exn_renet_s8_make;
+exn_kernel exn_renet_s8_take;
 
 void exn_read_row_s8(const exn_model *model, const uint8_t *pixels, uint8_t *row);
 int exn_judge_s8(const exn_model *model, const uint8_t *arena, uint8_t exit,
                  uint16_t *class_index);
+int exn_certain_s8(const exn_model *model, const uint8_t *arena, uint8_t exit);
+int exn_agrees_s8(const exn_model *model, const uint8_t *arena, uint8_t exit, exn_said *said);
 
 /* Outputs `first` to before `first + outputs` of a 1x1 convolution of one pixel; `first` is a
  * multiple of 4. */

@@ -52,10 +52,9 @@ def verify_c(
         else:
             run = run_device(folder, bundle.report.name, raw, len(kept), device)
             answers = run.answers
-        names = [sample.name for sample in kept]
-        found = compare(
-            answers, _scores(bundle, tensors), names, integers=bundle.report.dtype == "int8"
-        )
+        names, scores = [sample.name for sample in kept], _scores(bundle, tensors)
+        found = compare(answers, scores, names, integers=bundle.report.dtype == "int8")
+        _check_exits(bundle, found, names)
         facts = _facts(bundle, found, kept)
         if run is not None and device is not None:
             facts |= device_facts(bundle, run, found)
@@ -64,8 +63,34 @@ def verify_c(
     return CVerification(**facts)
 
 
+def _check_exits(bundle: Bundle, found: Comparison, names: list[str]) -> None:
+    """Refuses integers that leave elsewhere than Python's policy says.
+
+    Raises:
+        ExeuntError: naming the first image.
+    """
+    if bundle.policy is None:
+        return
+    wanted, _ = bundle.policy.leave([mine.long() for mine in found.scores])
+    for name, here, there in zip(names, found.exit_index.tolist(), wanted.tolist(), strict=True):
+        if here != there:
+            raise ExeuntError(f"{name}: leaves at exit {here + 1} in C and {there + 1} in Python")
+
+
+def _worth(bundle: Bundle, found: Comparison, targets: torch.Tensor) -> dict[str, Any]:
+    """How right the exits are, and the policy: shares of images, or mean absolute errors."""
+    if bundle.report.task == "regression":
+        errors = (bundle.values(found.scores) - targets).abs().double()
+        mine = errors.gather(0, found.exit_index[None])
+        return {"exit_mae": tuple(errors.mean(1).tolist()), "mae": float(mine.mean())}
+    return {
+        "exit_accuracy": tuple((found.classes == targets).double().mean(1).tolist()),
+        "accuracy": float((found.class_index == targets).double().mean()),
+    }
+
+
 def _pick(bundle: Bundle, images: Data, split: str, limit: int) -> tuple[Sample, ...]:
-    source = open_known(images, "classification", bundle.info.class_names)
+    source = open_known(images, bundle.info.task, bundle.info.class_names)
     spec = read_split(bundle.folder / WEIGHTS, bundle.info)
     samples = source.samples
     if split != "all":
@@ -111,8 +136,7 @@ def _facts(bundle: Bundle, found: Comparison, kept: list[Sample]) -> dict[str, A
         "images": found.images,
         "exits": found.exits,
         "same_bits": found.same_bits,
-        "exit_accuracy": tuple((found.classes == targets).double().mean(1).tolist()),
-        "accuracy": float((found.class_index == targets).double().mean()),
+        **_worth(bundle, found, targets),
         "exit_macs": tuple(bundle.report.exit_macs),
         "exit_shares": tuple(
             float((found.exit_index == k).double().mean()) for k in range(found.exits)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
+from exeunt.text import figure, percent
+
 
 @dataclass(frozen=True)
 class CVerification:
@@ -15,8 +17,10 @@ class CVerification:
         images: that were compared, at every exit.
         exits: E.
         same_bits: whether all scores were the same to the bit; within 1e-4 of the largest if not.
-        exit_accuracy: of each exit alone, 0 to 1 (E).
-        accuracy: with the policy, 0 to 1.
+        exit_accuracy: of each exit alone, 0 to 1 (E); None for regression.
+        accuracy: with the policy, 0 to 1; None for regression.
+        exit_mae: mean absolute error of each exit alone (E); None for classes.
+        mae: mean absolute error with the policy; None for classes.
         exit_macs: multiply-adds up to each exit (E).
         exit_shares: of the images that took each exit (E).
         mean_macs: multiply-adds of an image on average.
@@ -33,18 +37,28 @@ class CVerification:
     images: int
     exits: int
     same_bits: bool
-    exit_accuracy: tuple[float, ...]
-    accuracy: float
     exit_macs: tuple[int, ...]
     exit_shares: tuple[float, ...]
     mean_macs: float
     saving: float
+    exit_accuracy: tuple[float, ...] | None = None
+    accuracy: float | None = None
+    exit_mae: tuple[float, ...] | None = None
+    mae: float | None = None
     memory: dict[str, int] | None = None
     flash: dict[str, int] | None = None
     exit_instructions: tuple[float, ...] | None = None
     mean_instructions: float | None = None
     instructions_per_mac: float | None = None
     operators: tuple[dict[str, Any], ...] | None = None
+
+    @property
+    def worth(self) -> tuple[str, str, str]:
+        """In words: what is told, of each exit, and with the policy."""
+        if self.exit_accuracy is not None and self.accuracy is not None:
+            return "accuracy", ", ".join(map(percent, self.exit_accuracy)), percent(self.accuracy)
+        errors = ", ".join(map(figure, self.exit_mae or ()))
+        return "mean error", errors, "unknown" if self.mae is None else figure(self.mae)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it under stable keys; what was not asked for is absent."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from exeunt.data import Transform
@@ -68,6 +70,13 @@ class Bundle:
         if self.quantized is None:
             return list(self.net(images))
         return run_quantized(self.quantized, images)
+
+    def values(self, scores: Sequence[Tensor]) -> Tensor:
+        """The values (E, N) that the scores of a regression, E tensors (N, 1), stand for."""
+        if self.quantized is None:
+            return torch.stack([mine[:, 0].float() for mine in scores])
+        scales = [self.quantized.logit_scale(k) for k in range(len(scores))]
+        return torch.stack([s.real(mine[:, 0]) for s, mine in zip(scales, scores, strict=True)])
 
 
 def _refuse_misfit(

@@ -26,6 +26,7 @@ class Comparison:
         exit_index: where each image left (N,).
         class_index: and with which class (N,).
         classes: of every exit (E, N).
+        scores: of every exit as C found them, E tensors (N, K).
     """
 
     images: int
@@ -34,6 +35,7 @@ class Comparison:
     exit_index: Tensor
     class_index: Tensor
     classes: Tensor
+    scores: list[Tensor]
 
 
 def compare(
@@ -54,6 +56,7 @@ def compare(
     left = torch.full((count,), -1)
     taken = torch.full((count,), -1)
     classes = torch.full((exits, count), -1)
+    kept = [torch.empty_like(mine) for mine in scores]
     same, seen = True, 0
     for answer in answers:
         n, k = answer.image, answer.exit_index
@@ -76,10 +79,10 @@ def compare(
         best = int((found == found.max()).int().argmax())
         if best != answer.class_index:
             raise ExeuntError(f"{where}: class {answer.class_index} in C, not {best}")
-        classes[k, n] = best
+        classes[k, n], kept[k][n] = best, found
         if answer.leave and left[n] < 0:
             left[n], taken[n] = k, best
         seen += 1
     if seen != exits * count or (left < 0).any():
         raise ExeuntError(f"{seen} answers of C for {count} images with {exits} exits")
-    return Comparison(count, exits, same, left, taken, classes)
+    return Comparison(count, exits, same, left, taken, classes, kept)

@@ -12,7 +12,7 @@ from torch import Tensor
 from exeunt.data import Transform
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.kernels_f32 import kernel_of
-from exeunt.export.c.numbers import Expected, Numbers, thresholds
+from exeunt.export.c.numbers import Expected, Numbers, level_fields, thresholds, within
 from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.interpret import interpret
@@ -24,6 +24,9 @@ TOLERANCE = 1e-4
 
 NEVER = 2.0
 """A probability that none reaches."""
+
+_MOST = 3.4e38
+"""What float32 holds."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Float32(Numbers):
         "exn_filter_f32.h",
         "exn_input_f32.c",
         "exn_judge_f32.c",
+        "exn_agrees_f32.c",
+        "exn_certain_f32.c",
     )
     beside: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(
         ("exn_product_f32", "exn_sum_f32"), ("exn_walk.h",)
@@ -69,15 +74,20 @@ class Float32(Numbers):
 
     def policy(self, exits: int, source: CSource) -> dict[str, str | int]:
         asked = Conditions.of(self.leaving, exits)
+        if asked.eta is not None:
+            (eta,) = float_texts([min(asked.eta, _MOST)])
+            tolerance = {"eta": eta}
+            return within(asked.patience, "exn_agrees_f32", "exn_tolerance_f32", tolerance, source)
         if not asked.thresholds:
             return {"thresholds": "NULL", "patience": asked.patience}
         fields = {
             "confidence": _spelt(asked.thresholds.get("confidence")),
             "margin": _spelt(asked.thresholds.get("margin")),
             "temperatures": _spelt(asked.temperatures),
+            "perplexity": _spelt(perplexities(asked.thresholds.get("entropy"))),
         }
         named = thresholds("exn_policy_f32", "float", fields, source)
-        return {"thresholds": named, "patience": asked.patience}
+        return level_fields(named, asked.patience, fields["perplexity"] and "exn_certain_f32")
 
     def score_scales(self, graph: Graph) -> list[float]:
         return [1.0] * len(graph.stages)
@@ -87,6 +97,13 @@ class Float32(Numbers):
         largest = max(abs(score) for mine in scores for score in mine)
         (tolerance,) = float_texts([TOLERANCE * largest])
         return Expected([float_texts(mine) for mine in scores], tolerance)
+
+
+def perplexities(nats: Sequence[float] | None) -> list[float] | None:
+    """exp of each entropy; 0, which none has, for never."""
+    if nats is None:
+        return None
+    return [0.0 if v < 0 else math.exp(min(v, math.log(_MOST))) for v in nats]
 
 
 def _spelt(values: Sequence[float] | None) -> list[str] | None:

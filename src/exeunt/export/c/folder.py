@@ -26,6 +26,7 @@ from exeunt.files import AS_NAMED
 from exeunt.folders import replacing_folder
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
+from exeunt.policies import Conditions, parse_policy
 
 RUNTIME = files("exeunt") / "runtime"
 ALWAYS = ("exn_engine.c", "exn_status.c")
@@ -87,6 +88,7 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
         kernels[node.output] = model.numbers.kernel(node, model.plan, source, number)
         constants_bytes[stages[node.output]] = source.constant_bytes
     write_tables(model.plan, kernels, source)
+    told, units = _policy(model)
     text = NetworkText(
         model.name,
         model.title,
@@ -96,6 +98,7 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
         model.class_names,
         constants_bytes,
         model.facts.get("calibration", {}),
+        told,
     )
     own = {file: said for kernel in kernels.values() for file, said in kernel.own.items()}
     constants = text.constants(source, own)
@@ -132,6 +135,8 @@ def write_c(model: CModel, folder: str | Path, layout: str = ALL) -> dict[str, A
         "runtime": needed,
         "own": sorted(own),
         "layout": layout,
+        "task": "regression" if text.regression else "classification",
+        "policy_units": units,
         "version": exeunt.__version__,
         **model.facts,
     }
@@ -184,6 +189,16 @@ def owned_files(folder: Path) -> tuple[str, ...]:
 def _described(node: Node, graph: Graph) -> dict[str, Any]:
     macs = graph.macs[node.output]
     return {"module": node.module, "operator": node.operator.kind, "macs": macs}
+
+
+def _policy(model: CModel) -> tuple[str, dict[str, str]]:
+    """When the network leaves, in words, and what the numbers in them are counted in."""
+    if "policy" not in model.facts:
+        return "", {}
+    policy = parse_policy(model.facts["policy"])
+    units = Conditions.of(policy, len(model.plan.graph.stages)).units
+    counted = "; ".join(f"{name}: {unit}" for name, unit in units.items())
+    return f"{policy}{f' ({counted})' if counted else ''}", units
 
 
 def _memory(plan: StreamedPlan) -> dict[str, int]:

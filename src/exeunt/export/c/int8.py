@@ -12,7 +12,7 @@ from torch import Tensor
 from exeunt.data import Transform
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.kernels_s8 import kernel_of
-from exeunt.export.c.numbers import Expected, Numbers, thresholds
+from exeunt.export.c.numbers import Expected, Numbers, level_fields, thresholds, within
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.streamed import StreamedPlan
@@ -44,6 +44,9 @@ class Int8(Numbers):
         "exn_dsp.h",
         "exn_input_s8.c",
         "exn_judge_s8.c",
+        "exn_agrees_s8.c",
+        "exn_certain_s8.c",
+        "exn_halving.h",
         "exn_halving.c",
     )
     beside: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -52,7 +55,9 @@ class Int8(Numbers):
         "exn_depthwise_s8": ("exn_filter_s8.h", "exn_filter_s8.c"),
         "exn_gathered_conv_s8": ("exn_mix_s8.c",),
         "exn_residual_s8": ("exn_filter_s8.h", "exn_filter_s8.c", "exn_mix_s8.c"),
-        "exn_rex_s8": ("exn_cells_s8.h", "exn_tanh.h", "exn_tanh.c"),
+        **dict.fromkeys(
+            ("exn_rex_s8", "exn_renet_s8"), ("exn_cells_s8.h", "exn_tanh.h", "exn_tanh.c")
+        ),
     }
     read_row = "exn_read_row_s8"
     judge = "exn_judge_s8"
@@ -75,15 +80,20 @@ class Int8(Numbers):
 
     def policy(self, exits: int, source: CSource) -> dict[str, str | int]:
         asked = self.leaving
+        if asked.worths is not None:
+            worths = source.array("uint32_t", "worths", _spelt(asked.worths) or ())
+            fields = {"worths": worths, "eta": f"INT64_C({asked.tolerance})"}
+            return within(asked.patience, "exn_agrees_s8", "exn_tolerance_s8", fields, source)
         if asked.softness is None:
             return {"thresholds": "NULL", "patience": asked.patience}
-        fields = {
+        spelt = {
             "confidence": _spelt(asked.confidence),
             "margin": _spelt(asked.margin),
             "softness": _spelt(asked.softness),
+            "perplexity": _spelt(asked.perplexity),
         }
-        named = thresholds("exn_policy_s8", "uint32_t", fields, source)
-        return {"thresholds": named, "patience": asked.patience}
+        named = thresholds("exn_policy_s8", "uint32_t", spelt, source)
+        return level_fields(named, asked.patience, asked.perplexity and "exn_certain_s8")
 
     def score_scales(self, graph: Graph) -> list[float]:
         return [self.quantized.logit_scale(k).scale for k in range(len(graph.stages))]

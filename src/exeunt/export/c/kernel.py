@@ -12,10 +12,12 @@ from exeunt.errors import ExeuntError
 from exeunt.export.c.source import CSource
 from exeunt.graph.fuse import InvertedResidual, filters
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.operators import Conv, GridPool, Pool
+from exeunt.graph.operator import Shape
+from exeunt.graph.operators import Conv, GridPool, Pool, SharpPool, is_taken_in
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import is_whole
-from exeunt.graph.workspace import recompute_numbers
+from exeunt.graph.workspace import ReNetPlaces, recompute_numbers
+from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.quantize.operators import IntegerConv, IntegerPool
 
@@ -148,6 +150,21 @@ def window_of(window: Conv | IntegerConv | Pool | IntegerPool) -> dict[str, int]
     }
 
 
+def sharp_window(pool: SharpPool, node: Node) -> dict[str, int]:
+    """Fields of `exn_window` for a pool whose pixels have weights.
+
+    Raises:
+        ExeuntError: for windows that are larger than sums of 32 bits hold.
+    """
+    if pool.size > MAX_KERNEL:
+        raise ExeuntError(
+            f"{node.module}: no kernel for {pool.kind} with windows of {pool.size}; up to "
+            f"{MAX_KERNEL}"
+        )
+    both = {"height": pool.size, "width": pool.size}
+    return {**both, "stride_y": pool.stride, "stride_x": pool.stride, "top": 0, "left": 0}
+
+
 def channels_at_once(node: Node, graph: Graph) -> int:
     """Channels that an inverted residual which keeps nothing expands at a time."""
     assert isinstance(node.operator, InvertedResidual)
@@ -195,6 +212,46 @@ def rex_fields(rex: ReX2d, height: int, width: int, where: str) -> dict[str, Any
         "use_rows": int(rex.use_rows),
         "use_columns": int(rex.use_cols),
     }
+
+
+def renet_fields(renet: ReNet2d, taken: Shape, element_bytes: int, where: str) -> dict[str, Any]:
+    """Fields of the structs of ReNet that are the same for all types of number.
+
+    Args:
+        renet: the operator.
+        taken: shape of its input.
+        element_bytes: of a number.
+        where: its module, for errors.
+
+    Raises:
+        ExeuntError: for sizes or cells that no kernel does.
+    """
+    if not is_taken_in(renet):
+        raise ExeuntError(f"{where}: no kernel for ReNet with {renet.cell}; gru has one")
+    if renet.hidden > MAX_HIDDEN or (2 * renet.hidden > MAX_HIDDEN and renet.hidden % 4):
+        raise ExeuntError(
+            f"{where}: no kernel for ReNet with states of {renet.hidden}; up to {MAX_HIDDEN // 2}, "
+            f"or multiples of 4 up to {MAX_HIDDEN}"
+        )
+    places = ReNetPlaces.of(renet, taken, element_bytes)
+    (height, width), (_, rows, columns) = renet.patch_size, taken
+    return {
+        "record": places.record_bytes,
+        "patch": places.patch_bytes // element_bytes,
+        "down": -(-rows // height),
+        "across": -(-columns // width),
+        "height": height,
+        "width": width,
+        "top": -rows % height // 2,
+        "left": -columns % width // 2,
+        "keeps_pixels": int(places.pixels),
+    }
+
+
+def of_patches(renet: ReNet2d, weight: Tensor) -> Tensor:
+    """Weights over patches (G, C h w) in the order in which pixels lie, channels last."""
+    by_pixel = weight.view(len(weight), renet.in_channels, *renet.patch_size)
+    return by_pixel.permute(0, 2, 3, 1).flatten(1)
 
 
 def _patches(window: Window, stride: int) -> dict[str, int]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
@@ -18,11 +18,11 @@ from exeunt.export.c.kernel import (
     flattened,
     gathered_fields,
     gathers,
-    rex_fields,
     window_fields,
 )
 from exeunt.export.c.maps_f32 import MAKERS as MAP_MAKERS
-from exeunt.export.c.source import CSource, float_texts, initialiser
+from exeunt.export.c.recurrent_f32 import float_array, recurrent_maker
+from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv, part_constants
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import (
@@ -41,7 +41,6 @@ from exeunt.graph.operators import (
 from exeunt.graph.own import OwnOperator
 from exeunt.graph.pointwise import bounds, named
 from exeunt.graph.streamed import StreamedPlan
-from exeunt.ops.rex import ReX2d
 
 FUNCTIONS = (
     *("clip", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "hardswish", "hardsigmoid"),
@@ -95,17 +94,11 @@ def _kernel(node: Node, plan: StreamedPlan, source: CSource, number: int) -> Ker
         if own is not None:
             return own
     make = _MAKERS.get(type(operator))
-    if isinstance(node.operator, Composite) and isinstance(node.operator.module, ReX2d):
-        make = _rex
+    if isinstance(node.operator, Composite):
+        make = recurrent_maker(node.operator.module)
     if make is None:
         raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in float32")
     return make(node, node.operator, graph, source, number)
-
-
-def _array(source: CSource, name: str, values: Tensor, where: str) -> str:
-    if not bool(values.isfinite().all()):
-        raise ExeuntError(f"{where}: its weights are not finite")
-    return source.array("float", name, float_texts(values.flatten().tolist()))
 
 
 def _weighted(
@@ -113,8 +106,8 @@ def _weighted(
 ) -> dict[str, Any]:
     """Fields of whatever multiplies, adds and cuts off."""
     return {
-        "weights": _array(source, f"weights_{name}", weight, where),
-        "biases": _array(source, f"biases_{name}", bias, where),
+        "weights": float_array(source, f"weights_{name}", weight, where),
+        "biases": float_array(source, f"biases_{name}", bias, where),
         **_ending(source, act, where),
     }
 
@@ -255,8 +248,8 @@ def _linear(node: Node, linear: Linear, graph: Graph, source: CSource, number: i
     weight, bias = node.constants["weight"], node.constants.get("bias")
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     fields = {
-        "weights": _array(source, f"weights_{number}", weight.t(), node.module),
-        "biases": _array(source, f"biases_{number}", bias, node.module),
+        "weights": float_array(source, f"weights_{number}", weight.t(), node.module),
+        "biases": float_array(source, f"biases_{number}", bias, node.module),
         **_limits(linear.act, node.module),
         "inputs": weight.shape[1],
     }
@@ -274,7 +267,7 @@ def _product(node: Node, product: Multiply, graph: Graph, source: CSource, numbe
 
 
 def _slope(node: Node, relu: ParametricReLU, graph: Graph, source: CSource, number: int) -> Kernel:
-    slopes = _array(source, f"slopes_{number}", node.constants["slope"], node.module)
+    slopes = float_array(source, f"slopes_{number}", node.constants["slope"], node.module)
     return Kernel.of("exn_slope_f32", {"slopes": slopes}, source, number)
 
 
@@ -291,67 +284,6 @@ def _activation(
     spec = _function(source, activation.act, node.module)
     return Kernel("exn_activation_f32", False, f"&{spec}", FUNCTION_FILES)
 
-
-def _rex(node: Node, whole: Composite, graph: Graph, source: CSource, number: int) -> Kernel:
-    rex, where = whole.module, node.module
-    assert isinstance(rex, ReX2d)
-    if rex.cell not in _CELLS:
-        *others, last = _CELLS
-        raise ExeuntError(
-            f"{where}: no kernel for ReX with {rex.cell}; {', '.join(others)} and {last} have one"
-        )
-    _, height, width = graph.shapes[node.inputs[0]]
-    kind = f"exn_{rex.cell}_f32"
-    fields = {"kind": f"&{kind}", **rex_fields(rex, height, width, where)}
-    fields["first"] = _cell(rex, rex.rnn1, "l0", source, f"first_{number}", where)
-    fields["second"] = "NULL"
-    if rex.use_rows or rex.use_cols:
-        ways = ("l0", "l0") if rex.shared_directions else ("l0", "l0_reverse")
-        cells = [
-            _cell(rex, rex.rnn2, ending, source, f"second{way}_{number}", where)
-            for way, ending in enumerate(ways)
-        ]
-        fields["second"] = source.array("exn_cell_f32", f"second_{number}", map(initialiser, cells))
-    fields |= {"linear_weights": "NULL", "linear_biases": "NULL", "globals": 0}
-    if rex.use_global:
-        weight, bias = rex.linear.weight.detach(), rex.linear.bias.detach()
-        name = f"linear_{number}"
-        fields["linear_weights"] = _array(source, f"weights_{name}", weight.t(), where)
-        fields["linear_biases"] = _array(source, f"biases_{name}", bias, where)
-        fields["globals"] = len(bias)
-    for name in ("scale", "shift"):
-        values = node.constants.get(f"norm.{name}")
-        fields[f"{name}s"] = (
-            "NULL" if values is None else _array(source, f"{name}s_{number}", values, where)
-        )
-    return Kernel.of("exn_rex_f32", fields, source, number, accumulates=True, parts=(kind,))
-
-
-def _cell(
-    rex: ReX2d, rnn: nn.Module, ending: str, source: CSource, name: str, where: str
-) -> dict[str, Any]:
-    """Fields of `exn_cell_f32`."""
-    own = {part: getattr(rnn, f"{part}_{ending}").detach() for part in _CELLS[rex.cell]}
-    if rex.cell == "fastgrnn":  # its two biases are added in each step
-        biases = own["bias_ih"]
-        own["bias_hh"] = torch.cat([biases, own.pop("mix").sigmoid()])
-        own["bias_ih"] = torch.zeros(len(biases) // 2)
-    fields: dict[str, Any] = {}
-    for kind, short in (("input", "ih"), ("hidden", "hh")):
-        for said, part in (("weights", f"weight_{short}"), ("biases", f"bias_{short}")):
-            fields[f"{kind}_{said}"] = "NULL"
-            if part in own:
-                values = own[part].t()
-                fields[f"{kind}_{said}"] = _array(source, f"{kind}_{said}_{name}", values, where)
-    return {**fields, "inputs": rnn.input_size, "hidden": rnn.hidden_size}
-
-
-_CELLS = {
-    "gru": ("weight_ih", "bias_ih", "weight_hh", "bias_hh"),
-    "mingru": ("weight_ih", "bias_ih"),
-    "fastgrnn": ("weight_ih", "bias_ih", "weight_hh", "mix"),
-}
-"""What a cell of each kind has."""
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     **MAP_MAKERS,

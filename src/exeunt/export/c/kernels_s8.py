@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import (
@@ -18,11 +16,12 @@ from exeunt.export.c.kernel import (
     flattened,
     gathered_fields,
     gathers,
-    rex_fields,
     window_fields,
 )
 from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
+from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_fours, integer_rows, packed
+from exeunt.export.c.recurrent_s8 import MAKERS as RECURRENT
 from exeunt.export.c.source import CSource
 from exeunt.graph.boundary import original
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
@@ -39,11 +38,8 @@ from exeunt.quantize.operators import (
     IntegerSum,
     Weighted,
 )
-from exeunt.quantize.rex import IntegerCell, IntegerGRU, IntegerReX, Projection
-from exeunt.quantize.scale import SPARE_BITS, Factor
 
 GATHERED = 160  # numbers of a window that are copied together before they are multiplied
-WORDS, BYTES = "EXN_WORDS int16_t", "EXN_WORDS int8_t"  # both begin at whole words
 
 
 def kernel_of(
@@ -98,69 +94,12 @@ def _convolution(name: str, quantized: QuantizedGraph) -> tuple[Node, IntegerCon
     return node, replace(operator, table=table)
 
 
-def _rows(
-    source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4, groups: int = 1
-) -> str:
-    """Those of each group filled up to a multiple of 4, as packed weights are, or of 3."""
-    every = zip(bias.tolist(), factor.multipliers, factor.shifts, strict=True)
-    rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
-    count = len(rows) // groups
-    filled = [
-        row
-        for start in range(0, len(rows), count)
-        for row in (*rows[start : start + count], *["{0, 0, 1}"] * (-count % fill))
-    ]
-    return source.array("exn_row", f"rows_{name}", filled)
-
-
-def _flat(weight: Tensor) -> list[int]:
-    found: list[int] = weight.flatten().tolist()
-    return found
-
-
-def packed(weight: Tensor) -> Tensor:
-    """Rows of int8 weights (R, T, C), two in one, as the kernels read them.
-
-    Rows a and b become 256 b + a. Of four rows come four weights of the first two, then four of
-    the others, and so on; of every four weights the third comes second. R and C are filled up to
-    multiples of 4 and 8 with zeros.
-    """
-    weight = F.pad(weight, (0, -weight.shape[2] % 8, 0, 0, 0, -len(weight) % 4))
-    runs, inputs = weight.shape[1:]
-    first, second = weight.view(-1, 2, 2, runs, inputs // 4, 4).unbind(2)
-    both = (256 * second + first)[..., [0, 2, 1, 3]]
-    return both.permute(0, 2, 3, 1, 4)
-
-
-def in_fours(taps: Tensor) -> Tensor:
-    """Weights of a depthwise filter (C, T), as the kernels read them (C / 4, 4 T).
-
-    Of four channels come those of two taps, channel after channel, and so on; those of an odd tap
-    come last. Zeros make C a multiple of 4.
-    """
-    fours = F.pad(taps, (0, 0, 0, -len(taps) % 4)).view(-1, 4, taps.shape[1])
-    pairs, odd = torch.split(fours, [taps.shape[1] // 2 * 2, taps.shape[1] % 2], dim=2)
-    pairs = pairs.reshape(len(fours), 4, taps.shape[1] // 2, 2).transpose(1, 2)
-    return torch.cat([pairs.flatten(1), odd.flatten(1)], 1)
-
-
-def in_threes(weight: Tensor) -> Tensor:
-    """Rows of weights over 16-bit numbers (R, T, C), as the kernels read them.
-
-    Of three rows come eight weights each, and so on. R and C are filled up to multiples of 3 and 8
-    with zeros.
-    """
-    weight = F.pad(weight, (0, -weight.shape[2] % 8, 0, 0, 0, -len(weight) % 3))
-    runs, inputs = weight.shape[1:]
-    return weight.view(-1, 3, runs, inputs // 8, 8).permute(0, 2, 3, 1, 4)
-
-
 def _requantize(source: CSource, name: str, operator: Weighted, groups: int = 1) -> dict[str, Any]:
     table = "NULL"
     if operator.table is not None:
         table = source.array("int8_t", f"table_{name}", operator.table.tolist())
     return {
-        "rows": _rows(source, name, operator.bias, operator.factor, groups=groups),
+        "rows": integer_rows(source, name, operator.bias, operator.factor, groups=groups),
         "zero": operator.scale.zero,
         "low": operator.low,
         "high": operator.high,
@@ -168,25 +107,20 @@ def _requantize(source: CSource, name: str, operator: Weighted, groups: int = 1)
     }
 
 
-def _blank(source: CSource, zero: int, channels: int) -> str:
-    """A pixel beside the map."""
-    return source.array(BYTES, f"blank_{zero % 256}_{channels}", [zero] * channels)
-
-
 def _dense(
     operator: IntegerConv, source: CSource, name: str, where: str, *, gathered: bool = False
 ) -> dict[str, Any]:
     """Fields of `exn_conv_s8`; what is `gathered` is multiplied as one, whatever its size."""
     weight = operator.weight.permute(0, 2, 3, 1).flatten(1, 2)
-    channels, blank, outputs = weight.shape[2], "NULL", len(weight) // operator.groups
+    channels, beside, outputs = weight.shape[2], "NULL", len(weight) // operator.groups
     if gathered or weight[0].numel() <= GATHERED:
         weight = weight.flatten(1)[:, None]
     elif max(operator.padding) > 0:
-        blank = _blank(source, operator.zero_in, channels)
+        beside = blank(source, operator.zero_in, channels)
     every = [packed(rows).flatten() for rows in torch.split(weight, outputs)]
     return {
-        "weights": source.array(WORDS, f"weights_{name}", _flat(torch.cat(every))),
-        "blank": blank,
+        "weights": source.array(WORDS, f"weights_{name}", flat(torch.cat(every))),
+        "blank": beside,
         "requantize": _requantize(source, name, operator, operator.groups),
         "window": window_fields(operator, where),
         "zero": operator.zero_in,
@@ -201,10 +135,10 @@ def _depthwise(
     taps = operator.weight[:, 0].flatten(1)
     weight: list[int] = []
     for part in torch.split(taps, list(parts) or [operator.groups]):
-        weight += _flat(in_fours(part))
+        weight += flat(in_fours(part))
     return {
         "weights": source.array(WORDS, f"weights_{name}", weight),
-        "blank": _blank(source, operator.zero_in, operator.groups),
+        "blank": blank(source, operator.zero_in, operator.groups),
         "requantize": _requantize(source, name, operator),
         "window": window,
     }
@@ -237,7 +171,7 @@ def _gathered(
     fields: dict[str, Any] = {"conv": conv, "before": "NULL"}
     if before is not None:
         scale = {
-            "weights": source.array("int8_t", f"weights_before_{number}", _flat(before.weight)),
+            "weights": source.array("int8_t", f"weights_before_{number}", flat(before.weight)),
             "requantize": _requantize(source, f"before_{number}", before),
         }
         fields["before"] = f"&{source.struct('exn_scale_s8', f'before_{number}', scale)}"
@@ -286,8 +220,8 @@ def _linear(
     scores = {stage.logits for stage in graph.stages}
     weight = packed(operator.weight[:, None])
     fields = {
-        "weights": source.array(WORDS, f"weights_{number}", _flat(weight)),
-        "rows": _rows(source, str(number), operator.bias, operator.factor),
+        "weights": source.array(WORDS, f"weights_{number}", flat(weight)),
+        "rows": integer_rows(source, str(number), operator.bias, operator.factor),
         "zero": operator.scale.zero,
         "low": operator.low,
         "high": operator.high,
@@ -309,81 +243,10 @@ def _average(
     return Kernel.of("exn_average_s8", fields, source, number, accumulates=True)
 
 
-def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number: int) -> Kernel:
-    rex = operator.rex
-    _, height, width = graph.shapes[node.inputs[0]]
-    geometry = rex_fields(rex, height, width, node.module)
-    kind = f"exn_{rex.cell}_s8"
-    first = _cell(source, f"first_{number}", operator.first, wide=False)
-    fields: dict[str, Any] = {"kind": f"&{kind}", "first": first}
-    second = "NULL"
-    if operator.second:
-        cells = [
-            _cell(source, f"second{way}_{number}", cell, wide=True)
-            for way, cell in enumerate(operator.second)
-        ]
-        second = source.array("exn_cell_s8", f"second_{number}", map(_braced, cells))
-    blank = _blank(source, operator.zero_in, rex.in_channels)
-    fields |= {"second": second, "linear_weights": "NULL", "linear_rows": "NULL", "blank": blank}
-    states = iter(operator.states)
-    for part, used in (("row", rex.use_rows), ("column", rex.use_cols)):
-        fields[f"{part}_rows"] = "NULL"
-        if used:
-            of = next(states)
-            fields[f"{part}_rows"] = _rows(source, f"{part}_{number}", of.bias, of.factor, 1)
-    fields |= {**geometry, "globals": 0}
-    if operator.linear is not None:
-        summaries = sum(rex.patch_size)
-        fields |= _projection(source, "linear", str(number), operator.linear, summaries)
-        fields["globals"] = len(operator.linear.bias)
-    fields["zero"] = operator.scale.zero
-    return Kernel.of("exn_rex_s8", fields, source, number, accumulates=True, parts=(kind,))
-
-
-def _braced(fields: Mapping[str, Any]) -> str:
-    return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
-
-
-def _projection(
-    source: CSource, part: str, name: str, projection: Projection, runs: int = 1
-) -> dict[str, str]:
-    """Weights and rows over so many runs of 16-bit numbers."""
-    weight = in_threes(projection.weight.view(len(projection.weight), runs, -1))
-    return {
-        f"{part}_weights": source.array(WORDS, f"weights_{part}_{name}", _flat(weight)),
-        f"{part}_rows": _rows(source, f"{part}_{name}", projection.bias, projection.factor, 3),
-    }
-
-
-def _cell(source: CSource, name: str, cell: IntegerCell, *, wide: bool) -> dict[str, Any]:
-    """Fields of `exn_cell_s8`: the gates of one unit come together; `wide` inputs are states."""
-    units = cell.units
-    order = torch.arange(cell.gates * units).view(cell.gates, units).t().flatten()
-    inputs = _sorted(cell.inputs, order)
-    fields: dict[str, Any] = {"hidden_weights": "NULL", "hidden_rows": "NULL"}
-    if isinstance(cell, IntegerGRU):
-        fields = _projection(source, "hidden", name, _sorted(cell.hidden, order))
-    if wide:
-        fields |= _projection(source, "input", name, inputs)
-    else:
-        weight = packed(inputs.weight[:, None])
-        fields["input_weights"] = source.array(WORDS, f"weights_input_{name}", _flat(weight))
-        fields["input_rows"] = _rows(source, f"input_{name}", inputs.bias, inputs.factor)
-    return {**fields, "inputs": inputs.weight.shape[1], "hidden": units}
-
-
-def _sorted(projection: Projection, order: Tensor) -> Projection:
-    factor = Factor(
-        tuple(projection.factor.multipliers[i] for i in order.tolist()),
-        tuple(projection.factor.shifts[i] for i in order.tolist()),
-    )
-    return Projection(projection.weight[order], projection.bias[order], factor)
-
-
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     IntegerAverage: _average,
     IntegerConv: _conv,
     IntegerLinear: _linear,
-    IntegerReX: _rex,
+    **RECURRENT,
     **MAPS,
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from exeunt.errors import ExeuntError
-from exeunt.export.c.kernel import Kernel, grid_fields, window_of
+from exeunt.export.c.kernel import Kernel, grid_fields, sharp_window, window_of
 from exeunt.export.c.moves import MOVES, moving
 from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.graph import Graph, Node
@@ -17,6 +17,7 @@ from exeunt.graph.operators import (
     Operator,
     Pool,
     Resize,
+    SharpPool,
 )
 
 MAX_POOL = 255
@@ -40,6 +41,10 @@ def _pool(node: Node, pool: Pool, graph: Graph, source: CSource, number: int) ->
         "count_padding": int(pool.count_padding),
     }
     return Kernel.of("exn_pool_f32", fields, source, number)
+
+
+def _sharp_pool(node: Node, pool: SharpPool, graph: Graph, source: CSource, number: int) -> Kernel:
+    return Kernel.of("exn_sharp_pool_f32", {"window": sharp_window(pool, node)}, source, number)
 
 
 def _grid_pool(node: Node, pool: GridPool, graph: Graph, source: CSource, number: int) -> Kernel:
@@ -81,6 +86,7 @@ MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     GlobalAverage: _average,
     GridPool: _grid_pool,
     Pool: _pool,
+    SharpPool: _sharp_pool,
     Resize: _resize,
     **dict.fromkeys(MOVES, _move),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exeunt.export.c.kernel import Kernel, grid_fields, window_of
+from exeunt.export.c.kernel import Kernel, grid_fields, sharp_window, window_of
 from exeunt.export.c.moves import moving
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
@@ -17,6 +17,7 @@ from exeunt.quantize.operators import (
     IntegerPool,
     IntegerProduct,
     IntegerResize,
+    IntegerSharpPool,
     IntegerSlope,
     IntegerSum,
     View,
@@ -34,6 +35,17 @@ def _pool(node: Node, operator: IntegerPool, graph: Graph, source: CSource, numb
         "zero": operator.zero,
     }
     return Kernel.of("exn_pool_s8", fields, source, number)
+
+
+def _sharp_pool(
+    node: Node, operator: IntegerSharpPool, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    fields = {
+        "window": sharp_window(operator.operator, node),
+        "softness": f"{operator.softness}u",
+        "zero": operator.zero,
+    }
+    return Kernel.of("exn_sharp_pool_s8", fields, source, number)
 
 
 def _grid(
@@ -132,6 +144,7 @@ MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     IntegerPool: _pool,
     IntegerProduct: _product,
     IntegerResize: _resize,
+    IntegerSharpPool: _sharp_pool,
     IntegerSlope: _slope,
     IntegerSum: _sum,
     View: _move,

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from exeunt.export.c.source import CSource
 from exeunt.export.c.spelling import comment, string
 from exeunt.export.c.templates import render
 from exeunt.graph.streamed import StreamedPlan
-from exeunt.text import aligned
+from exeunt.text import aligned, figure, percent
 
 _WIDTH = 95
 """Of a line of a comment."""
@@ -41,6 +42,7 @@ class NetworkText:
         class_names: K of them.
         exit_constants_bytes: of the constants that are used before each exit.
         calibration: what the net does on calibration images, as `report.json` has it; or empty.
+        policy: when it leaves, in words; empty where nobody says.
     """
 
     prefix: str
@@ -51,6 +53,13 @@ class NetworkText:
     class_names: Sequence[str]
     exit_constants_bytes: Sequence[int]
     calibration: dict[str, Any]
+    policy: str = ""
+
+    @property
+    def regression(self) -> bool:
+        """Whether exits give one value, and no classes."""
+        graph = self.plan.graph
+        return graph.shapes[graph.stages[0].logits] == (1,)
 
     @property
     def names(self) -> dict[str, Any]:
@@ -68,7 +77,8 @@ class NetworkText:
             "height": height,
             "width": width,
             "channels": channels,
-            "classes": len(self.class_names),
+            "classes": 1 if self.regression else len(self.class_names),
+            "regression": self.regression,
             "exits": len(graph.stages),
             "camera": _camera_for(height, width),
         }
@@ -84,6 +94,7 @@ class NetworkText:
             window_bytes=self.plan.window_bytes,
             constants_bytes=constants_bytes,
             calibration=self.calibration,
+            policy=wrap(comment(self.policy), _WIDTH),
             score_type=self.numbers.score_type,
             score_format=self.numbers.score_format,
             score_shown_as=self.numbers.score_shown_as,
@@ -104,7 +115,7 @@ class NetworkText:
             policy=policy,
             read_row=numbers.read_row,
             judge=numbers.judge,
-            class_names=[string(name) for name in self.class_names],
+            class_names=[string(name) for name in self.class_names] or ['"value"'],
             score_scales=[f"{scale:.9e}f" for scale in numbers.score_scales(graph)],
         )
 
@@ -122,18 +133,19 @@ class NetworkText:
 
     def _table(self) -> list[str]:
         """A line for each exit: what is done before it, and what that costs and is worth."""
-        graph, accuracy = self.plan.graph, self.calibration.get("exit_accuracy")
+        graph, found = self.plan.graph, self.calibration
+        worth = found.get("exit_mae" if self.regression else "exit_accuracy")
         stages = {node.output: k for k, s in enumerate(graph.stages) for node in s.nodes}
-        rows = [
-            ["exit", "multiply-adds", "constants", "accuracy", "operators since the exit before"]
-        ]
+        told = "mean error" if self.regression else "accuracy"
+        rows = [["exit", "multiply-adds", "constants", told, "operators since the exit before"]]
         for k, macs in enumerate(graph.exit_macs):
             mine = [node for node in written(self.plan) if stages[node.output] == k]
             kinds = Counter(node.operator.kind for node in mine)
-            told = (f"{count} {kind}" if count > 1 else kind for kind, count in kinds.items())
-            share = f"{100 * accuracy[k]:.1f} %" if accuracy else "unknown"
+            made = (f"{count} {kind}" if count > 1 else kind for kind, count in kinds.items())
+            shown = figure if self.regression else percent
             cost = f"{macs:,}", f"{self.exit_constants_bytes[k]:,} B"
-            rows.append([str(k + 1), *cost, share, ", ".join(told)])
+            told = shown(worth[k]) if worth else "unknown"
+            rows.append([str(k + 1), *cost, told, ", ".join(made)])
         return [_cut(line) for line in aligned(rows, "rrrrl")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -79,6 +79,25 @@ class Numbers(ABC):
     @abstractmethod
     def expected(self, graph: Graph, image: Tensor) -> Expected:
         """What comes out for one image, (1, C, H, W) as the net takes it."""
+
+
+def level_fields(levels: str, patience: int, certain: Any) -> dict[str, str | int]:
+    """Fields of `exn_policy` for `levels`, and a function for those of entropy, if any."""
+    fields: dict[str, str | int] = {"thresholds": levels, "patience": patience}
+    return fields | {"certain": certain} if certain else fields
+
+
+def within(
+    patience: int, function: str, kind: str, fields: Mapping[str, str], source: CSource
+) -> dict[str, str | int]:
+    """Fields of `exn_policy` for values that agree, by `function` and a struct `kind`."""
+    tolerance = source.struct(kind, "tolerance", dict(fields))
+    return {
+        "thresholds": "NULL",
+        "patience": patience,
+        "agrees": function,
+        "tolerance": f"&{tolerance}",
+    }
 
 
 def thresholds(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,9 +85,11 @@ class ExportReport:
         model: what was exported, as it was asked for.
         dtype: `int8` or `float32`.
         image_shape: (C, H, W).
-        class_names: K of them.
+        class_names: K of them; none for a regression.
         transform: from a photograph to the image, as `Transform.from_dict` takes it.
         policy: spec of the policy.
+        task: `classification` or `regression`, whose exits give one value.
+        policy_units: what the numbers of the policy are counted in, by their names.
         integer_policy: what int8 compares, the fields of `IntegerPolicy`; empty for float32.
         ranges: lower and upper end of every tensor that int8 covers; empty for float32.
         exit_macs: cumulative multiply-adds of each exit.
@@ -133,6 +135,8 @@ class ExportReport:
     files: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     recomputed_macs: int = 0
+    task: Literal["classification", "regression"] = "classification"
+    policy_units: dict[str, str] = field(default_factory=dict)
     plain_exit_macs: tuple[int, ...] = ()
 
     @classmethod

@@ -13,7 +13,7 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx.builder import Builder
 from exeunt.export.onnx.composite import WHOLE
-from exeunt.export.onnx.pools import write_grid_pool, write_pool
+from exeunt.export.onnx.pools import write_grid_pool, write_pool, write_sharp_pool
 from exeunt.graph import Composite, Node
 from exeunt.graph.operators import (
     Activated,
@@ -35,6 +35,7 @@ from exeunt.graph.operators import (
     Pool,
     Resize,
     Shape,
+    SharpPool,
     Shuffle,
     Slice,
     Unflatten,
@@ -254,6 +255,11 @@ def _pool(context: NodeContext, pool: Pool, to: str) -> None:
     write_pool(context.build, pool, context.x, context.shape, context.out, to)
 
 
+def _sharp_pool(context: NodeContext, pool: SharpPool, to: str) -> None:
+    sharpness = context.node.inputs[1]
+    write_sharp_pool(context.build, pool, context.x, sharpness, context.shape, context.out, to)
+
+
 def _grid_pool(context: NodeContext, pool: GridPool, to: str) -> None:
     write_grid_pool(context.build, pool, context.x, context.shape, to)
 
@@ -323,6 +329,7 @@ WRITERS: dict[type[Operator], Callable[[NodeContext, Any, str], None]] = {
     Slice: _slice,
     Pad: _pad,
     Pool: _pool,
+    SharpPool: _sharp_pool,
     GridPool: _grid_pool,
     GlobalAverage: _global_average,
     Resize: _resize,

@@ -6,8 +6,10 @@ on what `ceil_mode` counts.
 
 from __future__ import annotations
 
+import numpy as np
+
 from exeunt.export.onnx.builder import Builder
-from exeunt.graph.operators import GridPool, Pair, Pool, Shape
+from exeunt.graph.operators import GridPool, Pair, Pool, Shape, SharpPool
 
 _AXES = (2, 3)  # rows and columns of (N, C, H, W)
 
@@ -68,3 +70,36 @@ def write_grid_pool(build: Builder, pool: GridPool, x: str, shape: Shape, to: st
             part = build.slice(x, axis, start, stop)
             parts.append(build.add(reduce, part, build.integers([axis]), keepdims=1))
         x = build.add("Concat", *parts, axis=axis, to=to if axis == _AXES[-1] else None)
+
+
+def write_sharp_pool(
+    build: Builder, pool: SharpPool, x: str, sharpness: str, shape: Shape, out: Shape, to: str
+) -> None:
+    """Windows stacked along a new axis, what lies outside the map weighing nothing."""
+    size, stride = (pool.size,) * 2, (pool.stride,) * 2
+    down, across = over_the_edge(shape, out, size, stride, (0, 0))
+    pads, axes = build.integers([0, 0, down, across]), build.integers(_AXES)
+    stacked = _stack(build, pool, build.add("Pad", x, pads, "", axes), out)
+    largest = write_pool(build, Pool("max", size, stride, ceil=True), x, shape, out)
+    # at most 0 inside the map
+    less = build.add("Min", build.add("Sub", stacked, largest), build.floats(0.0))
+    weights = build.add("Exp", build.add("Mul", less, sharpness))
+    if down or across:
+        inside = np.zeros((shape[1] + down, shape[2] + across), np.float32)
+        inside[: shape[1], : shape[2]] = 1
+        mask = _stack(build, pool, build.floats(inside[None, None]), out)
+        weights = build.add("Mul", weights, mask)
+    axis = build.integers([0])
+    top = build.add("ReduceSum", build.add("Mul", weights, stacked), axis, keepdims=0)
+    build.add("Div", top, build.add("ReduceSum", weights, axis, keepdims=0), to=to)
+
+
+def _stack(build: Builder, pool: SharpPool, maps: str, out: Shape) -> str:
+    """The pixels of every window, along a new first axis."""
+    parts = []
+    for i in range(pool.size):
+        rows = build.slice(maps, 2, i, i + (out[1] - 1) * pool.stride + 1, pool.stride)
+        for j in range(pool.size):
+            part = build.slice(rows, 3, j, j + (out[2] - 1) * pool.stride + 1, pool.stride)
+            parts.append(build.add("Unsqueeze", part, build.integers([0])))
+    return build.add("Concat", *parts, axis=0)

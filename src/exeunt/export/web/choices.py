@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exeunt.errors import ExeuntError
+from exeunt.export.c.float32 import perplexities
 from exeunt.policies import Confidence, Consistency, Full, Margin, Policy
 from exeunt.policies.conditions import Conditions
 from exeunt.quantize.policy import IntegerPolicy
@@ -73,23 +75,31 @@ class Choices:
 
     def _setting(self, policy: Policy) -> Json:
         """`spec`, also in `short`; `patience`; and at every exit but the last `confidence`,
-        `margin` and `softness`, as the C has them, None where they are not asked for or never hold.
+        `margin`, `perplexity` and `softness`, as the C has them, None where they are not asked for
+        or never hold.
+
+        Raises:
+            ExeuntError: for a policy over values, which the page does not show.
         """
         told: Json = {"spec": policy.spec, "short": short_spec(policy.spec)}
+        conditions = Conditions.of(policy, self.exits)
+        if conditions.eta is not None:
+            raise ExeuntError(f"policy {policy.spec!r}: a page shows classes, not values")
         if self.scales is not None:
             asked = IntegerPolicy.of(policy, self.scales)
             return told | {
                 "patience": asked.patience,
                 "confidence": asked.confidence,
                 "margin": asked.margin,
+                "perplexity": asked.perplexity,
                 "softness": asked.softness,
             }
-        conditions = Conditions.of(policy, self.exits)
         levels = {name: _finite(values) for name, values in conditions.thresholds.items()}
         return told | {
             "patience": conditions.patience,
             "confidence": levels.get("confidence"),
             "margin": levels.get("margin"),
+            "perplexity": perplexities(conditions.thresholds.get("entropy")),
             "softness": list(conditions.temperatures) if levels else None,
         }
 

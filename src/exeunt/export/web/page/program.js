@@ -9,7 +9,7 @@ const program = (() => {
   const classes = exported.classes.length;
   const integers = exported.dtype === "int8";
   const [Scores, Levels] = integers ? [Int16Array, Uint32Array] : [Float32Array, Float32Array];
-  const ASKED = { confidence: 1, margin: 2 };
+  const ASKED = { confidence: 1, margin: 2, perplexity: 4 };
   let calls = null;
   let watch = () => {};
 
@@ -45,7 +45,7 @@ const program = (() => {
   // From now on images leave by this policy.
   function follow(setting) {
     let asked = 0;
-    for (const name of ["confidence", "margin", "softness"]) {
+    for (const name of ["confidence", "margin", "perplexity", "softness"]) {
       if (!setting[name]) continue;
       asked |= ASKED[name] ?? 0;
       view(Levels, calls[`${name}_place`](), E).set(setting[name].map((level) => level ?? Infinity));

@@ -15,16 +15,18 @@
 #include "exn_s8.h"
 typedef uint32_t page_level;
 typedef exn_policy_s8 page_levels;
+#define page_certain exn_certain_s8
 #else
 #include "exn_f32.h"
 typedef float page_level;
 typedef exn_policy_f32 page_levels;
+#define page_certain exn_certain_f32
 #endif
 
 #define EXPORT(name) __attribute__((export_name(#name)))
 
 enum { IMAGE_BYTES = NET_HEIGHT * NET_WIDTH * NET_CHANNELS, ROW_BYTES = NET_WIDTH * NET_CHANNELS };
-enum { CONFIDENCE = 1, MARGIN = 2 };
+enum { CONFIDENCE = 1, MARGIN = 2, PERPLEXITY = 4 };
 
 /* Told of every event that is over, by its number. */
 __attribute__((import_module("page"), import_name("watch"))) void page_watch(uint32_t event);
@@ -35,7 +37,8 @@ static union {
 } arena;
 static uint8_t image[IMAGE_BYTES];
 static net_score scores[NET_EXITS][NET_CLASSES];
-static page_level confidence[NET_EXITS], margin[NET_EXITS], softness[NET_EXITS];
+static page_level confidence[NET_EXITS], margin[NET_EXITS], softness[NET_EXITS],
+    perplexity[NET_EXITS];
 static page_levels levels;
 static exn_policy policy;
 static exn_state state;
@@ -97,19 +100,22 @@ EXPORT(scores_place) net_score *scores_place(void) { return scores[0]; }
 EXPORT(confidence_place) page_level *confidence_place(void) { return confidence; }
 EXPORT(margin_place) page_level *margin_place(void) { return margin; }
 EXPORT(softness_place) page_level *softness_place(void) { return softness; }
+EXPORT(perplexity_place) page_level *perplexity_place(void) { return perplexity; }
 
 /* From now on images leave after so many agreements, and where levels are reached: those of the
- * probability, of its distance to the second, of both or of none. */
+ * probability, of its distance to the second, of the entropy, of several or of none. */
 EXPORT(set_policy) void set_policy(uint32_t patience, uint32_t asked_levels)
 {
     levels.confidence = asked_levels & CONFIDENCE ? confidence : NULL;
     levels.margin = asked_levels & MARGIN ? margin : NULL;
+    levels.perplexity = asked_levels & PERPLEXITY ? perplexity : NULL;
 #if PAGE_INT8
     levels.softness = softness;
 #else
     levels.temperatures = softness;
 #endif
     policy.thresholds = asked_levels ? &levels : NULL;
+    policy.certain = asked_levels & PERPLEXITY ? page_certain : NULL;
     policy.patience = (uint8_t)patience;
 }
 

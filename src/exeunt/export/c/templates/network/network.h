@@ -1,6 +1,6 @@
 /* {{ title }}
  *
- * {{ height }} x {{ width }} pixels of {{ channels }} {{ "bytes (R, G, B)" if channels == 3 else "byte" }}, {{ classes }} classes, {{ exits }} exits; {{ dtype }}. Made by exeunt {{ version }}.
+ * {{ height }} x {{ width }} pixels of {{ channels }} {{ "bytes (R, G, B)" if channels == 3 else "byte" }}, {{ "one value" if regression else "%d classes" % classes }}, {{ exits }} exits; {{ dtype }}. Made by exeunt {{ version }}.
  * RAM: an arena of {{ "{:,}".format(arena_bytes) }} bytes, {{ "{:,}".format(window_bytes) }} of them rows of the image, an exn_state, and stack.
  * Constants: {{ "{:,}".format(constants_bytes) }} bytes of flash. Numbers of each line are up to its exit:
  *
@@ -8,7 +8,22 @@
  *   {{ line }}
 {% endfor %}
  *
-{% if calibration %}
+{% if policy %}
+ * Leaves by:
+{% for line in policy %}
+ *   {{ line }}
+{% endfor %}
+ *
+{% endif %}
+{% if regression %}
+ * The value is the only score times {{ prefix }}_score_scales of its exit.
+ *
+{% endif %}
+{% if calibration and regression %}
+ * Errors are those of {{ "{:,}".format(calibration.images) }} calibration images, in the units of the value; with the policy {{ "%.4g" % calibration.mae }},
+ * saving {{ "%.1f" % (100 * calibration.saving) }} % of the multiply-adds.
+ *
+{% elif calibration %}
  * Accuracy is that of {{ "{:,}".format(calibration.images) }} calibration images; with the policy {{ "%.1f" % (100 * calibration.accuracy) }} %, saving {{ "%.1f" % (100 * calibration.saving) }} % of the
  * multiply-adds.
  *
@@ -22,7 +37,8 @@
  *         if (status == EXN_ROW) status = {{ prefix }}_push_row(&state, row_of_your_camera());
  *         else status = {{ prefix }}_step(&state);
  *     }
- *     if (status == EXN_EXIT) puts({{ prefix }}_class_names[{{ prefix }}_result(&state)->class_index]);
+ *     if (status == EXN_EXIT) {% if regression %}use(*(const {{ prefix }}_score *){{ prefix }}_result(&state)->scores);{% else %}puts({{ prefix }}_class_names[{{ prefix }}_result(&state)->class_index]);{% endif %}
+
  *
  * A row is {{ width }} pixels, {{ width * channels }} bytes. For an image that is in memory as a whole there is
  * {{ prefix }}_run(&state, image), behind {{ prefix }}_init.
@@ -64,7 +80,7 @@ typedef {{ score_type }} {{ prefix }}_score;
 
 extern const char *const {{ prefix }}_class_names[{{ PREFIX }}_CLASSES];
 
-/* What one of each exit's scores is worth in logits. */
+/* What one of each exit's scores is worth in {{ "units of the value" if regression else "logits" }}. */
 extern const float {{ prefix }}_score_scales[{{ PREFIX }}_EXITS];
 
 /* `arena`: of `arena_bytes`, at least {{ PREFIX }}_ARENA_BYTES, aligned to EXN_ALIGN. For the rest see

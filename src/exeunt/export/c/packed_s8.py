@@ -1,0 +1,74 @@
+"""Integer weights, as the kernels of the runtime read them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from exeunt.export.c.source import CSource
+from exeunt.quantize.scale import SPARE_BITS, Factor
+
+WORDS, BYTES = "EXN_WORDS int16_t", "EXN_WORDS int8_t"  # both begin at whole words
+
+
+def integer_rows(
+    source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4, groups: int = 1
+) -> str:
+    """Those of each group filled up to a multiple of 4, as packed weights are, or of 3."""
+    every = zip(bias.tolist(), factor.multipliers, factor.shifts, strict=True)
+    rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
+    count = len(rows) // groups
+    filled = [
+        row
+        for start in range(0, len(rows), count)
+        for row in (*rows[start : start + count], *["{0, 0, 1}"] * (-count % fill))
+    ]
+    return source.array("exn_row", f"rows_{name}", filled)
+
+
+def flat(weight: Tensor) -> list[int]:
+    found: list[int] = weight.flatten().tolist()
+    return found
+
+
+def packed(weight: Tensor) -> Tensor:
+    """Rows of int8 weights (R, T, C), two in one, as the kernels read them.
+
+    Rows a and b become 256 b + a. Of four rows come four weights of the first two, then four of
+    the others, and so on; of every four weights the third comes second. R and C are filled up to
+    multiples of 4 and 8 with zeros.
+    """
+    weight = F.pad(weight, (0, -weight.shape[2] % 8, 0, 0, 0, -len(weight) % 4))
+    runs, inputs = weight.shape[1:]
+    first, second = weight.view(-1, 2, 2, runs, inputs // 4, 4).unbind(2)
+    both = (256 * second + first)[..., [0, 2, 1, 3]]
+    return both.permute(0, 2, 3, 1, 4)
+
+
+def in_fours(taps: Tensor) -> Tensor:
+    """Weights of a depthwise filter (C, T), as the kernels read them (C / 4, 4 T).
+
+    Of four channels come those of two taps, channel after channel, and so on; those of an odd tap
+    come last. Zeros make C a multiple of 4.
+    """
+    fours = F.pad(taps, (0, 0, 0, -len(taps) % 4)).view(-1, 4, taps.shape[1])
+    pairs, odd = torch.split(fours, [taps.shape[1] // 2 * 2, taps.shape[1] % 2], dim=2)
+    pairs = pairs.reshape(len(fours), 4, taps.shape[1] // 2, 2).transpose(1, 2)
+    return torch.cat([pairs.flatten(1), odd.flatten(1)], 1)
+
+
+def in_threes(weight: Tensor) -> Tensor:
+    """Rows of weights over 16-bit numbers (R, T, C), as the kernels read them.
+
+    Of three rows come eight weights each, and so on. R and C are filled up to multiples of 3 and 8
+    with zeros.
+    """
+    weight = F.pad(weight, (0, -weight.shape[2] % 8, 0, 0, 0, -len(weight) % 3))
+    runs, inputs = weight.shape[1:]
+    return weight.view(-1, 3, runs, inputs // 8, 8).permute(0, 2, 3, 1, 4)
+
+
+def blank(source: CSource, zero: int, channels: int) -> str:
+    """A pixel beside the map."""
+    return source.array(BYTES, f"blank_{zero % 256}_{channels}", [zero] * channels)

@@ -1,0 +1,38 @@
+/* FastGRNN cells: update and new share what input and state give, and differ in biases. */
+#include "exn_cells_s8.h"
+
+enum { ONE = 32768 };
+
+static void take_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates)
+{
+    exn_project_pixel(cell, x, cell->hidden, gates);
+}
+
+static void take_state(const exn_cell_s8 *cell, const int16_t *x, int32_t *gates)
+{
+    exn_project_state(cell, x, cell->hidden, gates);
+}
+
+/* Of a gate and a bias the functions take what 17 bits hold. */
+static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
+{
+    EXN_WORDS int16_t before[EXN_STATES];
+    uint32_t hidden = cell->hidden, filled = exn_filled_size(hidden), unit, k;
+    const int16_t *weights = cell->hidden_weights;
+    const exn_row *row = cell->hidden_rows;
+    const int32_t *biases = cell->biases, *mix = biases + 2 * hidden;
+    exn_fill(before, state, hidden);
+    for (unit = 0; unit < hidden; unit += 3) {
+        int32_t sums[3] = {0};
+        weights = exn_dot_3_s16(sums, weights, before, filled);
+        for (k = unit; k < unit + 3 && k < hidden; k++, biases += 2) {
+            int32_t shared = exn_scale_next(&row, sums[k - unit], gates[k]);
+            int32_t keep = exn_sigmoid(shared + biases[0]);
+            int32_t share = ((mix[0] * (ONE - keep) + 16384) >> 15) + mix[1];
+            int32_t fresh = share * exn_hyperbolic(shared + biases[1]);
+            state[k] = (int16_t)exn_clamp((keep * state[k] + fresh + 16384) >> 15, 1 - ONE, ONE - 1);
+        }
+    }
+}
+
+const exn_cell_kind_s8 exn_fastgrnn_s8 = {take_pixel, take_state, step};
