@@ -102,20 +102,22 @@ def test_with_less_memory_it_does_not_run(folder: Path, images: Path, tmp_path: 
     """The stack needs 64 bytes more than it gets: the fence ends the program."""
     from exeunt.errors import ExeuntError
     from exeunt.export.c import device
+    from exeunt.export.c.boards import find_board
 
     raw = tmp_path / "raw.bin"
     raw.write_bytes(bytes(32 * 32 * 3))
-    run = device.run_device(folder, "tiny_net", raw, 1)
-    board, place = device.BOARDS["cortex-m4"], tmp_path / "build"
+    name = "cortex-m4"
+    run = device.run_device(folder, "tiny_net", raw, 1, name)
+    board, place = find_board(name), tmp_path / "build"
     place.mkdir()
-    sources = device._gather(folder, "tiny_net", place, "main.c")
+    sources = device.gather(board, folder, "tiny_net", place, "main.c")
     stack = (run.stack_bytes - 64) // 8 * 8
     total = -(-(stack + run.data_bytes) // 32) * 32
-    device._build(board, sources, place / "small.elf", stack, total)
+    compiled = device.compile_sources(board, sources, place)
     with pytest.raises(ExeuntError, match="status 99"):
-        device._run(board, place / "small.elf", raw, 1)
+        device.link(board, compiled, stack, total).run(raw, 1)
     with pytest.raises(ExeuntError, match="overflowed"):
-        device._build(board, sources, place / "none.elf", stack, total - 1024)
+        device.link(board, compiled, stack, total - 1024)
 
 
 def test_one_score_that_differs_is_named(

@@ -68,9 +68,10 @@ def count_blocks(
         _build_plugin(program.board.emulator, plugin)
         at = find_symbols(program)
         spans = [(low, low + size) for low, size in (program.board.flash, program.board.weights)]
+        first, end = at[window]
         words = {
-            "out": out, "window": at[window], "mark": at[mark], "line": flash.line_bytes,
-            "code": flash.code_lines, "data": flash.constant_lines,
+            "out": out, "window": f"{first}-{end}", "mark": at[mark][0],
+            "line": flash.line_bytes, "code": flash.code_lines, "data": flash.constant_lines,
         }  # fmt: skip
         options = [str(plugin), *(f"{key}={value}" for key, value in words.items())]
         options += [f"flash={low}-{high}" for low, high in spans]
@@ -78,11 +79,11 @@ def count_blocks(
         return _read(out.read_text())
 
 
-def find_symbols(program: Program) -> dict[str, int]:
-    """Addresses of what a program names."""
-    lines = run_tool([f"{program.board.prefix}nm", str(program.path)]).splitlines()
-    rows = [line.split() for line in lines]
-    return {row[2]: int(row[0], 16) for row in rows if len(row) == 3}
+def find_symbols(program: Program) -> dict[str, tuple[int, int]]:
+    """Where what a program names begins and ends."""
+    lines = run_tool([f"{program.board.prefix}nm", "-S", str(program.path)]).splitlines()
+    rows = [(int(row[0], 16), int(row[1], 16), row[3]) for row in map(str.split, lines) if row[3:]]
+    return {name: (at, at + size) for at, size, name in rows}
 
 
 def _build_plugin(emulator: str, plugin: Path) -> None:

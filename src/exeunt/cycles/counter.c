@@ -1,9 +1,9 @@
 /* A plugin of QEMU's that counts how often each run of instructions is executed.
  *
- * What it is given: out=PATH window=ADDRESS mark=ADDRESS flash=LOW-HIGH flash=LOW-HIGH
+ * What it is given: out=PATH window=LOW-HIGH mark=ADDRESS flash=LOW-HIGH flash=LOW-HIGH
  * line=BYTES code=LINES data=LINES
  *
- * Counting goes on and off whenever the function at `window` is entered. Whenever the one at `mark`
+ * Counting goes on and off whenever the function at `window` is entered, and stops within it. Whenever the one at `mark`
  * is, a line "mark code_misses data_misses unaligned" is written, behind it "ADDRESS INSTRUCTIONS
  * COUNT TAKEN" of all blocks since the last one: how often each was executed, and how often what
  * came next did not lie behind it.
@@ -68,7 +68,7 @@ struct cache {
 
 static struct block *blocks[BUCKETS], *previous;
 static struct cache code, constants;
-static uint64_t window_at, mark_at, low[REGIONS], high[REGIONS], unaligned;
+static uint64_t window_at, window_end, mark_at, low[REGIONS], high[REGIONS], unaligned;
 static unsigned regions, shift;
 static bool counting;
 static FILE *out;
@@ -179,7 +179,7 @@ static void executed(unsigned cpu, void *data)
     if (block->at == mark_at) {
         write_counts();
     }
-    if (!counting) {
+    if (!counting || (block->at > window_at && block->at < window_end)) {
         return;
     }
     block->count++;
@@ -262,7 +262,7 @@ static bool read_argument(const char *word)
         out = fopen(word + 4, "w");
         return out != NULL;
     }
-    if (sscanf(word, "window=%" SCNu64, &window_at) == 1 ||
+    if (sscanf(word, "window=%" SCNu64 "-%" SCNu64, &window_at, &window_end) == 2 ||
         sscanf(word, "mark=%" SCNu64, &mark_at) == 1) {
         return true;
     }

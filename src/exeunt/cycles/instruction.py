@@ -9,7 +9,7 @@ from functools import cached_property
 from exeunt.export.c.device import Program
 from exeunt.export.c.host import run_tool
 
-_LINE = re.compile(r"\s*([0-9a-f]+):\t([0-9a-f ]+?)\s*\t(\S+)\s*([^@;#<]*)")
+_LINE = re.compile(r"\s*([0-9a-f]+):\t([0-9a-f ]+?)\s*\t(\S+)\s*([^@;<]*)")
 _REGISTER = re.compile(r"\b(?:r\d+|s[bplR]|ip|fp|lr|pc|[sd]\d+|[xa-t]\d+|ra|zero|gp|tp)\b")
 _ALIASES = {"sb": "r9", "sl": "r10", "fp": "r11", "ip": "r12", "sp": "r13", "lr": "r14"}
 
@@ -72,5 +72,6 @@ def disassemble(program: Program) -> dict[int, Instruction]:
     for match in filter(None, map(_LINE.match, said.splitlines())):
         at, size_bytes = int(match[1], 16), len(match[2].replace(" ", "")) // 2
         name = match[3].removesuffix(".n").removesuffix(".w")
-        found[at] = Instruction(at, size_bytes, name, match[4].strip())
+        operands = match[4].partition(" # ")[0].strip()  # what RISC-V's says of them is no operand
+        found[at] = Instruction(at, size_bytes, name, operands)
     return found
