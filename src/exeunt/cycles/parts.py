@@ -73,8 +73,8 @@ PARTS = {
         "STM32L4R5",
         120,
         Flash(5, 16, 64, 16),
-        (0.27, 0.62),
-        "MLPerf Tiny v1.1 and v1.3, closed division, all results with energy on NUCLEO-L4R5ZI",
+        (0.27, 0.66),
+        "MLPerf Tiny v1.1 and v1.3, closed division, joules on NUCLEO-L4R5ZI",
     ),
     "cortex-m33": Part(
         "Cortex-M33",
@@ -82,8 +82,8 @@ PARTS = {
         "STM32U575",
         160,
         Flash(4, 16, 512, 0),
-        (0.053, 0.18),
-        "MLPerf Tiny v1.1 and v1.3, closed division, NUCLEO-U575ZI-Q and NUCLEO-U385RG-Q",
+        (0.052, 0.17),
+        "MLPerf Tiny v1.1 and v1.3, closed division, joules on NUCLEO-U575ZI-Q and U385RG-Q",
     ),
     "riscv32": Part("CV32E40P", Cv32e40p(), "a clock to scale by", 100),
 }
