@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from exeunt.cycles import estimate_run, exit_cycles
+from exeunt.cycles import PARTS, CycleEstimate, estimate_run, exit_cycles
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c import CModel, Int8, build_fenced, run_device, run_program, write_c
@@ -24,7 +24,7 @@ from exeunt.quantize import observe_ranges, quantize, run_quantized
 from exeunt.quantize.policy import IntegerPolicy
 
 SIZE = (35, 46)
-TESTED_ELSEWHERE = ("cortex-m4",)
+LIKE_THE_M4 = ("cortex-m3", "cortex-m4", "cortex-m7")  # which other tests are on
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def net(lively: Any, images: Any, tmp_path_factory: pytest.TempPathFactory) -> t
     return folder, raw, scores
 
 
-@pytest.mark.parametrize("device", [name for name in BOARDS if name not in TESTED_ELSEWHERE])
+@pytest.mark.parametrize("device", [name for name in BOARDS if name not in LIKE_THE_M4])
 def test_every_device_says_what_integers_say(
     device: str, net: tuple[Any, ...], tmp_path: Path
 ) -> None:
@@ -62,28 +62,22 @@ def test_every_device_says_what_integers_say(
     assert run.total_bytes - run.data_bytes - run.stack_bytes in range(32 + 8)
     counts = [*run.instructions]
     assert counts[: len(scores)] == sorted(counts[: len(scores)])
+    if device in PARTS and shutil.which("cc"):
+        check_counts(estimate_run(program, raw, 2, device), counts, len(scores))
     needed = -(-(run.data_bytes + run.stack_bytes - 64) // 32) * 32
     small = link(program.board, tmp_path / "program.o", (run.stack_bytes - 64) // 8 * 8, needed)
     with pytest.raises(ExeuntError, match="status 99"):
         small.run(raw, 1)
 
 
-@pytest.mark.skipif(
-    not can_emulate("cortex-m33") or shutil.which("cc") is None,
-    reason="needs qemu-system-arm, arm-none-eabi-gcc and a C compiler",
-)
-def test_what_is_counted_by_kind_is_what_the_board_counts(
-    net: tuple[Any, ...], tmp_path: Path
-) -> None:
-    folder, raw, scores = net
-    program = build_fenced(folder, "net", raw, tmp_path, "cortex-m33")
-    run = run_program(program, raw, 2)
-    found = exit_cycles(estimate_run(program, raw, 2, "cortex-m33"), len(scores))
-    assert len(found) == len(run.instructions)
-    for one, counted in zip(found, run.instructions, strict=True):
-        assert sum(count for count, _ in one.kinds.values()) == pytest.approx(counted, rel=1e-3)
+def check_counts(found: list[CycleEstimate], counted: list[int], exits: int) -> None:
+    """What is counted by kind is what the board counts."""
+    assert len(found) == len(counted)
+    for one, instructions in zip(exit_cycles(found, exits), counted, strict=True):
+        assert sum(count for count, _ in one.kinds.values()) == pytest.approx(
+            instructions, rel=1e-3
+        )
         assert one.low <= one.cycles <= one.high
-        assert one.waiting > 0
 
 
 def test_other_devices_are_refused(tmp_path: Path) -> None:
