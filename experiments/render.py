@@ -1,4 +1,5 @@
-"""Makes the results of `docs/reproduction.md`, and its pictures, of `experiments/results` alone.
+"""Makes the results of `docs/reproduction.md`, its pictures, and the tables of `docs/rex.md`, of
+`experiments/results` alone.
 
 python experiments/render.py
 """
@@ -13,9 +14,21 @@ from harness.measure import numbers
 from harness.pictures import BUDGETS, BY_COST, EPOCHS, draw
 from harness.results import FOLDER, ROOT, Row, read_rows
 from harness.study import Study
-from studies import STUDIES, figure5, figure6, ranet, regression, table2, table3, table4, training
+from studies import (
+    CLAIMED,
+    figure5,
+    figure6,
+    ranet,
+    regression,
+    rex_search,
+    table2,
+    table3,
+    table4,
+    training,
+)
 
 PAGE = ROOT / "docs" / "reproduction.md"
+REX_PAGE = ROOT / "docs" / "rex.md"
 PICTURES = PAGE.with_suffix("")
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 SCALE = "small"
@@ -34,17 +47,30 @@ DRAWN = {
 
 
 def with_results(page: str, results: Path = FOLDER, pictures: Path = PICTURES) -> str:
-    """The page with what the rows say; draws its pictures into a folder."""
-    rows = {
-        name: [row for row in read_rows(study, results) if row["scale"] == SCALE]
-        for name, study in STUDIES.items()
-    }
+    """The page of claims with what the rows say; draws its pictures into a folder."""
+    rows = {study.name: _rows(study, results) for study in CLAIMED}
     found = claims(rows)
     parts = [_summary([claim for one in found.values() for claim in one])]
-    parts += [_section(study, rows[name], found[name], pictures) for name, study in STUDIES.items()]
+    for study in CLAIMED:
+        parts.append(_section(study, rows[study.name], found[study.name], pictures))
+    return _between(page, "\n".join(parts))
+
+
+def with_trials(page: str, results: Path = FOLDER) -> str:
+    """The page of the search with its trials."""
+    lines = rex_search.table(_rows(rex_search.STUDY, results))
+    return _between(page, "\n".join([*lines, ""]))
+
+
+def _rows(study: Study, results: Path) -> list[Row]:
+    return [row for row in read_rows(study, results) if row["scale"] == SCALE]
+
+
+def _between(page: str, text: str) -> str:
+    """The page with this where its results are."""
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
 
 
 def claims(rows: dict[str, list[Row]]) -> dict[str, list[Claim]]:
@@ -115,4 +141,5 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_results(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for file, made in ((PAGE, with_results), (REX_PAGE, with_trials)):
+        file.write_text(made(file.read_text(encoding="utf-8")), encoding="utf-8")

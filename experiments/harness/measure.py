@@ -80,6 +80,22 @@ def budgeted(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
     return row
 
 
+HELD_OUT = ("samples", "macs", "exits", "right_first", "right_last")
+
+
+def held_out(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
+    """All exits on calibration images, of the weights whose last exit is best there."""
+    table = clf.record(data, "calibration")
+    right = scores.right_classes(table)
+    return {
+        "samples": len(table),
+        "macs": listed(table.exit_macs, 0),
+        "exits": listed(right.double().mean(dim=1).tolist()),
+        "right_first": packed(right[0].numpy()),
+        "right_last": packed(right[-1].numpy()),
+    }
+
+
 CURVE = ("samples", "macs", "accuracy", "train_loss", "calibration_accuracy", "right_last")
 
 
