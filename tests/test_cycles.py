@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from exeunt.cycles import CycleEstimate, Part, count_blocks, estimate_counts, find_part
+from exeunt.cycles import (
+    CycleEstimate,
+    Part,
+    count_blocks,
+    cycle_facts,
+    cycle_table,
+    estimate_counts,
+    exit_cycles,
+    find_part,
+)
 from exeunt.cycles.instruction import Instruction, disassemble, read_registers
 from exeunt.cycles.parts import Flash
 from exeunt.errors import ExeuntError
@@ -180,6 +189,26 @@ def test_branches_cost_more_where_the_manual_says_so() -> None:
     back = Instruction(0, 2, "pop", "{r4, r5, pc}")
     assert timings.cost(back, None, False).taken_cycles == 1 + 3 + 2
     assert timings.cost(Instruction(0, 4, "udiv", "r0, r1, r2"), None, False).kind == "divide"
+
+
+def test_a_core_without_flash_and_joules_has_no_columns_of_them() -> None:
+    """100 cycles at 100 MHz are a microsecond; two answers of one image add up."""
+    one = CycleEstimate(100, 90, 120, 0, {"load": (10, 20.0), "other": (80, 80.0)})
+    found = exit_cycles([one, one], 2)
+    facts = cycle_facts(found, 2, [1], find_part("riscv32"))
+    assert [each["cycles"] for each in facts["exits"]] == [100, 200]
+    assert facts["policy"]["ms"] == pytest.approx(0.002)
+    assert facts["policy"]["kinds"]["load"] == {"instructions": 20, "cycles": 40}
+    header, rows, _ = cycle_table(facts)
+    assert header == ("exit", "cycles", "between", "ms")
+    assert {len(row) for row in rows} == {4}
+
+
+def test_energy_is_a_range_of_published_joules() -> None:
+    """A million cycles, and half a million that flash waits, of 0.27 and 0.66 nJ."""
+    facts = cycle_facts([CycleEstimate(1e6, 1e6, 1e6, 5e5, {})], 1, [0], find_part("cortex-m4"))
+    assert facts["policy"]["mj"] == pytest.approx([0.27, 0.99])
+    assert facts["policy"]["flash_ms"] == pytest.approx(12.5)
 
 
 def test_registers_of_a_list_are_counted() -> None:

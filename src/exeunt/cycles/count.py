@@ -76,7 +76,7 @@ def count_blocks(
         options = [str(plugin), *(f"{key}={value}" for key, value in words.items())]
         options += [f"flash={low}-{high}" for low, high in spans]
         program.run(images, count, "-plugin", ",".join(options))
-        return _read(out.read_text())
+        return _read(out.read_text(encoding="ascii"))
 
 
 def find_symbols(program: Program) -> dict[str, tuple[int, int]]:

@@ -20,7 +20,7 @@ def cycle_table(facts: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str,
         row = [name, millions(one["cycles"])]
         row += [f"{millions(one['low_cycles'])[:-2]} to {millions(one['high_cycles'])}"]
         row += [f"{one['ms']:.1f}"]
-        row += [f"{one['flash_ms']:.1f}"] * flash
+        row += [f"{one['flash_ms']:.1f}" for _ in range(flash)]
         row += [f"{one['mj'][0]:.2f} to {one['mj'][1]:.2f}" for _ in range(energy)]
         rows.append(tuple(row))
     notes = [
