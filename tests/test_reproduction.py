@@ -137,7 +137,7 @@ def digits(sets: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "images"),
     [
-        *[(name, "imagenet") for name in ("figure6", "ranet_cifar10", "rex_search")],
+        *[(name, "imagenet") for name in ("figure6", "ranet_cifar10", "rex_search", "equal_ram")],
         ("regression", "digits"),
     ],
 )
@@ -166,7 +166,7 @@ def test_every_kind_of_figures(
     monkeypatch.setitem(render.SETTING, images, "what a test makes")
     empty = render.BEGIN + render.END
     page = render.with_results(empty, tmp_path, tmp_path / "pictures")
-    page += render.with_trials(empty, tmp_path)
+    page += render.with_trials(empty, tmp_path, tmp_path / "pictures")
     assert any(line.startswith(f"| {one.runs[0].name} |") for line in page.splitlines())
 
 
@@ -250,6 +250,6 @@ def test_seeds_widen_an_interval(load: Any) -> None:
 def test_the_page_is_made_of_the_rows(load: Any, tmp_path: Path) -> None:
     render = load("render")
     page = PAGE.read_text(encoding="utf-8")
-    assert render.with_results(page, pictures=tmp_path / "pictures") == page
+    assert render.with_results(page, pictures=tmp_path / "reproduction") == page
     page = render.REX_PAGE.read_text(encoding="utf-8")
-    assert render.with_trials(page) == page
+    assert render.with_trials(page, pictures=tmp_path / "rex") == page

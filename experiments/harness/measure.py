@@ -22,12 +22,12 @@ MOST_AGREEMENTS = 5  # k of the paper's Figures 4 and 7
 CRITERIA = ("confidence", "entropy", "consistency")
 
 CLASSIFICATION = (
-    *("samples", "macs", "exits", "calibration_exits", "k_accuracy", "k_macs"),
+    *("samples", "macs", "exits", "calibration_exits", "k_accuracy", "k_macs", "k_shares"),
     *(f"{name}_{what}" for name in CRITERIA for what in ("policy", "accuracy", "any", "macs")),
     *("right_last", *(f"{what}_{name}" for what in ("right", "any") for name in CRITERIA)),
 )
-"""Columns of `classification`. Lists are separated by blanks, one for each exit or each k; `right`
-and `any` are one bit for each sample."""
+"""Columns of `classification`. Lists are separated by blanks, one for each exit or each k, and for
+each k the shares of all exits; `right` and `any` are one bit for each sample."""
 
 
 def classification(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
@@ -64,6 +64,7 @@ def _classified(test: ExitTable, held_out: ExitTable) -> dict[str, Any]:
     counts = [replay(test, Consistency(k)) for k in agreements(test)]
     row["k_accuracy"] = listed(outcome.score for outcome in counts)
     row["k_macs"] = listed((outcome.mean_macs for outcome in counts), 0)
+    row["k_shares"] = listed(share for outcome in counts for share in outcome.exit_shares)
     return row
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from harness.study import Study
 
 from studies import (
+    equal_ram,
     figure5,
     figure6,
+    figure7,
     ranet,
     regression,
     rex_search,
@@ -23,6 +25,7 @@ CLAIMED = (
     table4.STUDY,
     table3.WAKE_WORDS,
     training.STUDY,
+    figure7.STUDY,
     figure5.STUDY,
     ranet.HUNDRED,
     regression.STUDY,
@@ -30,7 +33,10 @@ CLAIMED = (
 )
 """Those that test what a paper claims, in the order in which they are worth having."""
 
-STUDIES: dict[str, Study] = {study.name: study for study in (rex_search.STUDY, *CLAIMED)}
+OWN = (rex_search.STUDY, equal_ram.STUDY)
+"""Those of `docs/rex.md`, which no paper has."""
+
+STUDIES: dict[str, Study] = {study.name: study for study in (*OWN, *CLAIMED)}
 """All, by name."""
 
 FIRST = ("table3", "figure6", "ranet_cifar10", "table4")

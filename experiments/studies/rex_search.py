@@ -43,7 +43,7 @@ RUNS = (
     _plain(PLAIN, ADAMW, THREE),
     _rex("rex-min-norm", BETTER, CELLS, THREE),
     _rex("rex-gru-norm", NORM, CELLS, THREE),
-    _rex("rex-paper-adamw", {}, ADAMW),
+    _rex("rex-paper-adamw", {}, ADAMW, THREE),
     # The optimiser, with equal effort for both.
     _plain("plain-sgd", {}),
     _rex("rex-paper-sgd", {}, {}),
