@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from exeunt.cycles.cost import Cost
-from exeunt.cycles.instruction import Instruction
+from exeunt.cycles.instruction import Instruction, read_registers
 
 _CONDITIONS = "eq|ne|cs|cc|hs|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al"
 _BRANCH = re.compile(rf"b({_CONDITIONS})?$|cbn?z$")
@@ -17,7 +17,7 @@ _PAIR = re.compile(r"(ldr|str)d")
 _MANY = re.compile(r"(v?ldm|v?stm|v?push|v?pop)")
 _DIVIDE = re.compile(r"[su]div")
 _MULTIPLY = re.compile(r"(mul|mla|mls|[su]mull|[su]mlal|umaal|smla|smul|smmul|smml|smua|smus|smls)")
-_NO_RESULT = re.compile(r"(cmp|cmn|tst|teq|b|it|nop|str|stm|push|pld|dsb|dmb|isb|v)")
+_NO_RESULT = re.compile(r"(cmp|cmn|tst|teq|b(?!ic|fi|fc)|it|nop|str|stm|push|pld|dsb|dmb|isb|v)")
 
 
 @dataclass(frozen=True)
@@ -157,14 +157,8 @@ def _registers_moved(one: Instruction) -> int:
     """Of a list; a double counts twice."""
     inside = one.operands.partition("{")[2] or one.operands
     base = () if "{" in one.operands else one.registers[:1]
-    moved = [name for name in _listed(inside) if name not in base]
+    moved = [name for name in read_registers(inside) if name not in base]
     return sum(2 if name.startswith("d") else 1 for name in moved)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    from exeunt.cycles.instruction import read_registers
-
-    return read_registers(text)
 
 
 def _works_out_address(before: Instruction, one: Instruction) -> bool:
