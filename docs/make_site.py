@@ -28,7 +28,7 @@ ROOT = HERE.parent
 BUILD = ROOT / "build" / "docs"
 # with places of their own
 FRAME = ("index.md", "concepts.md", "glossary.md", "overview.md", "networks.md", "operators.md")
-WHY = ("memory.md", "rex.md", "reproduction.md")
+WHY = ("memory.md", "tiny.md", "rex.md", "reproduction.md")
 GROUPS = {  # of the page about Python; what is in none comes last
     "The road": "load train verify Classifier Answer LabelledImages",
     "Networks": "create_model list_models load_weights attach_exits MultiExitNet Stage ExitHead "

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from exeunt.graph import Graph, Node, Operator, StageGraph
+from exeunt.graph.boundary import again, later, movable, sources
+from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.operators import (
     ACTIVATIONS,
     Activation,
@@ -28,6 +30,7 @@ from exeunt.graph.operators import (
     Composite,
     Concat,
     Conv,
+    Flatten,
     GlobalAverage,
     GridPool,
     Linear,
@@ -42,6 +45,8 @@ from exeunt.graph.operators import (
     Slice,
     Unflatten,
 )
+from exeunt.graph.recompute import with_recomputed
+from exeunt.graph.streamed import Draft, StreamedPlan
 from exeunt.ops.rex import ReX2d
 
 KEPT: list[torch.library.Library] = []  # which forget what they define when they go
@@ -145,7 +150,7 @@ def sketch() -> type[Sketch]:
 KINDS = ["conv", "concat", "slice", "add"] * 2
 KINDS += ["conv", "depthwise", "residual", "affine", "act", "mix", "rows", "pool", "resize", "pad"]
 KINDS += ["grid", "dilated", "rex", "act", "grouped", "multiply", "squeeze", "slope", "shuffle"]
-KINDS += ["lines", "same", "swish"]
+KINDS += ["lines", "same", "swish", "spread", "along"]
 
 
 def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
@@ -167,7 +172,7 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         scaled = net.affine(source, act)
         return net.conv(scaled, 3, chance.choice((1, 3))) if chance.random() < 0.6 else scaled
     if kind == "act":
-        numbers = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5"}
+        numbers = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5", "softplus": ":1.5:2"}
         function = chance.choice(list(ACTIVATIONS))
         return net.add(Activation(function + numbers.get(function, "")), source)
     if kind == "add":
@@ -186,8 +191,21 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         gate = net.add(Activation(function), net.conv(means, channels))
         pair = (gate, source) if chance.random() < 0.2 else (source, gate)
         return net.add(chance.choice((Multiply(), Multiply(), Add())), *pair)
+    if kind == "spread":
+        one = net.add(Activation("sigmoid"), net.conv(source, 1, chance.choice((1, 3))))
+        pair = (one, source) if chance.random() < 0.3 else (source, one)
+        return net.add(chance.choice((Multiply(), Add(alpha=-0.5))), *pair)
+    if kind == "along":
+        means = net.add(GlobalAverage(), source)
+        if channels % 6 == 0 and chance.random() < 0.4:
+            return net.add(Unflatten((2, 3)), means)
+        row = net.add(Unflatten((1, channels)), means)
+        weight = torch.randn(1, 1, 1, 3)
+        gate = net.add(Conv((1, 3), padding=(0, 1)), row, weight=weight, bias=torch.randn(1))
+        gate = net.add(Flatten(), net.add(Activation("sigmoid"), gate))
+        return net.add(Multiply(), source, net.add(Unflatten(), gate))
     if kind == "slope":
-        return net.add(ParametricReLU(), source, slope=torch.randn(channels))
+        return net.add(ParametricReLU(), source, slope=torch.randn(channels).clamp(-1.5, 1.5))
     if kind == "shuffle" and channels > 1:
         order = chance.sample(range(channels), chance.randint(1, channels))
         return net.add(Shuffle(tuple(order)), source)
@@ -267,6 +285,31 @@ def draw_graph(sketch: type[Sketch]) -> Callable[[int], Graph]:
         return net.graph()
 
     return draw
+
+
+@pytest.fixture
+def plan_moved() -> Callable[[Graph, int, int], StreamedPlan]:
+    """Plans a graph whose stages end elsewhere, inverted residuals of which keep nothing, and whose
+    rows are fleeting, by chance: a seed, and bytes of a number.
+    """
+
+    def plan(seed: int, graph: Graph, element_bytes: int) -> StreamedPlan:
+        chance = random.Random(seed)
+        moved = fuse(graph)
+        for boundary in range(len(graph.stages) - 1):
+            if chance.random() < 0.5:
+                count = chance.randint(0, len(movable(moved, boundary)))
+                moved = later(moved, boundary, count)
+            elif starts := [*sources(moved, boundary)]:
+                moved = again(moved, boundary, chance.choice(starts))
+        if chance.random() < 0.7:
+            expanding = [n.output for n in moved.nodes if isinstance(n.operator, InvertedResidual)]
+            moved = with_recomputed(moved, expanding)
+        draft = Draft(moved, element_bytes, image=True)
+        names = [name for name in draft.may_be_fleeting() if chance.random() < 0.7]
+        return draft.with_fleeting(names).placed(4)
+
+    return plan
 
 
 # What is told before it happens (`sys.addaudithook`), and where the path is among the arguments.
