@@ -17,7 +17,7 @@ from tiny_networks import NETWORKS, Network
 from exeunt.bench import set_batch_statistics
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Int8, compare, run_device, write_c
-from exeunt.export.c.device import BOARDS
+from exeunt.export.c.boards import BOARDS
 from exeunt.graph import Graph, StreamedPlan, build_graph, dial, plan_stream
 from exeunt.models import create_model, default_image_size
 from exeunt.profile.planned import layerwise_memory

@@ -37,6 +37,7 @@ LAYERS = (
     ("evaluate",),
     ("calibrate", "profile"),
     ("training", "report", "export"),
+    ("cycles",),
     ("bench", "verification", "predictor"),
     ("classifier", "score"),
     ("api",),

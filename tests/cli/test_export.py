@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from exeunt.cli.verify import ram_and_flash
+from exeunt.cycles import cycle_table
 from exeunt.data import Transform
 from exeunt.export.c.model import written
 from exeunt.graph import build_graph, plan_stream
@@ -76,7 +77,7 @@ def test_what_comes_after_an_exit_is_left_out(
 def test_the_device_says_it_in_the_memory_that_is_claimed(
     folder: Path, images: Path, exeunt: Any
 ) -> None:
-    options = ("--device", "cortex-m4", "--limit", "2", "--operators", "--json")
+    options = ("--device", "cortex-m4", "--limit", "2", "--operators", "--cycles", "--json")
     done = exeunt("verify", folder, "--images", images, *options)
     assert done.status == 0, done.err
     found = last_json(done)
@@ -95,6 +96,18 @@ def test_the_device_says_it_in_the_memory_that_is_claimed(
     assert sum(row["macs"] for row in found["operators"]) == found["exit_macs"][-1]
     counted = sum(row["instructions"] for row in found["operators"])
     assert counted == pytest.approx(found["exit_instructions"][-1], rel=0.03)
+    cycles = found["cycles"]
+    counts = [
+        sum(kind["instructions"] for kind in one["kinds"].values()) for one in cycles["exits"]
+    ]
+    assert counts == pytest.approx(found["exit_instructions"], rel=0.01)
+    last = cycles["exits"][-1]
+    assert last["low_cycles"] <= last["cycles"] <= min(last["high_cycles"], last["flash_cycles"])
+    assert last["ms"] == pytest.approx(last["cycles"] / (1000 * cycles["clock_mhz"]), abs=1e-5)
+    header, rows, notes = cycle_table(cycles)
+    assert [row[0] for row in rows] == [*map(str, range(1, 7)), "policy"]
+    assert {len(row) for row in rows} == {len(header)} == {6}
+    assert "120 MHz (STM32L4R5)" in "\n".join(notes)
 
 
 @EMULATED
@@ -102,20 +115,38 @@ def test_with_less_memory_it_does_not_run(folder: Path, images: Path, tmp_path: 
     """The stack needs 64 bytes more than it gets: the fence ends the program."""
     from exeunt.errors import ExeuntError
     from exeunt.export.c import device
+    from exeunt.export.c.boards import find_board
 
     raw = tmp_path / "raw.bin"
     raw.write_bytes(bytes(32 * 32 * 3))
-    run = device.run_device(folder, "tiny_net", raw, 1)
-    board, place = device.BOARDS["cortex-m4"], tmp_path / "build"
+    name = "cortex-m4"
+    run = device.run_device(folder, "tiny_net", raw, 1, name)
+    board, place = find_board(name), tmp_path / "build"
     place.mkdir()
-    sources = device._gather(folder, "tiny_net", place, "main.c")
+    sources = device.gather(board, folder, "tiny_net", place, "main.c")
     stack = (run.stack_bytes - 64) // 8 * 8
     total = -(-(stack + run.data_bytes) // 32) * 32
-    device._build(board, sources, place / "small.elf", stack, total)
+    compiled = device.compile_sources(board, sources, place)
     with pytest.raises(ExeuntError, match="status 99"):
-        device._run(board, place / "small.elf", raw, 1)
+        device.link(board, compiled, stack, total).run(raw, 1)
     with pytest.raises(ExeuntError, match="overflowed"):
-        device._build(board, sources, place / "none.elf", stack, total - 1024)
+        device.link(board, compiled, stack, total - 1024)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--cycles",), "--cycles are those of a device; give --device too"),
+        (("--cycles", "--device", "cortex-m55"), "there are those of cortex-m0, cortex-m3"),
+        (("--device", "esp32"), "unknown device 'esp32'; one of cortex-m0, cortex-m3"),
+    ],
+)
+def test_what_cannot_be_estimated_is_refused(
+    options: tuple[str, ...], told: str, folder: Path, images: Path, exeunt: Any
+) -> None:
+    done = exeunt("verify", folder, "--images", images, "--limit", "1", *options)
+    assert done.status == 2
+    assert told in done.err
 
 
 def test_one_score_that_differs_is_named(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Float32, Int8, build_host, run_device, run_host, write_c
-from exeunt.export.c.device import COMPILER, EMULATOR
+from exeunt.export.c.boards import can_emulate
 from exeunt.export.c.host import CHECKED, STRICT, ExitAnswer, run_self_test, run_tool
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.c.shape import CLASSIFY, Shape
@@ -27,7 +27,7 @@ from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantiz
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
 SHAPE = 3, 15, 22
-HAS_DEVICE = all(map(shutil.which, (COMPILER, EMULATOR)))
+HAS_DEVICE = can_emulate("cortex-m4")
 HAS_AARCH64 = all(map(shutil.which, ("aarch64-linux-gnu-gcc", "qemu-aarch64")))
 
 Make = Callable[[str], tuple[Graph, Tensor, np.ndarray]]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from exeunt.backbone import attach_exits
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Float32, Int8, run_device, write_c
-from exeunt.export.c.device import COMPILER, EMULATOR
+from exeunt.export.c.boards import can_emulate
 from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import CHECKED, STRICT, run_tool
 from exeunt.export.c.numbers import Numbers
@@ -51,8 +51,7 @@ AARCH64 = "aarch64-linux-gnu-gcc"
 DEVICE_SEEDS = range(1000, 1008)
 RIVAL_SEEDS = range(2000, 2010)
 EMULATED = pytest.mark.skipif(
-    shutil.which(EMULATOR) is None or shutil.which(COMPILER) is None,
-    reason=f"needs {EMULATOR} and {COMPILER}",
+    not can_emulate("cortex-m4"), reason="needs qemu-system-arm and arm-none-eabi-gcc"
 )
 
 SIZE, RIVAL_SIZE, CLASSES = (32, 32), (31, 29), 2

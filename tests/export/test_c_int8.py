@@ -15,7 +15,7 @@ from torch import Tensor
 
 from exeunt.data import Transform
 from exeunt.export.c import CModel, ExitAnswer, Int8, build_host, run_device, run_host, write_c
-from exeunt.export.c.device import COMPILER, EMULATOR
+from exeunt.export.c.boards import can_emulate
 from exeunt.export.c.host import CHECKED, run_self_test, run_tool
 from exeunt.graph import Graph, StreamedPlan, build_graph, plan_stream
 from exeunt.models import create_model
@@ -33,8 +33,7 @@ from exeunt.quantize import (
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
 EMULATED = pytest.mark.skipif(
-    shutil.which(EMULATOR) is None or shutil.which(COMPILER) is None,
-    reason=f"needs {EMULATOR} and {COMPILER}",
+    not can_emulate("cortex-m4"), reason="needs qemu-system-arm and arm-none-eabi-gcc"
 )
 SPEC = "consistency:1+confidence:0.4+margin:0.05"
 
@@ -128,7 +127,7 @@ def test_what_is_expanded_again_is_the_same(
     for form in ((), ("-DEXN_PLAIN",)):
         build_host(exported.folder, tmp_path / "program", (*CHECKED, *form))
         check(exported, list(run_host(tmp_path / "program", raw(pixels))), pixels)
-    if shutil.which(COMPILER) and shutil.which(EMULATOR):
+    if can_emulate("cortex-m4"):
         run = run_device(exported.folder, "net", raw(pixels), len(pixels))
         check(exported, run.answers, pixels)
     made = export(

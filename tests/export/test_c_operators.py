@@ -16,7 +16,8 @@ from torch import Tensor
 
 from exeunt.data import Transform
 from exeunt.export.c import kernels_f32, model
-from exeunt.export.c.device import COMPILER, EMULATOR, run_device
+from exeunt.export.c.boards import can_emulate
+from exeunt.export.c.device import run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
 from exeunt.export.c.host import ExitAnswer, build_host, run_host
@@ -289,7 +290,7 @@ def test_c_says_what_pytorch_says(
         far = np.abs(mine - theirs.numpy()).max() / theirs.abs().max().item()
         assert far <= 1e-5, f"{[node.operator for node in stage.nodes]}: {far}"
 
-    if parts is None and shutil.which(COMPILER) and shutil.which(EMULATOR):
+    if parts is None and can_emulate("cortex-m4"):
         there = run_device(tmp_path / "c", "net", tmp_path / "images.raw", IMAGES)
         assert list(there.answers) == answers
 

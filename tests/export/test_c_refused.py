@@ -15,6 +15,7 @@ from torch import nn
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c import build_host, device
+from exeunt.export.c.boards import can_emulate, find_board
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
 from exeunt.export.c.report import FILE
@@ -130,6 +131,9 @@ def test_a_report_names_no_sources_from_elsewhere(
             build_host(tmp_path / "net", tmp_path / "program")
 
 
+@pytest.mark.skipif(
+    not can_emulate("cortex-m4"), reason="needs qemu-system-arm and arm-none-eabi-gcc"
+)
 def test_what_lies_beside_an_export_is_no_part_of_it(
     chained: Callable[..., MultiExitNet], tmp_path: Path
 ) -> None:
@@ -138,6 +142,8 @@ def test_what_lies_beside_an_export_is_no_part_of_it(
         (tmp_path / "net" / place).write_text("this is mine, and no C")
     build_host(tmp_path / "net", tmp_path / "program", ("-O0",))
     (tmp_path / "place").mkdir()
-    sources = device._gather(tmp_path / "net", "net", tmp_path / "place", "main.c")
+    sources = device.gather(
+        find_board("cortex-m4"), tmp_path / "net", "net", tmp_path / "place", "main.c"
+    )
     assert not any(path.endswith("app.c") for path in sources)
     assert any(path.endswith("exn_engine.c") for path in sources)

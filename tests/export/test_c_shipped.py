@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from PIL import Image
 
 from exeunt.data import Transform
 from exeunt.export.c import CModel, Int8, compare, run_device, write_c
-from exeunt.export.c.device import COMPILER, EMULATOR
+from exeunt.export.c.boards import can_emulate
 from exeunt.graph import build_graph, plan_stream
 from exeunt.models import find_weights, load_weights
 from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantized
@@ -26,8 +25,7 @@ MOST_PER_MAC = 2.0  # instructions
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    shutil.which(EMULATOR) is None or shutil.which(COMPILER) is None,
-    reason=f"needs {EMULATOR} and {COMPILER}",
+    not can_emulate("cortex-m4"), reason="needs qemu-system-arm and arm-none-eabi-gcc"
 )
 def test_it_runs_in_28_kib_with_fewer_than_two_instructions_per_mac(
     raw: Any, tmp_path: Path

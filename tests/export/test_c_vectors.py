@@ -28,7 +28,7 @@ from exeunt.export.c import (
     run_host,
     write_c,
 )
-from exeunt.export.c.device import COMPILER, EMULATOR
+from exeunt.export.c.boards import can_emulate
 from exeunt.export.c.host import CHECKED
 from exeunt.export.c.numbers import Numbers
 from exeunt.graph import Graph, build_graph, plan_stream
@@ -135,7 +135,7 @@ def test_bits_are_the_same_as_fast_as_can_be(run: Run, plain: list[ExitAnswer]) 
 
 
 @pytest.mark.skipif(
-    not all(map(shutil.which, (COMPILER, EMULATOR))), reason=f"needs {EMULATOR} and {COMPILER}"
+    not can_emulate("cortex-m4"), reason="needs qemu-system-arm and arm-none-eabi-gcc"
 )
 @pytest.mark.parametrize("run", ["int8"], indirect=True)
 def test_bits_are_the_same_on_a_device(run: Run, plain: list[ExitAnswer]) -> None:

@@ -19,7 +19,8 @@ import exeunt
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c import CModel, Float32, Shape, build_host, run_host, write_c
-from exeunt.export.c.device import COMPILER, EMULATOR, run_device
+from exeunt.export.c.boards import can_emulate
+from exeunt.export.c.device import run_device
 from exeunt.export.c.host import CHECKED
 from exeunt.export.onnx import write_stages
 from exeunt.graph import build_graph, plan_stream
@@ -91,7 +92,7 @@ def test_c_says_what_torch_says(
         scores = np.array([*map(float, answer.scores)])
         theirs = wanted[answer.exit_index]
         assert np.abs(scores - theirs[answer.image]).max() < 1e-5 * np.abs(theirs).max()
-    if shutil.which(COMPILER) and shutil.which(EMULATOR):
+    if can_emulate("cortex-m4"):
         there = run_device(tmp_path / "net", "net", tmp_path / "images.raw", len(pixels))
         assert list(there.answers) == answers, "the same bits, in no more RAM than it claims"
 

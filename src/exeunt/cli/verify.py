@@ -23,12 +23,16 @@ def verify(
         str | None,
         typer.Option(
             show_default=False,
-            help="Run on an emulated device: cortex-m4, cortex-m7 or cortex-m3. Otherwise here.",
+            help="Run on an emulated cortex-m0, -m3, -m4, -m7, -m33, -m55 or riscv32.",
         ),
     ] = None,
     operators: Annotated[
         bool,
         typer.Option("--operators", help="On a device: what each kind of operator takes, too."),
+    ] = False,
+    cycles: Annotated[
+        bool,
+        typer.Option("--cycles", help="On a device: estimated cycles, time and energy, too."),
     ] = False,
     limit: Annotated[
         int | None,
@@ -67,6 +71,7 @@ def verify(
         images,
         device=device,
         operators=operators,
+        cycles=cycles,
         limit=limit,
         split=split,
         weights=weights,
@@ -113,14 +118,21 @@ def ram_and_flash(memory: dict[str, int], flash: dict[str, int]) -> list[tuple[s
 
 
 def _show_instructions(found: CVerification, by_exit: Sequence[float], mean: float) -> None:
-    """Prints them by exit and, where they were counted, by operator."""
+    """Prints them by exit, cycles and operators where they were asked for."""
+    from exeunt.cycles import cycle_table
+
     typer.echo("")
     rows = []
     for k, count in enumerate(by_exit):
         macs = found.exit_macs[k]
         rows.append((str(k + 1), millions(macs), millions(count), f"{count / macs:.2f}"))
     show_table(("exit", "MACs", "instructions", "per MAC"), rows, "rrrr")
-    typer.echo(f"with the policy {millions(mean)} instructions an image; no cycles are known")
+    typer.echo(f"with the policy {millions(mean)} instructions an image")
+    if found.cycles is not None:
+        header, estimated, notes = cycle_table(found.cycles)
+        typer.echo("")
+        show_table(header, estimated, "r" * len(header))
+        typer.echo("\n".join(notes))
     if found.operators is None:
         return
     typer.echo("")

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from exeunt.cycles import cycle_facts, estimate_run, exit_cycles, find_part
 from exeunt.data import make_splits, take
 from exeunt.data.decode import UnreadableImage
 from exeunt.errors import ExeuntError, ExeuntWarning
 from exeunt.evaluate.splits import open_known
-from exeunt.export.c import Bundle, build_host, compare, run_device, run_host
+from exeunt.export.c import Bundle, build_fenced, build_host, compare, run_host, run_program
 from exeunt.export.c.report import WEIGHTS
 from exeunt.trained import read_split
 from exeunt.verification.device import device_facts, operator_facts
@@ -34,6 +35,7 @@ def verify_c(
     limit: int | None,
     split: str,
     operators: bool = False,
+    cycles: bool = False,
 ) -> CVerification:
     """Builds and runs the folder, here or on a device, and holds every exit against Python.
 
@@ -41,6 +43,7 @@ def verify_c(
         ExeuntError: at the first difference, or for whatever cannot be built, read or run.
     """
     bundle = Bundle.load(folder)
+    part = find_part(device) if device is not None and cycles else None
     samples = _pick(bundle, images, split, limit or (4 if device else 64))
     with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
         raw, tensors, kept = _prepare(bundle, samples, Path(temporary))
@@ -50,7 +53,10 @@ def verify_c(
             build_host(folder, program)
             answers: Any = run_host(program, raw)
         else:
-            run = run_device(folder, bundle.report.name, raw, len(kept), device)
+            place = Path(temporary) / "device"
+            place.mkdir()
+            built = build_fenced(folder, bundle.report.name, raw, place, device)
+            run = run_program(built, raw, len(kept))
             answers = run.answers
         names, scores = [sample.name for sample in kept], _scores(bundle, tensors)
         found = compare(answers, scores, names, integers=bundle.report.dtype == "int8")
@@ -60,6 +66,12 @@ def verify_c(
             facts |= device_facts(bundle, run, found)
             if operators:
                 facts["operators"] = operator_facts(bundle, raw, device)
+            if part is not None:
+                between = estimate_run(built, raw, len(kept), device)
+                taken = found.exit_index.tolist()
+                facts["cycles"] = cycle_facts(
+                    exit_cycles(between, found.exits), found.exits, taken, part
+                )
     return CVerification(**facts)
 
 

@@ -18,6 +18,7 @@ def verify(
     *,
     device: str | None = None,
     operators: bool = False,
+    cycles: bool = False,
     limit: int | None = None,
     split: str = "test",
     weights: str | None = None,
@@ -32,8 +33,10 @@ def verify(
     Args:
         folder: what an export wrote.
         data: labelled images, by their path or as a dataset (see `LabelledImages`).
-        device: of C: `"cortex-m4"`, `"cortex-m7"` or `"cortex-m3"`; None for this machine.
+        device: of C: `"cortex-m4"`, say, or another of `exeunt.export.c.BOARDS`; None for this
+            machine.
         operators: of C on a device: instructions by operator too.
+        cycles: of C on a device: cycles, milliseconds and millijoules too, estimated.
         limit: so many images; None for 64 (C), 4 (a device) or all (ONNX).
         split: of the images.
         weights: what an ONNX folder was made of; None for what it says itself.
@@ -49,11 +52,14 @@ def verify(
     if is_exported(folder):
         if device is not None:
             raise ExeuntError(f"--device {device}: {folder} holds ONNX files, which run here")
-        if operators:
-            raise ExeuntError(f"--operators is for folders of C; {folder} holds ONNX files")
+        for option, given in (("--operators", operators), ("--cycles", cycles)):
+            if given:
+                raise ExeuntError(f"{option} is for folders of C; {folder} holds ONNX files")
         return verify_onnx(folder, weights, data, limit, split, engine or "onnxruntime")
     if weights is not None or engine is not None:
         raise ExeuntError(f"--weights and --engine are for ONNX folders; {folder} is none")
     if operators and device is None:
         raise ExeuntError("--operators counts instructions on a device; give --device too")
-    return verify_c(folder, data, device, limit, split, operators)
+    if cycles and device is None:
+        raise ExeuntError("--cycles are those of a device; give --device too")
+    return verify_c(folder, data, device, limit, split, operators, cycles)

@@ -31,6 +31,8 @@ class CVerification:
         mean_instructions: of an image with the policy, on average.
         instructions_per_mac: to the last exit.
         operators: multiply-adds and instructions by kind, where they were asked for.
+        cycles: an estimate of them, of milliseconds and millijoules, by exit and with the policy,
+            where it was asked for (`exeunt.cycles.cycle_facts`).
     """
 
     dtype: str
@@ -51,6 +53,7 @@ class CVerification:
     mean_instructions: float | None = None
     instructions_per_mac: float | None = None
     operators: tuple[dict[str, Any], ...] | None = None
+    cycles: dict[str, Any] | None = None
 
     @property
     def worth(self) -> tuple[str, str, str]:

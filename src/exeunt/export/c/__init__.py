@@ -1,9 +1,16 @@
 """Networks as C99."""
 
+from exeunt.export.c.boards import BOARDS, can_emulate
 from exeunt.export.c.budget import check_budget
 from exeunt.export.c.bundle import Bundle
 from exeunt.export.c.compare import Comparison, compare
-from exeunt.export.c.device import BOARDS, DeviceRun, count_instructions, run_device
+from exeunt.export.c.device import (
+    DeviceRun,
+    build_fenced,
+    count_instructions,
+    run_device,
+    run_program,
+)
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, owned_files, write_c
 from exeunt.export.c.host import ExitAnswer, build_host, run_host, run_self_test
@@ -27,7 +34,9 @@ __all__ = [
     "Kernel",
     "Numbers",
     "Shape",
+    "build_fenced",
     "build_host",
+    "can_emulate",
     "check_budget",
     "check_prefix",
     "compare",
@@ -36,6 +45,7 @@ __all__ = [
     "prefix_of",
     "run_device",
     "run_host",
+    "run_program",
     "run_self_test",
     "write_c",
 ]

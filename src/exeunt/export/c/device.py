@@ -1,8 +1,7 @@
-"""An exported folder on an emulated Cortex-M, in exactly the memory that it claims."""
+"""An exported folder on an emulated device, in exactly the memory that it claims."""
 
 from __future__ import annotations
 
-import shutil
 import struct
 import tempfile
 from collections.abc import Sequence
@@ -10,46 +9,21 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from exeunt.errors import ExeuntError
+from exeunt.export.c.boards import Board, find_board
 from exeunt.export.c.host import ExitAnswer, run_tool
 from exeunt.export.c.shape import Shape
 from exeunt.files import AS_NAMED
 
-COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
-PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
-START = files("exeunt") / "runtime" / "cortex_m"
+START = files("exeunt") / "runtime" / "devices"
 PROGRAMS = ("main.c", "operators.c")
 
 FLAGS = (
-    "-mthumb", "-std=gnu99", "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections",
-    "-Wall", "-Wextra", "-Werror", "-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs",
-    "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments",
+    "-O2", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections",
+    "-Wall", "-Wextra", "-Werror",
 )  # fmt: skip
-FENCE_BYTES = 32  # what the memory protection unit can tell apart
-ROOMY_STACK_BYTES, ROOMY_RAM_BYTES = 16384, 4 << 20
-INSTRUCTIONS_PER_TICK = 40  # the emulator's nanosecond is an instruction, its clock 25 MHz
-
-
-@dataclass(frozen=True)
-class Board:
-    """An emulated machine: compiler flags and where its memories lie."""
-
-    machine: str
-    flags: tuple[str, ...]
-    flash: tuple[int, int] = (0x00000000, 0x400000)
-    weights: tuple[int, int] = (0x21000000, 0x1000000)
-    ram: int = 0x20000000
-
-
-BOARDS = {
-    "cortex-m4": Board("mps2-an386", ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")),
-    "cortex-m7": Board(
-        "mps2-an500",
-        ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-        weights=(0x60000000, 0x1000000),
-    ),
-    "cortex-m3": Board("mps2-an385", ("-mcpu=cortex-m3", "-mfloat-abi=soft")),
-}
+LINKED = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--no-warn-rwx-segments")
+FENCE_BYTES = 32  # what every kind of memory protection can tell apart
+ROOMY_STACK_BYTES = 16384
 
 
 @dataclass(frozen=True)
@@ -91,28 +65,51 @@ def run_device(
         ExeuntError: for another device, missing tools, or a program that fails, as it does when it
             reaches beyond its RAM.
     """
-    board = _board(device)
     with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
-        place = Path(temporary)
-        sources = _gather(folder, name, place, "main.c")
-        program = place / "program.elf"
-        _build(board, sources, program, ROOMY_STACK_BYTES, ROOMY_RAM_BYTES)
-        *_, stack_bytes = _run(board, program, images, 1)
-        stack_bytes = -(-stack_bytes // 8) * 8
-        data_bytes = _sizes(program)["data"]
-        total_bytes = -(-(stack_bytes + data_bytes) // FENCE_BYTES) * FENCE_BYTES
-        _build(board, sources, program, stack_bytes, total_bytes)
-        sizes = _sizes(program)
-        answers, instructions, stack_bytes = _run(board, program, images, count)
+        return run_program(
+            build_fenced(folder, name, images, Path(temporary), device), images, count
+        )
+
+
+def run_program(program: Program, images: Path, count: int) -> DeviceRun:
+    """Runs what was built on images, and says what it took.
+
+    Raises:
+        ExeuntError: it fails, as it does when it reaches beyond its RAM.
+    """
+    answers, instructions, stack_bytes = _run(program, images, count)
+    sizes = program.sizes()
     return DeviceRun(
         answers,
         instructions,
         stack_bytes,
         sizes["data"],
-        total_bytes,
+        program.ram_bytes,
         sizes["code"],
         sizes["weights"],
     )
+
+
+def build_fenced(folder: Path, name: str, images: Path, place: Path, device: str) -> Program:
+    """Builds for a device with as much stack as the first image was seen to use, and no more RAM.
+
+    Args:
+        folder: an exported one.
+        name: its prefix.
+        images: raw images one after the other.
+        place: a folder to build in.
+        device: one of `BOARDS`.
+
+    Raises:
+        ExeuntError: for another device, missing tools, or a program that fails.
+    """
+    board = find_board(device)
+    compiled = compile_sources(board, gather(board, folder, name, place, "main.c"), place)
+    roomy = link(board, compiled, ROOMY_STACK_BYTES, board.roomy_ram_bytes)
+    *_, stack_bytes = _run(roomy, images, 1)
+    stack_bytes = -(-stack_bytes // 8) * 8
+    needed = stack_bytes + roomy.sizes()["data"]
+    return link(board, compiled, stack_bytes, -(-needed // FENCE_BYTES) * FENCE_BYTES)
 
 
 def count_instructions(
@@ -130,42 +127,96 @@ def count_instructions(
     Raises:
         ExeuntError: for another device, missing tools, or a program that fails.
     """
-    board = _board(device)
+    board = find_board(device)
     with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
         place = Path(temporary)
-        program = place / "program.elf"
-        sources = [f"-DNODES={nodes}", *_gather(folder, name, place, "operators.c")]
-        _build(board, sources, program, ROOMY_STACK_BYTES, ROOMY_RAM_BYTES)
-        lines = _emulate(board, program, image, 1).splitlines()
-    return [int(line.split()[1]) * INSTRUCTIONS_PER_TICK for line in lines]
+        sources = [f"-DNODES={nodes}", *gather(board, folder, name, place, "operators.c")]
+        compiled = compile_sources(board, sources, place)
+        program = link(board, compiled, ROOMY_STACK_BYTES, board.roomy_ram_bytes)
+        lines = program.run(image, 1).splitlines()
+    return [round(int(line.split()[1]) * board.instructions_per_tick) for line in lines]
 
 
-def _board(device: str) -> Board:
-    if device not in BOARDS:
-        raise ExeuntError(f"unknown device {device!r}; one of {', '.join(BOARDS)}")
-    for tool in (COMPILER, EMULATOR, SIZE):
-        if shutil.which(tool) is None:
-            raise ExeuntError(f"{tool} is missing; on Debian: apt-get install {PACKAGES}")
-    return BOARDS[device]
-
-
-def _gather(folder: Path, name: str, place: Path, program: str) -> list[str]:
+def gather(board: Board, folder: Path, name: str, place: Path, program: str) -> list[str]:
     """What is compiled: the sources that were exported but their programs, and the start-up code
     with one of its own, which is written to `place`.
     """
     shape = Shape.read(folder)
-    for item in START.iterdir():
-        if item.name in PROGRAMS and item.name != program:
-            continue
-        text = item.read_text(encoding="utf-8")
+    return [*write_start(board, name, place, program), *shape.includes, *shape.sources()]
+
+
+def write_start(board: Board, name: str, place: Path, program: str = "") -> list[str]:
+    """Writes the start-up code of a board, and one of the programs; returns what is compiled."""
+    common = [item.name for item in START.iterdir() if item.is_file()]
+    chosen = [item for item in common if item == program or item not in PROGRAMS]
+    for item in (*chosen, *board.sources):
+        text = START.joinpath(*item.split("/")).read_text(encoding="utf-8")
         text = text.replace("@prefix@", name).replace("@PREFIX@", name.upper())
-        (place / item.name).write_text(text, encoding="utf-8", errors=AS_NAMED)
-    return [*shape.includes, *shape.sources(), *sorted(map(str, place.glob("*.c")))]
+        target = place / item.rpartition("/")[2]
+        target.write_text(text, encoding="utf-8", errors=AS_NAMED)
+    return [f"-I{place}", *sorted(map(str, place.glob("*.c")))]
 
 
-def _build(
-    board: Board, sources: Sequence[str], program: Path, stack_bytes: int, ram_bytes: int
-) -> None:
+@dataclass(frozen=True)
+class Program:
+    """What was built.
+
+    Attributes:
+        board: that it is for.
+        path: of the file.
+        ram_bytes: that it may reach.
+    """
+
+    board: Board
+    path: Path
+    ram_bytes: int
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of code, constants, and all that is not constant but the stack."""
+        sections = {}
+        for line in run_tool([f"{self.board.prefix}size", "-A", str(self.path)]).splitlines():
+            words = line.split()
+            if len(words) == 3 and words[0].startswith(".") and words[1].isdecimal():
+                sections[words[0]] = int(words[1])
+        return {
+            "code": sections.get(".text", 0) + sections.get(".data", 0),
+            "weights": sections.get(".rodata", 0),
+            "data": sections.get(".data", 0) + sections.get(".bss", 0),
+        }
+
+    def run(self, images: Path, count: int, *options: str) -> str:
+        """What it prints, given a file and a number, in an emulator with more options."""
+        words = ",".join(f"arg={word}" for word in ("program", str(images), str(count)))
+        chosen = options or ("-icount", "shift=0")
+        return run_tool(
+            [
+                self.board.emulator, "-machine", self.board.machine, *self.board.options,
+                *self.board.ram_options(self.ram_bytes), *chosen, "-display", "none",
+                "-monitor", "none", "-serial", "null", "-chardev", "stdio,id=host",
+                "-kernel", str(self.path), "-semihosting-config",
+                f"enable=on,target=native,chardev=host,{words}",
+            ]
+        )  # fmt: skip
+
+
+def compile_sources(board: Board, sources: Sequence[str], place: Path) -> Path:
+    """Compiles for a board, into one file in the folder of its start-up code.
+
+    Raises:
+        ExeuntError: the compiler refuses; what it says is told.
+    """
+    compiled = place / "program.o"
+    command = [f"{board.prefix}gcc", *board.flags, *FLAGS, "-r", "-nostdlib", *sources]
+    run_tool([*command, "-o", str(compiled)])
+    return compiled
+
+
+def link(board: Board, compiled: Path, stack_bytes: int, ram_bytes: int) -> Program:
+    """Links what was compiled, with so much stack within so much RAM.
+
+    Raises:
+        ExeuntError: it does not fit; what the linker says is told.
+    """
     numbers = {
         "FLASH_AT": board.flash[0],
         "FLASH_SIZE": board.flash[1],
@@ -176,48 +227,23 @@ def _build(
         "STACK_SIZE": stack_bytes,
     }
     symbols = [f"-Wl,--defsym={name}={number}" for name, number in numbers.items()]
-    script = str(program.parent / "memory.ld")
-    run_tool([COMPILER, *board.flags, *FLAGS, *sources, "-T", script, *symbols, "-o", str(program)])
-
-
-def _sizes(program: Path) -> dict[str, int]:
-    """Bytes of code, constants, and all that is not constant but the stack."""
-    sections = {}
-    for line in run_tool([SIZE, "-A", str(program)]).splitlines():
-        words = line.split()
-        if len(words) == 3 and words[0].startswith(".") and words[1].isdecimal():
-            sections[words[0]] = int(words[1])
-    return {
-        "code": sections.get(".text", 0) + sections.get(".data", 0),
-        "weights": sections.get(".rodata", 0),
-        "data": sections.get(".data", 0) + sections.get(".bss", 0),
-    }
-
-
-def _emulate(board: Board, program: Path, images: Path, count: int) -> str:
-    """What the program prints, given a file and a number."""
-    words = ",".join(f"arg={word}" for word in ("program", str(images), str(count)))
-    return run_tool(
-        [
-            EMULATOR, "-machine", board.machine, "-icount", "shift=0", "-display", "none",
-            "-monitor", "none", "-serial", "null", "-chardev", "stdio,id=host",
-            "-kernel", str(program), "-semihosting-config",
-            f"enable=on,target=native,chardev=host,{words}",
-        ]
-    )  # fmt: skip
+    program, script = compiled.with_suffix(".elf"), compiled.with_name("memory.ld")
+    command = [f"{board.prefix}gcc", *board.flags, *FLAGS, *LINKED, str(compiled), *board.libraries]
+    run_tool([*command, "-T", str(script), *symbols, "-o", str(program)])
+    return Program(board, program, ram_bytes)
 
 
 def _run(
-    board: Board, program: Path, images: Path, count: int
+    program: Program, images: Path, count: int
 ) -> tuple[tuple[ExitAnswer, ...], tuple[int, ...], int]:
     answers, instructions, stack_bytes = [], [], 0
-    for line in _emulate(board, program, images, count).splitlines():
-        kind, *words_ = line.split()
+    for line in program.run(images, count).splitlines():
+        kind, *words = line.split()
         if kind == "exit":
-            answers.append(ExitAnswer.read([*words_[:4], *map(_score, words_[5:])]))
-            instructions.append(int(words_[4]) * INSTRUCTIONS_PER_TICK)
+            answers.append(ExitAnswer.read([*words[:4], *map(_score, words[5:])]))
+            instructions.append(round(int(words[4]) * program.board.instructions_per_tick))
         elif kind == "stack":
-            stack_bytes = int(words_[0])
+            stack_bytes = int(words[0])
     return tuple(answers), tuple(instructions), stack_bytes
 
 

@@ -78,6 +78,8 @@ def _taken(name: str) -> str | None:
 @cache
 def _runtime() -> frozenset[str]:
     """Stems of the sources that a program may have beside a network's."""
-    found = [item.name for item in (files("exeunt") / "runtime" / "cortex_m").iterdir()]
+    devices = files("exeunt") / "runtime" / "devices"
+    places = [devices, *(item for item in devices.iterdir() if item.is_dir())]
+    found = [item.name for place in places for item in place.iterdir()]
     sources = [name for name in found if name.endswith((".c", ".h"))]
     return _PROGRAMS | {name.rpartition(".")[0] for name in sources}

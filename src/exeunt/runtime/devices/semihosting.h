@@ -1,4 +1,4 @@
-/* Calls to the host by Arm semihosting: a debugger or an emulator carries them out. */
+/* Calls to the host by semihosting: a debugger or an emulator carries them out. */
 #ifndef SEMIHOSTING_H
 #define SEMIHOSTING_H
 
@@ -16,10 +16,21 @@ enum host_call {
 
 static inline intptr_t host(enum host_call call, const void *arguments)
 {
+#ifdef __riscv
+    register intptr_t a0 __asm__("a0") = (intptr_t)call;
+    register const void *a1 __asm__("a1") = arguments;
+    __asm__ volatile(".balign 16\n .option push\n .option norvc\n"
+                     "slli zero, zero, 0x1f\n ebreak\n srai zero, zero, 7\n .option pop"
+                     : "+r"(a0)
+                     : "r"(a1)
+                     : "memory");
+    return a0;
+#else
     register intptr_t r0 __asm__("r0") = (intptr_t)call;
     register const void *r1 __asm__("r1") = arguments;
     __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
     return r0;
+#endif
 }
 
 static inline void host_print(const char *text)

@@ -31,7 +31,7 @@ static void print_one(@prefix@_score score)
     host_print_hexadecimal(both.word);
 }
 
-static void print_answer(int64_t image, uint64_t ticks)
+__attribute__((noinline)) static void print_answer(int64_t image, uint64_t ticks)
 {
     const exn_result *result = @prefix@_result(&state);
     const @prefix@_score *scores = result->scores;
