@@ -205,10 +205,8 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         swish = Activation(chance.choice(("hardswish", "silu", "gelu")))
         x = net.conv(source, wide, act=act if kind == "same" else None)
         x = net.add(swish, x) if kind == "swish" else x
-        trail = (chance.randint(0, 2), chance.randint(0, 2)) if kind == "same" else None
+        trail = (chance.randint(0, 2), chance.randint(0, 2)) if kind == "same" else (1, 1)
         conv = Conv((3, 3), (chance.choice((1, 2)),) * 2, (0, 1), groups=wide if depthwise else 1)
-        if trail is None:
-            trail = (1, 1)
         weight = torch.randn(wide, 1 if depthwise else wide, 3, 3) / 9
         if height + trail[0] >= 3 and width + 1 + trail[1] >= 3:
             x = net.add(replace(conv, trail=trail), x, weight=weight, bias=torch.randn(wide))
@@ -390,3 +388,12 @@ def script() -> Callable[[Path], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilers(script: Any, request: pytest.FixtureRequest, tmp_path_factory: Any) -> None:
+    """What the runtime is compiled to is kept, for the tests of all processes."""
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if hasattr(request.config, "workerinput") else base
+    once = script(Path(__file__).with_name("compile_once.py"))
+    os.environ["PATH"] = once.install(place / "compilers")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 
 from exeunt.errors import ExeuntError
@@ -94,14 +96,14 @@ def run_device(
     board = _board(device)
     with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
         place = Path(temporary)
-        sources = _gather(folder, name, place, "main.c")
+        objects = _compile(board, _gather(folder, name, place, "main.c"), place)
         program = place / "program.elf"
-        _build(board, sources, program, ROOMY_STACK_BYTES, ROOMY_RAM_BYTES)
+        _build(board, objects, program, ROOMY_STACK_BYTES, ROOMY_RAM_BYTES)
         *_, stack_bytes = _run(board, program, images, 1)
         stack_bytes = -(-stack_bytes // 8) * 8
         data_bytes = _sizes(program)["data"]
         total_bytes = -(-(stack_bytes + data_bytes) // FENCE_BYTES) * FENCE_BYTES
-        _build(board, sources, program, stack_bytes, total_bytes)
+        _build(board, objects, program, stack_bytes, total_bytes)
         sizes = _sizes(program)
         answers, instructions, stack_bytes = _run(board, program, images, count)
     return DeviceRun(
@@ -153,7 +155,7 @@ def _gather(folder: Path, name: str, place: Path, program: str) -> list[str]:
     """What is compiled: the sources that were exported but their programs, and the start-up code
     with one of its own, which is written to `place`.
     """
-    shape = Shape.read(folder)
+    shape = Shape.read(folder.resolve())
     for item in START.iterdir():
         if item.name in PROGRAMS and item.name != program:
             continue
@@ -161,6 +163,18 @@ def _gather(folder: Path, name: str, place: Path, program: str) -> list[str]:
         text = text.replace("@prefix@", name).replace("@PREFIX@", name.upper())
         (place / item.name).write_text(text, encoding="utf-8", errors=AS_NAMED)
     return [*shape.includes, *shape.sources(), *sorted(map(str, place.glob("*.c")))]
+
+
+def _compile(board: Board, sources: Sequence[str], place: Path) -> list[str]:
+    """Paths of the objects, in the order of the sources: what is linked twice is compiled once."""
+    options = [word for word in sources if word.startswith("-")]
+    objects = []
+    for number, (_, group) in enumerate(groupby(sources[len(options) :], os.path.dirname)):
+        paths, there = list(group), place / str(number)  # a program may be named as the network
+        there.mkdir()
+        run_tool([COMPILER, *board.flags, *FLAGS, *options, "-c", *paths], folder=there)
+        objects += [str(there / f"{Path(path).stem}.o") for path in paths]
+    return objects
 
 
 def _build(
