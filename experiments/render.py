@@ -1,4 +1,5 @@
-"""Makes the results of `docs/reproduction.md`, and its pictures, of `experiments/results` alone.
+"""Makes the results of `docs/reproduction.md`, its pictures, and the tables of `docs/rex.md`, of
+`experiments/results` alone.
 
 python experiments/render.py
 """
@@ -10,13 +11,28 @@ from pathlib import Path
 
 from harness.claims import Claim, counts
 from harness.measure import numbers
-from harness.pictures import BUDGETS, BY_COST, EPOCHS, draw
+from harness.pictures import BUDGETS, BY_COST, EPOCHS, Panel, draw
 from harness.results import FOLDER, ROOT, Row, read_rows
 from harness.study import Study
-from studies import STUDIES, figure5, figure6, ranet, regression, table2, table3, table4, training
+from studies import (
+    CLAIMED,
+    equal_ram,
+    figure4,
+    figure5,
+    figure6,
+    figure7,
+    ranet,
+    regression,
+    rex_search,
+    table2,
+    table3,
+    table4,
+    training,
+)
 
 PAGE = ROOT / "docs" / "reproduction.md"
-PICTURES = PAGE.with_suffix("")
+REX_PAGE = ROOT / "docs" / "rex.md"
+PICTURES, REX_PICTURES = PAGE.with_suffix(""), REX_PAGE.with_suffix("")
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 SCALE = "small"
 SETTING = {
@@ -27,24 +43,51 @@ SETTING = {
     "digits": "MNIST's digits, turned by up to 60 degrees (`python experiments/rotated_digits.py`)",
 }
 DRAWN = {
-    **dict.fromkeys(("table3", "table3_people", "table4", "figure5", "training"), BY_COST),
+    **dict.fromkeys(
+        ("table3", "table3_people", "table4", "figure5", "figure7", "training"), BY_COST
+    ),
     **dict.fromkeys(("ranet_cifar10", "ranet_hundred"), BUDGETS),
     **{"figure6": EPOCHS, "table2": BY_COST},
 }
 
 
 def with_results(page: str, results: Path = FOLDER, pictures: Path = PICTURES) -> str:
-    """The page with what the rows say; draws its pictures into a folder."""
-    rows = {
-        name: [row for row in read_rows(study, results) if row["scale"] == SCALE]
-        for name, study in STUDIES.items()
-    }
+    """The page of claims with what the rows say; draws its pictures into a folder."""
+    rows = {study.name: _rows(study, results) for study in CLAIMED}
     found = claims(rows)
-    parts = [_summary([claim for one in found.values() for claim in one])]
-    parts += [_section(study, rows[name], found[name], pictures) for name, study in STUDIES.items()]
+    timed = figure4.timed(rows["table3"], figure4.read_latencies(results))
+    parts = [
+        _summary([*(claim for one in found.values() for claim in one), *figure4.claims(timed)])
+    ]
+    for study in CLAIMED:
+        parts.append(_section(study, rows[study.name], found[study.name], pictures))
+        if study is table3.STUDY:
+            parts.append(_latency(timed, pictures))
+    return _between(page, "\n".join(parts))
+
+
+def with_trials(page: str, results: Path = FOLDER, pictures: Path = REX_PICTURES) -> str:
+    """The page of the search with its trials, and what RAM buys; draws a picture of the latter."""
+    lines = rex_search.table(_rows(rex_search.STUDY, results))
+    networks = _rows(equal_ram.STUDY, results)
+    if networks:
+        title = equal_ram.STUDY.title
+        lines += ["", f"## {title}", "", *_verdicts(equal_ram.claims(networks))]
+        lines += ["", *equal_ram.table(networks)]
+        rows = equal_ram.curves(networks)
+        lines += _picture(rows, equal_ram.PANELS, title, pictures / "equal_ram.png")
+    return _between(page, "\n".join([*lines, ""]))
+
+
+def _rows(study: Study, results: Path) -> list[Row]:
+    return [row for row in read_rows(study, results) if row["scale"] == SCALE]
+
+
+def _between(page: str, text: str) -> str:
+    """The page with this where its results are."""
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
 
 
 def claims(rows: dict[str, list[Row]]) -> dict[str, list[Claim]]:
@@ -57,6 +100,7 @@ def claims(rows: dict[str, list[Row]]) -> dict[str, list[Claim]]:
         "table4": table4.claims(rows["table4"], base),
         "table3_people": table3.claims(rows["table3_people"], column=0),
         "training": training.claims(rows["training"], base),
+        "figure7": figure7.claims(rows["figure7"], base),
         "figure5": figure5.claims(rows["figure5"], base),
         "ranet_hundred": ranet.claims(rows["ranet_hundred"]),
         "regression": regression.claims(rows["regression"]),
@@ -80,19 +124,43 @@ def _section(study: Study, rows: Sequence[Row], found: Sequence[Claim], pictures
         f"{SETTING[scale.images]}{width}, {scale.settings['epochs']} epochs. {len(rows)} of "
         f"{wanted} trainings are done (`python experiments/run.py {study.name} --data SETS`).",
         "",
-        "| claim | paper | here | verdict |",
-        "| --- | --- | --- | --- |",
+        *_verdicts(found),
     ]
-    for claim in found:
-        text = claim.text + (f" ({claim.note})" if claim.note else "")
-        lines.append(f"| {text} | {claim.paper} | {claim.ours} | {claim.verdict} |")
     if rows:
         lines += ["", *_table(rows)]
         if study.name in DRAWN:
-            pictures.mkdir(exist_ok=True)
-            draw(rows, DRAWN[study.name], study.title, pictures / f"{study.name}.png")
-            lines += ["", f"![{study.title}](reproduction/{study.name}.png)"]
+            lines += _picture(rows, DRAWN[study.name], study.title, pictures / f"{study.name}.png")
     return "\n".join([*lines, ""])
+
+
+def _latency(timed: Sequence[Row], pictures: Path) -> str:
+    """Figure 4, of Table 3's trainings and of milliseconds that were measured apart."""
+    lines = [
+        f"## {figure4.TITLE}",
+        "",
+        "Accuracies and where images leave are of Table 3's trainings, first seed; milliseconds of "
+        "one image on one thread, least of 200, the two networks taking turns "
+        "(`python experiments/latency.py`).",
+        "",
+        *_verdicts(figure4.claims(timed)),
+    ]
+    if timed:
+        lines += _picture(timed, figure4.PANELS, figure4.TITLE, pictures / "figure4.png")
+    return "\n".join([*lines, ""])
+
+
+def _verdicts(found: Sequence[Claim]) -> list[str]:
+    lines = ["| claim | paper | here | verdict |", "| --- | --- | --- | --- |"]
+    for claim in found:
+        text = claim.text + (f" ({claim.note})" if claim.note else "")
+        lines.append(f"| {text} | {claim.paper} | {claim.ours} | {claim.verdict} |")
+    return lines
+
+
+def _picture(rows: Sequence[Row], panels: Sequence[Panel], title: str, file: Path) -> list[str]:
+    file.parent.mkdir(exist_ok=True)
+    draw(rows, panels, title, file)
+    return ["", f"![{title}]({file.parent.name}/{file.name})"]
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -115,4 +183,5 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_results(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for file, made in ((PAGE, with_results), (REX_PAGE, with_trials)):
+        file.write_text(made(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -3,6 +3,7 @@
     python experiments/run.py --data SETS --plan            # what is there, what is missing
     python experiments/run.py --data SETS                   # everything that is missing
     python experiments/run.py table3 figure6 --data SETS    # of these studies
+    python experiments/run.py rex_search --run rex-min-norm --seed 1 --data SETS  # this one again
     python experiments/run.py table3 --scale paper --commands --data SETS
 
 SETS is a folder that holds the images, see `experiments/harness/images.py`. One training runs after
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--plan", action="store_true", help="list all trainings and run none")
     parser.add_argument("--commands", action="store_true", help="print commands and run none")
     parser.add_argument("--run", help="this one alone, again if it is there")
+    parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, default=FOLDER, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
@@ -57,11 +59,18 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown:
         parser.error(f"no study {unknown[0]!r}; one of {', '.join(STUDIES)}")
     studies = [STUDIES[name] for name in chosen.studies or STUDIES]
-    tasks = list(in_order(studies))
-    if chosen.run is not None:
-        tasks = [task for task in tasks if task[1].name == chosen.run]
-        if not tasks:
-            parser.error(f"no training {chosen.run!r} in {', '.join(one.name for one in studies)}")
+    lacking = [study.name for study in studies if chosen.scale not in study.scales]
+    if chosen.studies and lacking:
+        parser.error(f"study {lacking[0]!r} has no {chosen.scale} scale")
+    studies = [study for study in studies if study.name not in lacking]
+    tasks = [
+        (study, run, seed)
+        for study, run, seed in in_order(studies)
+        if chosen.run in (None, run.name) and chosen.seed in (None, seed)
+    ]
+    if not tasks:
+        wanted = " ".join(f"{one}" for one in (chosen.run, chosen.seed) if one is not None)
+        parser.error(f"no training {wanted!r} in {', '.join(one.name for one in studies)}")
     done = {
         (study.name, row["run"], int(row["seed"])): float(row["minutes"])
         for study in studies

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure import unpacked
+from harness.measure import numbers, unpacked
 from harness.results import Row
 
 Verdict = Literal["holds", "does not hold", "cannot be told at this scale", "not run yet"]
@@ -120,6 +120,45 @@ def compared(
     if found is None:
         return Claim(text, paper, "", "not run yet", note)
     return Claim(text, paper, str(found), found.verdict(larger), note)
+
+
+def above(
+    text: str, paper: str, first: Row | None, second: Row | None, costs: str, scores: str
+) -> Claim:
+    """A claim that one run's curve is over another's, wherever both have points.
+
+    Args:
+        text: of the claim.
+        paper: its figure.
+        first: row of a run, of one seed; None where there is none yet.
+        second: of the other.
+        costs: their column, a number for each point.
+        scores: likewise.
+    """
+    if first is None or second is None:
+        return Claim(text, paper, "", "not run yet")
+    gains = _gains(first, second, costs, scores)
+    if not gains:
+        return Claim(text, paper, "the curves span no common cost", UNCLEAR, "one seed")
+    error = 100 * 1.96 * (0.25 / int(first["samples"])) ** 0.5  # at most, of one curve
+    low, high = min(gains), max(gains)
+    verdict: Verdict = UNCLEAR
+    if low > error or high < -error:
+        verdict = "holds" if low > error else "does not hold"
+    ours = f"{low:+.1f} to {high:+.1f} points over {len(gains)} costs"
+    return Claim(text, paper, ours, verdict, "one seed")
+
+
+def _gains(first: Row, second: Row, costs: str, scores: str) -> list[float]:
+    """Points by which the first is better at ten costs that both curves span."""
+    curves = [(numbers(row[costs]), numbers(row[scores])) for row in (first, second)]
+    low = max(min(spent) for spent, _ in curves)
+    high = min(max(spent) for spent, _ in curves)
+    if low > high:
+        return []
+    at = np.linspace(low, high, 10)
+    mine, theirs = (np.interp(at, *np.array(sorted(zip(*one, strict=True))).T) for one in curves)
+    return [100 * float(gain) for gain in mine - theirs]
 
 
 def counts(claims: Sequence[Claim]) -> Mapping[str, int]:

@@ -22,12 +22,12 @@ MOST_AGREEMENTS = 5  # k of the paper's Figures 4 and 7
 CRITERIA = ("confidence", "entropy", "consistency")
 
 CLASSIFICATION = (
-    *("samples", "macs", "exits", "calibration_exits", "k_accuracy", "k_macs"),
+    *("samples", "macs", "exits", "calibration_exits", "k_accuracy", "k_macs", "k_shares"),
     *(f"{name}_{what}" for name in CRITERIA for what in ("policy", "accuracy", "any", "macs")),
     *("right_last", *(f"{what}_{name}" for what in ("right", "any") for name in CRITERIA)),
 )
-"""Columns of `classification`. Lists are separated by blanks, one for each exit or each k; `right`
-and `any` are one bit for each sample."""
+"""Columns of `classification`. Lists are separated by blanks, one for each exit or each k, and for
+each k the shares of all exits; `right` and `any` are one bit for each sample."""
 
 
 def classification(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
@@ -64,6 +64,7 @@ def _classified(test: ExitTable, held_out: ExitTable) -> dict[str, Any]:
     counts = [replay(test, Consistency(k)) for k in agreements(test)]
     row["k_accuracy"] = listed(outcome.score for outcome in counts)
     row["k_macs"] = listed((outcome.mean_macs for outcome in counts), 0)
+    row["k_shares"] = listed(share for outcome in counts for share in outcome.exit_shares)
     return row
 
 
@@ -78,6 +79,22 @@ def budgeted(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
     row["budget_macs"] = listed((point.found.mean_macs for point in curve.points), 0)
     row["budget_accuracy"] = listed(point.found.score for point in curve.points)
     return row
+
+
+HELD_OUT = ("samples", "macs", "exits", "right_first", "right_last")
+
+
+def held_out(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
+    """All exits on calibration images, of the weights whose last exit is best there."""
+    table = clf.record(data, "calibration")
+    right = scores.right_classes(table)
+    return {
+        "samples": len(table),
+        "macs": listed(table.exit_macs, 0),
+        "exits": listed(right.double().mean(dim=1).tolist()),
+        "right_first": packed(right[0].numpy()),
+        "right_last": packed(right[-1].numpy()),
+    }
 
 
 CURVE = ("samples", "macs", "accuracy", "train_loss", "calibration_accuracy", "right_last")

@@ -1,4 +1,4 @@
-"""Two pictures side by side with a line for each run."""
+"""Pictures side by side with a line for each run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.results import Row
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the two.
+    """One of the pictures.
 
     Attributes:
         y: column of a row, a list.
@@ -46,11 +46,11 @@ EPOCHS = (
 )
 
 
-def draw(rows: Sequence[Row], panels: tuple[Panel, Panel], title: str, file: Path) -> None:
+def draw(rows: Sequence[Row], panels: Sequence[Panel], title: str, file: Path) -> None:
     """Draws the first seed of every run."""
-    figure = new_figure(8, 4.2)
+    figure = new_figure(4 * len(panels), 4.2)
     figure.suptitle(title, fontsize=10)
-    for axes, panel in zip(figure.subplots(1, 2), panels, strict=True):
+    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         plain_axes(axes, panel.x_label, panel.y_label)
         for row in (row for row in rows if row["seed"] == "0"):
             heights = [panel.y_scale * value for value in numbers(row[panel.y])]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from harness.claims import UNCLEAR, Claim, Verdict
-from harness.measure import BUDGETED, budgeted, numbers
+from harness.claims import Claim, above
+from harness.measure import BUDGETED, budgeted
 from harness.results import Row
 from harness.study import Run, Scale, Study
 
@@ -40,34 +39,17 @@ HUNDRED = Study(
 def claims(rows: Sequence[Row]) -> list[Claim]:
     """RANet's curve over MSDNet's, where both have points."""
     both = {row["run"]: row for row in rows if row["seed"] == "0"}
-    found = []
-    for text, costs, scores in (
-        ("anytime: RANet is better at equal multiply-adds", "macs", "exits"),
-        (
+    curves = both.get("RANet"), both.get("MSDNet")
+    everywhere = "above everywhere"
+    return [
+        above(
+            "anytime: RANet is better at equal multiply-adds", everywhere, *curves, "macs", "exits"
+        ),
+        above(
             "budgeted batch: RANet is better at equal mean multiply-adds",
+            everywhere,
+            *curves,
             "budget_macs",
             "budget_accuracy",
         ),
-    ):
-        if len(both) < 2:
-            found.append(Claim(text, "above everywhere", "", "not run yet"))
-            continue
-        gains = _gains(both["RANet"], both["MSDNet"], costs, scores)
-        error = 100 * 1.96 * (0.25 / int(both["RANet"]["samples"])) ** 0.5  # at most, of one curve
-        low, high = min(gains), max(gains)
-        verdict: Verdict = UNCLEAR
-        if low > error or high < -error:
-            verdict = "holds" if low > error else "does not hold"
-        ours = f"{low:+.1f} to {high:+.1f} points over {len(gains)} costs"
-        found.append(Claim(text, "above everywhere", ours, verdict, "one seed"))
-    return found
-
-
-def _gains(first: Row, second: Row, costs: str, scores: str) -> list[float]:
-    """Points by which the first is better at ten costs that both curves span."""
-    curves = [(numbers(row[costs]), numbers(row[scores])) for row in (first, second)]
-    low = max(min(macs) for macs, _ in curves)
-    high = min(max(macs) for macs, _ in curves)
-    at = np.linspace(low, high, 10)
-    mine, theirs = (np.interp(at, *np.array(sorted(zip(*one, strict=True))).T) for one in curves)
-    return [100 * float(gain) for gain in mine - theirs]
+    ]

@@ -9,7 +9,7 @@ CELLS: dict[str, Any] = ADAMW | {"cell_weight_decay": 0.0}
 SGD: dict[str, Any] = {}
 
 BETTER: dict[str, Any] = {"cell": "mingru", "norm": True, "remember": True}
-"""The form of ReX that the search of `docs/rex.md` found best."""
+"""The form of ReX that the search of `docs/rex.md` found best, `rex_form="mingru"`, spelt out."""
 
 NON_COMMERCIAL = "pictures of ImageNet: non-commercial research and education only"
 

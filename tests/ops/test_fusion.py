@@ -86,3 +86,25 @@ def test_sizes_that_leave_nothing() -> None:
         FusionLayer(5, 9, growth=3)
     with pytest.raises(ExeuntError, match=r"a share of 0.01 leaves none of 11 channels"):
         DenseBlock(5, growth=3, depth=2, reduction=0.01)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("down", [False, True])
+def test_gradients_of_a_fusion_block_are_those_of_slices(
+    down: bool, layout: torch.memory_format
+) -> None:
+    """What trains reads dense copies of the low map; what does not train reads slices of it."""
+    torch.manual_seed(0)
+    block = FusionBlock(4, [3, 5, 7], growth=8, down=down).double()
+    for norm in (part for part in block.modules() if isinstance(part, torch.nn.BatchNorm2d)):
+        norm.eval()
+    x, low = (torch.randn(2, c, 6, 4).double().contiguous(memory_format=layout) for c in (4, 7))
+    found = []
+    for training in (True, False):
+        block.training = training
+        leaves = [part.detach().requires_grad_() for part in (x, low)]
+        out = block(leaves[0], leaves[1], leaves[1])
+        sum((part**2).sum() for part in out).backward()
+        found.append([leaf.grad for leaf in leaves])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs)

@@ -12,7 +12,7 @@ from exeunt.models import create_model
 from exeunt.models.downsample import make_downsample
 from exeunt.ops.recurrence import CELLS, start_recurrent
 from exeunt.ops.rex import ReX2d
-from exeunt.ops.rex_block import ReXBlock, make_rex
+from exeunt.ops.rex_block import ReXBlock, ReXForm, make_rex
 
 
 def test_the_paper_has_nothing_around_rex() -> None:
@@ -87,7 +87,7 @@ def test_cells_are_started_to_remember(cell: str) -> None:
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        ("papre", "unknown form of ReX 'papre'; one of paper"),
+        ("papre", "unknown form of ReX 'papre'; one of paper, mingru"),
         ({"sell": "gru"}, "unknown key 'sell'; one of cell"),
         ({"norm": 1}, "norm=1; give a bool"),
         ({"stride": 4.0}, "stride=4.0; give an int"),
@@ -108,8 +108,8 @@ NETS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", NETS)
 def test_a_network_takes_a_form(name: str) -> None:
-    form = {"cell": "mingru", "norm": True, "remember": True}
-    net = create_model(name, num_classes=4, rex_form=form, **NETS[name]).eval()
+    net = create_model(name, num_classes=4, rex_form="mingru", **NETS[name]).eval()
+    assert ReXForm.of("mingru") == ReXForm.of({"cell": "mingru", "norm": True, "remember": True})
     plain = create_model(name, num_classes=4, **NETS[name])
     assert any("rex.norm" in key for key in net.state_dict())
     assert not any("rex.norm" in key for key in plain.state_dict())

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from exeunt.errors import ExeuntError
 from exeunt.ops.conv import BottleneckConv, ConvNormAct
@@ -39,6 +41,27 @@ def resize(x: Tensor, size: torch.Size) -> Tensor:
 
 def _first(x: Tensor, channels: int) -> Tensor:
     return x if x.shape[1] == channels else x[:, :channels]
+
+
+class _Prefixes(torch.autograd.Function):
+    """The first channels of a map, several times, as dense maps.
+
+    Slices would be made dense by the convolution that reads each, and again on its way back; and
+    the backward pass of every slice fills a whole map.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, channels: Sequence[int]) -> tuple[Tensor, ...]:
+        ctx.layout = x.shape, x.stride()
+        return tuple(torch.empty_like(x[:, :count]).copy_(x[:, :count]) for count in channels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        whole = grads[0].new_empty_strided(*ctx.layout).zero_()
+        for grad in grads:
+            whole[:, : grad.shape[1]] += grad
+        return whole, None
 
 
 class DenseBlock(nn.Module):
@@ -192,15 +215,24 @@ class FusionBlock(nn.Module):
             output is no transition of x_L but begins with it, the output alone.
         """
         *layers, final = self.layers
-        for layer, channels in zip(layers, self.low_channels, strict=False):
-            x = layer(x, _first(low, channels))
-        y = final(x, _first(low, self.low_channels[-2]))
+        lows = self._lows(low)
+        for layer, part in zip(layers, lows, strict=False):
+            x = layer(x, part)
+        y = final(x, lows[-1])
         merged = self.merge(_first(last, self.low_channels[-1]))
         out = torch.cat((y, resize(merged, y.shape[2:])), 1)
         before = (x,) if self.down else ()
         if self.transition is None:
             return (*before, out)
         return (*before, y, self.transition(out))
+
+    def _lows(self, low: Tensor) -> Sequence[Tensor]:
+        """low_0 to low_{L-1}."""
+        channels = self.low_channels[:-1]
+        if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            lows: tuple[Tensor, ...] = _Prefixes.apply(low, channels)  # type: ignore[no-untyped-call]
+            return lows
+        return [_first(low, count) for count in channels]
 
 
 def _transition(channels: int, reduction: float | None) -> tuple[ConvNormAct | None, int]:

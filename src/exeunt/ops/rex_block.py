@@ -69,8 +69,11 @@ class ReXForm:
         return cls(**form)
 
 
-REX_FORMS: dict[str, ReXForm] = {"paper": ReXForm()}
-"""By name."""
+REX_FORMS: dict[str, ReXForm] = {
+    "paper": ReXForm(),
+    "mingru": ReXForm(cell="mingru", norm=True, remember=True),
+}
+"""By name: the paper's, and the one that won the search of `docs/rex.md`."""
 
 
 class ReXBlock(nn.Module):
