@@ -18,20 +18,27 @@ from pathlib import Path
 COMPILERS = ("cc", "gcc", "aarch64-linux-gnu-gcc", "arm-none-eabi-gcc")
 
 SOURCE = re.compile(r"exn_\w+\.c")
-VALUED = ("-o", "-I", "-L", "-T", "-MT", "-MF")  # options whose value is the next word
+VALUED = ("-o", "-I", "-L", "-T")  # options whose value is the next word
 PLACES = ("-I", "-L", "-l", "-T", "-Wl,")  # what no source of the runtime asks for
-NOTES = ("-MD", "-MMD")  # of what depends on what, which a tree that is built once never asks
 OTHERS = re.compile(r"-(E|S|M\w*|fsyntax-only|save-temps.*|x.*|i\w+|-version)$|@")
+LAUNCHER = """\
+#!/bin/sh
+case " $* " in  # one source after the other, as build systems ask, is no slower without this
+    *" -c "*" -o "*|*" -o "*" -c "*) exec {compiler} "$@" ;;
+esac
+exec {python} -IS {here} {folder} {compiler} "$@"
+"""
 
 
 def install(folder: Path) -> str:
     """Writes compilers of these names to a folder, and returns a path of programs with it first."""
     folder.mkdir(exist_ok=True)
     for compiler in filter(None, map(shutil.which, COMPILERS)):
-        command = [sys.executable, "-IS", __file__, str(folder), compiler]
+        words = {"python": sys.executable, "here": __file__, "folder": str(folder)}
+        words = {name: shlex.quote(word) for name, word in (words | {"compiler": compiler}).items()}
         path = folder / Path(compiler).name
         beside = path.with_suffix(f".{os.getpid()}")
-        beside.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        beside.write_text(LAUNCHER.format(**words))
         beside.chmod(0o755)
         beside.replace(path)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
@@ -41,40 +48,34 @@ def main(folder: str, compiler: str, *words: str) -> None:
     asked = split(words)
     if asked is None:
         os.execv(compiler, [compiler, *words])
-    sources, flags, target = asked
+    sources, flags = asked
     objects = {source: kept(Path(folder), compiler, flags, Path(source)) for source in sources}
     if not all(objects.values()):
         os.execv(compiler, [compiler, *words])
     if "-c" not in words:
         os.execv(compiler, [compiler, *(str(objects.get(word) or word) for word in words)])
     for source, unit in objects.items():
-        shutil.copyfile(str(unit), target or Path(source).with_suffix(".o").name)
-    if "-MF" in words:
-        Path(words[words.index("-MF") + 1]).write_text(f"{target}: {sources[0]}\n")
+        shutil.copyfile(str(unit), Path(source).with_suffix(".o").name)
     rest = [word for word in words if word not in objects]
     if any(word.endswith((".c", ".S")) for word in rest):
         os.execv(compiler, [compiler, *rest])
 
 
-def split(words: tuple[str, ...]) -> tuple[list[str], list[str], str | None] | None:
-    """The runtime's sources, the flags that they are compiled with, and what is made, if named;
-    nothing where the compiler has to do all of it.
+def split(words: tuple[str, ...]) -> tuple[list[str], list[str]] | None:
+    """The runtime's sources, and the flags that they are compiled with; nothing where the compiler
+    has to do all of it.
     """
     sources, flags, left = [], [], iter(words)
-    target: str | None = None
     for word in left:
-        if word not in (*VALUED, *NOTES) and OTHERS.match(word):
+        if OTHERS.match(word):
             return None
         if word in VALUED:
-            value = next(left, None)
-            target = value if word == "-o" else target
+            next(left, None)
         elif not word.startswith("-"):
             sources += [word] if SOURCE.fullmatch(Path(word).name) else []
-        elif not word.startswith(PLACES) and word not in ("-c", *NOTES):
+        elif not word.startswith(PLACES) and word != "-c":
             flags.append(word)
-    if not sources or ("-c" in words and target and len(sources) > 1):
-        return None
-    return sources, flags, target
+    return (sources, flags) if sources else None
 
 
 def kept(folder: Path, compiler: str, flags: list[str], source: Path) -> Path | None:

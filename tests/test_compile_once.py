@@ -49,9 +49,10 @@ def test_what_is_wrong_stays_wrong(once: ModuleType) -> None:
 
 
 def test_objects_alone_lie_where_they_are_asked_for(once: ModuleType) -> None:
-    subprocess.run(["cc", "-DMORE=0", "-c", "exn_one.c", "-MD", "-MF", "d", "-o", "x"], check=True)
-    assert Path("d").read_text() == "x: exn_one.c\n"
-    subprocess.run(["cc", "-DMORE=0", "-c", "main.c", "exn_one.c"], check=True)
-    assert Path("x").read_bytes() == Path("exn_one.o").read_bytes()
-    assert Path("main.o").exists()
+    subprocess.run(["cc", "-DMORE=0", "-c", "exn_one.c", "-o", "x"], check=True)
+    assert not [*Path("store").glob("*.o")], "one alone is the compiler's own"
+    for _ in range(2):
+        subprocess.run(["cc", "-DMORE=0", "-c", "main.c", "exn_one.c"], check=True)
+        assert Path("exn_one.o").read_bytes() == Path("x").read_bytes()
+        assert Path("main.o").exists()
     assert len([*Path("store").glob("*.o")]) == 1
