@@ -18,13 +18,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import typer
 
 import exeunt
-from exeunt.cli import app
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -141,6 +140,7 @@ def command_line() -> str:
     asked = [sys.executable, "-m", "typer", program.module, "utils", "docs", "--name", "exeunt"]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
     text = done.stdout.replace("# `exeunt`", "# Command line", 1)
+    app = import_module(program.module).app
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
         says = command.get_short_help_str(limit=1000)  # where typer's list breaks off
         line = f"* [`{name}`](#exeunt-{name}): {says}"

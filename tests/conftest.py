@@ -374,26 +374,26 @@ def killed_everywhere(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return kill_everywhere
 
 
+def imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session")
 def script() -> Callable[[Path], ModuleType]:
     """Imports a program that lies in no package."""
-
-    def load(path: Path) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # where dataclasses look for it
-        spec.loader.exec_module(module)
-        return module
-
-    return load
+    return imported
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compilers(script: Any, request: pytest.FixtureRequest, tmp_path_factory: Any) -> None:
+def compilers(request: pytest.FixtureRequest, tmp_path_factory: Any) -> None:
     """What the runtime is compiled to is kept, for the tests of all processes."""
     base = tmp_path_factory.getbasetemp()
     place = base.parent if hasattr(request.config, "workerinput") else base
-    once = script(Path(__file__).with_name("compile_once.py"))
+    once = imported(Path(__file__).with_name("compile_once.py"))
     os.environ["PATH"] = once.install(place / "compilers")
