@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from typing import Any
 
-from exeunt.graph import build_graph, plan_stream
+from exeunt.graph import StreamedPlan, build_graph, plan_stream
 from exeunt.models import create_model, default_image_size, list_models
 
 SAME = ("mobilenetv2_100", "rex_mobilenetv2_100", "msdnet", "msdnet_cifar100", "ranet")
@@ -37,20 +37,29 @@ def networks() -> Iterator[tuple[str, dict[str, Any], int]]:
             yield name, {}, default_image_size(name)
 
 
+def planned(name: str, arguments: dict[str, Any], size: int) -> tuple[StreamedPlan, float]:
+    """The plan of one, and the seconds that it took."""
+    graph = build_graph(create_model(name, **arguments), size)
+    start = time.perf_counter()
+    return plan_stream(graph, 1), time.perf_counter() - start
+
+
+def spelled(name: str, arguments: dict[str, Any]) -> str:
+    """Name and arguments."""
+    said = ", ".join(f"{key}={value}" for key, value in arguments.items())
+    return name + (f"({said})" if said else "")
+
+
 def main(patterns: list[str]) -> None:
     """Prints the table."""
     print(f"{'network':44} {'pixels':>6} {'arena':>9} {'bound':>9} {'over':>7} {'seconds':>7}")
     for name, arguments, size in networks():
         if patterns and not any(fnmatch(name, pattern) for pattern in patterns):
             continue
-        graph = build_graph(create_model(name, **arguments), size)
-        start = time.perf_counter()
-        plan = plan_stream(graph, 1)
-        seconds = time.perf_counter() - start
-        said = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        plan, seconds = planned(name, arguments, size)
         over = plan.arena_bytes / plan.bound_bytes - 1
         print(
-            f"{name + (f'({said})' if said else ''):44} {size:6} {plan.arena_bytes:9,} "
+            f"{spelled(name, arguments):44} {size:6} {plan.arena_bytes:9,} "
             f"{plan.bound_bytes:9,} {over:7.2%} {seconds:7.1f}",
             flush=True,
         )

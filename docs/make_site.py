@@ -30,7 +30,7 @@ ROOT = HERE.parent
 BUILD = ROOT / "build" / "docs"
 # with places of their own
 FRAME = ("index.md", "concepts.md", "glossary.md", "overview.md", "networks.md", "operators.md")
-WHY = ("memory.md", "rex.md", "reproduction.md")
+WHY = ("memory.md", "tiny.md", "rex.md", "reproduction.md")
 # in the order of a reader; what is not named here comes last, under its own heading
 GUIDES = {
     "data.md": "Your own images",

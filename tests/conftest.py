@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 from exeunt.graph import Graph, Node, Operator, StageGraph
+from exeunt.graph.boundary import again, later, movable, sources
+from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.operators import (
     ACTIVATIONS,
     Activation,
@@ -42,6 +44,8 @@ from exeunt.graph.operators import (
     Slice,
     Unflatten,
 )
+from exeunt.graph.recompute import with_recomputed
+from exeunt.graph.streamed import Draft, StreamedPlan
 from exeunt.ops.rex import ReX2d
 
 KEPT: list[torch.library.Library] = []  # which forget what they define when they go
@@ -265,6 +269,31 @@ def draw_graph(sketch: type[Sketch]) -> Callable[[int], Graph]:
         return net.graph()
 
     return draw
+
+
+@pytest.fixture
+def plan_moved() -> Callable[[Graph, int, int], StreamedPlan]:
+    """Plans a graph whose stages end elsewhere, inverted residuals of which keep nothing, and whose
+    rows are fleeting, by chance: a seed, and bytes of a number.
+    """
+
+    def plan(seed: int, graph: Graph, element_bytes: int) -> StreamedPlan:
+        chance = random.Random(seed)
+        moved = fuse(graph)
+        for boundary in range(len(graph.stages) - 1):
+            if chance.random() < 0.5:
+                count = chance.randint(0, len(movable(moved, boundary)))
+                moved = later(moved, boundary, count)
+            elif starts := [*sources(moved, boundary)]:
+                moved = again(moved, boundary, chance.choice(starts))
+        if chance.random() < 0.7:
+            expanding = [n.output for n in moved.nodes if isinstance(n.operator, InvertedResidual)]
+            moved = with_recomputed(moved, expanding)
+        draft = Draft(moved, element_bytes, image=True)
+        names = [name for name in draft.may_be_fleeting() if chance.random() < 0.7]
+        return draft.with_fleeting(names).placed(4)
+
+    return plan
 
 
 # What is told before it happens (`sys.addaudithook`), and where the path is among the arguments.

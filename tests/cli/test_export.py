@@ -173,7 +173,37 @@ def test_a_budget_that_costs_multiply_adds(
     report = json.loads((out / "report.json").read_text())
     assert report["memory"]["arena_bytes"] <= plain.least_bytes - 4
     assert report["recomputed_macs"] == report["exit_macs"][-1] - graph.exit_macs[-1] > 0
-    assert "times the multiply-adds, for rows expanded again" in done.out
+    assert report["plain_exit_macs"] == list(graph.exit_macs)
+    assert "times the multiply-adds, over all exits" in done.out
+    verified = exeunt("verify", out, "--images", images, "--limit", "2")
+    assert verified.status == 0, verified.err
+
+
+def test_a_budget_moves_where_a_stage_ends(
+    info: WeightsInfo, images: Path, tmp_path: Path, exeunt: Any
+) -> None:
+    """An exit after the first block of ResNet8, whose map lies whole; C says what Python says."""
+    arguments = {"num_classes": 3, "in_chans": 3, "exits": [0]}
+    net = create_model("resnet8", **arguments)
+    made = replace(
+        info,
+        architecture="resnet8",
+        arguments=arguments,
+        transform=Transform((32, 32)).to_dict(),
+        policy="full",
+        metrics={},
+    )
+    weights, out = tmp_path / "w.safetensors", tmp_path / "out"
+    save_weights(weights, net.state_dict(), made)
+    options = ("--calibration", images, "--budget-kib", 13, "--out", out)
+    done = exeunt("export", weights, *options)
+    assert done.status == 0, done.err
+    report = json.loads((out / "report.json").read_text())
+    first, last = report["plain_exit_macs"]
+    block = 16 * 16 * 9 * (16 * 32 + 32 * 32) + 16 * 16 * 16 * 32  # the next, from 32 px to 16
+    assert report["exit_macs"] == [first + block, last]
+    assert (report["recomputed_macs"], report["memory"]["arena_bytes"]) == (0, 12_864)
+    assert "1.208 times the multiply-adds, over all exits" in done.out
     verified = exeunt("verify", out, "--images", images, "--limit", "2")
     assert verified.status == 0, verified.err
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from exeunt.export.c.device import COMPILER, EMULATOR
 from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import CHECKED, STRICT, run_tool
 from exeunt.export.c.numbers import Numbers
-from exeunt.graph import Graph, build_graph, interpret, plan_stream
+from exeunt.graph import Graph, StreamedPlan, build_graph, interpret, plan_stream
 from exeunt.graph.operators import Composite
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
@@ -34,6 +34,7 @@ from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantiz
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
 DrawGraph = Callable[[int], Graph]
+PlanMoved = Callable[[int, Graph, int], StreamedPlan]
 Enliven = Callable[[MultiExitNet, Tensor], MultiExitNet]
 WriteRaw = Callable[[np.ndarray], Path]
 
@@ -114,9 +115,10 @@ class Case:
     numbers: Numbers
     pixels: np.ndarray
     scores: Sequence[Tensor]
+    plan: Callable[[Graph, int], StreamedPlan] = plan_stream
 
     def write(self, folder: Path) -> None:
-        plan = plan_stream(self.graph, self.numbers.element_bytes)
+        plan = self.plan(self.graph, self.numbers.element_bytes)
         transform = transform_of(self.pixels)
         write_c(CModel(self.name, "", self.numbers, plan, transform, ["a", "b"], {}), folder)
 
@@ -133,6 +135,12 @@ class Case:
         else:
             reach = np.abs(wanted).max((1, 2), keepdims=True)
             assert (np.abs(found - wanted) <= 1e-4 * reach).all(), self.name
+
+
+def drawn(seed: int, draw_graph: DrawGraph, plan_moved: PlanMoved) -> Iterator[Case]:
+    """A graph by chance; every other with stages that end elsewhere."""
+    for case in cases_of(draw_graph(seed), str(seed)):
+        yield replace(case, plan=partial(plan_moved, seed)) if seed % 2 else case
 
 
 def transform_of(pixels: np.ndarray) -> Transform:
@@ -205,9 +213,11 @@ def compare(cases: Sequence[Case], runtime: Path, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_graphs_by_chance(batch: int, draw_graph: DrawGraph, runtime: Path, tmp_path: Path) -> None:
+def test_graphs_by_chance(
+    batch: int, draw_graph: DrawGraph, plan_moved: PlanMoved, runtime: Path, tmp_path: Path
+) -> None:
     seeds = range(batch * BATCH, (batch + 1) * BATCH)
-    cases = [case for seed in seeds for case in cases_of(draw_graph(seed), str(seed))]
+    cases = [case for seed in seeds for case in drawn(seed, draw_graph, plan_moved)]
     compare(cases, runtime, tmp_path)
 
 
@@ -252,10 +262,10 @@ def test_blocks_of_mobile_networks_on_a_device(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", DEVICE_SEEDS)
 def test_graphs_by_chance_on_a_device(
-    seed: int, draw_graph: DrawGraph, raw: WriteRaw, tmp_path: Path
+    seed: int, draw_graph: DrawGraph, plan_moved: PlanMoved, raw: WriteRaw, tmp_path: Path
 ) -> None:
     """With inner loops of its own, and no byte of RAM more than it claims."""
-    for case in cases_of(draw_graph(seed), str(seed)):
+    for case in drawn(seed, draw_graph, plan_moved):
         on_a_device(case, raw, tmp_path)
 
 

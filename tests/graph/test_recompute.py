@@ -8,6 +8,7 @@ from torch import nn
 
 from exeunt.backbone import attach_exits
 from exeunt.graph import Graph, build_graph, dial, interpret, plan_stream, plan_within, run_stream
+from exeunt.graph.fleeting import row_macs
 from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft
@@ -28,7 +29,7 @@ def graph() -> Graph:
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exeunt.graph.recompute._EFFORT", 500_000)
+    monkeypatch.setattr("exeunt.graph.recompute.DIAL_EFFORT", 500_000)
 
 
 def blocks_of(graph: Graph) -> list[str]:
@@ -82,6 +83,30 @@ def test_the_same_numbers_all_along_the_dial(graph: Graph) -> None:
     for plan in (plans[1], plans[-1]):
         for mine, theirs in zip(run_stream(plan, image), wanted, strict=True):
             torch.testing.assert_close(mine, theirs[0], rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+def test_fleeting_rows_of_blocks() -> None:
+    """Blocks that add nothing: every one expands again, and every map between two of them is made
+    for each window; what that takes is counted from the events.
+    """
+    torch.manual_seed(0)
+    blocks = [Block(8, 12, 1, 3), Block(12, 10, 1, 2), Block(10, 16, 2, 3)]
+    backbone = nn.Sequential(ConvNormAct(3, 8, 3, 2), *blocks)
+    net = attach_exits(backbone, [-1], 3, image_shape=(3, 24, 20)).eval()
+    graph, image = build_graph(net, (24, 20)), torch.randn(3, 24, 20)
+    fused = fuse(graph)
+    draft = Draft(with_recomputed(fused, blocks_of(fused)), 4, True)
+    names = draft.may_be_fleeting()
+    assert len(names) > 1
+    plan = draft.with_fleeting(names).placed(4)
+    for mine, theirs in zip(run_stream(plan, image), interpret(graph, image[None]), strict=True):
+        torch.testing.assert_close(mine, theirs[0], rtol=1e-5, atol=1e-6)
+    made = [event for event in plan.schedule.events if event.node and event.node.output in names]
+    again = sum(row_macs(plan.graph, event.node, event.row) for event in made)  # type: ignore[arg-type]
+    once = sum(draft.graph.macs[name] for name in names)
+    assert again > once
+    assert plan.macs == draft.macs + again - once
 
 
 def test_a_budget_is_kept_at_the_least_price_found(graph: Graph) -> None:

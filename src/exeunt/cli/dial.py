@@ -41,16 +41,17 @@ def show_dial(
 
 
 def _show(name: str, dtype: str, settings: Sequence[DialPoint]) -> None:
-    typer.echo(f"{name}, {dtype}: what fewer bytes cost, where rows are expanded again")
+    typer.echo(f"{name}, {dtype}: what fewer bytes cost, in rows and maps that are made again")
     rows = [
         (
             str(setting.arena_bytes),
             "least" if setting.arena_bytes == setting.least_bytes else str(setting.least_bytes),
             millions(setting.macs),
             f"{setting.factor:.3f}x",
-            str(len(setting.recomputed)),
+            *(str(len(what)) for what in (setting.recomputed, setting.later, setting.again)),
         )
         for setting in settings
     ]
-    show_table(["arena bytes", "for its order", "MACs", "of plain", "blocks"], rows, "rrrrr")
+    titles = ("arena bytes", "for its order", "MACs", "of plain", "blocks", "later", "again")
+    show_table(titles, rows, "rrrrrrr")
     typer.echo()

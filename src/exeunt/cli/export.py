@@ -225,10 +225,9 @@ def _plan_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("constants", f"{report['flash']['constants_bytes']} bytes"),
         ("policy", short_spec(report["policy"])),
     ]
-    if report["recomputed_macs"]:
-        macs = report["exit_macs"][-1]
-        factor = macs / (macs - report["recomputed_macs"])
-        facts.insert(1, ("price", f"{factor:.3f} times the multiply-adds, for rows expanded again"))
+    factor = sum(report["exit_macs"]) / sum(report["plain_exit_macs"])
+    if factor > 1:
+        facts.insert(1, ("price", f"{factor:.3f} times the multiply-adds, over all exits"))
     return facts + _calibration_facts(report)
 
 

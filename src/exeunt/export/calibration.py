@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from exeunt.data import MAX_UNREADABLE_FRACTION, Data, DataLike, as_data
@@ -82,12 +84,13 @@ class CalibrationImages:
         self.allow_unreadable = allow_unreadable
         source = open_labelled(trained, data)
         self.samples = select_samples(trained, source, "calibration", limit)
+        self.exit_macs: tuple[int, ...] | None = None
 
     def record(self, trained: TrainedModel) -> ExitTable:
         """All exits of a net on all images."""
         from exeunt.evaluate.splits import record_split
 
-        return record_split(
+        table = record_split(
             trained,
             self.samples,
             "calibration",
@@ -95,6 +98,13 @@ class CalibrationImages:
             workers=self.workers,
             allow_unreadable=self.allow_unreadable,
         )
+        return table if self.exit_macs is None else replace(table, exit_macs=self.exit_macs)
+
+    def costing(self, exit_macs: Sequence[int]) -> CalibrationImages:
+        """The same images, for a net whose exits cost this, since maps or rows are made again."""
+        images = copy(self)
+        images.exit_macs = tuple(exit_macs)
+        return images
 
     def ranges(self, graph: Graph, method: str) -> dict[str, Range]:
         """How far the tensors of a graph reach on some of the images."""

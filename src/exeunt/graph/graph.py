@@ -29,6 +29,7 @@ class Node:
         block: path of the block around that: the outermost module that is no mere container.
         block_kind: class of that block.
         constants: its weights, float32, batch norm folded in.
+        again_macs: multiply-adds that rows take which it makes more than once.
     """
 
     operator: Operator
@@ -38,6 +39,7 @@ class Node:
     block: str
     block_kind: str
     constants: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
+    again_macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Graph:
             node.output: node.operator.macs(
                 [self.shapes[name] for name in node.inputs], self.shapes[node.output]
             )
+            + node.again_macs
             for node in self.nodes
         }
 

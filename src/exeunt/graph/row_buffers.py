@@ -54,16 +54,21 @@ def row_buffers_of(schedule: Schedule, demand: Demand) -> tuple[list[RowBuffer],
         )
         for name, rows in live_ranges.items()
     ]
+    row_buffers += [
+        RowBuffer(name, demand.row_bytes[name], tuple(spans))
+        for name, spans in schedule.again.items()
+    ]
+    numbers = {buffer.name: k for k, buffer in enumerate(row_buffers)}
+    home |= {name: name for name in schedule.again}
     for name, acts in schedule.acts.items():
         if acts and demand.kept_bytes[name]:
             kept = ((acts[0], acts[-1]),)
             row_buffers.append(RowBuffer(f"{name} (kept)", demand.kept_bytes[name], (kept,)))
         if acts and demand.scratch_bytes[name]:
             used: tuple[tuple[Span, ...], ...] = tuple(((at, at),) for at in acts)
-            if len(acts) > len(schedule.born[name]):  # it takes rows in, too
+            if len(acts) > len(schedule.born.get(name, ())):  # takes rows in, or makes some again
                 used = (tuple(_united([(at, at) for at in acts])),)
             row_buffers.append(RowBuffer(f"{name} (scratch)", demand.scratch_bytes[name], used))
-    numbers = {name: k for k, name in enumerate(live_ranges)}
     return row_buffers, {name: numbers[owner] for name, owner in home.items()}
 
 

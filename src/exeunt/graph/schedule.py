@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 from exeunt.graph.graph import Node
@@ -36,6 +36,8 @@ class Schedule:
         born: the event that makes each row, by tensor.
         last: the last event that needs it; -1 for a row that none needs.
         ends: the last event of each stage.
+        again: of tensors whose rows are made whenever they are read, for each row all first and
+            last events; these are not in `born` and `last`.
     """
 
     events: tuple[Event, ...]
@@ -43,6 +45,7 @@ class Schedule:
     born: dict[str, list[int]]
     last: dict[str, list[int]]
     ends: tuple[int, ...]
+    again: Mapping[str, Sequence[tuple[tuple[int, int], ...]]] = field(default_factory=dict)
 
 
 def joined(stages: Sequence[Schedule]) -> Schedule:

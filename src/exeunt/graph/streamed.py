@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from exeunt.graph.boundary import remade
 from exeunt.graph.demand import Demand
+from exeunt.graph.fleeting import may_be_fleeting, with_fleeting
 from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.placement import EFFORT, Block, least_bytes, live_bytes, place
@@ -50,15 +54,22 @@ class StreamedPlan:
         return sum(self.graph.macs.values())
 
     @property
+    def price_macs(self) -> int:
+        """Multiply-adds up to each exit, summed: what images take that leave at all exits alike."""
+        return sum(self.graph.exit_macs)
+
+    @property
     def recomputed_macs(self) -> int:
-        """Of these, what is spent on expanding rows again."""
-        graph, total = self.graph, 0
+        """Of these, what is spent on rows and maps that are made again."""
+        graph, once = self.graph, 0
         for node in graph.nodes:
-            if isinstance(node.operator, InvertedResidual) and node.operator.recompute:
+            operator = node.operator
+            if isinstance(operator, InvertedResidual):
+                operator = replace(operator, recompute=False)
+            if node not in remade(graph):
                 shapes = [graph.shapes[name] for name in node.inputs]
-                kept = replace(node.operator, recompute=False)
-                total += graph.macs[node.output] - kept.macs(shapes, graph.shapes[node.output])
-        return total
+                once += operator.macs(shapes, graph.shapes[node.output])
+        return self.macs - once
 
     @property
     def window_bytes(self) -> int:
@@ -106,21 +117,43 @@ class Draft:
 
     Attributes:
         live_bytes: what is needed at each event.
+        fleeting: tensors whose rows are made whenever they are read.
     """
 
     def __init__(self, graph: Graph, element_bytes: int, image: bool) -> None:
-        self.graph, self.segments = graph, segments_of(graph)
-        demand = Demand.of(graph, self.segments, element_bytes, image)
-        orders = order_stages(stages_of(graph, self.segments), demand)
-        self.schedule = joined([order.schedule for order in orders])
-        self.row_buffers, self.home = row_buffers_of(self.schedule, demand)
+        self.segments = segments_of(graph)
+        self.demand = Demand.of(graph, self.segments, element_bytes, image)
+        orders = order_stages(stages_of(graph, self.segments), self.demand)
+        self._ordered = joined([order.schedule for order in orders]), graph
+        self.fleeting: frozenset[str] = frozenset()
+        self._set(*self._ordered)
+
+    def _set(self, schedule: Schedule, graph: Graph) -> None:
+        self.schedule, self.graph = schedule, graph
+        self.row_buffers, self.home = row_buffers_of(self.schedule, self.demand)
         self.blocks = blocks_of(self.row_buffers)
         self.live_bytes = live_bytes(self.blocks, len(self.schedule.events))
+
+    def with_fleeting(self, names: Collection[str]) -> Draft:
+        """The same order, in which the rows of these tensors are made whenever they are read."""
+        draft = copy(self)
+        draft.fleeting = frozenset(names)
+        draft._set(*with_fleeting(*self._ordered, self.segments, draft.fleeting))
+        return draft
+
+    def may_be_fleeting(self) -> tuple[str, ...]:
+        """Tensors that `with_fleeting` takes."""
+        return may_be_fleeting(self.graph, self.segments, self.demand)
 
     @property
     def macs(self) -> int:
         """Multiply-adds of all stages."""
         return sum(self.graph.macs.values())
+
+    @property
+    def price_macs(self) -> int:
+        """Multiply-adds up to each exit, summed."""
+        return sum(self.graph.exit_macs)
 
     @property
     def bound_bytes(self) -> int:

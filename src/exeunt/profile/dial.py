@@ -1,4 +1,4 @@
-"""What memory costs in multiply-adds, where expanded rows are expanded again and not kept."""
+"""What memory costs in multiply-adds, where rows are expanded again or stages end elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from exeunt.graph import Graph, StreamedPlan, dial
+from exeunt.graph.boundary import original, remade
 from exeunt.graph.fuse import InvertedResidual
 from exeunt.profile.memory import bytes_of
 
@@ -19,20 +20,27 @@ class DialPoint:
         arena_bytes: of the plan, the rows of the image included.
         least_bytes: what no arena of its order of rows can be smaller than.
         macs: multiply-adds up to the last exit, with all that is computed again.
-        factor: of the multiply-adds in which nothing is.
+        exit_macs: the same up to each exit, with what runs before it for the sake of memory.
+        factor: of the multiply-adds of the plain network, images leaving at all exits alike.
         recomputed: modules that expand again, in order.
+        later: modules of a later stage that run before an exit answers.
+        again: modules that run a second time behind an exit.
     """
 
     dtype: str
     arena_bytes: int
     least_bytes: int
     macs: int
+    exit_macs: tuple[int, ...]
     factor: float
     recomputed: tuple[str, ...]
+    later: tuple[str, ...]
+    again: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, by name."""
-        return {**asdict(self), "recomputed": list(self.recomputed)}
+        found = asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
 
 
 def dial_points(graph: Graph, dtype: str) -> list[DialPoint]:
@@ -45,15 +53,24 @@ def dial_points(graph: Graph, dtype: str) -> list[DialPoint]:
     Raises:
         ExeuntError: for another type.
     """
-    plain = sum(graph.macs.values())
+    plain = sum(graph.exit_macs)
+    stages = {node.output: k for k, stage in enumerate(graph.stages) for node in stage.nodes}
     return [
         DialPoint(
             dtype,
             plan.arena_bytes,
             plan.least_bytes,
             plan.macs,
-            plan.macs / plain,
+            plan.graph.exit_macs,
+            plan.price_macs / plain,
             recomputed_in(plan),
+            tuple(
+                node.module
+                for k, stage in enumerate(plan.graph.stages)
+                for node in stage.nodes
+                if stages.get(original(node).output, k) > k
+            ),
+            tuple(node.module for node in remade(plan.graph)),
         )
         for plan in dial(graph, bytes_of(dtype))
     ]

@@ -88,6 +88,8 @@ def model_in_c(
         budget_bytes = round(1024 * asked.budget_kib)
         plan = plan_within(graph, element_bytes, budget_bytes)
         check_budget(plan, budget_bytes)
+        if images is not None:
+            images = images.costing(plan.graph.exit_macs)
     if integers:
         assert images is not None
         numbers, facts = _integers(trained, graph, images, wanted, asked.ranges)
@@ -100,7 +102,12 @@ def model_in_c(
         plan,
         trained.transform,
         trained.info.class_names,
-        {"model": model, "fingerprint": weights_fingerprint(trained.net), **facts},
+        {
+            "model": model,
+            "fingerprint": weights_fingerprint(trained.net),
+            "plain_exit_macs": list(graph.exit_macs),
+            **facts,
+        },
         trained.path,
     )
 

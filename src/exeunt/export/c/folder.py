@@ -182,8 +182,7 @@ def owned_files(folder: Path) -> tuple[str, ...]:
 
 
 def _described(node: Node, graph: Graph) -> dict[str, Any]:
-    shapes = [graph.shapes[name] for name in node.inputs]
-    macs = node.operator.macs(shapes, graph.shapes[node.output])
+    macs = graph.macs[node.output]
     return {"module": node.module, "operator": node.operator.kind, "macs": macs}
 
 

@@ -24,6 +24,7 @@ from exeunt.export.c.kernel import (
 from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
 from exeunt.export.c.source import CSource
+from exeunt.graph.boundary import original
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Affine, Composite, Conv
@@ -54,6 +55,7 @@ def kernel_of(
     Raises:
         ExeuntError: for what no kernel does, naming the module.
     """
+    node = original(node)  # what is made again has the integers that it had at first
     if isinstance(node.operator, (InvertedResidual, Composite)):
         check_whole(node, plan)
     if isinstance(node.operator, InvertedResidual):

@@ -76,7 +76,7 @@ def described(node: Node, graph: Graph, number: int) -> str:
     shapes that it takes and gives, and what it costs.
     """
     shapes = [graph.shapes[name] for name in node.inputs]
-    macs = node.operator.macs(shapes, graph.shapes[node.output])
+    macs = graph.macs[node.output]
     sizes = " and ".join("x".join(map(str, shape)) for shape in shapes)
     made = "x".join(map(str, graph.shapes[node.output]))
     cost = f", {macs:,} multiply-adds" if macs else ""

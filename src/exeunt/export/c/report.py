@@ -95,7 +95,9 @@ class ExportReport:
         memory: `arena_bytes`, of which `row_window_bytes` hold rows of the image, and
             `bound_bytes`, the least that the order of rows needs at one moment, and
             `least_bytes`, the same with what lies between places that begin at whole words.
-        recomputed_macs: multiply-adds of all that are spent on expanding rows again.
+        plain_exit_macs: `exit_macs` of the network if nothing is made again, nor anything before
+            an exit answers that it does not need; () in older folders.
+        recomputed_macs: multiply-adds of all that are spent on rows and maps made again.
         flash: `constants_bytes`, of weights, biases and tables, which lie in the order in which
             they are first used; `exit_constants_bytes`, of those that are used before each exit.
         kernels: of the runtime that are used.
@@ -131,6 +133,7 @@ class ExportReport:
     files: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     recomputed_macs: int = 0
+    plain_exit_macs: tuple[int, ...] = ()
 
     @classmethod
     def read(cls, folder: str | Path) -> ExportReport:
