@@ -3,11 +3,13 @@
     python docs/make_networks.py
 
 Whoever registers a network adds it to `FAMILIES`. Nets are built on torch's `meta` device, without
-weights, so all of them together take seconds.
+weights, so all of them together take seconds. What is said of other libraries' networks stands in
+a table that `benchmarks/backbones.py` makes.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from exeunt.report.network_trace import NetworkTrace, trace_network
 
 HERE = Path(__file__).parent
 PAGE, DRAWINGS = "networks.md", "networks"
+BACKBONES = HERE.parent / "benchmarks" / "backbones.csv"
 MOST_COLUMNS = 11  # exits side by side in a table
 
 
@@ -280,10 +283,57 @@ nothing; the library is still asked for the network's code. An exported folder n
 `attach_exits` does the same for a backbone of yours. It follows what the backbone computes \
 (`torch.fx`), so that functional calls, sums between blocks and blocks in lists are nothing \
 special, and the stages give what the backbone gives, to the last bit. What later stages still \
-read is part of the state. Refused by name are taps that give no map (N, C, H, W), backbones \
-without one before their classifier (vision transformers), and code that `torch.fx` cannot \
-follow.
+read is part of the state. Refused by name are taps that give no map (N, C, H, W), and code that \
+`torch.fx` cannot follow. A backbone without a map before its classifier, such as a vision \
+transformer, is one stage as it is: it is counted, and written in ONNX.
+
+### Networks of ONNX files
+
+`onnx:FILE.onnx` is such a name too: `exeunt info onnx:net.onnx`, `exeunt train photos --model \
+onnx:net.onnx --exits 4 --regime exits --out runs/photos`; in Python `exeunt.backbone.read_onnx` \
+gives a module. It needs `pip install "exeunt[onnx]"`.
+
+- The file goes from images (N, C, H, W) to logits; a softmax at the end is left out. Its weights \
+are there from the beginning. `--exits` are named as its nodes are, with `_` for what is no letter \
+or digit; `--exits all` shows in `exeunt info` where there may be some.
+- `exeunt export onnx:net.onnx ...` and `exeunt bench onnx:net.onnx` take it as it is, its own \
+classifier the only exit, with classes 0, 1, 2, ... as names; folders of images are named so.
+- A file does not say how its images are normalised. ImageNet's usual numbers are taken; a recipe \
+with `mean` and `std` has others. Height and width are those that it states, or 224; a `Reshape` \
+by sizes holds for that size alone.
+- Read are the operators that convolutional networks are made of, of opsets from 7 on; another is \
+refused by name, with those that are. Files in integers (`QLinearConv` and the like) are refused.
+- Weights of a training hold every tensor; the file is still asked, under the same path, for what \
+the network does.
 """
+
+
+def tried() -> Iterator[str]:
+    """The table of `benchmarks/backbones.py`."""
+    yield "### Tried\n"
+    yield (
+        "What `python benchmarks/backbones.py` found, with random weights, so that nothing is said "
+        "about accuracy. *Exits* stand where they do by default. *Difference* is the largest "
+        "between the logits of the last of them and of the network as its library has it. "
+        "*Multiply-adds* are up to the last exit, the same in PyTorch and in the graph, whose "
+        "numbers are compared too. Staged *ONNX* was run by onnxruntime; `by torch`: stages that "
+        "torch's exporter wrote. *C, int8*: `same bits`, compiled, and every score of two images "
+        "the integer that Python finds; `written`, the same files, more than 8 MB of constants, "
+        "which were not compiled.\n"
+    )
+    yield "| network | pixels | exits | difference | multiply-adds (M) | graph | ONNX | C, int8 |"
+    yield "| --- | ---: | ---: | ---: | ---: | --- | --- | --- |"
+    reasons = []
+    with BACKBONES.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            name, macs = f"`{row['network']}`", _millions(int(row["macs"] or 0))
+            cells = [name, *(row[key] for key in ("pixels", "exits", "difference")), macs]
+            yield f"| {' | '.join([*cells, row['graph'], row['onnx'], row['c']])} |"
+            if row["refused"]:
+                reasons.append(f"- {name}: {row['refused']}.")
+    yield "\nWhat was refused, in the words of the errors:\n"
+    yield from reasons
+    yield ""
 
 
 def files() -> dict[str, str]:
@@ -302,7 +352,7 @@ def files() -> dict[str, str]:
         if network.drawn
     }
     sections = [INTRODUCTION, *("\n".join(_section(family, traces)) for family in FAMILIES)]
-    return {PAGE: "\n".join([*sections, OTHERS]), **drawings}
+    return {PAGE: "\n".join([*sections, OTHERS, *tried()]), **drawings}
 
 
 def write(folder: Path = HERE) -> None:

@@ -70,6 +70,17 @@ class SqueezeExcite(nn.Module):
         return x * self.inner(x)
 
 
+class Gate(nn.Module):
+    """A convolution over the means of channels (ECA-Net)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.conv(x.mean((2, 3))[:, None]).sigmoid().mT[..., None]
+
+
 class Tokens(nn.Module):
     """Self-attention over the pixels of a map, or a norm over its channels."""
 
@@ -126,6 +137,7 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
             Written(lambda x: (2 * x + 1) / 3 - 0.5),
         ),
         ("squeeze-excite: a map times a vector", SqueezeExcite(8, 4)),
+        ("`nn.Conv1d` over the means of channels, such as ECA's gate", Gate()),
         ("`nn.PReLU`", nn.PReLU(8)),
         ("channel shuffle, written with views or `nn.ChannelShuffle`", Written(_shuffled)),
     ],
@@ -135,6 +147,11 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         (
             "a map and a row, a column or a pixel for all",
             Written(lambda x: x * x.mean(2, keepdim=True) + x.mean(3, keepdim=True)),
+        ),
+        ("a map of one channel for all channels", Written(lambda x: x * x[:, :1])),
+        (
+            "`torch.stack`, and its sum or mean",
+            Written(lambda x: torch.stack([x, F.relu(x), F.silu(x)]).mean(0)),
         ),
         ("`torch.lerp` with a constant", MixedPool2d(2)),
         ("`torch.cat` of channels", Written(lambda x: torch.cat([x, F.relu(x)], 1))),
@@ -155,6 +172,7 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
             ("`leaky_relu`", nn.LeakyReLU(0.2)),
             ("`elu`", nn.ELU()),
             ("`mish`", nn.Mish()),
+            ("`softplus`", nn.Softplus()),
         )
     ],
     "Pooling and resizing": [
@@ -175,6 +193,10 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         (
             "`F.pad` with zeros, elsewhere",
             nn.Sequential(nn.ZeroPad2d((1, 2, 0, 1)), nn.MaxPool2d(2)),
+        ),
+        (
+            "`nn.Unflatten`: a vector as a map",
+            nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Unflatten(1, (2, 2, 2))),
         ),
         ("`flatten`", nn.Sequential(nn.Flatten(), nn.Linear(960, 4), nn.Unflatten(1, (4, 1, 1)))),
     ],

@@ -29,6 +29,7 @@ from exeunt.graph.operators import (
     Composite,
     Concat,
     Conv,
+    Flatten,
     GlobalAverage,
     GridPool,
     Linear,
@@ -148,7 +149,7 @@ def sketch() -> type[Sketch]:
 KINDS = ["conv", "concat", "slice", "add"] * 2
 KINDS += ["conv", "depthwise", "residual", "affine", "act", "mix", "rows", "pool", "resize", "pad"]
 KINDS += ["grid", "dilated", "rex", "act", "grouped", "multiply", "squeeze", "slope", "shuffle"]
-KINDS += ["lines", "same", "swish"]
+KINDS += ["lines", "same", "swish", "spread", "along"]
 
 
 def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
@@ -170,7 +171,7 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         scaled = net.affine(source, act)
         return net.conv(scaled, 3, chance.choice((1, 3))) if chance.random() < 0.6 else scaled
     if kind == "act":
-        numbers = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5"}
+        numbers = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5", "softplus": ":1.5:2"}
         function = chance.choice(list(ACTIVATIONS))
         return net.add(Activation(function + numbers.get(function, "")), source)
     if kind == "add":
@@ -189,8 +190,21 @@ def grow(net: Sketch, maps: list[str], chance: random.Random) -> str:
         gate = net.add(Activation(function), net.conv(means, channels))
         pair = (gate, source) if chance.random() < 0.2 else (source, gate)
         return net.add(chance.choice((Multiply(), Multiply(), Add())), *pair)
+    if kind == "spread":
+        one = net.add(Activation("sigmoid"), net.conv(source, 1, chance.choice((1, 3))))
+        pair = (one, source) if chance.random() < 0.3 else (source, one)
+        return net.add(chance.choice((Multiply(), Add(alpha=-0.5))), *pair)
+    if kind == "along":
+        means = net.add(GlobalAverage(), source)
+        if channels % 6 == 0 and chance.random() < 0.4:
+            return net.add(Unflatten((2, 3)), means)
+        row = net.add(Unflatten((1, channels)), means)
+        weight = torch.randn(1, 1, 1, 3)
+        gate = net.add(Conv((1, 3), padding=(0, 1)), row, weight=weight, bias=torch.randn(1))
+        gate = net.add(Flatten(), net.add(Activation("sigmoid"), gate))
+        return net.add(Multiply(), source, net.add(Unflatten(), gate))
     if kind == "slope":
-        return net.add(ParametricReLU(), source, slope=torch.randn(channels))
+        return net.add(ParametricReLU(), source, slope=torch.randn(channels).clamp(-1.5, 1.5))
     if kind == "shuffle" and channels > 1:
         order = chance.sample(range(channels), chance.randint(1, channels))
         return net.add(Shuffle(tuple(order)), source)

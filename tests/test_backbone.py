@@ -394,6 +394,36 @@ def test_stages_give_what_the_backbone_gives(
     check_model(net, size)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("backbone", [TokensLike(), Branching()], ids=["tokens", "branches"])
+def test_a_backbone_without_a_last_map_has_one_exit(backbone: nn.Module) -> None:
+    assert places_of(backbone, (3, 16, 16)) == []
+    net = attach_exits(backbone.eval(), [], 5, image_shape=(3, 16, 16)).eval()
+    x = torch.randn(2, 3, 16, 16)
+    assert net.num_exits == 1
+    assert torch.equal(net(x)[0], backbone(x))
+    check_model(net, 16)
+
+
+class ChannelsInTheEnd(nn.Module):
+    """As torchvision's Swin: channels are last until the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 2, 2)
+        self.turned = ChannelsLast()
+        self.norm, self.fc = nn.LayerNorm(4), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.turned(self.stem(x))).permute(0, 3, 1, 2)
+        return self.fc(x.mean((2, 3)))
+
+
+def test_exits_stand_where_channels_are_first() -> None:
+    places = places_of(ChannelsInTheEnd().eval(), (3, 16, 16))
+    assert [place.name for place in places] == ["stem", "permute"]
+
+
 def test_its_own_classifier_is_the_last_exit() -> None:
     backbone = ResNetLike()
     net = attach_exits(backbone, ["layer1"], 10)
@@ -441,7 +471,7 @@ def test_places() -> None:
     assert [place.share for place in places[3:]] == pytest.approx(
         [*(d / total for d in done[:-1]), 1]
     )
-    assert even_places(places, 2) == ["conv1"], "which is 45 % of all"
+    assert even_places(places, 2) == ["maxpool"], "behind the first 45 % of all"
     assert stage_places(places) == [], "the only smaller map is behind the stem"
     with pytest.raises(ExeuntError, match="exits=99: the network has places for 1 to"):
         even_places(places, 99)
@@ -465,7 +495,7 @@ def test_places() -> None:
             r"behind 'conv_proj' .*TokensLike.* no single map .* but 'encoder', .* works on a "
             r"tensor \(2, 256, 8\)",
         ),
-        (Branching(), [], r"behind 'stem' .* but 'branches\.0', 'branches\.1', the first"),
+        (Branching(), ["stem"], r"behind 'stem' .* but 'branches\.0', 'branches\.1', the first"),
         (Lists(), ["two"], r"'two' puts out 2 things: a tensor .*; exits read one map"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), Two()), [0], r"behind '0' .* but '1', the first"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), ChannelsLast()), [0], r"'1' .* has its channels last"),

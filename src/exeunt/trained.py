@@ -22,6 +22,7 @@ from exeunt.models import (
     default_image_size,
     find_weights,
     is_model,
+    is_onnx,
     list_models,
     load_weights,
     save_weights,
@@ -125,6 +126,8 @@ class TrainedModel:
                 no such device.
         """
         path = weights_path(model)
+        if path is None and is_onnx(model):
+            return cls._of_onnx(model, device)
         if path is None:
             shipped = [name for name in shipped_weights() if name.startswith(f"{model}.")]
             others = f"one of {', '.join(shipped)}, " if shipped else ""
@@ -138,6 +141,14 @@ class TrainedModel:
             parse_policy(info.policy)
             exit_macs = tuple(info.macs for info in net.exit_info(transform.image_size))
         return cls(path, net.to(usable_device(device)), info, transform, exit_macs)
+
+    @classmethod
+    def _of_onnx(cls, model: str, device: str) -> TrainedModel:
+        """The network of an ONNX file as it is, its own classifier the only exit."""
+        net = create_model(model, exits="last").to(usable_device(device))
+        transform = Transform((default_image_size(model),) * 2)
+        names = [str(k) for k in range(net.num_classes)]
+        return cls.of(net, transform, names, parse_policy("full"), None, {})
 
     def policy(self, spec: str | None) -> Policy:
         """The policy of that spec; without one, the policy stored with the weights."""

@@ -194,7 +194,7 @@ def images() -> Callable[[int, tuple[int, int, int]], Pixels]:
 
 MOBILE = (
     *("mobilenetv3", "efficientnet", "shufflenetv2", "regnet", "ghostnet"),
-    *("tensorflow", "python", "upwards"),
+    *("tensorflow", "python", "gates", "upwards"),
 )
 
 

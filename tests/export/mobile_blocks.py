@@ -77,6 +77,41 @@ class Ghost(nn.Module):
         return torch.cat([x, self.cheap(x)], 1)[:, : self.out]
 
 
+class Channels(nn.Module):
+    """ECA-Net's gate: a convolution over the means of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x.mean((2, 3)).view(x.shape[0], 1, -1)).sigmoid()
+        return x * y.view(x.shape[0], -1, 1, 1).expand_as(x)
+
+
+class Pixels(nn.Module):
+    """A gate for every pixel, which all channels share, in other words too."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(nn.Conv2d(channels, 1, 3, 1, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gate(x).expand_as(x) * x + self.gate(x)
+
+
+class Stacked(nn.Module):
+    """Two halves in turns, of stacks that are summed, and Mish as it was first written."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, two = x.chunk(2, 1)
+        x = torch.stack([one, two], 2).flatten(1, 2)
+        x = torch.stack([x, F.softplus(x, 2), x.tanh()]).mean(0)
+        n, c, h, w = x.shape
+        both = x.view(n, 2, c // 2, h, w).sum(1)
+        return x * F.softplus(x).tanh() - torch.cat([both, both], 1)
+
+
 class SameConv(nn.Conv2d):
     """TensorFlow's: as much padding as the stride asks for, more of it below and to the right."""
 
@@ -118,5 +153,6 @@ def mobile_blocks() -> dict[str, list[nn.Module]]:
         "ghostnet": [Ghost(6, 9), nn.BatchNorm2d(9), Ghost(9, 10)],
         "tensorflow": [SameConv(6, 6, 3, 2, groups=6), nn.ReLU6(), SameConv(6, 5, 3, 2)],
         "python": [InPython(6), nn.ChannelShuffle(3)],
+        "gates": [Channels(), nn.Conv2d(6, 8, 1), Pixels(8), nn.Conv2d(8, 6, 1), Stacked()],
         "upwards": [nn.Upsample(scale_factor=2), nn.Conv2d(6, 4, 1), nn.Upsample((25, 13))],
     }

@@ -41,11 +41,12 @@ def make(chained: Callable[..., MultiExitNet], lively: Any, images: Any) -> Make
 
     def graph_of(cell: str) -> tuple[Graph, Tensor, np.ndarray]:
         torch.manual_seed(0)
-        variants = [
-            ReX2d(3, 6, 2, 6, 2, cell=cell),
-            ReX2d(16, 5, 3, (3, 2), 1, "replicate_out", cell, shared_directions=True),
-            ReX2d(24, 16, 1, 2, 3, 1, cell, use_cols=False),
-        ]
+        units = (32, 22) if cell == "gru" else (5, 3)
+        variants = [ReX2d(3, 6, 2, 6, 2, cell=cell)]
+        at = variants[0].out_channels
+        variants += [ReX2d(at, *units, (3, 2), 1, "replicate_out", cell, shared_directions=True)]
+        at = variants[1].out_channels
+        variants += [ReX2d(at, 16, 1, 2, 3, 1, cell, use_cols=False)]
         channels = [rex.out_channels for rex in variants]
         links = [
             (nn.Sequential(rex, nn.BatchNorm2d(c)), c)
@@ -73,8 +74,9 @@ def write(graph: Graph, numbers: Numbers, pixels: np.ndarray, place: Path) -> No
     (place / "images").write_bytes(pixels.tobytes())
 
 
-def test_integers_are_those_of_python(make: Make, tmp_path: Path) -> None:
-    graph, inputs, pixels = make("mingru")
+@pytest.mark.parametrize("cell", ["gru", "mingru"])
+def test_integers_are_those_of_python(cell: str, make: Make, tmp_path: Path) -> None:
+    graph, inputs, pixels = make(cell)
     quantized = quantize(graph, observe_ranges(graph, [inputs]))
     write(graph, Int8(quantized, IntegerPolicy()), pixels, tmp_path)
     wanted = [

@@ -71,7 +71,7 @@ Floats = NDArray[np.float32]
 
 EXACT = (
     *("clip:-1.5:2", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "hardswish", "hardsigmoid"),
-    *("leaky_relu:0.2", "elu:1.5", "mish"),
+    *("leaky_relu:0.2", "elu:1.5", "mish", "softplus:1.0:20.0", "softplus:3.0:2.0"),
 )
 
 

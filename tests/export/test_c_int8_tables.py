@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from exeunt.export.c.folder import RUNTIME
-from exeunt.export.c.kernels_s8 import in_threes, packed
+from exeunt.export.c.kernels_s8 import in_fours, in_threes, packed
 from exeunt.quantize.rex import MAX_GATE, hyperbolic, sigmoid
 
 
@@ -44,6 +44,14 @@ def test_rows_in_threes_take_turns() -> None:
     assert found[24:32] == [int(weight[0, 0, 8]), *[0] * 7]
     assert found[48:56] == weight[0, 1, :8].tolist()
     assert sorted(filter(None, found)) == weight.flatten().tolist()
+
+
+def test_taps_go_in_pairs_of_four_channels_and_an_odd_one_last() -> None:
+    weight = torch.arange(1, 5 * 3 + 1).view(5, 3)  # channel 0 has 1, 2, 3
+    first = [1, 2, 4, 5, 7, 8, 10, 11, 3, 6, 9, 12]
+    assert in_fours(weight).tolist() == [first, [13, 14, 0, 0, 0, 0, 0, 0, 15, 0, 0, 0]]
+    assert in_fours(weight[:4, :2]).tolist() == [first[:8]]
+    assert in_fours(weight[:1, :1]).tolist() == [[1, 0, 0, 0]]
 
 
 def test_lines_give_what_tables_do() -> None:

@@ -48,6 +48,7 @@ from exeunt.graph.operators import (
     Shape,
     Shuffle,
     Slice,
+    Unflatten,
 )
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import Segment, is_whole
@@ -55,7 +56,7 @@ from exeunt.policies import parse_policy
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
-SETTLED = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5"}
+SETTLED = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5", "softplus": ":1.5:2"}
 SHAPE, WIDTH, CLASSES, IMAGES = (3, 13, 11), 7, 3, 3
 
 
@@ -199,6 +200,13 @@ def every_operator() -> Graph:
     scales = {"scale": draft.random(channels), "shift": draft.random(channels)}
     for operator, constants in (*filters, (Affine(act="relu"), scales)):
         draft.end(draft.add(operator, several, **constants), wide, other)
+    one = draft.conv(wide, 1)
+    for both in (Multiply(), Add(alpha=-0.5)):
+        draft.end(draft.add(both, other, one), wide, other)
+        draft.end(draft.add(both, one, draft.add(GlobalAverage(keep=True), wide)), wide, other)
+    two = draft.add(Concat(), draft.add(GlobalAverage(), wide), draft.add(GlobalAverage(), other))
+    row = draft.conv(draft.add(Unflatten((1, 2 * WIDTH)), two), 2)
+    draft.end(draft.add(Unflatten((2, 7)), draft.add(Flatten(), row)), wide, other)
     for line in (GlobalAverage(keep=True), GridPool("average", (1, SHAPE[2]))):
         for both in (Multiply(), Add(act="relu")):
             gate = draft.conv(draft.add(line, wide), WIDTH, act="sigmoid")
@@ -222,10 +230,10 @@ def in_parts(node: Node, plan: StreamedPlan) -> list[list[Segment]]:
     found: list[list[Segment]] = []
     single = isinstance(node.operator, (Linear, Affine)) or type(node.operator) is Conv
     for parts in plan.reads(node):
-        if not is_whole(parts, plan.graph):
+        name, channels = parts[0].tensor, parts[0].channels
+        if not is_whole(parts, plan.graph) or channels == 1:
             found.append(list(parts))
             continue
-        name, channels = parts[0].tensor, parts[0].channels
         ends = [0, 1, -(-channels // 2), channels]
         if single and not _gathered(node):
             ends = [0, channels]

@@ -1,4 +1,6 @@
-"""What the C runtime makes of the vectors of x86, of every kind that this machine has."""
+"""What the C runtime makes of the vectors of x86, of every kind that this machine has, and of a
+Cortex-M4.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,17 @@ from torch import nn
 
 from exeunt.bench.c import FLAGS
 from exeunt.data import Transform
-from exeunt.export.c import CModel, ExitAnswer, Float32, Int8, build_host, run_host, write_c
+from exeunt.export.c import (
+    CModel,
+    ExitAnswer,
+    Float32,
+    Int8,
+    build_host,
+    run_device,
+    run_host,
+    write_c,
+)
+from exeunt.export.c.device import COMPILER, EMULATOR
 from exeunt.export.c.host import CHECKED
 from exeunt.export.c.numbers import Numbers
 from exeunt.graph import Graph, build_graph, plan_stream
@@ -75,7 +87,9 @@ def run(
     write_c(CModel("net", "", numbers, plan, transform, names, {}), place / "net")
     (place / "images").write_bytes(np.asarray(pixels).tobytes())
 
-    def build_and_run(*flags: str) -> list[ExitAnswer]:
+    def build_and_run(*flags: str, device: bool = False) -> list[ExitAnswer]:
+        if device:
+            return list(run_device(place / "net", "net", place / "images", 2).answers)
         build_host(place / "net", place / "program", flags)
         return list(run_host(place / "program", place / "images"))
 
@@ -118,3 +132,12 @@ def test_bits_are_those_of_plain_c(level: str, run: Run, plain: list[ExitAnswer]
 def test_bits_are_the_same_as_fast_as_can_be(run: Run, plain: list[ExitAnswer]) -> None:
     """As `exeunt bench` builds it."""
     assert run(*FLAGS) == plain
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, (COMPILER, EMULATOR))), reason=f"needs {EMULATOR} and {COMPILER}"
+)
+@pytest.mark.parametrize("run", ["int8"], indirect=True)
+def test_bits_are_the_same_on_a_device(run: Run, plain: list[ExitAnswer]) -> None:
+    """Its loops for many numbers, for more than those take, and for what is left over."""
+    assert run(device=True) == plain

@@ -21,6 +21,7 @@ FUSED = {
     "ghostnet": ("ParametricReLU", "ParametricReLU"),
     "tensorflow": ("Conv", "Conv"),
     "python": ("Multiply", "Lines", "Multiply", "Shuffle"),
+    "gates": ("Unflatten", "Conv", "Multiply", "Multiply", "Shuffle", "Multiply", "Add"),
     "upwards": ("Lines", "Conv", "Lines"),
 }
 """What a graph has, in this order, among other things, when it streams."""

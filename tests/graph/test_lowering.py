@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from exeunt.backbone import attach_exits
+from exeunt.chain import Block, chain
 from exeunt.errors import ExeuntError
-from exeunt.graph import Graph, build_graph, interpret
+from exeunt.graph import Graph, buffers_of, build_graph, interpret, make_plan
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
+from exeunt.ops.exits import make_exit
 
 
 def lowered(*blocks: nn.Module, channels: int = 3, size: int = 12) -> tuple[MultiExitNet, Graph]:
@@ -152,6 +154,32 @@ def changed_in_place(x: Tensor) -> Tensor:
         "nearest": (lambda x, _: F.interpolate(x, (17, 7)), ["Lines"]),
         "exact": (lambda x, _: F.interpolate(x, scale_factor=1.3, mode="nearest-exact"), ["Lines"]),
         "clipped": (lambda x, _: x.clamp(-0.3, 0.7).clamp_min(0), ["Activation", "Activation"]),
+        "in turns": (
+            lambda x, _: torch.stack(x.chunk(2, 1), 2).flatten(1, 2),
+            ["Slice", "Slice", "Concat", "Shuffle"],
+        ),
+        "stacked and summed": (
+            lambda x, _: torch.stack([x, -x, x]).mean(0),
+            ["Affine", "Concat", "Slice", "Slice", "Slice", "Add", "Add", "Affine"],
+        ),
+        "parts summed": (lambda x, _: x.unflatten(1, (3, 2)).sum(1), ["Slice"] * 3 + ["Add"] * 2),
+        "one channel for all": (lambda x, _: x * x[:, 2:3], ["Slice", "Multiply"]),
+        "one number for all": (
+            lambda x, _: x + x.mean((2, 3), keepdim=True)[:, :1],
+            ["GlobalAverage", "Slice", "Add"],
+        ),
+        "along channels": (
+            lambda x, share: x * F.conv1d(
+                x.mean((2, 3))[:, None], share[:3].view(1, 1, 3), padding=1
+            ).sigmoid().mT[..., None],
+            [*SQUEEZED[:1], "Unflatten", "Conv", "Activation", "Flatten", *SQUEEZED[2:]],
+        ),
+        "along rows": (
+            lambda x, share: x * F.conv1d(
+                x.mean(3), share.view(6, 1, 1).expand(6, 1, 3), padding="same", groups=6
+            ).unsqueeze(3),
+            ["GridPool", "Flatten", "Unflatten", "Conv", "Flatten", "Unflatten", "Multiply"],
+        ),
         "summed": (lambda x, share: sum([x, x, share]), ["Add", "Affine"]),
     }.values(),
 )  # fmt: skip
@@ -262,3 +290,29 @@ def test_the_net_is_left_as_it_was() -> None:
     build_graph(net, 64)
     assert [module.training for module in net.modules()] == modes
     assert [(name, type(module)) for name, module in net.named_modules()] == names
+
+
+class LengthFirst(nn.Module):
+    """Attention over pixels, the batch behind them, as torch's own has it by default."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).permute(2, 0, 1)
+        attended, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+        return attended.permute(1, 2, 0).reshape(x.shape)
+
+
+def test_attention_whose_batch_does_not_come_first_is_counted() -> None:
+    """Projections of 30 pixels in and out, and as many numbers for each pair of pixels, twice."""
+    block = Block("attention", LengthFirst(8), 8)
+    stages = chain([block], [0], lambda _, channels: make_exit("pooled", channels, 2))
+    net = MultiExitNet(stages, 2, 8).eval()
+    graph = build_graph(net, (6, 5), opaque=True)
+    assert graph.exit_macs == (30 * 8 * 24 + 30 * 8 * 8 + 2 * 30 * 30 * 8 + 16,)
+    assert graph.exit_macs == (net.exit_info((6, 5))[0].macs,)
+    projected = [n for n in graph.nodes if n.operator.kind == "aten.linear.default"]
+    assert [graph.elements(node.output) for node in projected] == [30 * 24, 30 * 8]
+    assert make_plan(buffers_of(graph, 4)).arena_bytes >= 4 * 30 * 24

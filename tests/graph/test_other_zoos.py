@@ -72,4 +72,4 @@ def test_a_network_of_timm(timm: ModuleType, name: str) -> None:
     for numbers in (Float32(parse_policy("full")), Int8(quantized, IntegerPolicy())):
         plan, source = plan_stream(graph, numbers.element_bytes), CSource("net")
         kernels = [numbers.kernel(n, plan, source, k) for k, n in enumerate(written(plan))]
-        assert len(kernels) > 20
+        assert len(kernels) >= 20  # EfficientNet-Lite0: stem, 16 blocks, head, pooling, matrix

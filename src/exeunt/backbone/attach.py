@@ -10,7 +10,14 @@ from torch import Tensor, fx, nn
 
 from exeunt.backbone.cut import cut, largest_gap, name_of
 from exeunt.backbone.follow import Followed, follow, told
-from exeunt.backbone.head import OwnHead, find_classifier, last_map, maps_of, refuse_channels_last
+from exeunt.backbone.head import (
+    OwnHead,
+    find_classifier,
+    has_last_map,
+    last_map,
+    maps_of,
+    refuse_channels_last,
+)
 from exeunt.errors import ExeuntError
 from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet, Stage
@@ -41,6 +48,7 @@ def attach_exits(
         at: where a net may stop: behind a module, by its path such as `"layer2.1"` or by its
             position among the children that run (0-based, negative from the end), or behind a
             function by its name in the followed code, such as `"add_3"`. Each must give one map.
+            Without any, a backbone that has no map before its classifier is one stage as it is.
         num_classes: K.
         exit_head: kind of every exit, or of each; see `exeunt.ops.exits`. A classifier of the
             backbone's is the last exit's all the same, `"own"`, unless each has its kind.
@@ -60,7 +68,9 @@ def attach_exits(
         found = find_classifier(backbone, images)
         named = [tap for tap in at if isinstance(tap, str)]
         followed = _followed(backbone, images, [*named, *([found[0]] if found else [])])
-        ends = _ends(backbone, followed, at, last_map(followed, found and found[0]))
+        alone = not at and found is not None and not has_last_map(followed, found[0])
+        last = followed.image if alone else last_map(followed, found and found[0])
+        ends = _ends(backbone, followed, at, last)
         pieces, rest = cut(followed, ends)
         _compare(backbone, images, pieces, rest)
     kinds = _kinds(exit_head, len(ends), found is not None)

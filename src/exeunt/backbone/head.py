@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -76,6 +76,7 @@ def find_classifier(backbone: nn.Module, images: Tensor) -> tuple[str, int] | No
         (name, module)
         for name, module in backbone.named_modules()
         if next(module.parameters(recurse=False), None) is not None
+        and not any(next(child.parameters(), None) is not None for child in module.children())
     ]
     hooks = [module.register_forward_hook(note(name)) for name, module in weighted]
     try:
@@ -138,6 +139,15 @@ def last_map(followed: Followed, classifier: str | None) -> fx.Node:
     return end
 
 
+def has_last_map(followed: Followed, classifier: str | None) -> bool:
+    """Whether there is such a map."""
+    try:
+        last_map(followed, classifier)
+    except ExeuntError:
+        return False
+    return True
+
+
 def maps_of(followed: Followed) -> set[fx.Node]:
     """Nodes that give maps: (N, C, H, W), of more than one pixel for these images or for larger."""
     four = [
@@ -156,24 +166,32 @@ def maps_of(followed: Followed) -> set[fx.Node]:
 
 
 def refuse_channels_last(followed: Followed, ends: Sequence[fx.Node]) -> None:
-    """Refuses maps (N, H, W, C): wider images make those wider in another place.
+    """Refuses maps (N, H, W, C).
 
     Raises:
         ExeuntError: naming the first.
     """
+    for end in channels_last(followed, ends):
+        raise ExeuntError(
+            f"attach_exits: {name_of(end)!r} puts out {told(followed.values[end])}, which has "
+            "its channels last; exits read maps (N, C, H, W)"
+        )
+
+
+def channels_last(followed: Followed, ends: Iterable[fx.Node]) -> list[fx.Node]:
+    """Those that give maps (N, H, W, C): wider images make these wider in another place."""
     odd = []
     for end in ends:
         shape = followed.values[end].shape
         if shape[1] == shape[2] != shape[3]:
             odd.append(end)
     wider = followed.again(followed.images.repeat(1, 1, 1, 2)) if odd else {}
+    found = []
     for end in odd:
         value = wider.get(end)
         if value is None or value.shape[2] != followed.values[end].shape[2]:
-            raise ExeuntError(
-                f"attach_exits: {name_of(end)!r} puts out {told(followed.values[end])}, which has "
-                "its channels last; exits read maps (N, C, H, W)"
-            )
+            found.append(end)
+    return found
 
 
 def _has_weights(followed: Followed, node: fx.Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +11,13 @@ from torch import nn
 
 from exeunt.backbone.cut import name_of
 from exeunt.backbone.follow import follow
-from exeunt.backbone.head import find_classifier, last_map, maps_of
+from exeunt.backbone.head import (
+    channels_last,
+    find_classifier,
+    has_last_map,
+    last_map,
+    maps_of,
+)
 from exeunt.errors import ExeuntError
 from exeunt.mode import evaluating
 from exeunt.ops.macs import counting_macs
@@ -37,7 +43,7 @@ def places_of(
     backbone: nn.Module, image_shape: tuple[int, int, int], *, inside: bool = False
 ) -> list[Place]:
     """Every module behind which all that comes later reads its map alone, in order; at the end the
-    last map, whatever makes it.
+    last map, whatever makes it. None where there is no last map.
 
     Args:
         backbone: left as it is.
@@ -54,7 +60,10 @@ def places_of(
         into = found[0] if found else ""
         opened = {".".join(into.split(".")[:n]) for n in range(1, into.count(".") + 1)}
         followed = follow(backbone, images, opened | {*_rows(backbone, inside)})
+        if not has_last_map(followed, found and found[0]):
+            return []
         last, maps = last_map(followed, found and found[0]), maps_of(followed)
+        maps -= {*channels_last(followed, maps)}
         with counting_macs(backbone) as count:
             backbone(images)
     costs = count.by_module
@@ -83,7 +92,8 @@ def even_places(places: Sequence[Place], count: int) -> list[str]:
     chosen: list[Place] = []
     for i in range(1, count):
         rest = [place for place in inner if place not in chosen]
-        chosen.append(min(rest, key=lambda place: abs(place.share - i / count)))
+        # of several behind the same multiply-adds the last: behind the function, say
+        chosen.append(min(reversed(rest), key=lambda place: abs(place.share - i / count)))
     return [place.name for place in inner if place in chosen]
 
 
@@ -91,6 +101,43 @@ def stage_places(places: Sequence[Place]) -> list[str]:
     """The modules with the last map of each size, those of the stem's and of the last left out."""
     ends = [place for place, after in pairwise(places) if after.size < place.size]
     return [place.name for place in ends[1:]]
+
+
+def named_places(
+    backbone: nn.Module,
+    image_shape: tuple[int, int, int],
+    exits: str | int | Sequence[str | int],
+    stages: Callable[[nn.Module], list[str] | None] = lambda _: None,
+) -> list[str]:
+    """The modules behind which exits are asked for, the last exit left out.
+
+    Args:
+        backbone: left as it is.
+        image_shape: (C, H, W) of an image to follow it on.
+        exits: `"paper"`, `"all"`, `"last"`, a number, or the paths of modules.
+        stages: where a network itself says that its stages end, for `"paper"`; None where it does
+            not, and then they end behind the last map of each size.
+
+    Raises:
+        ExeuntError: for several of which one is a number, or as `places_of` and `even_places`.
+    """
+    alone = exits[0] if not isinstance(exits, str | int) and len(exits) == 1 else exits
+    if isinstance(alone, int):
+        found = places_of(backbone, image_shape)
+        if len(found) <= 2 * alone:  # a choice between too few
+            found = places_of(backbone, image_shape, inside=True)
+        return even_places(found, alone)
+    if exits == "last":
+        return []
+    if exits == "all":
+        return [place.name for place in places_of(backbone, image_shape)[:-1]]
+    if exits == "paper":
+        own = stages(backbone)
+        return stage_places(places_of(backbone, image_shape)) if own is None else own
+    names = [exits] if isinstance(exits, str) else [*exits]  # type: ignore[misc]
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise ExeuntError(f"exits: {odd[0]!r} among several; give one number, or paths of modules")
+    return [str(name) for name in names]
 
 
 def _rows(module: nn.Module, inside: bool, prefix: str = "") -> Iterator[str]:

@@ -17,7 +17,7 @@ from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Transform
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.export.calibration import CalibrationImages
-from exeunt.models import WeightsInfo, create_model, default_image_size, read_info
+from exeunt.models import WeightsInfo, create_model, default_image_size, is_onnx, read_info
 from exeunt.policies import Full, Policy, parse_policy
 from exeunt.profile import Shares
 from exeunt.trained import TrainedModel, weights_path
@@ -81,7 +81,7 @@ def candidate(model: str, options: BenchOptions, single: bool) -> Candidate:
     Raises:
         ExeuntError: it is not there, or what is asked for does not fit it.
     """
-    if weights_path(model) is None:
+    if weights_path(model) is None and not is_onnx(model):
         return _random(model, options, single)
     return trained_candidate(model, TrainedModel.load(model), options, single)
 

@@ -115,7 +115,7 @@ def _root(
 ) -> None:
     """Image classifiers that leave early.
 
-    MODEL is a run folder, a weights file, a name from `exeunt list`, or hf:owner/name.
+    MODEL is a run folder, a weights file, a name from `exeunt list`, hf:owner/name or onnx:FILE.
     """
     if modules:
         from exeunt.own_code import import_own

@@ -26,6 +26,10 @@ REARRANGING = {
     aten.squeeze.dim,
     aten.squeeze.dims,
     aten.transpose.int,
+    aten.swapaxes.default,
+    aten.movedim.int,
+    aten.movedim.intlist,
+    aten.mT.default,
     aten.permute.default,
     aten.select.int,
     aten.slice.Tensor,
@@ -103,6 +107,15 @@ class Arrangement:
         if all(isinstance(move, Slice) for move in straight):
             return [*moves, *straight]
         return [*moves, Lines(tuple(rows.tolist()), tuple(columns.tolist()))]
+
+    def copied(self) -> list[Move] | None:
+        """As `plain`, or a copy of all numbers, in their order, in a shape of another kind."""
+        moves = self.plain()
+        if moves is not None or not isinstance(self.index, Tensor) or not self.keeps_order:
+            return moves
+        shape = tuple(self.index.shape[1:])
+        flat: list[Move] = [Flatten()] if len(self.shape) == 3 else []
+        return [*flat, Unflatten((shape[1], shape[2]))] if len(shape) == 3 else None
 
 
 def _size(shape: Shape) -> int:

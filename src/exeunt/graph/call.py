@@ -49,12 +49,13 @@ def shape_of(node: fx.Node) -> Shape:
 
 
 def fits(call: Call) -> bool:
-    """Whether two tensors have one size, or one of them has a single row or column for all."""
+    """Whether two tensors have one size, or one of them has a single channel, row or column for
+    all.
+    """
     one, two = (shape_of(node) for node in call.inputs)
-    if one == two:
-        return True
-    alike = all(1 in size or size[0] == size[1] for size in zip(one[1:], two[1:], strict=False))
-    return len(one) == len(two) == 3 and one[0] == two[0] and alike
+    if len(one) != len(two) or len(one) not in (1, 3):
+        return False
+    return all(1 in size or size[0] == size[1] for size in zip(one, two, strict=True))
 
 
 def by_channel(call: Call, number: Any) -> Tensor | None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exeunt.graph.operator import ROWS, Constants, Operator, Shape
+from exeunt.graph.operator import ROWS, Constants, Operator, Pair, Shape
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,16 @@ class Flatten(Move):
 
 @dataclass(frozen=True)
 class Unflatten(Move):
-    """A vector (C,) as a map of one pixel (C, 1, 1); nothing moves."""
+    """A vector as a map (C, H, W), channel after channel; nothing moves for a map of one pixel.
+
+    Attributes:
+        size: (H, W).
+    """
+
+    size: Pair = (1, 1)
 
     def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
-        return inputs[0][..., None, None]
+        return inputs[0].reshape(len(inputs[0]), -1, *self.size)
 
 
 @dataclass(frozen=True)

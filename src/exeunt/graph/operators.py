@@ -121,8 +121,8 @@ class Affine(Activated):
 
 @dataclass(frozen=True)
 class Pairwise(Activated):
-    """Of two maps of one size, or of a map and another of one row, or one column, or one pixel,
-    that stands for all; or of two vectors.
+    """Of two maps of one size, or of a map and another of one row, one column or one channel, that
+    stands for all; or of two vectors.
     """
 
     by_pixel = in_place = True

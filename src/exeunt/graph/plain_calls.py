@@ -62,6 +62,21 @@ def _conv(call: Call) -> Made:
     return conv, {"weight": weight} | ({} if bias is None else {"bias": bias})
 
 
+def conv_along(call: Call) -> Made:
+    """A convolution along one axis as one of a map of one row."""
+    weight, bias = call.constants[1].unsqueeze(2), call.constants.get(2)
+    kernel, dilation = weight.shape[3], _pair(call.argument(5, "dilation", 1))[0]
+    padding = call.argument(4, "padding", 0)
+    both = dilation * (kernel - 1) if padding == "same" else 0
+    before = both // 2 if isinstance(padding, str) else _pair(padding)[0]
+    trail = (0, both - before) if both % 2 else None
+    stride = _pair(call.argument(3, "stride", 1))[0]
+    conv = Conv(
+        (1, kernel), (1, stride), (0, before), (1, dilation), call.argument(6, "groups", 1), trail
+    )
+    return conv, {"weight": weight} | ({} if bias is None else {"bias": bias})
+
+
 def _linear(call: Call) -> Made:
     bias = call.constants.get(2)
     return Linear(), {"weight": call.constants[1]} | ({} if bias is None else {"bias": bias})
@@ -346,6 +361,7 @@ OPERATORS: dict[Any, Callable[[Call], Made | None]] = {
     aten.leaky_relu.default: _settled("leaky_relu", ("negative_slope", 0.01)),
     aten.elu.default: _elu,
     aten.mish.default: _activation("mish"),
+    aten.softplus.default: _settled("softplus", ("beta", 1.0), ("threshold", 20.0)),
     aten.prelu.default: _prelu,
     torch.ops.exeunt.whole.default: _whole,
 }

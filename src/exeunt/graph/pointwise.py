@@ -26,6 +26,10 @@ def _leaky(x: Tensor, slope: float) -> Tensor:
     return F.leaky_relu(x, slope)
 
 
+def _softplus(x: Tensor, beta: float, threshold: float) -> Tensor:
+    return F.softplus(x, beta, threshold)
+
+
 def _elu(x: Tensor, depth: float) -> Tensor:
     return F.elu(x, depth)
 
@@ -44,6 +48,7 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "leaky_relu": _leaky,
     "elu": _elu,
     "mish": F.mish,
+    "softplus": _softplus,
 }
 """By name; what follows a name are the arguments behind the first, a number each."""
 

@@ -62,7 +62,7 @@ def segments_of(graph: Graph) -> dict[str, Parts]:
                 graph.shapes[taken][1:] == (1, 1)
                 or all(isinstance(reader.operator, Linear) for reader in readers[name])
             )
-        ) or isinstance(operator, Unflatten):
+        ) or operator == Unflatten():
             parts = segments[taken]
         segments[name] = parts
     return segments

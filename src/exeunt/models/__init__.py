@@ -16,6 +16,7 @@ from exeunt.models import (  # noqa: F401  registers their networks
     resnet,
     resnet_cifar,
 )
+from exeunt.models.onnx_network import is_onnx
 from exeunt.models.registry import (
     MODELS,
     build_model,
@@ -46,6 +47,7 @@ __all__ = [
     "describe_model",
     "find_weights",
     "is_model",
+    "is_onnx",
     "list_models",
     "load_weights",
     "model_takes",
@@ -70,7 +72,7 @@ def create_model(
     Args:
         name: an architecture (`list_models()`), `arch.tag` for weights, or `timm/NAME` and
             `torchvision/NAME` for networks of these (`exeunt.models.foreign`), which take
-            `pretrained=True`.
+            `pretrained=True`, or `onnx:FILE.onnx` (`exeunt.models.onnx_network`).
         num_classes: K; by default that of the weights, or of the data the network is named after,
             or 1000. Where it differs from the weights', every exit gets a fresh classifier and the
             trunk keeps its weights.

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from exeunt.backbone import attach_exits, even_places, places_of, stage_places
+from exeunt.backbone import attach_exits, named_places
 from exeunt.errors import ExeuntError, nearest
-from exeunt.models.pretrained import Input
+from exeunt.models.pretrained import USUAL_MEAN, USUAL_STD, Input
 from exeunt.net import MultiExitNet
 
 
@@ -105,37 +105,11 @@ def build_foreign(
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ExeuntError(f"{library.name}/{network}: {reason}") from error
     shape = (in_chans, size, size)
-    at = _places(library, backbone, exits, shape)
+    at = named_places(backbone, shape, exits, library.stages)
     classes = num_classes or int(getattr(backbone, "num_classes", 1000))
     net = attach_exits(backbone, at, classes, exit_head=exit_head, image_shape=shape)
     net.origin = f"{library.name}/{network}", {"exits": at}
     return net
-
-
-def _places(
-    library: Library,
-    backbone: nn.Module,
-    exits: str | int | Sequence[str | int],
-    shape: tuple[int, int, int],
-) -> list[str]:
-    """The modules behind which `exits` asks for exits."""
-    alone = exits[0] if not isinstance(exits, str | int) and len(exits) == 1 else exits
-    if isinstance(alone, int):
-        found = places_of(backbone, shape)
-        if len(found) <= 2 * alone:  # a choice between too few
-            found = places_of(backbone, shape, inside=True)
-        return even_places(found, alone)
-    if exits == "last":
-        return []
-    if exits == "all":
-        return [place.name for place in places_of(backbone, shape)[:-1]]
-    if exits == "paper":
-        own = library.stages(backbone)
-        return stage_places(places_of(backbone, shape)) if own is None else own
-    names = [exits] if isinstance(exits, str) else [*exits]  # type: ignore[misc]
-    if odd := [name for name in names if not isinstance(name, str)]:
-        raise ExeuntError(f"exits: {odd[0]!r} among several; give one number, or paths of modules")
-    return [str(name) for name in names]
 
 
 def _make_timm(timm: Any, network: str, in_chans: int, pretrained: bool) -> nn.Module:
@@ -180,7 +154,7 @@ def _input_of_torchvision(torchvision: Any, network: str) -> Input:
     weights = torchvision.models.get_model_weights(network)
     chosen = getattr(weights, "DEFAULT", None)
     if chosen is None:
-        return Input(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "", "")
+        return Input(224, USUAL_MEAN, USUAL_STD, "", "")
     shown = chosen.transforms()
     return Input(
         int(shown.crop_size[0]),

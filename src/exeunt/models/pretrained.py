@@ -13,6 +13,10 @@ from torch import Tensor
 from exeunt.errors import ExeuntError
 from exeunt.net import MultiExitNet
 
+USUAL_MEAN = (0.485, 0.456, 0.406)
+USUAL_STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's images, as most weights have them."""
+
 
 @dataclass(frozen=True)
 class Input:

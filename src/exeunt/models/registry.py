@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 from exeunt.collaboration import collaborate
 from exeunt.errors import ExeuntError, nearest, one_of
 from exeunt.models.foreign import foreign_builder, foreign_input, is_foreign
+from exeunt.models.onnx_network import is_onnx, onnx_builder, onnx_input
 from exeunt.models.pretrained import Input, Pretrained
 from exeunt.net import MultiExitNet
 from exeunt.registry import Registry
@@ -137,13 +138,15 @@ def _takes(parameters: Mapping[str, inspect.Parameter], argument: str) -> bool:
 
 
 def is_model(name: str) -> bool:
-    """Whether it is the name of an architecture, registered here or of another library."""
-    return name in MODELS or is_foreign(name)
+    """Whether it is the name of an architecture, registered here, of another library or a file."""
+    return name in MODELS or is_foreign(name) or is_onnx(name)
 
 
 def _model(name: str) -> Model:
     if is_foreign(name):
         return Model(foreign_builder(name), None, foreign_input(name).image_size)
+    if is_onnx(name):
+        return Model(onnx_builder(name), None, onnx_input(name).image_size)
     if name not in MODELS:
         raise ExeuntError(unknown_name("model", name, list(MODELS)))
     return MODELS[name]
@@ -168,6 +171,8 @@ def pretrained_of(name: str, arguments: Mapping[str, Any]) -> Input | None:
     """
     if is_foreign(name):
         return foreign_input(name) if arguments.get("pretrained") else None
+    if is_onnx(name):
+        return onnx_input(name)
     return _model(name).pretrained.get(str(arguments.get("weights")))
 
 

@@ -7,6 +7,7 @@
 #if defined(__GNUC__)
 #define EXN_INLINE static inline __attribute__((always_inline, unused))
 #define EXN_APART __attribute__((noinline)) /* what it needs of the stack is not its caller's */
+#define EXN_UNUSED __attribute__((unused))
 #else
 #define EXN_INLINE static inline
 #define EXN_APART

@@ -21,7 +21,13 @@ void exn_average_s8_take(const exn_model *model, const exn_node *node, uint8_t *
             }
         }
         for (x = 0; x < in->width; x++, pixel += in->channels) {
-            for (c = 0; c < part->channels; c++) {
+            for (c = 0; c + 4 <= part->channels; c += 4) {
+                sums[c] += pixel[c];
+                sums[c + 1] += pixel[c + 1];
+                sums[c + 2] += pixel[c + 2];
+                sums[c + 3] += pixel[c + 3];
+            }
+            for (; c < part->channels; c++) {
                 sums[c] += pixel[c];
             }
         }

@@ -23,22 +23,30 @@ static const int8_t *tap(const view *v, uint32_t line, uint32_t j)
 
 static void copy(int8_t *into, const int8_t *from, uint32_t n)
 {
-    for (; n >= 4; n -= 4, into += 4, from += 4) {
-        memcpy(into, from, 4);
+    const int8_t *end = from + n;
+    if (n >= 4) {
+        const int8_t *last = end - 4; /* whole words, and the last four perhaps again */
+        for (; from < last; from += 4, into += 4) {
+            memcpy(into, from, 4);
+        }
+        memcpy(into + (last - from), last, 4);
+        return;
     }
-    for (; n > 0; n--) {
-        *into++ = *from++;
+    for (; from < end; from++) {
+        *into++ = *from;
     }
 }
 
 /* Copies a window. */
 static void gather(const exn_conv_s8 *conv, const view *v, int8_t *into)
 {
-    uint32_t k, j, width = conv->window.width;
-    for (k = 0; k < conv->window.height; k++) {
+    uint32_t k, j, width = conv->window.width, height = conv->window.height;
+    uint32_t size = width * v->channels;
+    int32_t begin = v->column * (int32_t)v->pitch;
+    for (k = 0; k < height; k++) {
         if (v->in_one && v->lines[k] != NULL) {
-            copy(into, v->lines[k] + v->column * (int32_t)v->pitch, width * v->channels);
-            into += width * v->channels;
+            copy(into, v->lines[k] + begin, size);
+            into += size;
             continue;
         }
         for (j = 0; j < width; j++, into += v->channels) {

@@ -24,7 +24,7 @@ void exn_depthwise_s8_make(const exn_model *model, const exn_node *node, uint8_t
     for (k = 0; k < node->part_count[0]; k++) {
         const exn_part *part = exn_parts_of(node, 0) + k;
         filter_part(&depthwise, &model->rings[part->ring], arena, part, row, ring, out);
-        depthwise.weights += exn_blocks_size(part->channels) * taps;
+        depthwise.weights += exn_fours_size(part->channels) * taps;
         depthwise.requantize.rows += part->channels;
         out += part->channels;
     }

@@ -53,6 +53,42 @@ EXN_INLINE int32_t exn_scale_next(const exn_row **row, int32_t sum, int32_t offs
     return scaled;
 }
 
+/* One output more of the next row; EXN_SPARE bits come from the shift. */
+#define EXN_STORE(sum, spare) \
+    "ldmia  %[row]!, {r8, r9, r10}\n\t" \
+    "add    r8, r8, " sum ", " spare "\n\t" \
+    "smmul  r8, r8, r9\n\t" \
+    "asrs   r8, r8, r10\n\t" \
+    "adc    r8, r8, %[zero]\n\t" \
+    "ssat   r8, #8, r8\n\t" \
+    "strb   r8, [%[out]], #1\n\t"
+
+/* Four outputs; gives the place behind. */
+EXN_INLINE int8_t *exn_store_4(int8_t *out, const exn_row **row, const int32_t sums[4], int32_t zero)
+{
+    __asm__ __volatile__(EXN_STORE("%[a]", "lsl #3") EXN_STORE("%[b]", "lsl #3")
+                         EXN_STORE("%[c]", "lsl #3") EXN_STORE("%[d]", "lsl #3")
+                         : [row] "+&r"(*row), [out] "+&r"(out)
+                         : [a] "r"(sums[0]), [b] "r"(sums[1]), [c] "r"(sums[2]), [d] "r"(sums[3]),
+                           [zero] "r"(zero)
+                         : "r8", "r9", "r10", "cc", "memory");
+    return out;
+}
+
+/* Four outputs of packed rows: 256 b, moved down by 8 bits and up by EXN_SPARE. */
+EXN_INLINE int8_t *exn_store_packed(int8_t *out, const exn_row **row, exn_packed_sums *from,
+                                    int32_t zero)
+{
+    uint32_t b = from->ab - from->a, d = from->cd - from->c;
+    __asm__ __volatile__(EXN_STORE("%[a]", "lsl #3") EXN_STORE("%[b]", "asr #5")
+                         EXN_STORE("%[c]", "lsl #3") EXN_STORE("%[d]", "asr #5")
+                         : [row] "+&r"(*row), [out] "+&r"(out)
+                         : [a] "r"(from->a), [b] "r"(b), [c] "r"(from->c), [d] "r"(d),
+                           [zero] "r"(zero)
+                         : "r8", "r9", "r10", "cc", "memory");
+    return out;
+}
+
 EXN_INLINE int32_t exn_height(const exn_line *line, int32_t at)
 {
     int32_t start, slope;
@@ -90,22 +126,54 @@ EXN_INLINE uint32_t exn_odd(uint32_t word)
     return pair;
 }
 
+/* The last one, two or three numbers of `n`, and zeros; they begin at `x`. */
+EXN_INLINE uint32_t exn_last_word(const int8_t *x, uint32_t left, uint32_t n)
+{
+    uint32_t word = 0;
+    if (n >= 4) {
+        return exn_word(x + left - 4) >> (32 - 8 * left);
+    }
+    for (; left > 0; left--) {
+        word = word << 8 | (uint8_t)x[left - 1];
+    }
+    return word;
+}
+
+#define EXN_WIDEN_FOUR \
+    "sxtb16 %[e], %[o]\n\t" \
+    "sxtb16 %[o], %[o], ror #8\n\t" \
+    "strd   %[e], %[o], [%[wide]], #8\n\t"
+
+EXN_INLINE int16_t *exn_widen_four(int16_t *wide, uint32_t word)
+{
+    uint32_t even;
+    __asm__ __volatile__(EXN_WIDEN_FOUR
+                         : [wide] "+&r"(wide), [e] "=&r"(even), [o] "+&r"(word)
+                         :
+                         : "memory");
+    return wide;
+}
+
 EXN_INLINE uint32_t exn_widen(int16_t *wide, const int8_t *x, uint32_t n)
 {
     const int8_t *end = x + (n & ~(uint32_t)7);
-    uint32_t last[2] = {0}, pairs[2];
-    uint32_t k, left = n % 8;
-    for (; x < end; x += 4, wide += 4) {
-        pairs[0] = exn_even(exn_word(x));
-        pairs[1] = exn_odd(exn_word(x));
-        memcpy(wide, pairs, sizeof pairs);
+    uint32_t even, odd, left = n & 7;
+    while (x != end) {
+        __asm__ __volatile__("ldr    %[o], [%[x]], #4\n\t" EXN_WIDEN_FOUR
+                             "ldr    %[o], [%[x]], #4\n\t" EXN_WIDEN_FOUR
+                             : [wide] "+&r"(wide), [x] "+&r"(x), [e] "=&r"(even), [o] "=&r"(odd)
+                             :
+                             : "memory");
     }
     if (left > 0) {
-        memcpy(last, x, left);
-        for (k = 0; k < 2; k++, wide += 4) {
-            pairs[0] = exn_even(last[k]);
-            pairs[1] = exn_odd(last[k]);
-            memcpy(wide, pairs, sizeof pairs);
+        if (left >= 4) {
+            wide = exn_widen_four(wide, exn_word(x));
+            x += 4;
+            left -= 4;
+            exn_widen_four(wide, left > 0 ? exn_last_word(x, left, n) : 0);
+        } else {
+            wide = exn_widen_four(wide, exn_last_word(x, left, n));
+            exn_widen_four(wide, 0);
         }
     }
     return (n + 7) & ~(uint32_t)7;
@@ -134,13 +202,16 @@ EXN_INLINE uint32_t exn_widen(int16_t *wide, const int8_t *x, uint32_t n)
 
 #define EXN_FOUR_WIDE "ldrd   %[e], %[o], [%[x]], #8\n\t"
 
-/* Eight numbers in a round. */
+/* Sixteen numbers in a round; where eight are left over, the first begins in the middle. */
 #define EXN_ALL_ROWS(four) \
-    __asm__("1:\n\t" four EXN_FOUR_ROWS four EXN_FOUR_ROWS \
+    __asm__("lsls   %[e], %[e], #28\n\t" \
+            "bmi    2f\n" \
+            "1:\n\t" four EXN_FOUR_ROWS four EXN_FOUR_ROWS \
+            "2:\n\t" four EXN_FOUR_ROWS four EXN_FOUR_ROWS \
             "cmp    %[x], %[end]\n\t" \
             "bne    1b" \
             : [ab] "+&r"(sums->ab), [a] "+&r"(sums->a), [cd] "+&r"(sums->cd), [c] "+&r"(sums->c), \
-              [w] "+&r"(w), [x] "+&r"(x), [e] "=&r"(even), [o] "=&r"(odd) \
+              [w] "+&r"(w), [x] "+&r"(x), [e] "+&r"(even), [o] "=&r"(odd) \
             : [end] "r"(end) \
             : "r8", "r9", "r10", "r11", "cc", "memory")
 
@@ -148,7 +219,7 @@ EXN_INLINE const int16_t *exn_rows_wide(exn_packed_sums *sums, const int16_t *w,
                                         uint32_t n)
 {
     const int16_t *end = x + n;
-    uint32_t even, odd;
+    uint32_t even = n, odd;
     EXN_ALL_ROWS(EXN_FOUR_WIDE);
     return w;
 }
@@ -157,44 +228,42 @@ EXN_INLINE const int16_t *exn_rows(exn_packed_sums *sums, const int16_t *w, cons
                                    uint32_t n)
 {
     const int8_t *end = x + n;
-    uint32_t even, odd;
+    uint32_t even = n, odd;
     EXN_ALL_ROWS(EXN_FOUR_BYTES);
     return w;
 }
 
-/* Three rows of eight weights, the later four first, so that one pointer goes over them. */
+/* Three rows of eight weights. */
+#define EXN_EIGHT_STATES \
+    "ldrd   %[h0], %[h1], [%[h]]\n\t" \
+    "ldrd   %[h2], %[h3], [%[h], #8]\n\t" \
+    EXN_EIGHT_WEIGHTS("%[a]") EXN_EIGHT_WEIGHTS("%[b]") EXN_EIGHT_WEIGHTS("%[c]") \
+    "add    %[h], %[h], #16\n\t"
+
+#define EXN_EIGHT_WEIGHTS(sum) \
+    "ldmia  %[w]!, {r8, r9, r10, r11}\n\t" \
+    "smlad  " sum ", r8, %[h0], " sum "\n\t" \
+    "smlad  " sum ", r9, %[h1], " sum "\n\t" \
+    "smlad  " sum ", r10, %[h2], " sum "\n\t" \
+    "smlad  " sum ", r11, %[h3], " sum "\n\t"
+
+#define EXN_STATES_TIMES(states) \
+    __asm__(states \
+            : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [w] "+&r"(w), \
+              [h] "+&r"(h), [h0] "=&r"(h0), [h1] "=&r"(h1), [h2] "=&r"(h2), [h3] "=&r"(h3) \
+            : \
+            : "r8", "r9", "r10", "r11", "memory")
+
 EXN_INLINE const int16_t *exn_dot_3_s16(int32_t sums[3], const int16_t *w, const int16_t *h,
                                         uint32_t n)
 {
-    uint32_t h0, h1, w0, w1;
-    const int16_t *end = h + n;
-    __asm__("1:\n\t"
-            "ldrd   %[h0], %[h1], [%[h], #8]\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #8]\n\t"
-            "smlad  %[a], %[w0], %[h0], %[a]\n\t"
-            "smlad  %[a], %[w1], %[h1], %[a]\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #24]\n\t"
-            "smlad  %[b], %[w0], %[h0], %[b]\n\t"
-            "smlad  %[b], %[w1], %[h1], %[b]\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #40]\n\t"
-            "smlad  %[c], %[w0], %[h0], %[c]\n\t"
-            "smlad  %[c], %[w1], %[h1], %[c]\n\t"
-            "ldrd   %[h0], %[h1], [%[h]], #16\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #16]\n\t"
-            "smlad  %[b], %[w0], %[h0], %[b]\n\t"
-            "smlad  %[b], %[w1], %[h1], %[b]\n\t"
-            "ldrd   %[w0], %[w1], [%[w], #32]\n\t"
-            "smlad  %[c], %[w0], %[h0], %[c]\n\t"
-            "smlad  %[c], %[w1], %[h1], %[c]\n\t"
-            "ldrd   %[w0], %[w1], [%[w]], #48\n\t"
-            "smlad  %[a], %[w0], %[h0], %[a]\n\t"
-            "smlad  %[a], %[w1], %[h1], %[a]\n\t"
-            "cmp    %[h], %[end]\n\t"
-            "bne    1b"
-            : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [w] "+&r"(w),
-              [h] "+&r"(h), [h0] "=&r"(h0), [h1] "=&r"(h1), [w0] "=&r"(w0), [w1] "=&r"(w1)
-            : [end] "r"(end)
-            : "cc", "memory");
+    uint32_t h0, h1, h2, h3;
+    for (; n >= 16; n -= 16) {
+        EXN_STATES_TIMES(EXN_EIGHT_STATES EXN_EIGHT_STATES);
+    }
+    if (n > 0) {
+        EXN_STATES_TIMES(EXN_EIGHT_STATES);
+    }
     return w;
 }
 
@@ -227,36 +296,80 @@ EXN_INLINE void exn_blend(int16_t *state, const int32_t *words, uint32_t pairs)
 
 enum { EXN_LANES = 4 };
 
-#define EXN_TAP \
-    "ldr    %[o], [%[taps]], #4\n\t" \
-    "ldr    %[wo], [%[w]], #16\n\t" /* EXN_BLOCK */ \
-    "ldr    %[o], [%[o], %[first]]\n\t" \
-    "sxtb16 %[we], %[wo]\n\t" \
-    "sxtb16 %[wo], %[wo], ror #8\n\t" \
-    "sxtb16 %[e], %[o]\n\t" \
-    "sxtb16 %[o], %[o], ror #8\n\t" \
-    "smlabb %[a], %[e], %[we], %[a]\n\t" \
-    "smlatt %[c], %[e], %[we], %[c]\n\t" \
-    "smlabb %[b], %[o], %[wo], %[b]\n\t" \
-    "smlatt %[d], %[o], %[wo], %[d]\n\t"
+/* Two taps: four channels of each, then the first two channels of both and the others. */
+#define EXN_TWO_TAPS \
+    "ldrd   %[p], %[q], [%[taps]], #8\n\t" \
+    "ldr    %[x], [%[p], %[first]]\n\t" \
+    "ldr    %[y], [%[q], %[first]]\n\t" \
+    "pkhbt  %[p], %[x], %[y], lsl #16\n\t" \
+    "pkhtb  %[q], %[y], %[x], asr #16\n\t" EXN_FOUR_CHANNELS
 
-#define EXN_FILTER(taps_code) \
-    __asm__(taps_code \
-            : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [d] "+&r"(sums[3]), \
-              [w] "+&r"(w), [taps] "+&r"(taps), [e] "=&r"(e), [o] "=&r"(o), [we] "=&r"(we), \
-              [wo] "=&r"(wo) \
-            : [first] "r"(first) \
-            : "memory")
+#define EXN_FOUR_CHANNELS \
+    "ldrd   %[x], %[y], [%[w]], #8\n\t" \
+    "sxtb16 %[e], %[p]\n\t" \
+    "smlad  %[a], %[e], %[x], %[a]\n\t" \
+    "sxtb16 %[e], %[p], ror #8\n\t" \
+    "smlad  %[b], %[e], %[y], %[b]\n\t" \
+    "ldrd   %[x], %[y], [%[w]], #8\n\t" \
+    "sxtb16 %[e], %[q]\n\t" \
+    "smlad  %[c], %[e], %[x], %[c]\n\t" \
+    "sxtb16 %[e], %[q], ror #8\n\t" \
+    "smlad  %[d], %[e], %[y], %[d]\n\t"
 
-EXN_INLINE void exn_filter_lanes(int32_t sums[EXN_LANES], const int8_t *w,
-                                 const int8_t *const *taps, uint32_t count, uint32_t first)
+/* Four channels of the last tap. */
+EXN_INLINE const int16_t *exn_filter_one(int32_t sums[EXN_LANES], const int16_t *w, uint32_t word)
 {
-    uint32_t e, o, we, wo;
-    for (; count >= 3; count -= 3) {
-        EXN_FILTER(EXN_TAP EXN_TAP EXN_TAP);
+    uint32_t x, y, e;
+    __asm__("ldrd   %[x], %[y], [%[w]], #8\n\t"
+            "sxtb16 %[e], %[word]\n\t"
+            "sxtb16 %[word], %[word], ror #8\n\t"
+            "smlabb %[a], %[e], %[x], %[a]\n\t"
+            "smlabt %[b], %[word], %[x], %[b]\n\t"
+            "smlatb %[c], %[e], %[y], %[c]\n\t"
+            "smlatt %[d], %[word], %[y], %[d]\n\t"
+            : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [d] "+&r"(sums[3]),
+              [w] "+&r"(w), [word] "+&r"(word), [x] "=&r"(x), [y] "=&r"(y), [e] "=&r"(e)
+            :
+            : "memory");
+    return w;
+}
+
+EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_t *w,
+                                           const int8_t *const *taps, uint32_t count,
+                                           uint32_t first)
+{
+    uint32_t p, q, x, y, e;
+    for (; count >= 2; count -= 2) {
+        __asm__(EXN_TWO_TAPS
+                : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [d] "+&r"(sums[3]),
+                  [w] "+&r"(w), [taps] "+&r"(taps), [p] "=&r"(p), [q] "=&r"(q), [x] "=&r"(x),
+                  [y] "=&r"(y), [e] "=&r"(e)
+                : [first] "r"(first)
+                : "memory");
     }
-    for (; count > 0; count--) {
-        EXN_FILTER(EXN_TAP);
+    return count > 0 ? exn_filter_one(sums, w, exn_word(*taps + first)) : w;
+}
+
+/* The last one, two or three channels of at least four, which lie at the end of the words at
+ * `first`. */
+EXN_INLINE void exn_filter_rest(int32_t sums[EXN_LANES], const int16_t *w,
+                                const int8_t *const *taps, uint32_t count, uint32_t first,
+                                uint32_t left)
+{
+    uint32_t p, q, x, y, e, by = 32 - 8 * left;
+    for (; count >= 2; count -= 2, taps += 2) {
+        x = exn_word(taps[0] + first) >> by;
+        y = exn_word(taps[1] + first) >> by;
+        __asm__("pkhbt  %[p], %[x], %[y], lsl #16\n\t"
+                "pkhtb  %[q], %[y], %[x], asr #16\n\t" EXN_FOUR_CHANNELS
+                : [a] "+&r"(sums[0]), [b] "+&r"(sums[1]), [c] "+&r"(sums[2]), [d] "+&r"(sums[3]),
+                  [w] "+&r"(w), [x] "+&r"(x), [y] "+&r"(y), [p] "=&r"(p), [q] "=&r"(q),
+                  [e] "=&r"(e)
+                :
+                : "memory");
+    }
+    if (count > 0) {
+        exn_filter_one(sums, w, exn_word(*taps + first) >> by);
     }
 }
 

@@ -175,7 +175,8 @@ void exn_read_row_f32(const exn_model *model, const uint8_t *pixels, uint8_t *ro
 int exn_judge_f32(const exn_model *model, const uint8_t *arena, uint8_t exit,
                   uint16_t *class_index);
 
-/* Functions; a and b are the limits of `clip`, a the slope of `leaky_relu` and the depth of `elu`. */
+/* Functions; a and b are the limits of `clip`, a the slope of `leaky_relu` and the depth of `elu`, a
+ * the steepness of `softplus` and b where it is x itself. */
 #define EXN_FUNCTION_F32(name) \
     void exn_##name##_f32(float *numbers, uint32_t n, float a, float b)
 EXN_FUNCTION_F32(clip);
@@ -189,6 +190,7 @@ EXN_FUNCTION_F32(hardsigmoid);
 EXN_FUNCTION_F32(leaky_relu);
 EXN_FUNCTION_F32(elu);
 EXN_FUNCTION_F32(mish);
+EXN_FUNCTION_F32(softplus);
 
 EXN_INLINE void exn_apply(const exn_function_f32 *function, float *numbers, uint32_t n)
 {

@@ -1,11 +1,22 @@
 #include "exn_filter_s8.h"
+#ifdef EXN_DSP
+#include "exn_dsp_filter.h"
+#endif
 
 #include <string.h>
 
-/* Those of channel `i` for the first tap. */
-static const int8_t *weights_of(const int8_t *weights, uint32_t count, uint32_t i)
+/* The last channels, fewer than four. */
+static void filter_rest(int32_t sums[4], const int16_t *w, const int8_t *const *taps,
+                        uint32_t count, uint32_t first, uint32_t left)
 {
-    return weights + i / EXN_BLOCK * EXN_BLOCK * count + i % EXN_BLOCK;
+    uint32_t t, k;
+    for (t = 0; t < count; t++) {
+        const int16_t *of = w + t / 2 * 8;
+        uint32_t step = count - t / 2 * 2 == 1 ? 1 : 2;
+        for (k = 0; k < left; k++) {
+            sums[k] += of[step * k + t % 2] * taps[t][first + k];
+        }
+    }
 }
 
 void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps, uint32_t first,
@@ -13,13 +24,22 @@ void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,
 {
     const exn_requantize *to = &depthwise->requantize;
     uint32_t count = (uint32_t)depthwise->window.height * depthwise->window.width;
-    const int8_t *weights = depthwise->weights + first * count;
+    const int16_t *w = depthwise->weights + first * count;
     const exn_row *row = to->rows + first;
     int32_t zero = to->zero;
-    uint32_t i, k, t;
-    for (i = 0; i + EXN_LANES <= n; i += EXN_LANES) {
+    uint32_t i, k;
+    i = 0;
+#ifdef EXN_DSP
+    if (count == 9 && n >= 4) {
+        i = n & ~(uint32_t)3;
+        exn_filter_nine(w, taps, row, out, old, zero, i);
+        w += i * count;
+        row += i;
+    }
+#endif
+    for (; i + EXN_LANES <= n; i += EXN_LANES) {
         int32_t sums[EXN_LANES] = {0};
-        exn_filter_lanes(sums, weights_of(weights, count, i), taps, count, i);
+        w = exn_filter_lanes(sums, w, taps, count, i);
         if (old != NULL) {
             memcpy(old + i, out + i, EXN_LANES);
         }
@@ -31,20 +51,29 @@ void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,
         }
 #endif
     }
-    if (i < n) {
-        const int8_t *w = weights_of(weights, count, i);
-        int32_t sums[EXN_LANES] = {0};
-        uint32_t left = n - i;
-        for (t = 0; t < count; t++, w += EXN_BLOCK) {
-            for (k = 0; k < left; k++) {
-                sums[k] += w[k] * taps[t][i + k];
-            }
-        }
+#if defined(EXN_X86) || defined(EXN_VECTOR)
+    for (; i + 4 <= n; i += 4) {
+        int32_t sums[4] = {0};
+        w = exn_filter_4(sums, w, taps, count, i);
         if (old != NULL) {
-            memcpy(old + i, out + i, left);
+            memcpy(old + i, out + i, 4);
         }
-        for (k = 0; k < left; k++) {
-            out[i + k] = (int8_t)exn_int8(exn_scale_next(&row, sums[k], zero));
+        exn_store_4(out + i, &row, sums, zero);
+    }
+#endif
+    if (i < n) {
+        int32_t sums[4] = {0};
+#ifdef EXN_DSP
+        if (n >= 4) {
+            exn_filter_rest(sums, w, taps, count, n - 4, n - i);
+        } else
+#endif
+            filter_rest(sums, w, taps, count, i, n - i);
+        for (k = 0; i < n; i++, k++) {
+            if (old != NULL) {
+                old[i] = out[i];
+            }
+            out[i] = (int8_t)exn_int8(exn_scale_next(&row, sums[k], zero));
         }
     }
     exn_limit(out, n, to);

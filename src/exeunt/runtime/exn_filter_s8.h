@@ -6,27 +6,43 @@
 
 enum { EXN_MAX_TAPS = 49 };
 
-/* Filters `n` channels from `first` on, the beginning of a block; taps point to it, and so does
- * `out`. What lies at `out` goes to `old` before, unless that is NULL. */
+/* Filters `n` channels from `first` on, a multiple of 4; taps point to it, and so does `out`. What lies at `out` goes to `old` before, unless that is NULL. */
 void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps, uint32_t first,
                    uint32_t n, int8_t *out, int8_t *old);
 
-/* Channels, filled up to whole blocks. */
-EXN_INLINE uint32_t exn_blocks_size(uint32_t channels)
+/* Channels, filled up to a multiple of 4. */
+EXN_INLINE uint32_t exn_fours_size(uint32_t channels)
 {
-    return (channels + EXN_BLOCK - 1) / EXN_BLOCK * EXN_BLOCK;
+    return (channels + 3) & ~(uint32_t)3;
+}
+
+/* The taps of one line, `size` pixels from `column` on; a line outside the map is NULL. */
+EXN_INLINE const int8_t **exn_line_taps(const int8_t **taps, const int8_t *line, int32_t column,
+                                        int32_t size, int32_t width, uint32_t pitch,
+                                        const int8_t *blank)
+{
+    int32_t x, end = column + size;
+    if (line != NULL && column >= 0 && end <= width) {
+        line += (uint32_t)column * pitch;
+        for (; size > 0; size--, line += pitch) {
+            *taps++ = line;
+        }
+        return taps;
+    }
+    for (x = column; x < end; x++) {
+        *taps++ = line == NULL || x < 0 || x >= width ? blank : line + (uint32_t)x * pitch;
+    }
+    return taps;
 }
 
 /* The taps of the window that begins at `column`; lines outside the map are NULL. */
 EXN_INLINE void exn_taps_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *lines,
                             int32_t column, int32_t width, uint32_t pitch, const int8_t **taps)
 {
-    int32_t k, x, end = column + depthwise->window.width;
+    int32_t k;
     for (k = 0; k < depthwise->window.height; k++) {
-        for (x = column; x < end; x++) {
-            *taps++ = lines[k] == NULL || x < 0 || x >= width ? depthwise->blank
-                                                              : lines[k] + (uint32_t)x * pitch;
-        }
+        taps = exn_line_taps(taps, lines[k], column, depthwise->window.width, width, pitch,
+                             depthwise->blank);
     }
 }
 

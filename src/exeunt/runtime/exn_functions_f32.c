@@ -43,6 +43,26 @@ EXN_INLINE float mish(float x)
     return x < 20.0f ? x * (n / (n + 2.0f)) : x;
 }
 
+/* log(1 + t) for t from 0 to 1: twice the area tangent of t / (2 + t), as a series. */
+EXN_INLINE float log_of_one_and(float t)
+{
+    float z = t / (2.0f + t), s = z * z;
+    float sum = 1.0f / 13.0f;
+    sum = sum * s + 1.0f / 11.0f;
+    sum = sum * s + 1.0f / 9.0f;
+    sum = sum * s + 1.0f / 7.0f;
+    sum = sum * s + 1.0f / 5.0f;
+    sum = sum * s + 1.0f / 3.0f;
+    return 2.0f * z * (sum * s + 1.0f);
+}
+
+EXN_INLINE float softplus(float x, float steepness, float straight)
+{
+    float y = x * steepness;
+    float above = log_of_one_and(exn_exp(y < 0.0f ? y : -y));
+    return y > straight ? x : ((y < 0.0f ? 0.0f : y) + above) / steepness;
+}
+
 FUNCTION(clip, exn_limit(x, a, b))
 FUNCTION(sigmoid, exn_sigmoid(x))
 FUNCTION(tanh, exn_tanh(x))
@@ -54,3 +74,4 @@ FUNCTION(hardsigmoid, gate(x))
 FUNCTION(leaky_relu, x < 0.0f ? x * a : x)
 FUNCTION(elu, x < 0.0f ? a * (exn_exp(x) - 1.0f) : x)
 FUNCTION(mish, mish(x))
+FUNCTION(softplus, softplus(x, a, b))

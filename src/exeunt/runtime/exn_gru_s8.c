@@ -1,11 +1,31 @@
 /* Gated recurrent units. */
 #include "exn_cells_s8.h"
 
+#ifdef EXN_DSP
+#include "exn_dsp_gru.h"
+#else
 /* Within -65535 ... 65535. */
 static int32_t limited(int32_t x)
 {
     return exn_int17(exn_int17(x) - 1) + 1;
 }
+
+/* Gates and weights come unit by unit: reset, update, new. */
+static void exn_step_units(const int16_t *weights, const exn_row *row, const int32_t *gates,
+                           int16_t *state, const int16_t *before, const int16_t *end,
+                           uint32_t filled)
+{
+    for (; state < end; state++, gates += 3) {
+        int32_t sums[3] = {0}, reset, update, fresh;
+        weights = exn_dot_3_s16(sums, weights, before, filled);
+        reset = exn_sigmoid(exn_scale_next(&row, sums[0], gates[0]));
+        update = exn_sigmoid(exn_scale_next(&row, sums[1], gates[1]));
+        fresh = limited(exn_scale_next(&row, sums[2], 0));
+        fresh = exn_hyperbolic(gates[2] + ((reset * fresh + 16384) >> 15));
+        *state = (int16_t)(fresh + ((update * (*state - fresh) + 16384) >> 15));
+    }
+}
+#endif
 
 static void take_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates)
 {
@@ -17,24 +37,12 @@ static void take_state(const exn_cell_s8 *cell, const int16_t *x, int32_t *gates
     exn_project_state(cell, x, 3u * cell->hidden, gates);
 }
 
-/* Gates and weights come unit by unit: reset, update, new. */
 static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
 {
     EXN_WORDS int16_t before[EXN_STATES];
-    uint32_t filled = exn_filled_size(cell->hidden);
-    const int16_t *weights = cell->hidden_weights;
-    const exn_row *row = cell->hidden_rows;
-    int16_t *end = state + cell->hidden;
     exn_fill(before, state, cell->hidden);
-    for (; state < end; state++, gates += 3) {
-        int32_t sums[3] = {0}, reset, update, fresh;
-        weights = exn_dot_3_s16(sums, weights, before, filled);
-        reset = exn_sigmoid(exn_scale_next(&row, sums[0], gates[0]));
-        update = exn_sigmoid(exn_scale_next(&row, sums[1], gates[1]));
-        fresh = limited(exn_scale_next(&row, sums[2], 0));
-        fresh = exn_hyperbolic(gates[2] + ((reset * fresh + 16384) >> 15));
-        *state = (int16_t)(fresh + ((update * (*state - fresh) + 16384) >> 15));
-    }
+    exn_step_units(cell->hidden_weights, cell->hidden_rows, gates, state, before,
+                   state + cell->hidden, exn_filled_size(cell->hidden));
 }
 
 const exn_cell_kind_s8 exn_gru_s8 = {take_pixel, take_state, step};

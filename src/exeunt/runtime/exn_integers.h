@@ -1,8 +1,8 @@
 /* Integer arithmetic that all int8 kernels share, and the Python reference repeats.
  *
  * What takes most of the time is said four times, with the same numbers: in plain C, in C for
- * compilers that make vectors, for x86, and for Cortex-M with the DSP extension. EXN_PLAIN keeps to
- * the first.
+ * compilers that make vectors, for x86, and for Cortex-M with the DSP extension, which needs the
+ * registers that only an optimiser frees. EXN_PLAIN keeps to the first.
  */
 #ifndef EXN_INTEGERS_H
 #define EXN_INTEGERS_H
@@ -13,7 +13,7 @@
 
 #if defined(EXN_PLAIN)
 #elif defined(__GNUC__) && defined(__thumb2__) && defined(__ARM_FEATURE_DSP) && \
-    defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARMEB__)
+    defined(__ARM_FEATURE_UNALIGNED) && !defined(__ARMEB__) && defined(__OPTIMIZE__)
 #define EXN_DSP 1
 #elif defined(__GNUC__) && defined(__SSE2__)
 #define EXN_X86 1
@@ -61,7 +61,7 @@ typedef struct exn_line {
     int32_t start, slope;
 } exn_line;
 
-/* Depthwise weights come in blocks of so many channels. */
+/* Channels that a fused block expands and filters at once. */
 enum { EXN_BLOCK = 16 };
 
 /* Of four rows of packed weights, two of them 256 b + a: the sums of both, and those of a alone. */

@@ -14,7 +14,7 @@ typedef struct exn_move {
 
 typedef struct exn_flatten {
     uint8_t number_bytes;
-} exn_flatten;
+} exn_flatten, exn_unflatten;
 
 typedef struct exn_shuffle {
     const uint16_t *to;  /* where each channel of the input goes; nowhere if that is no channel */
@@ -30,5 +30,6 @@ exn_kernel exn_shuffle_make;
 exn_kernel exn_lines_make;
 exn_kernel exn_move_make;
 exn_kernel exn_flatten_make;
+exn_kernel exn_unflatten_make;
 
 #endif

@@ -54,6 +54,29 @@ EXN_INLINE void exn_blend(int16_t *state, const int32_t *words, uint32_t pairs)
     }
 }
 
+/* Four channels of a depthwise filter, from `first` on: of two taps the weights of a channel lie
+ * together, those of an odd one come last. Gives the weights behind. */
+EXN_INLINE const int16_t *exn_filter_4(int32_t sums[4], const int16_t *w, const int8_t *const *taps,
+                                       uint32_t count, uint32_t first)
+{
+    for (; count >= 2; count -= 2, taps += 2, w += 8) {
+        const int8_t *x = taps[0] + first, *y = taps[1] + first;
+        sums[0] += w[0] * x[0] + w[1] * y[0];
+        sums[1] += w[2] * x[1] + w[3] * y[1];
+        sums[2] += w[4] * x[2] + w[5] * y[2];
+        sums[3] += w[6] * x[3] + w[7] * y[3];
+    }
+    if (count > 0) {
+        const int8_t *x = *taps + first;
+        sums[0] += w[0] * x[0];
+        sums[1] += w[1] * x[1];
+        sums[2] += w[2] * x[2];
+        sums[3] += w[3] * x[3];
+        w += 4;
+    }
+    return w;
+}
+
 #ifdef EXN_X86
 #include "exn_x86.h"
 #else
@@ -152,17 +175,12 @@ EXN_INLINE const int16_t *exn_dot_3_s16(int32_t sums[3], const int16_t *w, const
 
 enum { EXN_LANES = 4 };
 
-/* Channels of a depthwise filter, from `first` on: a row of EXN_BLOCK weights for each tap. */
-EXN_INLINE void exn_filter_lanes(int32_t sums[EXN_LANES], const int8_t *w,
-                                 const int8_t *const *taps, uint32_t count, uint32_t first)
+/* Channels of a depthwise filter, from `first` on; gives the weights behind. */
+EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_t *w,
+                                           const int8_t *const *taps, uint32_t count,
+                                           uint32_t first)
 {
-    for (; count > 0; count--, w += EXN_BLOCK) {
-        const int8_t *tap = *taps++ + first;
-        sums[0] += w[0] * tap[0];
-        sums[1] += w[1] * tap[1];
-        sums[2] += w[2] * tap[2];
-        sums[3] += w[3] * tap[3];
-    }
+    return exn_filter_4(sums, w, taps, count, first);
 }
 
 #endif

@@ -59,37 +59,25 @@ static int is_inside(const pass *p, int32_t x)
 /* Some channels of the fresh pixels of a window that no window before had. */
 typedef int8_t fresh_block[MAX_STRIDE][MAX_STRIDE][EXN_OUTPUTS];
 
-/* Where a pixel of the window lies, or NULL beside the map. */
-static const int8_t *place_of(const pass *p, int32_t row, int32_t x)
-{
-    int32_t young = row - p->held;
-    if (!is_inside(p, x)) {
-        return NULL;
-    }
-    if (young < 0) {
-        return p->kept[row] == NULL ? NULL : p->kept[row] + (uint32_t)x * p->hidden;
-    }
-    return p->fresh[young] == NULL ? NULL : waits(p, young, x);
-}
-
 /* Filters some channels of the window that begins at `column`; `block` holds what is fresh, unless
  * that waits already. */
 EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n,
                              fresh_block *block, int8_t *out, int8_t *old)
 {
-    const int8_t *taps[EXN_MAX_TAPS];
+    const int8_t *taps[EXN_MAX_TAPS], *blank = p->spec->depthwise.blank;
     const int8_t **tap = taps;
-    int32_t row, j;
-    for (row = 0; row < p->size; row++) {
-        for (j = 0; j < p->size; j++) {
-            const int8_t *place = NULL;
-            if (block == NULL || row < p->held || j < p->held) {
-                place = place_of(p, row, column + j);
-                place = place == NULL ? NULL : place + first;
-            } else if (p->fresh[row - p->held] != NULL && is_inside(p, column + j)) {
-                place = (*block)[row - p->held][j - p->held];
-            }
-            *tap++ = place == NULL ? p->spec->depthwise.blank : place;
+    int32_t waiting = block == NULL ? p->size : p->held, row, j;
+    for (row = 0; row < p->held; row++) {
+        const int8_t *line = p->kept[row] == NULL ? NULL : p->kept[row] + first;
+        tap = exn_line_taps(tap, line, column, p->size, p->width, p->hidden, blank);
+    }
+    for (row = 0; row < p->rows; row++) {
+        int inside = p->fresh[row] != NULL;
+        for (j = 0; j < waiting; j++) {
+            *tap++ = inside && is_inside(p, column + j) ? waits(p, row, column + j) + first : blank;
+        }
+        for (; j < p->size; j++) {
+            *tap++ = inside && is_inside(p, column + j) ? (*block)[row][j - p->held] : blank;
         }
     }
     exn_filter_s8(&p->spec->depthwise, taps, first, n, out, old);
@@ -216,7 +204,7 @@ static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8
 static void project(const exn_residual_s8 *spec, const int8_t *filtered, const int8_t *input,
                     int8_t *out, uint32_t channels)
 {
-    uint32_t first, i;
+    uint32_t first;
     if (spec->sum == NULL) {
         exn_mix_s8(&spec->project, filtered, spec->hidden, 0, channels, out);
         return;
@@ -225,9 +213,7 @@ static void project(const exn_residual_s8 *spec, const int8_t *filtered, const i
         uint32_t n = channels - first < EXN_OUTPUTS ? channels - first : EXN_OUTPUTS;
         int8_t values[EXN_OUTPUTS];
         exn_mix_s8(&spec->project, filtered, spec->hidden, first, n, values);
-        for (i = 0; i < n; i++) {
-            out[first + i] = exn_sum(spec->sum, input[first + i], values[i]);
-        }
+        exn_sum(spec->sum, input + first, values, n, out + first);
     }
 }
 

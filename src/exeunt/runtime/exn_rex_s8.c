@@ -137,11 +137,13 @@ static int8_t *both_ways(const exn_rex_s8 *rex, const run *r, const exn_row *row
 /* Three outputs' sums over summaries. */
 static const int16_t *sum_up(int32_t sums[3], const int16_t *weights, const run *r, uint32_t hidden)
 {
-    uint32_t t;
     EXN_WORDS int16_t copy[EXN_STATES];
-    for (t = 0; t < r->count; t++) {
-        const int16_t *states = exn_filled_up(summary(r, t), hidden, copy);
-        weights = exn_dot_3_s16(sums, weights, states, exn_filled_size(hidden));
+    uint32_t filled = exn_filled_size(hidden), left = r->count;
+    const int16_t *at = summary(r, 0), *end = r->states + r->count * r->step;
+    for (; left > 0; left--) {
+        weights = exn_dot_3_s16(sums, weights, exn_filled_up(at, hidden, copy), filled);
+        at += r->step;
+        at = at == end ? r->states : at;
     }
     return weights;
 }

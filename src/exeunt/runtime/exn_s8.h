@@ -37,10 +37,11 @@ typedef struct exn_conv_s8 {
 
 enum { EXN_GATHERED = 160 };
 
-/* weights: block of channels, row, column, channel; the last block is filled up with zeros. Where a
- * node that is nothing else reads several parts, the blocks of each begin anew. */
+/* weights: of four channels those of two taps, channel after channel, then of the next two, and
+ * those of an odd tap last; then of the next four. Zeros fill up the last four. Where a node that is
+ * nothing else reads several parts, the channels of each begin anew. */
 typedef struct exn_depthwise_s8 {
-    const int8_t *weights;
+    const int16_t *weights;
     const int8_t *blank;  /* a pixel beside the map */
     exn_requantize requantize;
     exn_window window;
@@ -213,14 +214,26 @@ EXN_INLINE uint32_t exn_packed_size(uint32_t rows, uint32_t inputs)
     return rows / 2 * ((inputs + 7) & ~(uint32_t)7);
 }
 
-/* Four outputs. */
-EXN_INLINE void exn_store_4(int8_t *out, const exn_row **row, const int32_t sums[4], int32_t zero)
+#ifndef EXN_DSP
+/* Four outputs; gives the place behind. */
+EXN_INLINE int8_t *exn_store_4(int8_t *out, const exn_row **row, const int32_t sums[4], int32_t zero)
 {
     out[0] = (int8_t)exn_int8(exn_scale_next(row, sums[0], zero));
     out[1] = (int8_t)exn_int8(exn_scale_next(row, sums[1], zero));
     out[2] = (int8_t)exn_int8(exn_scale_next(row, sums[2], zero));
     out[3] = (int8_t)exn_int8(exn_scale_next(row, sums[3], zero));
+    return out + 4;
 }
+
+/* And of packed rows. */
+EXN_INLINE int8_t *exn_store_packed(int8_t *out, const exn_row **row, const exn_packed_sums *from,
+                                    int32_t zero)
+{
+    int32_t sums[4] = {0};
+    exn_unpack(sums, from);
+    return exn_store_4(out, row, sums, zero);
+}
+#endif
 
 #ifdef EXN_X86
 /* Outputs from `first` on, EXN_ROWS at a time, of `inputs` numbers that are widened. */
@@ -243,9 +256,18 @@ EXN_INLINE void exn_mix_wide(const exn_conv_s8 *conv, const int16_t *x, uint32_t
 }
 #endif
 
+/* Up to three numbers. */
+EXN_INLINE void exn_copy_few(int8_t *out, const int8_t *from, uint32_t n)
+{
+    for (; n > 0; n--) {
+        *out++ = *from++;
+    }
+}
+
 /* Keeps int8 numbers within the limits of an activation. */
 EXN_INLINE void exn_limit(int8_t *out, uint32_t n, const exn_requantize *to)
 {
+    int32_t low, high;
     uint32_t i;
     if (to->table != NULL) {
         for (i = 0; i < n; i++) {
@@ -256,16 +278,25 @@ EXN_INLINE void exn_limit(int8_t *out, uint32_t n, const exn_requantize *to)
     if (to->low <= INT8_MIN && to->high >= INT8_MAX) {
         return;
     }
+    low = to->low;
+    high = to->high;
     for (i = 0; i < n; i++) {
-        out[i] = (int8_t)exn_clamp(out[i], to->low, to->high);
+        out[i] = (int8_t)exn_clamp(out[i], low, high);
     }
 }
 
-EXN_INLINE int8_t exn_sum(const exn_sum_s8 *sum, int32_t a, int32_t b)
+/* Sums of two runs of numbers. */
+EXN_INLINE void exn_sum(const exn_sum_s8 *sum, const int8_t *a, const int8_t *b, uint32_t n,
+                        int8_t *out)
 {
-    int32_t value = (a - sum->zero_a) * sum->by_a + (b - sum->zero_b) * sum->by_b;
-    value = (value + ((int32_t)1 << (sum->shift - 1))) >> sum->shift;
-    return (int8_t)exn_clamp(value + sum->zero, sum->low, sum->high);
+    const exn_sum_s8 of = *sum;
+    uint32_t base = ((uint32_t)1 << (of.shift - 1)) - (uint32_t)(of.zero_a * of.by_a) -
+                    (uint32_t)(of.zero_b * of.by_b);
+    const int8_t *end = a + n;
+    while (a < end) {
+        int32_t value = (int32_t)((uint32_t)(*a++ * of.by_a) + base + (uint32_t)(*b++ * of.by_b));
+        *out++ = (int8_t)exn_clamp((value >> of.shift) + of.zero, of.low, of.high);
+    }
 }
 
 /* The lines under a window, NULL where they lie outside the map. */

@@ -6,18 +6,14 @@ void exn_sum_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
     const exn_sum_s8 *sum = node->spec;
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *out = (int8_t *)exn_place(ring, arena, row);
-    uint32_t x, c, n, i;
+    uint32_t x, c, n;
     for (x = 0; x < ring->width; x++) {
         exn_walk a = exn_walk_along(model, node, 0, arena, row, x, sizeof *out);
         exn_walk b = exn_walk_along(model, node, 1, arena, row, x, sizeof *out);
         for (c = 0; c < ring->channels; c += n) {
-            const int8_t *first, *second;
             n = exn_both(&a, &b, model, arena);
-            first = (const int8_t *)a.at;
-            second = (const int8_t *)b.at;
-            for (i = 0; i < n; i++) {
-                *out++ = exn_sum(sum, first[i], second[i]);
-            }
+            exn_sum(sum, (const int8_t *)a.at, (const int8_t *)b.at, n, out);
+            out += n;
             exn_advance(&a, n);
             exn_advance(&b, n);
         }

@@ -73,16 +73,31 @@ EXN_INLINE const int16_t *exn_dot_3_s16(int32_t sums[3], const int16_t *w, const
 
 enum { EXN_LANES = 16 };
 
-EXN_INLINE void exn_filter_lanes(int32_t sums[EXN_LANES], const int8_t *w,
-                                 const int8_t *const *taps, uint32_t count, uint32_t first)
+EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_t *w,
+                                           const int8_t *const *taps, uint32_t count,
+                                           uint32_t first)
 {
-    uint32_t t, i;
-    for (t = 0; t < count; t++, w += EXN_BLOCK) {
-        const int8_t *tap = taps[t] + first;
+    const int16_t *from = w;
+    uint32_t t, i, k;
+    for (t = 0; t + 2 <= count; t += 2, from += 8) {
+        const int8_t *x = taps[t] + first, *y = taps[t + 1] + first;
+        int16_t both[2 * EXN_LANES];
+        for (k = 0; k < EXN_LANES / 4; k++) {
+            memcpy(both + 8 * k, from + 4 * k * count, 8 * sizeof *from);
+        }
         for (i = 0; i < EXN_LANES; i++) {
-            sums[i] += w[i] * tap[i];
+            sums[i] += both[2 * i] * x[i] + both[2 * i + 1] * y[i];
         }
     }
+    for (; t < count; t++) {
+        const int8_t *x = taps[t] + first;
+        for (k = 0; k < EXN_LANES / 4; k++) {
+            for (i = 0; i < 4; i++) {
+                sums[4 * k + i] += from[4 * k * count + i] * x[4 * k + i];
+            }
+        }
+    }
+    return w + EXN_LANES * count;
 }
 
 #endif

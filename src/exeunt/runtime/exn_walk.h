@@ -1,6 +1,6 @@
 /* Walks over the channels of a pixel, part after part, whatever the type of number.
  *
- * A map of one row, or of one column, stands for all rows, or columns.
+ * A map of one row, of one column, or of one channel, stands for all rows, columns, or channels.
  */
 #ifndef EXN_WALK_H
 #define EXN_WALK_H
@@ -12,6 +12,7 @@ typedef struct exn_walk {
     const uint8_t *at;
     uint32_t left;  /* channels of this part */
     uint32_t row, x, bytes;
+    uint32_t spread;  /* whether one channel stands for all */
 } exn_walk;
 
 EXN_INLINE void exn_enter(exn_walk *walk, const exn_part *part, const exn_model *model,
@@ -29,11 +30,14 @@ EXN_INLINE void exn_enter(exn_walk *walk, const exn_part *part, const exn_model 
 EXN_INLINE exn_walk exn_walk_along(const exn_model *model, const exn_node *node, int input,
                                    uint8_t *arena, uint32_t row, uint32_t x, uint32_t bytes)
 {
+    const exn_part *part = exn_parts_of(node, input);
     exn_walk walk;
+    walk.spread = node->part_count[input] == 1 && part->channels == 1 &&
+                  exn_output_ring(model, node)->channels > 1;
     walk.row = row;
     walk.x = x;
     walk.bytes = bytes;
-    exn_enter(&walk, exn_parts_of(node, input), model, arena);
+    exn_enter(&walk, part, model, arena);
     return walk;
 }
 
@@ -51,8 +55,10 @@ EXN_INLINE uint32_t exn_both(exn_walk *a, exn_walk *b, const exn_model *model, u
 
 EXN_INLINE void exn_advance(exn_walk *walk, uint32_t channels)
 {
-    walk->at += channels * walk->bytes;
-    walk->left -= channels;
+    if (!walk->spread) {
+        walk->at += channels * walk->bytes;
+        walk->left -= channels;
+    }
 }
 
 #endif

@@ -216,64 +216,86 @@ EXN_INLINE const int16_t *exn_dot_3_s16(int32_t sums[3], const int16_t *w, const
     return w;
 }
 
-/* Channels of a depthwise filter. */
+/* Channels of a depthwise filter. Weights lie by fours, of two taps those of a channel together. */
 enum { EXN_LANES = 16 };
 
-#ifdef __AVX2__
-EXN_INLINE __m256i exn_products_16(const int8_t *w, const int8_t *x)
+/* Those of four channels and one tap, with a zero beside each. */
+EXN_INLINE __m128i exn_with_zeros(const int16_t *w)
 {
-    return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)w)),
-                              _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)x)));
+    return _mm_unpacklo_epi16(_mm_loadl_epi64((const void *)w), _mm_setzero_si128());
 }
 
-/* Products of two taps fit into 16 bits; channels with even and odd numbers are summed apart. */
-EXN_INLINE void exn_filter_lanes(int32_t sums[EXN_LANES], const int8_t *w,
-                                 const int8_t *const *taps, uint32_t count, uint32_t first)
+#ifdef __AVX2__
+EXN_INLINE __m256i exn_join(__m128i low, __m128i high)
 {
-    __m256i even = _mm256_setzero_si256(), odd = even, low, high;
-    uint32_t t;
-    for (t = 0; t < count; t += 2, w += 2 * EXN_BLOCK) {
-        __m256i products = exn_products_16(w, taps[t] + first);
-        if (t + 1 < count) {
-            products = _mm256_add_epi16(products,
-                                        exn_products_16(w + EXN_BLOCK, taps[t + 1] + first));
-        }
-        even = _mm256_add_epi32(even, _mm256_srai_epi32(_mm256_slli_epi32(products, 16), 16));
-        odd = _mm256_add_epi32(odd, _mm256_srai_epi32(products, 16));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+}
+
+EXN_INLINE __m256i exn_two_taps(__m256i sums, const int16_t *w, uint32_t pitch, __m128i numbers)
+{
+    __m256i weights = exn_join(_mm_loadu_si128((const void *)w),
+                               _mm_loadu_si128((const void *)(w + pitch)));
+    return EXN_MULTIPLY(sums, weights, _mm256_cvtepi8_epi16(numbers));
+}
+
+EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_t *w,
+                                           const int8_t *const *taps, uint32_t count,
+                                           uint32_t first)
+{
+    __m256i low = _mm256_setzero_si256(), high = low;
+    uint32_t pitch = 4 * count, t;
+    const int16_t *from = w;
+    for (t = 0; t + 2 <= count; t += 2, from += 8) {
+        __m128i x = _mm_loadu_si128((const void *)(taps[t] + first));
+        __m128i y = _mm_loadu_si128((const void *)(taps[t + 1] + first));
+        low = exn_two_taps(low, from, pitch, _mm_unpacklo_epi8(x, y));
+        high = exn_two_taps(high, from + 2 * pitch, pitch, _mm_unpackhi_epi8(x, y));
     }
-    low = _mm256_unpacklo_epi32(even, odd);
-    high = _mm256_unpackhi_epi32(even, odd);
-    exn_add_8(sums, _mm256_permute2x128_si256(low, high, 0x20));
-    exn_add_8(sums + 8, _mm256_permute2x128_si256(low, high, 0x31));
+    if (t < count) {
+        __m128i x = _mm_loadu_si128((const void *)(taps[t] + first)), zero = _mm_setzero_si128();
+        __m256i weights = exn_join(exn_with_zeros(from), exn_with_zeros(from + pitch));
+        low = EXN_MULTIPLY(low, weights, _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(x, zero)));
+        from += 2 * pitch;
+        weights = exn_join(exn_with_zeros(from), exn_with_zeros(from + pitch));
+        high = EXN_MULTIPLY(high, weights, _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(x, zero)));
+    }
+    exn_add_8(sums, low);
+    exn_add_8(sums + 8, high);
+    return w + EXN_LANES * count;
 }
 #else
-EXN_INLINE __m128i exn_products_8(const int8_t *w, const int8_t *x)
-{
-    __m128i a = _mm_loadl_epi64((const void *)w), b = _mm_loadl_epi64((const void *)x);
-    return _mm_mullo_epi16(_mm_srai_epi16(_mm_unpacklo_epi8(a, a), 8),
-                           _mm_srai_epi16(_mm_unpacklo_epi8(b, b), 8));
-}
+/* Eight numbers of two taps in turn, as 16 bits: those of the first four channels, or the others. */
+#define EXN_FIRST_FOUR(both) _mm_srai_epi16(_mm_unpacklo_epi8(both, both), 8)
+#define EXN_OTHER_FOUR(both) _mm_srai_epi16(_mm_unpackhi_epi8(both, both), 8)
 
-/* Products of two taps fit into 16 bits; channels with even and odd numbers are summed apart. */
-EXN_INLINE void exn_filter_lanes(int32_t sums[EXN_LANES], const int8_t *w,
-                                 const int8_t *const *taps, uint32_t count, uint32_t first)
+EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_t *w,
+                                           const int8_t *const *taps, uint32_t count,
+                                           uint32_t first)
 {
-    uint32_t t, k;
-    for (k = 0; k < EXN_LANES; k += 8) {
-        const int8_t *v = w + k;
-        __m128i even = _mm_setzero_si128(), odd = even;
-        for (t = 0; t < count; t += 2, v += 2 * EXN_BLOCK) {
-            __m128i products = exn_products_8(v, taps[t] + first + k);
-            if (t + 1 < count) {
-                products = _mm_add_epi16(products,
-                                         exn_products_8(v + EXN_BLOCK, taps[t + 1] + first + k));
-            }
-            even = _mm_add_epi32(even, _mm_srai_epi32(_mm_slli_epi32(products, 16), 16));
-            odd = _mm_add_epi32(odd, _mm_srai_epi32(products, 16));
+    __m128i of[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(),
+                     _mm_setzero_si128()};
+    uint32_t pitch = 4 * count, t, k;
+    const int16_t *from = w;
+    for (t = 0; t < count; t += 2, from += 8) {
+        int alone = t + 1 == count;
+        __m128i x = _mm_loadu_si128((const void *)(taps[t] + first)), numbers[4], weights;
+        __m128i y = alone ? _mm_setzero_si128()
+                          : _mm_loadu_si128((const void *)(taps[t + 1] + first));
+        __m128i low = _mm_unpacklo_epi8(x, y), high = _mm_unpackhi_epi8(x, y);
+        numbers[0] = EXN_FIRST_FOUR(low);
+        numbers[1] = EXN_OTHER_FOUR(low);
+        numbers[2] = EXN_FIRST_FOUR(high);
+        numbers[3] = EXN_OTHER_FOUR(high);
+        for (k = 0; k < 4; k++) {
+            weights = alone ? exn_with_zeros(from + k * pitch)
+                            : _mm_loadu_si128((const void *)(from + k * pitch));
+            of[k] = EXN_MULTIPLY(of[k], weights, numbers[k]);
         }
-        exn_add_4(sums + k, _mm_unpacklo_epi32(even, odd));
-        exn_add_4(sums + k + 4, _mm_unpackhi_epi32(even, odd));
     }
+    for (k = 0; k < 4; k++) {
+        exn_add_4(sums + 4 * k, of[k]);
+    }
+    return w + EXN_LANES * count;
 }
 #endif
 

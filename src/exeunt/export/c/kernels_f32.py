@@ -45,7 +45,7 @@ from exeunt.ops.rex import ReX2d
 
 FUNCTIONS = (
     *("clip", "sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "hardswish", "hardsigmoid"),
-    *("leaky_relu", "elu", "mish"),
+    *("leaky_relu", "elu", "mish", "softplus"),
 )
 """Functions that the runtime has."""
 

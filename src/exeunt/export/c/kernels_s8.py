@@ -43,7 +43,6 @@ from exeunt.quantize.rex import IntegerCell, IntegerGRU, IntegerReX, Projection
 from exeunt.quantize.scale import SPARE_BITS, Factor
 
 GATHERED = 160  # numbers of a window that are copied together before they are multiplied
-BLOCK = 16  # channels of depthwise weights that lie together
 WORDS, BYTES = "EXN_WORDS int16_t", "EXN_WORDS int8_t"  # both begin at whole words
 
 
@@ -133,6 +132,18 @@ def packed(weight: Tensor) -> Tensor:
     return both.permute(0, 2, 3, 1, 4)
 
 
+def in_fours(taps: Tensor) -> Tensor:
+    """Weights of a depthwise filter (C, T), as the kernels read them (C / 4, 4 T).
+
+    Of four channels come those of two taps, channel after channel, and so on; those of an odd tap
+    come last. Zeros make C a multiple of 4.
+    """
+    fours = F.pad(taps, (0, 0, 0, -len(taps) % 4)).view(-1, 4, taps.shape[1])
+    pairs, odd = torch.split(fours, [taps.shape[1] // 2 * 2, taps.shape[1] % 2], dim=2)
+    pairs = pairs.reshape(len(fours), 4, taps.shape[1] // 2, 2).transpose(1, 2)
+    return torch.cat([pairs.flatten(1), odd.flatten(1)], 1)
+
+
 def in_threes(weight: Tensor) -> Tensor:
     """Rows of weights over 16-bit numbers (R, T, C), as the kernels read them.
 
@@ -187,13 +198,12 @@ def _depthwise(
 ) -> dict[str, Any]:
     """Fields of `exn_depthwise_s8`, which reads its channels in parts, if in more than one."""
     window = window_fields(operator, where)
-    weight: list[int] = []
     taps = operator.weight[:, 0].flatten(1)
+    weight: list[int] = []
     for part in torch.split(taps, list(parts) or [operator.groups]):
-        blocks = F.pad(part, (0, 0, 0, -len(part) % BLOCK)).view(-1, BLOCK, taps.shape[1])
-        weight += _flat(blocks.transpose(1, 2))
+        weight += _flat(in_fours(part))
     return {
-        "weights": source.array(BYTES, f"weights_{name}", weight),
+        "weights": source.array(WORDS, f"weights_{name}", weight),
         "blank": _blank(source, operator.zero_in, operator.groups),
         "requantize": _requantize(source, name, operator),
         "window": window,

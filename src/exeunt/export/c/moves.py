@@ -6,9 +6,9 @@ from typing import Any
 
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
-from exeunt.graph.operators import Concat, Flatten, Lines, Operator, Pad, Shuffle, Slice
+from exeunt.graph.operators import Concat, Flatten, Lines, Operator, Pad, Shuffle, Slice, Unflatten
 
-MOVES = (Concat, Flatten, Lines, Pad, Shuffle, Slice)
+MOVES = (Concat, Flatten, Lines, Pad, Shuffle, Slice, Unflatten)
 
 
 def moving(
@@ -30,9 +30,9 @@ def moving(
         blank: every byte of the numbers that padding adds.
     """
     fields: dict[str, Any]
-    if isinstance(operator, Flatten):
-        fields = {"number_bytes": number_bytes}
-        return Kernel.of("exn_flatten", fields, source, number)
+    if isinstance(operator, Flatten | Unflatten):
+        name = "exn_flatten" if isinstance(operator, Flatten) else "exn_unflatten"
+        return Kernel.of(name, {"number_bytes": number_bytes}, source, number)
     if isinstance(operator, Shuffle):
         to = [len(operator.order)] * channels
         for place, channel in enumerate(operator.order):

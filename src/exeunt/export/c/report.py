@@ -9,8 +9,8 @@ from typing import Any, Literal
 from exeunt.documents import fields_of, parse_json, read_text
 from exeunt.errors import ExeuntError
 
-FORMAT = 4
-_OWNED = (3, FORMAT)
+FORMAT = 5
+_OWNED = (3, 4, FORMAT)
 """Formats whose lists of files are understood."""
 FILE = "report.json"
 WEIGHTS = Path("python") / "weights.safetensors"

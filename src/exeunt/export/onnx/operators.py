@@ -111,6 +111,8 @@ def write_activation(build: Builder, act: str, x: str, to: str) -> None:
         build.add("Clip", x, *("" if isinf(n) else build.floats(n) for n in ends), to=to)
     elif name == "silu":
         build.add("Mul", x, build.add("Sigmoid", x), to=to)
+    elif name == "softplus":
+        _softplus(build, numbers, x, to)
     elif name == "gelu":
         wide = build.add("Erf", build.add("Mul", x, build.floats(sqrt(0.5))))
         share = build.add("Add", wide, build.floats(1.0))
@@ -123,6 +125,13 @@ def write_activation(build: Builder, act: str, x: str, to: str) -> None:
     else:
         kind, settings = _FUNCTIONS[name]
         build.add(kind, x, to=to, **settings, **dict(zip(("alpha",), numbers, strict=False)))
+
+
+def _softplus(build: Builder, numbers: list[float], x: str, to: str) -> None:
+    beta, threshold = numbers
+    steep = build.add("Mul", x, build.floats(beta))
+    soft = build.add("Div", build.add("Softplus", steep), build.floats(beta))
+    build.add("Where", build.add("Greater", steep, build.floats(threshold)), x, soft, to=to)
 
 
 _FUNCTIONS: dict[str, tuple[str, dict[str, float]]] = {
@@ -214,7 +223,11 @@ def _lines(context: NodeContext, lines: Lines, to: str) -> None:
 
 
 def _unflatten(context: NodeContext, unflatten: Unflatten, to: str) -> None:
-    context.build.add("Unsqueeze", context.x, context.build.integers([2, 3]), to=to)
+    if unflatten.size == (1, 1):
+        context.build.add("Unsqueeze", context.x, context.build.integers([2, 3]), to=to)
+    else:
+        shape = context.build.integers([0, *context.out])
+        context.build.add("Reshape", context.x, shape, to=to)
 
 
 def _activation(context: NodeContext, activation: Activation, to: str) -> None:
