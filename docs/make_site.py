@@ -18,8 +18,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
+
+import typer
 
 import exeunt
 
@@ -29,6 +31,20 @@ BUILD = ROOT / "build" / "docs"
 # with places of their own
 FRAME = ("index.md", "concepts.md", "glossary.md", "overview.md", "networks.md", "operators.md")
 WHY = ("memory.md", "tiny.md", "rex.md", "reproduction.md")
+# in the order of a reader; what is not named here comes last, under its own heading
+GUIDES = {
+    "data.md": "Your own images",
+    "training.md": "Training",
+    "adaptive.md": "When to stop",
+    "recording.md": "Recordings",
+    "microcontroller.md": "On a microcontroller",
+    "firmware.md": "Into firmware",
+    "symptoms.md": "Symptoms and causes",
+    "deployment.md": "ONNX and processors",
+    "live.md": "In a browser",
+    "scale.md": "Millions of images",
+    "extending.md": "Parts of your own",
+}
 GROUPS = {  # of the page about Python; what is in none comes last
     "The road": "load train verify Classifier Answer LabelledImages",
     "Networks": "create_model list_models load_weights attach_exits MultiExitNet Stage ExitHead "
@@ -123,7 +139,13 @@ def command_line() -> str:
     (program,) = metadata.entry_points(group="console_scripts", name="exeunt")
     asked = [sys.executable, "-m", "typer", program.module, "utils", "docs", "--name", "exeunt"]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
-    return done.stdout.replace("# `exeunt`", "# Command line", 1)
+    text = done.stdout.replace("# `exeunt`", "# Command line", 1)
+    app = import_module(program.module).app
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        says = command.get_short_help_str(limit=1000)  # where typer's list breaks off
+        line = f"* [`{name}`](#exeunt-{name}): {says}"
+        text = re.sub(rf"^\* `{name}`: .*$", lambda _, line=line: line, text, flags=re.MULTILINE)
+    return text
 
 
 def python() -> str:
@@ -141,13 +163,11 @@ def python() -> str:
 
 def build(source: Path, target: Path) -> None:
     """Runs the generator, which stops at links that lead nowhere."""
-    placed = {*FRAME, *WHY}
-    guides = [page.name for page in sorted(HERE.glob("*.md")) if page.name not in placed]
     text = (HERE / "site" / "zensical.toml").read_text(encoding="utf-8")
     made = source.parent / "made"  # the generator takes no absolute paths
     for name, value in (
         *(("source", source.name), ("target", made.name)),
-        *(("package", (ROOT / "src").as_posix()), ("guides", json.dumps(guides))),
+        *(("package", (ROOT / "src").as_posix()), ("guides", guides())),
     ):
         text = text.replace("{" + name + "}", value)
     config = source.parent / "zensical.toml"
@@ -159,6 +179,14 @@ def build(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     made.replace(target)
+
+
+def guides() -> str:
+    """The guides, as the generator's settings have them."""
+    placed = {*FRAME, *WHY, *GUIDES}
+    named = [f"{{{json.dumps(title)} = {json.dumps(page)}}}" for page, title in GUIDES.items()]
+    others = [page.name for page in sorted(HERE.glob("*.md")) if page.name not in placed]
+    return f"[{', '.join([*named, *map(json.dumps, others)])}]"
 
 
 def loaded_from_elsewhere(site: Path) -> Iterator[str]:

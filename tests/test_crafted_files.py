@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CASES = 1200
+CASES = 700
 SECONDS = 20  # of one case, on a busy machine
 SPARE_BYTES = 3 << 30  # of memory, for all that is read
 
@@ -915,7 +915,7 @@ def test_corrupt_files_are_read_or_refused() -> None:
     last = done.stderr.strip().splitlines()[-20:]
     assert done.returncode == 0, f"{done.stdout}\nended with {done.returncode}, after {last}"
     tried, kinds = map(int, re.findall(r"(\d+) corrupt files of (\d+) kinds", done.stdout)[0])
-    assert tried >= 1000
+    assert tried >= 600
     assert kinds >= 30
 
 

@@ -21,7 +21,9 @@ from exeunt.training.resume import data_and_config
 CLASSES = ("blue", "green", "red")
 COLOURS = np.array([(40, 60, 200), (50, 180, 60), (200, 50, 40)])
 SETTINGS = {
-    "model": "rex_mobilenetv2_035",
+    "model": "resnet_cifar",
+    "model_args": {"depth": 8, "width": 8},
+    "exits": "0,1",
     "image_size": 32,
     "epochs": 2,
     "batch_size": 16,

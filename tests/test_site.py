@@ -45,8 +45,22 @@ def test_every_command_and_every_public_name_is_described(gathered: Path) -> Non
     group = typer.main.get_command(app)
     for name in group.list_commands(None):  # type: ignore[attr-defined]
         assert f"`exeunt {name}`" in said
+    listed = re.findall(r"^\* \[`(\w+)`\]\(#exeunt-\w+\): (.*)$", said, re.M)
+    assert [name for name, _ in listed] == group.list_commands(None)  # type: ignore[attr-defined]
+    assert all(text.endswith(".") and "..." not in text for _, text in listed)
     named = re.findall(r"^::: exeunt\.(\w+)$", (gathered / "reference/python.md").read_text(), re.M)
     assert sorted(named) == sorted(name for name in exeunt.__all__ if not name.startswith("__"))
+
+
+def test_guides_have_a_readers_order_and_new_ones_come_last(
+    site: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all((DOCS / page).exists() for page in site.GUIDES)
+    assert site.guides().startswith(
+        '[{"Your own images" = "data.md"}, {"Training" = "training.md"}'
+    )
+    monkeypatch.delitem(site.GUIDES, "data.md")
+    assert site.guides().endswith(', "data.md"]')
 
 
 def test_names_without_a_docstring_are_found(

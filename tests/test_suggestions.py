@@ -18,6 +18,10 @@ def config(**values: Any) -> TrainConfig:
     return TrainConfig.from_dict({"model": "mobilenetv2_035", **values}, "a recipe")
 
 
+def init(name: str) -> TrainConfig:
+    return TrainConfig.from_dict({"init": name}, "a recipe")
+
+
 @pytest.mark.parametrize(
     ("misspelt", "meant"),
     [
@@ -33,6 +37,8 @@ def config(**values: Any) -> TrainConfig:
         (lambda: parse_policy("ful"), "full"),
         (lambda: config(epoch=3), "epochs"),
         (lambda: config(regime="joimt"), "joint"),
+        (lambda: init("efficientnet_lite0.imagnet"), r"efficientnet_lite0\.imagenet"),
+        (lambda: init("rex_mobilenetv2_075.everday64"), r"rex_mobilenetv2_075\.everyday64"),
         (lambda: config(precision="bfloat"), "bfloat16"),
         (lambda: profile(create_model("mobilenetv2_035"), 32, conventions=["stream"]), "streamed"),
     ],

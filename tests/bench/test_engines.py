@@ -39,10 +39,13 @@ def engine_of(name: str) -> Engine:
 
 
 @pytest.mark.parametrize("name", THOSE)
-def test_scores_are_those_of_pytorch(name: str, mobilenet: Workload, tmp_path: Path) -> None:
-    opened = open_checked(engine_of(name), mobilenet, "float32", 1, tmp_path)
+def test_scores_are_those_of_pytorch(
+    name: str, mobilenet: Workload, two_blocks: Workload, tmp_path: Path
+) -> None:
+    workload = two_blocks if name == "compile" else mobilenet
+    opened = open_checked(engine_of(name), workload, "float32", 1, tmp_path)
     with torch.inference_mode():
-        expected = mobilenet.net(mobilenet.inputs[:1])
+        expected = workload.net(workload.inputs[:1])
     for _ in range(2):
         opened.start()
         for k, logits in enumerate(expected):

@@ -24,7 +24,10 @@ from exeunt.quantize import observe_ranges, quantize
 from exeunt.quantize.policy import IntegerPolicy
 
 SHAPE = (3, 30, 26)
-STRICT = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-pedantic")
+STRICT = (
+    *("-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Werror"),
+    "-pedantic",
+)
 ARM = "/usr/lib/arm-none-eabi/include"  # of Debian's newlib
 ARMCLANG = (
     *("clang", "--target=arm-arm-none-eabi", "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16"),

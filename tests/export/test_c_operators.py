@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from exeunt.data import Transform
-from exeunt.export.c import kernels_f32, model
+from exeunt.export.c import kernels_f32, model, shape
 from exeunt.export.c.boards import can_emulate
 from exeunt.export.c.device import run_device
 from exeunt.export.c.float32 import Float32
 from exeunt.export.c.folder import CModel, write_c
-from exeunt.export.c.host import ExitAnswer, build_host, run_host
+from exeunt.export.c.host import CHECKED, STRICT, ExitAnswer, build_host, run_host, run_tool
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
 from exeunt.graph import interpret, plan_stream
@@ -59,7 +59,6 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no 
 
 SETTLED = {"clip": ":-0.5:2.5", "leaky_relu": ":0.2", "elu": ":1.5", "softplus": ":1.5:2"}
 SHAPE, WIDTH, CLASSES, IMAGES = (3, 13, 11), 7, 3, 3
-CHECKED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wconversion")
 
 
 @dataclass
@@ -282,6 +281,8 @@ def test_c_says_what_pytorch_says(
     graph = every_operator()
     write(graph, tmp_path / "c")
     build_host(tmp_path / "c", tmp_path / "program", CHECKED)
+    includes, net_c = shape.Shape.read(tmp_path / "c").includes, str(tmp_path / "c/net/src/net.c")
+    run_tool(["cc", *STRICT, "-Wconversion", *includes, "-fsyntax-only", net_c])
     answers = list(run_host(tmp_path / "program", raw(pixels)))
     wanted = interpret(graph, inputs)
     assert len(answers) == len(wanted) * IMAGES

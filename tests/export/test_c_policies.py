@@ -18,7 +18,7 @@ from exeunt.chain import Block, chain
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.c import CModel, Float32, Int8, build_host, run_device, run_host, write_c
-from exeunt.export.c.device import COMPILER, EMULATOR
+from exeunt.export.c.boards import can_emulate
 from exeunt.export.c.host import ExitAnswer
 from exeunt.export.c.numbers import Numbers
 from exeunt.export.web.choices import Choices
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no 
 
 SHAPE, EXITS, IMAGES = (3, 20, 18), 4, 24
 EMULATED = pytest.mark.skipif(
-    not all(map(shutil.which, (COMPILER, EMULATOR))), reason=f"needs {COMPILER} and {EMULATOR}"
+    not can_emulate("cortex-m4"), reason="needs qemu-system-arm and arm-none-eabi-gcc"
 )
 SPECS = {
     5: ("entropy:{0}/{1}/{2}", "entropy:{1}/-inf/{2},t=1.3+consistency:1"),

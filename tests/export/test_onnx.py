@@ -102,10 +102,14 @@ NETS: list[tuple[str, int, dict[str, Any]]] = [
     ("mobilenetv2_035", 33, {}),
     ("rex_mobilenetv2_035", 64, {}),
     ("rex_resnet34", 32, {"exits": [1, 3, 6]}),
-    ("resnet56_cifar", 32, {}),
+    ("resnet_cifar", 32, {"depth": 20}),
     ("densenetbc_cifar", 32, {"depth": 22}),
-    ("msdnet_cifar10", 32, {}),
-    ("ranet_cifar10", 32, {}),
+    (
+        "msdnet_cifar10",
+        32,
+        {"base": 2, "step": 1, "blocks": 4, "width": 4, "growth": 2, "exit_width": 8},
+    ),
+    ("ranet_cifar10", 32, {"width": 4, "growth": 4, "step": 1, "exit_width": 8}),
 ]
 
 

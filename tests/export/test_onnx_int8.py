@@ -66,7 +66,7 @@ def in_integers(stage: StageModel, kind: str, kept: Sequence[str] = ()) -> list[
 NETS: list[tuple[str, dict[str, Any]]] = [
     ("rex_mobilenetv2_035", {}),
     ("densenetbc_cifar", {"depth": 22}),
-    ("ranet_cifar10", {}),
+    ("ranet_cifar10", {"width": 4, "growth": 4, "step": 1, "exit_width": 8}),
 ]
 
 

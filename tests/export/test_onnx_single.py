@@ -110,7 +110,7 @@ def images() -> Tensor:
     ("name", "arguments"),
     [
         ("rex_mobilenetv2_035", {}),
-        ("ranet_cifar10", {}),
+        ("ranet_cifar10", {"width": 4, "growth": 4, "step": 1, "exit_width": 8}),
         ("mobilenetv2_035", {"collaborative": True}),
     ],
     ids=str,

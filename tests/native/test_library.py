@@ -66,20 +66,17 @@ def test_a_library_that_was_cut_off_or_changed_is_not_loaded(place: Path) -> Non
 
 
 @needs_compiler
-def test_a_library_goes_with_its_own_sources(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build.build(place)
-    monkeypatch.setattr(library, "digest", lambda: "of other sources")
-    assert native() is None
-    assert in_use() == "none (compiled from other sources; python -m exeunt.native)"
-    monkeypatch.undo()
-
-
-@needs_compiler
-def test_one_that_was_just_built(place: Path) -> None:
+def test_one_that_was_just_built_goes_with_its_own_sources(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build.build(place)
     found = native()
     assert found is None or found.simd in SIMD[1:]
     assert {path.name for path in place.parent.iterdir()} == {"libexeunt.so", "libexeunt.sha256"}
+    forget()
+    monkeypatch.setattr(library, "digest", lambda: "of other sources")
+    assert native() is None
+    assert in_use() == "none (compiled from other sources; python -m exeunt.native)"
 
 
 @pytest.mark.parametrize("compiler", ["false", "true", "no-such-compiler", '"unbalanced'])

@@ -19,7 +19,13 @@ from exeunt.errors import ExeuntError
 from exeunt.training import Execution, Quiet, TrainConfig, train
 
 CONFIG = TrainConfig(
-    "mobilenetv2_035", image_size=32, epochs=3, batch_size=16, ema_decay=0.8, exits="last"
+    "resnet_cifar",
+    {"depth": 8, "width": 8},
+    image_size=32,
+    epochs=3,
+    batch_size=16,
+    ema_decay=0.8,
+    exits="last",
 )
 
 

@@ -25,7 +25,14 @@ from exeunt.policies import parse_policy
 from exeunt.training import Execution, Quiet, TrainConfig, train
 
 CONFIG = TrainConfig(
-    "rex_mobilenetv2_035", image_size=32, epochs=3, batch_size=16, ema_decay=0.8, lr=0.1
+    "resnet_cifar",
+    {"depth": 14, "width": 4},
+    exits="0,1,2,3,4",
+    image_size=32,
+    epochs=3,
+    batch_size=16,
+    ema_decay=0.8,
+    lr=0.1,
 )
 
 
@@ -55,7 +62,7 @@ def trained(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_learns(colours: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, epochs=12, lr=0.02, label_smoothing=0.0)
+    config = dataclasses.replace(CONFIG, epochs=12, label_smoothing=0.0)
     info = train(config, colours, tmp_path / "run")
     losses = [float(row["train_loss_6"]) for row in curve(tmp_path / "run")]
     assert losses[-1] < 0.5 * losses[0]
@@ -207,7 +214,8 @@ def test_regression_end_to_end(brightness: Path, tmp_path: Path) -> None:
     ],
 )
 def test_other_settings(colours: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
-    config = dataclasses.replace(CONFIG, epochs=1, limit=30, **changes)
+    settings = {"epochs": 1, "limit": 30, "model": "rex_mobilenetv2_035", "model_args": {}}
+    config = dataclasses.replace(CONFIG, **settings, **({"exits": "paper"} | changes))
     info = train(config, colours, tmp_path / "run")
     assert info.arguments["in_chans"] == (1 if "grey" in changes else 3)
     assert info.storage == changes.get("storage", "float32")

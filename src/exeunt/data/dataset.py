@@ -297,7 +297,7 @@ class UnreadableTally:
                 f"{count} of {self.total} images are unreadable, more than "
                 f"{100 * self.allowed:g} %: {described(self.reasons)}. Mend or remove them, or let "
                 f"them be left out with --allow-unreadable {enough:g} (allow_unreadable in Python "
-                "and recipes)"
+                "and recipes), with which a run that has begun can be resumed"
             )
 
 

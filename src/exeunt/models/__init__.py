@@ -25,6 +25,7 @@ from exeunt.models.registry import (
     is_model,
     list_models,
     model_takes,
+    pretrained_names,
     pretrained_of,
     register_model,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "list_models",
     "load_weights",
     "model_takes",
+    "pretrained_names",
     "pretrained_of",
     "read_info",
     "register_model",

@@ -176,6 +176,11 @@ def pretrained_of(name: str, arguments: Mapping[str, Any]) -> Input | None:
     return _model(name).pretrained.get(str(arguments.get("weights")))
 
 
+def pretrained_names() -> list[str]:
+    """Weights of other packages that networks can begin with, by `arch.tag`."""
+    return [f"{name}.{tag}" for name in MODELS for tag in MODELS[name].pretrained]
+
+
 def describe_model(name: str) -> str:
     """What a registered network is, in a line; presets are shown where nothing else says it."""
     model = _model(name)

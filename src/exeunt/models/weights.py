@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -297,9 +297,13 @@ def shipped_weights() -> dict[str, Path]:
     return {path.name.removesuffix(SUFFIX): path for path in sorted(folder.glob("*" + SUFFIX))}
 
 
-def find_weights(model: str) -> Path:
+def find_weights(model: str, also: Iterable[str] = ()) -> Path:
     """The weights file that MODEL means: a run folder, a weights file, a shipped name, or
     `hf:owner/name` on the Hugging Face Hub, from where it is fetched.
+
+    Args:
+        model: that.
+        also: names that may have been meant besides those that ship.
 
     Raises:
         ExeuntError: when it is none of them, with what would be.
@@ -320,4 +324,4 @@ def find_weights(model: str) -> Path:
         return shipped[model]
     if path.suffix == SUFFIX or "/" in model:
         raise ExeuntError(f"{model}: no such run folder or weights file")
-    raise ExeuntError(unknown_name("weights", model, list(shipped)))
+    raise ExeuntError(unknown_name("weights", model, [*shipped, *also]))

@@ -15,6 +15,7 @@ from exeunt.models import (
     is_model,
     list_models,
     load_weights,
+    pretrained_names,
     pretrained_of,
     read_info,
 )
@@ -30,7 +31,7 @@ def settings_of(init: str) -> dict[str, Any]:
     Raises:
         ExeuntError: when there are no such weights.
     """
-    path = find_weights(init)
+    path = find_weights(init, also=pretrained_names())
     info = read_info(path)
     with naming(path):
         transform = Transform.from_dict(info.transform)

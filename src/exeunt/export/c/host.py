@@ -106,8 +106,10 @@ def find_compiler() -> list[str]:
     return words or [str(found)]
 
 
-def run_tool(command: Sequence[str], timeout_s: float = 600) -> str:
-    """Runs a program and gives back what it printed.
+def run_tool(
+    command: Sequence[str], timeout_s: float = 600, folder: str | Path | None = None
+) -> str:
+    """Runs a program, in a folder if one is given, and gives back what it printed.
 
     Raises:
         ExeuntError: it cannot be started, fails or takes too long; with what it said was wrong.
@@ -120,6 +122,7 @@ def run_tool(command: Sequence[str], timeout_s: float = 600) -> str:
             errors="replace",
             timeout=timeout_s,
             check=False,
+            cwd=folder,
         )
     except subprocess.TimeoutExpired as error:
         raise ExeuntError(f"{command[0]}: not done after {timeout_s:.0f} s") from error
