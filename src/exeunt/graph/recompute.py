@@ -121,7 +121,7 @@ class _Dial:
             node.output: (exits - k) * _extra_macs(graph, node)
             for k, stage in enumerate(graph.stages)
             for node in stage.nodes
-            if isinstance(node.operator, InvertedResidual) and node.operator.expand is not None
+            if _expands(node)
         }
         self.extra_macs = {name: macs for name, macs in extra.items() if macs > 0}
 
@@ -253,18 +253,25 @@ def _extra_macs(graph: Graph, node: Node) -> int:
     return turned.macs(shapes, graph.shapes[node.output]) - graph.macs[node.output]
 
 
+def _expands(node: Node) -> bool:
+    return isinstance(node.operator, InvertedResidual) and node.operator.expand is not None
+
+
 def _turned_node(node: Node) -> Node:
     assert isinstance(node.operator, InvertedResidual)
     return replace(node, operator=replace(node.operator, recompute=True))
 
 
 def with_recomputed(graph: Graph, outputs: Collection[str]) -> Graph:
-    """The same fused graph, in which the inverted residuals that make these keep no rows."""
+    """The same fused graph, in which the inverted residuals that make these keep no rows; those
+    that do not expand stay as they are.
+    """
     stages = tuple(
         replace(
             stage,
             nodes=tuple(
-                _turned_node(node) if node.output in outputs else node for node in stage.nodes
+                _turned_node(node) if node.output in outputs and _expands(node) else node
+                for node in stage.nodes
             ),
         )
         for stage in graph.stages

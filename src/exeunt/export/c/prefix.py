@@ -64,12 +64,12 @@ def _led(name: str) -> str:
 
 def _taken(name: str) -> str | None:
     """What else is called so."""
-    if name == "exn" or name.startswith("exn_") or name in _runtime():
-        return "the runtime has files or names of this kind"
     if name in _KEYWORDS.split():
         return "it is a keyword of C or C++"
     if name in _HEADERS.split() or _WIDTHS.fullmatch(name):
         return "the standard library of C has a header or names of this kind"
+    if name == "exn" or name.startswith("exn_") or name in _runtime():
+        return "the runtime has files or names of this kind"
     if name in _FOLDERS.split():
         return "the exported folder has something else of this name"
     return None
