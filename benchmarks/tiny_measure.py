@@ -15,9 +15,11 @@ import torch
 from tiny_networks import NETWORKS, Network
 
 from exeunt.bench import set_batch_statistics
+from exeunt.cycles import PARTS, estimate_run, exit_cycles
 from exeunt.data import Transform
-from exeunt.export.c import CModel, Int8, compare, run_device, write_c
+from exeunt.export.c import CModel, Int8, compare, write_c
 from exeunt.export.c.boards import BOARDS
+from exeunt.export.c.device import build_fenced, run_program
 from exeunt.graph import Graph, StreamedPlan, build_graph, dial, plan_stream
 from exeunt.models import create_model, default_image_size
 from exeunt.profile.planned import layerwise_memory
@@ -32,6 +34,7 @@ from exeunt.quantize import (
 SHIPPED_STATISTICS = "ships here"
 DEVICE = "cortex-m4"
 EFFORT = 1_000_000  # of placing each plan of a dial, of which there are dozens
+KEPT = ("ram_bytes", "code_bytes", "instructions", "cycles", "macs")  # of other devices
 KEYWORD = "mobilenetv1_025@96"  # the network that every device runs
 EXITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("resnet8", {"exits": [0]}),
@@ -89,7 +92,9 @@ def quantized_net(network: Network) -> tuple[Graph, QuantizedGraph, np.ndarray, 
 
 
 def on_device(network: Network, device: str = DEVICE) -> dict[str, Any]:
-    """RAM, fenced, and instructions of a network on an emulated device; its scores are Python's."""
+    """RAM, fenced, instructions and estimated cycles of a network on an emulated device; its scores
+    are Python's.
+    """
     graph, quantized, image, transform = quantized_net(network)
     plan = plan_stream(graph, 1)
     classes = [str(k) for k in range(graph.elements(graph.stages[-1].logits))]
@@ -100,7 +105,10 @@ def on_device(network: Network, device: str = DEVICE) -> dict[str, Any]:
         folder, raw = Path(temporary) / "net", Path(temporary) / "image.bin"
         write_c(model, folder)
         raw.write_bytes(image.tobytes())
-        run = run_device(folder, "net", raw, 1, device)
+        program = build_fenced(folder, "net", raw, Path(temporary), device)
+        run = run_program(program, raw, 1)
+        between = estimate_run(program, raw, 1, device) if device in PARTS else []
+    exits = len(graph.exit_macs)
     scores = run_quantized(quantized, transform.normalise_pixels(image)[None])
     compare(run.answers, scores, ["image"], integers=True)
     found = {
@@ -116,6 +124,8 @@ def on_device(network: Network, device: str = DEVICE) -> dict[str, Any]:
         "code_bytes": run.code_bytes,
         "constants_bytes": run.weights_bytes,
         "instructions": list(run.instructions),
+        "cycles": [round(one.cycles) for one in exit_cycles(between, exits)],
+        "waiting": [round(one.waiting) for one in exit_cycles(between, exits)],
     }
     if device == DEVICE:
         found["tflm"] = in_tflm(quantized)
@@ -184,7 +194,7 @@ def elsewhere(device: str) -> dict[str, Any]:
     """MLPerf Tiny's net for visual wake words on another device."""
     network = next(network for network in NETWORKS if network.key == KEYWORD)
     found = on_device(network, device)
-    return {key: found[key] for key in ("ram_bytes", "code_bytes", "instructions", "macs")}
+    return {key: found[key] for key in KEPT}
 
 
 def planned(name: str, arguments: dict[str, Any], size: int) -> dict[str, int]:

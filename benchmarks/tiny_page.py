@@ -26,7 +26,7 @@ them. `python benchmarks/tiny.py` writes this page; what was measured is in \
 source in [tiny/others.csv](tiny/others.csv). [Microcontrollers](microcontroller.md) says how a \
 network gets there, [memory](memory.md) what a number of bytes means.
 """
-RAM = """\
+RAM = f"""\
 ## RAM and instructions
 
 Every network is exported as C, built for a Cortex-M4 and run by qemu with its RAM fenced at the \
@@ -41,7 +41,10 @@ arena.
 recording allocator prints them (`tflite-micro`, measured here). Where a filter of stride 2 meets \
 an even map its file has an operator that pads, or is turned by 180 degrees, whichever takes less \
 ([why](microcontroller.md#against-tensorflow-lite-micro)). It has no ReX, and one exit a file.
-- *per MAC*: instructions for each multiply-add, up to the last exit. qemu knows no cycles.
+- *per MAC*: instructions for each multiply-add, up to the last exit.
+- *ms*: an estimate at {MHZ} MHz from the timings in Arm's manual, with memory that never waits, \
+and with flash of 5 wait states ([what is counted, and how far off it may be](cycles.md)). Nothing \
+was timed on silicon.
 """
 OTHERS = """\
 ## Beside others
@@ -69,8 +72,8 @@ it takes without a budget.
 TIMES = f"""\
 ## Times of others on the Cortex-M4
 
-No milliseconds are measured here. Cycles are those of others, time by {MHZ} MHz; an instruction \
-takes one cycle or more, so they are no less than ours would be in instructions.
+No milliseconds are measured here; *here* are the estimates of the first table. Cycles of others \
+are their time by {MHZ} MHz.
 """
 GOALS = """\
 ## What was aimed at
@@ -112,6 +115,7 @@ def _networks(found: Figures) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
     columns = (
         *("network", "px:", "exits:", "M MACs:", "RAM:", "with the image:", "of it arena:"),
         *("layer by layer:", "TFLite Micro:", "M instructions:", "per MAC:"),
+        *("ms:", "ms, flash:"),
     )
     return columns, (_network(network, found[network.key]) for network in NETWORKS)
 
@@ -130,7 +134,15 @@ def _network(network: Network, found: Figures) -> list[str]:
         f"{tflm['head']:,}" if tflm else "",
         f"{found['instructions'][-1] / 1e6:.1f}",
         f"{per_mac(found):.2f}",
+        f"{_ms(found):.0f}",
+        f"{_ms(found, flash=True):.0f}",
     ]
+
+
+def _ms(found: Figures, flash: bool = False) -> float:
+    """To the last exit, estimated."""
+    waiting = found["waiting"][-1] if flash else 0
+    return float((found["cycles"][-1] + waiting) / (MHZ * 1e3))
 
 
 def _counted(found: Figures, counted: str) -> int:
@@ -198,12 +210,16 @@ def _exits(exits: Figures) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
 
 
 def _times(networks: Figures) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
-    columns = ("network", "who", "board", "ms:", "cycles per MAC:", "instructions per MAC here:")
+    columns = (
+        *("network", "who", "board", "ms:", "cycles per MAC:"),
+        *("ms here, estimated:", "with flash:"),
+    )
     return columns, (
         (
             *(one.network, one.who, one.counted, f"{one.value:g}"),
             f"{one.value * MHZ * 1e3 / networks[one.network]['macs'][-1]:.2f}",
-            f"{per_mac(networks[one.network]):.2f}",
+            f"{_ms(networks[one.network]):.0f}",
+            f"{_ms(networks[one.network], flash=True):.0f}",
         )
         for one in printed("latency")
     )
