@@ -38,6 +38,7 @@ GUIDES = {
     "adaptive.md": "When to stop",
     "recording.md": "Recordings",
     "microcontroller.md": "On a microcontroller",
+    "cycles.md": "Cycles and milliseconds",
     "firmware.md": "Into firmware",
     "symptoms.md": "Symptoms and causes",
     "deployment.md": "ONNX and processors",
