@@ -108,7 +108,7 @@ def on_device(network: Network, device: str = DEVICE) -> dict[str, Any]:
         program = build_fenced(folder, "net", raw, Path(temporary), device)
         run = run_program(program, raw, 1)
         between = estimate_run(program, raw, 1, device) if device in PARTS else []
-    exits = len(graph.exit_macs)
+    estimates = exit_cycles(between, len(graph.exit_macs))
     scores = run_quantized(quantized, transform.normalise_pixels(image)[None])
     compare(run.answers, scores, ["image"], integers=True)
     found = {
@@ -124,8 +124,8 @@ def on_device(network: Network, device: str = DEVICE) -> dict[str, Any]:
         "code_bytes": run.code_bytes,
         "constants_bytes": run.weights_bytes,
         "instructions": list(run.instructions),
-        "cycles": [round(one.cycles) for one in exit_cycles(between, exits)],
-        "waiting": [round(one.waiting) for one in exit_cycles(between, exits)],
+        "cycles": [round(one.cycles) for one in estimates],
+        "waiting": [round(one.waiting) for one in estimates],
     }
     if device == DEVICE:
         found["tflm"] = in_tflm(quantized)

@@ -9,11 +9,9 @@ engines take turns. Writes `experiments/results/latency.csv`; `render.py` reads 
 
 from __future__ import annotations
 
-import csv
-
 import torch
 from harness.measure import listed
-from harness.results import FOLDER, origin
+from harness.results import origin, write_table
 from studies.figure4 import COLUMNS, ENGINES, RUNS
 from studies.table3 import STUDY
 
@@ -27,7 +25,6 @@ from exeunt.bench import (
     set_batch_statistics,
 )
 from exeunt.data import Transform
-from exeunt.files import replacing
 from exeunt.models import create_model
 
 CLASSES = 10
@@ -44,15 +41,12 @@ def main() -> None:
         "commit": origin(0)["commit"],
         "processor": found.machine["processor"],
     }
-    FOLDER.mkdir(exist_ok=True)
-    with replacing(FOLDER / "latency.csv") as beside, beside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in found.rows:
-            timing = row.timing
-            taken = {"min_ms": listed(timing.low_ms), "median_ms": listed(timing.median_ms)}
-            named = {"run": row.candidate.workload.name, "engine": row.engine}
-            writer.writerow(named | taken | known)
+    rows = []
+    for row in found.rows:
+        taken = {"min_ms": row.timing.low_ms, "median_ms": row.timing.median_ms}
+        named = {"run": row.candidate.workload.name, "engine": row.engine}
+        rows.append(named | {key: listed(values) for key, values in taken.items()} | known)
+    write_table("latency", COLUMNS, rows)
 
 
 def candidate(name: str) -> Candidate:

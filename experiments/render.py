@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.claims import Claim, counts
 from harness.measure import numbers
 from harness.pictures import BUDGETS, BY_COST, EPOCHS, Panel, draw
-from harness.results import FOLDER, ROOT, Row, read_rows
+from harness.results import FOLDER, ROOT, Row, read_rows, read_table
 from harness.study import Study
 from studies import (
     CLAIMED,
@@ -55,7 +55,7 @@ def with_results(page: str, results: Path = FOLDER, pictures: Path = PICTURES) -
     """The page of claims with what the rows say; draws its pictures into a folder."""
     rows = {study.name: _rows(study, results) for study in CLAIMED}
     found = claims(rows)
-    timed = figure4.timed(rows["table3"], figure4.read_latencies(results))
+    timed = figure4.timed(rows["table3"], read_table("latency", results))
     parts = [
         _summary([*(claim for one in found.values() for claim in one), *figure4.claims(timed)])
     ]

@@ -140,13 +140,18 @@ def above(
     gains = _gains(first, second, costs, scores)
     if not gains:
         return Claim(text, paper, "the curves span no common cost", UNCLEAR, "one seed")
-    error = 100 * 1.96 * (0.25 / int(first["samples"])) ** 0.5  # at most, of one curve
+    error = 100 * half_interval(first)  # at most, of one curve
     low, high = min(gains), max(gains)
     verdict: Verdict = UNCLEAR
     if low > error or high < -error:
         verdict = "holds" if low > error else "does not hold"
     ours = f"{low:+.1f} to {high:+.1f} points over {len(gains)} costs"
     return Claim(text, paper, ours, verdict, "one seed")
+
+
+def half_interval(row: Row, share: float = 0.5) -> float:
+    """Half of a 95 % interval of an accuracy, at most, or of one that is known."""
+    return 1.96 * float((share * (1 - share) / int(row["samples"])) ** 0.5)
 
 
 def _gains(first: Row, second: Row, costs: str, scores: str) -> list[float]:

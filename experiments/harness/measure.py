@@ -42,13 +42,8 @@ def classification(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
 def _classified(test: ExitTable, held_out: ExitTable) -> dict[str, Any]:
     """`classification`, from both recordings."""
     right = scores.right_classes(test)
-    row: dict[str, Any] = {
-        "samples": len(test),
-        "macs": listed(test.exit_macs, 0),
-        "exits": listed(right.double().mean(dim=1).tolist()),
-        "calibration_exits": listed(scores.right_classes(held_out).double().mean(dim=1).tolist()),
-        "right_last": packed(right[-1].numpy()),
-    }
+    row = _of_exits(test, right)
+    row["calibration_exits"] = _of_exits(held_out, scores.right_classes(held_out))["exits"]
     for name in CRITERIA if test.num_exits > 1 else ():
         outcome = replay(test, best(held_out, candidates(name, test)))
         taken = right.gather(0, outcome.exit_index[None])[0]
@@ -88,11 +83,15 @@ def held_out(clf: Classifier, data: Any, _: Path) -> dict[str, Any]:
     """All exits on calibration images, of the weights whose last exit is best there."""
     table = clf.record(data, "calibration")
     right = scores.right_classes(table)
+    return _of_exits(table, right) | {"right_first": packed(right[0].numpy())}
+
+
+def _of_exits(table: ExitTable, right: torch.Tensor) -> dict[str, Any]:
+    """What both kinds of rows say of the exits, from which are right (E N)."""
     return {
         "samples": len(table),
         "macs": listed(table.exit_macs, 0),
         "exits": listed(right.double().mean(dim=1).tolist()),
-        "right_first": packed(right[0].numpy()),
         "right_last": packed(right[-1].numpy()),
     }
 

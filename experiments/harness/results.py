@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,30 @@ Row = dict[str, str]
 
 def read_rows(study: Study, folder: Path = FOLDER) -> list[Row]:
     """All rows of a study; none if there is no file."""
-    file = folder / f"{study.name}.csv"
+    return read_table(study.name, folder)
+
+
+def read_table(name: str, folder: Path = FOLDER) -> list[Row]:
+    """All rows of a file of results; none if there is no file."""
+    file = folder / f"{name}.csv"
     if not file.exists():
         return []
     with file.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
+
+
+def write_table(
+    name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], folder: Path = FOLDER
+) -> None:
+    """Writes a file of results."""
+    folder.mkdir(exist_ok=True)
+    with (
+        replacing(folder / f"{name}.csv") as beside,
+        beside.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def add_row(study: Study, row: Mapping[str, Any], folder: Path = FOLDER) -> None:
@@ -40,11 +59,7 @@ def add_row(study: Study, row: Mapping[str, Any], folder: Path = FOLDER) -> None
         return str(one["scale"]), order.index(one["run"]), int(one["seed"])
 
     kept = [one for one in read_rows(study, folder) if key(one) != key(row)]
-    folder.mkdir(exist_ok=True)
-    with replacing(folder / f"{study.name}.csv") as beside, beside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fields, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted([*kept, dict(row)], key=key))
+    write_table(study.name, fields, sorted([*kept, dict(row)], key=key), folder)
 
 
 def origin(minutes: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.claims import Claim, above
+from harness.claims import Claim, above, half_interval
 from harness.measure import CLASSIFICATION, classification, listed, numbers
 from harness.pictures import Panel
 from harness.results import Row
@@ -92,10 +92,10 @@ def table(rows: Sequence[Row]) -> list[str]:
     lines = ["| network | RAM, bytes | MACs | last exit, test images, % |"]
     lines.append("| --- | ---: | ---: | ---: |")
     for row in sorted(rows, key=lambda row: int(row["ram_bytes"])):
-        macs, last = numbers(row["macs"])[-1] / 1e6, 100 * numbers(row["exits"])[-1]
-        error = 196 * (last / 100 * (1 - last / 100) / int(row["samples"])) ** 0.5
+        macs, last = numbers(row["macs"])[-1] / 1e6, numbers(row["exits"])[-1]
+        error = 100 * half_interval(row, last)
         lines.append(
             f"| {row['run']} | {int(row['ram_bytes']):,} | {macs:.1f} M | "
-            f"{last:.1f} ± {error:.1f} |"
+            f"{100 * last:.1f} ± {error:.1f} |"
         )
     return lines

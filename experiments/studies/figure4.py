@@ -6,14 +6,12 @@ measures how long the two networks take to each exit.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path
 
 from harness.claims import Claim, above
 from harness.measure import listed, numbers
 from harness.pictures import Panel
-from harness.results import FOLDER, Row
+from harness.results import Row
 
 TITLE = "ReX, Figure 4: accuracy against milliseconds"
 RUNS = ("ReX", "original")
@@ -23,15 +21,6 @@ PANELS = tuple(
     Panel("k_accuracy", "by consistency, k = 1, 2, ..., %", f"{engine}_ms", f"ms, {engine}", 100)
     for engine in ENGINES
 )
-
-
-def read_latencies(folder: Path = FOLDER) -> list[Row]:
-    """What `experiments/latency.py` wrote; nothing if there is no file."""
-    file = folder / "latency.csv"
-    if not file.exists():
-        return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 def timed(rows: Sequence[Row], latencies: Sequence[Row]) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.claims import UNCLEAR, Claim, Verdict
+from harness.claims import UNCLEAR, Claim, Verdict, half_interval
 from harness.measure import CLASSIFICATION, classification, numbers
 from harness.results import Row
 from harness.study import Run, Study
@@ -47,7 +47,7 @@ def _inverted(name: str, row: Row | None) -> Claim:
     fall = by_k[best] - by_k[-1]
     ours = f"best at k = {best + 1}, {100 * fall:.1f} points over k = {len(by_k)}"
     verdict: Verdict = "does not hold" if best in (0, len(by_k) - 1) else UNCLEAR
-    if best not in (0, len(by_k) - 1) and fall > _error(row):
+    if best not in (0, len(by_k) - 1) and fall > half_interval(row):
         verdict = "holds"
     return Claim(text, "an inverted U", ours, verdict, "one seed")
 
@@ -58,11 +58,6 @@ def _over(name: str, row: Row | None, alone: Row | None) -> Claim:
         return Claim(text, "above", "", "not run yet")
     gain = max(numbers(row["k_accuracy"])) - numbers(alone["exits"])[-1]
     verdict: Verdict = UNCLEAR
-    if abs(gain) > _error(row):
+    if abs(gain) > half_interval(row):
         verdict = "holds" if gain > 0 else "does not hold"
     return Claim(text, "above", f"{100 * gain:+.1f} points", verdict, "one seed, k by test images")
-
-
-def _error(row: Row) -> float:
-    """Half of a 95 % interval of an accuracy, at most."""
-    return 1.96 * float((0.25 / int(row["samples"])) ** 0.5)

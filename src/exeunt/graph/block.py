@@ -12,15 +12,19 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 def module_of(node: fx.Node, path: str) -> str:
     """The path of the innermost module around a node."""
-    stack = [name for name, _ in node.meta.get("nn_module_stack", {}).values() if name]
-    return f"{path}.{stack[-1]}" if stack else path
+    around = _around(node)
+    return f"{path}.{around[-1]}" if around else path
 
 
 def block_of(node: fx.Node, captured: Captured, path: str) -> tuple[str, str]:
     """The outermost module around a node that is no mere container, and its class."""
-    stack = [name for name, _ in node.meta.get("nn_module_stack", {}).values() if name]
-    for name in stack:
+    for name in _around(node):
         kind = captured.classes[name]
         if name != "trunk" and kind not in CONTAINERS:
             return f"{path}.{name}", kind.__name__
     return path, "Stage"
+
+
+def _around(node: fx.Node) -> list[str]:
+    """Paths of the modules around a node, the outermost first."""
+    return [name for name, _ in node.meta.get("nn_module_stack", {}).values() if name]

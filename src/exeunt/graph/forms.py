@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import islice
 
 from exeunt.graph.boundary import again, handed_on, later, movable, sources
 from exeunt.graph.graph import Graph
@@ -29,11 +30,8 @@ def forms(graph: Graph, element_bytes: int, image: bool) -> list[Graph]:
     draft = Draft(graph, element_bytes, image)
     found, left = [draft], _DRAFTS
     while True:
-        tried = []
-        for form in _moved(draft):
-            if left:
-                tried.append(Draft(form, element_bytes, image))
-                left -= 1
+        tried = [Draft(form, element_bytes, image) for form in islice(_moved(draft), left)]
+        left -= len(tried)
         less = [one for one in tried if one.bound_bytes < draft.bound_bytes]
         if not less:
             break

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from exeunt.errors import ExeuntError
 from exeunt.ops.conv import BottleneckConv, ConvNormAct
+from exeunt.ops.sweep import with_own_backward
 
 
 def share_of(channels: int, share: float) -> int:
@@ -229,7 +230,7 @@ class FusionBlock(nn.Module):
     def _lows(self, low: Tensor) -> Sequence[Tensor]:
         """low_0 to low_{L-1}."""
         channels = self.low_channels[:-1]
-        if self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if self.training and with_own_backward():
             lows: tuple[Tensor, ...] = _Prefixes.apply(low, channels)  # type: ignore[no-untyped-call]
             return lows
         return [_first(low, count) for count in channels]

@@ -37,7 +37,7 @@ def sweep(
     Returns:
         For every run, (D*h, A, B, N).
     """
-    if _with_own_backward():
+    if with_own_backward():
         ends: tuple[Tensor, ...] = _Sweep.apply(  # type: ignore[no-untyped-call]
             projected, weight_hh, bias, runs, cell
         )
@@ -52,13 +52,13 @@ def sweep(
 
 def gather(maps: Tensor, reads: Sequence[Index]) -> Tensor:
     """Everything that `reads` index in `maps`, one after the other along the features."""
-    if _with_own_backward():
+    if with_own_backward():
         gathered: Tensor = _Gather.apply(maps, reads)  # type: ignore[no-untyped-call]
         return gathered
     return torch.cat([maps[index] for index in reads])
 
 
-def _with_own_backward() -> bool:
+def with_own_backward() -> bool:
     """Whether the backward passes written here are used; who writes down what runs sees plain
     operators.
     """

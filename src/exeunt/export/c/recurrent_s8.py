@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from exeunt.export.c.kernel import Kernel, of_patches, renet_fields, rex_fields
 from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_threes, integer_rows, packed
-from exeunt.export.c.source import CSource
+from exeunt.export.c.source import CSource, initialiser
 from exeunt.graph.graph import Graph, Node
 from exeunt.quantize.renet import IntegerReNet
 from exeunt.quantize.rex import (
@@ -37,7 +37,7 @@ def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number
             _cell(source, f"second{way}_{number}", cell, wide=True)
             for way, cell in enumerate(operator.second)
         ]
-        second = source.array("exn_cell_s8", f"second_{number}", map(_braced, cells))
+        second = source.array("exn_cell_s8", f"second_{number}", map(initialiser, cells))
     fields |= {"second": second, "linear_weights": "NULL", "linear_rows": "NULL"}
     fields["blank"] = blank(source, operator.zero_in, rex.in_channels)
     states = iter(operator.states)
@@ -53,10 +53,6 @@ def _rex(node: Node, operator: IntegerReX, graph: Graph, source: CSource, number
         fields["globals"] = len(operator.linear.bias)
     fields["zero"] = operator.scale.zero
     return Kernel.of("exn_rex_s8", fields, source, number, accumulates=True, parts=(kind,))
-
-
-def _braced(fields: Mapping[str, Any]) -> str:
-    return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
 
 
 def _projection(
@@ -113,7 +109,7 @@ def _renet(
             if not wide:  # patches lie channels last
                 weight = of_patches(renet, cell.inputs.weight)
                 cell = replace(cell, inputs=replace(cell.inputs, weight=weight))
-            made.append(_braced(_cell(source, f"{said}{way}_{number}", cell, wide=wide)))
+            made.append(initialiser(_cell(source, f"{said}{way}_{number}", cell, wide=wide)))
         fields[said] = source.array("exn_cell_s8", f"{said}_{number}", made)
     states = operator.states
     fields["states"] = integer_rows(source, f"states_{number}", states.bias, states.factor, 1)

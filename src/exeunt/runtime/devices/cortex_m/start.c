@@ -3,15 +3,9 @@
  * What reaches beyond the first RAM_SIZE bytes of RAM, or below them, ends the program with status
  * 99 and, where the processor tells them, the cause and the address. RAM_SIZE is a multiple of 32.
  */
-#include "device.h"
+#include "start.h"
 #include FENCE
 #include "semihosting.h"
-
-extern uint32_t data_image[], data_low[], data_high[], bss_low[], bss_high[];
-extern uint32_t stack_low[], stack_high[];
-extern uint8_t RAM_SIZE[]; /* a number, given by the linker as an address */
-
-int main(void);
 
 __attribute__((used)) static void report_fault(void)
 {
@@ -40,7 +34,7 @@ __attribute__((naked)) static void fault(void)
 void start(void);
 __attribute__((used)) void start(void)
 {
-    uint32_t *from = data_image, *to, *top;
+    uint32_t *top;
 #ifdef __ARM_FP
     DEVICE_WORD(0xe000ed88) |= 0xfu << 20;
     __asm__ volatile("dsb\n isb");
@@ -48,28 +42,12 @@ __attribute__((used)) void start(void)
 #if __ARM_ARCH >= 7
     DEVICE_WORD(0xe000ed24) |= 7u << 16; /* faults have their own handlers */
 #endif
-    for (to = data_low; to < data_high;) {
-        *to++ = *from++;
-    }
-    for (to = bss_low; to < bss_high;) {
-        *to++ = 0;
-    }
+    fill_ram();
     __asm__ volatile("mov %0, sp" : "=r"(top));
-    for (to = stack_low; to < top - 8;) {
-        *to++ = DEVICE_PAINT;
-    }
+    paint_stack(top);
     fence((uint32_t)stack_low, (uint32_t)RAM_SIZE);
     device_start_ticks();
     host_exit(main());
-}
-
-uint32_t device_stack_bytes(void)
-{
-    const uint32_t *word = stack_low;
-    while (word < stack_high && *word == DEVICE_PAINT) {
-        word++;
-    }
-    return (uint32_t)((const uint8_t *)stack_high - (const uint8_t *)word);
 }
 
 typedef void handler(void);

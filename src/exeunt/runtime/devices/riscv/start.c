@@ -3,14 +3,8 @@
  * What reaches beyond the first RAM_SIZE bytes of RAM, or below them, ends the program with status
  * 99, the cause and the address. RAM_SIZE is a multiple of 32.
  */
-#include "device.h"
 #include "semihosting.h"
-
-extern uint32_t data_image[], data_low[], data_high[], bss_low[], bss_high[];
-extern uint32_t stack_low[], stack_high[];
-extern uint8_t RAM_SIZE[]; /* a number, given by the linker as an address */
-
-int main(void);
+#include "start.h"
 
 __asm__(".option arch, +zicsr");
 
@@ -52,18 +46,11 @@ static void fence(uint32_t at, uint32_t size)
 
 __attribute__((used, noreturn)) static void begin(void)
 {
-    uint32_t *from = data_image, *to, *top;
+    uint32_t *top;
     WRITE("mtvec", fault);
-    for (to = data_low; to < data_high;) {
-        *to++ = *from++;
-    }
-    for (to = bss_low; to < bss_high;) {
-        *to++ = 0;
-    }
+    fill_ram();
     __asm__ volatile("mv %0, sp" : "=r"(top));
-    for (to = stack_low; to < top - 8;) {
-        *to++ = DEVICE_PAINT;
-    }
+    paint_stack(top);
     fence((uint32_t)stack_low, (uint32_t)RAM_SIZE);
     device_start_ticks();
     host_exit(main());
@@ -74,15 +61,6 @@ void start(void);
 __attribute__((naked, used, section(".vectors"))) void start(void)
 {
     __asm__ volatile("la sp, stack_high\n j begin");
-}
-
-uint32_t device_stack_bytes(void)
-{
-    const uint32_t *word = stack_low;
-    while (word < stack_high && *word == DEVICE_PAINT) {
-        word++;
-    }
-    return (uint32_t)((const uint8_t *)stack_high - (const uint8_t *)word);
 }
 
 /* Instructions that were executed. */
