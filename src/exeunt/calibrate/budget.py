@@ -9,8 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from exeunt.calibrate.confidence import confidence_scores, first_exits, threshold_policy
-from exeunt.calibrate.geometric import geometric_thresholds
+from exeunt.calibrate.confidence import confidence_scores, threshold_policy
+from exeunt.calibrate.geometric import geometric_counts, most_confident
 from exeunt.calibrate.held_out import refuse_test
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable
@@ -72,18 +72,23 @@ def thresholds_within(confidence: Tensor, costs: Tensor) -> Callable[[float], li
         ExeuntError: When called, for a budget that is less than the first exit costs.
     """
 
-    @cache
-    def tried(log_ratio: float) -> tuple[list[float], float]:
-        thresholds = geometric_thresholds(confidence, math.exp(log_ratio))
-        return thresholds, mean_cost(first_exits(confidence, thresholds), costs)
+    exits, samples = confidence.shape
+
+    @cache  # ratios that differ little want the same samples to leave
+    def tried(counts: tuple[int, ...]) -> tuple[list[float], float]:
+        thresholds, leaving = most_confident(confidence, counts)
+        return thresholds, mean_cost_of(torch.tensor(leaving), costs)
+
+    def at(log_ratio: float) -> tuple[list[float], float]:
+        return tried(geometric_counts(exits + 1, samples, math.exp(log_ratio)))
 
     def solve(budget: float) -> list[float]:
         refuse_impossible(budget, costs[0].item())
         low, high = -_LOG_RATIO, _LOG_RATIO
-        best = tried(low)[0]
+        best = at(low)[0]
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            thresholds, spent = tried(middle)
+            thresholds, spent = at(middle)
             if spent <= ceiling(budget):
                 low, best = middle, thresholds
             else:
@@ -109,8 +114,12 @@ def exit_costs(table: ExitTable, costs: Sequence[float] | None) -> Tensor:
 
 def mean_cost(exit_index: Tensor, costs: Tensor) -> float:
     """The mean cost of samples that took these exits (N), at costs (E)."""
-    counts = exit_index.bincount(minlength=len(costs))
-    return (counts * costs).sum().item() / len(exit_index)
+    return mean_cost_of(exit_index.bincount(minlength=len(costs)), costs)
+
+
+def mean_cost_of(leaving: Tensor, costs: Tensor) -> float:
+    """The mean cost of samples of which so many leave at each exit (E), at costs (E)."""
+    return (leaving * costs).sum().item() / int(leaving.sum())
 
 
 def ceiling(budget: float) -> float:

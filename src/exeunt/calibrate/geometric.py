@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -63,19 +63,35 @@ def geometric_policies(
 
 def geometric_thresholds(confidence: Tensor, ratio: float) -> list[float]:
     """The least confidence (E-1 N) that leaves, exit by exit; infinity where nobody does."""
-    samples = confidence.shape[1]
-    weights = [ratio**k for k in range(len(confidence) + 1)]
+    exits, samples = confidence.shape
+    return most_confident(confidence, geometric_counts(exits + 1, samples, ratio))[0]
+
+
+def geometric_counts(exits: int, samples: int, ratio: float) -> tuple[int, ...]:
+    """How many samples should leave at each exit but the last (E-1)."""
+    weights = [ratio**k for k in range(exits)]
     total = math.fsum(weights)
-    rows = confidence.numpy()
-    waiting = np.arange(samples)
-    thresholds = []
-    for row, weight in zip(rows, weights, strict=False):
+    return tuple(math.floor(samples * weight / total) for weight in weights[:-1])
+
+
+def most_confident(confidence: Tensor, counts: Sequence[int]) -> tuple[list[float], list[int]]:
+    """The thresholds (E-1) at which so many (E-1) leave, and how many do leave at all exits (E).
+
+    Samples that are as confident leave with them.
+
+    Args:
+        confidence: (E-1 N).
+        counts: Nobody leaves where it is 0, or more than are left.
+    """
+    waiting = np.arange(confidence.shape[1])
+    thresholds, leaving = [], []
+    for row, count in zip(confidence.numpy(), counts, strict=True):
         left = row[waiting]
-        count = math.floor(samples * weight / total)
         threshold = math.inf
         if 0 < count <= len(left):
             place = len(left) - count
             threshold = float(np.partition(left, place)[place])
         waiting = waiting[left < threshold]
         thresholds.append(threshold)
-    return thresholds
+        leaving.append(len(left) - len(waiting))
+    return thresholds, [*leaving, len(waiting)]

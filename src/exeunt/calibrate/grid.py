@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from itertools import combinations
 from typing import Any
 
@@ -32,6 +33,8 @@ class ThresholdGrid:
         self, confidence: Tensor, right: Tensor, costs: Tensor, given: Sequence[float] | None = None
     ) -> None:
         self.right, self.costs = right.numpy(), costs.numpy()
+        self._right = self.right.astype(np.float64)
+        self._samples = np.arange(right.shape[1])
         self.thresholds = [[*quantiles(row[row > -math.inf]), math.inf] for row in confidence]
         if given is not None:
             self.thresholds = [sorted({*a, b}) for a, b in zip(self.thresholds, given, strict=True)]
@@ -40,12 +43,26 @@ class ThresholdGrid:
             for thresholds, row in zip(self.thresholds, confidence.numpy(), strict=True)
         ]
 
+        self._cells = [reached.astype(np.intp) for reached in self._reached]
+
     def exits_taken(self, settings: Sequence[int]) -> NDArray[np.uint8]:
         """The exit that each sample takes (N)."""
-        exit_index = np.full(self.right.shape[1], len(self.thresholds), np.uint8)
-        for k in reversed(range(len(self.thresholds))):
-            np.copyto(exit_index, np.uint8(k), where=self._reached[k] > settings[k])
+        (exit_index,) = self._first_exits(settings, 1)
         return exit_index
+
+    def _first_exits(self, settings: Sequence[int], count: int) -> NDArray[np.uint8]:
+        """The first `count` exits that each sample could take (count N), the last for want of
+        others.
+        """
+        last = len(self.thresholds)
+        found = np.full((count, self.right.shape[1]), last, np.uint8)
+        for k, (reached, setting) in enumerate(zip(self._reached, settings, strict=True)):
+            later = last - np.uint8(last - k) * (reached > setting)
+            for row in found:  # each keeps the earlier of two
+                kept = np.minimum(row, later)
+                later = np.maximum(row, later)
+                row[:] = kept
+        return found
 
     def thresholds_at(self, settings: Sequence[int]) -> list[float]:
         """The thresholds (E-1) that settings stand for."""
@@ -61,29 +78,41 @@ class ThresholdGrid:
         two exits at a time to what is best while the others stand, until nothing improves.
         """
         at = list(settings)
-        best = self.merit(self.exits_taken(at))
+        ways = self._first_exits(at, 3)
+        best = self.merit(ways[0])
         groups: list[tuple[int, ...]] = [*combinations(range(len(at)), 2)]
         groups = groups or [(k,) for k in range(len(at))]
-        improved = True
-        while improved:
-            improved = False
+        since = 0  # groups that were tried since the last improvement
+        while since < len(groups):
             for exits in groups:
-                merit, found = self._best(at, exits, budget)
+                merit, found = self._best(at, ways, exits, budget)
+                since += 1
                 if merit > best + 1e-9:
-                    best, at, improved = merit, found, True
+                    best, at, since = merit, found, 0
+                    ways = self._first_exits(at, 3)
+                if since == len(groups):
+                    break
         return at
 
     def _best(
-        self, settings: Sequence[int], exits: tuple[int, ...], budget: float
+        self,
+        settings: Sequence[int],
+        ways: NDArray[np.uint8],
+        exits: tuple[int, ...],
+        budget: float,
     ) -> tuple[float, list[int]]:
-        """The merit of the best settings of `exits` while the others stand, and all settings."""
-        found = list(settings)
-        for k in exits:
-            found[k] = len(self.thresholds[k]) - 1
-        right, spent = self._totals(self.exits_taken(found), exits)
+        """The merit of the best settings of `exits` while the others stand, and all settings.
+
+        Of every sample `ways` (3 N) has the first exits that it could take at these settings.
+        """
+        without = ways[-1]
+        for way in ways[-2::-1]:
+            without = np.where(reduce(np.logical_or, [way == k for k in exits]), without, way)
+        right, spent = self._totals(without, exits)
         merit = right - self._burden(spent)
         merit[spent > ceiling(budget) * self.right.shape[1]] = -math.inf
         best = int(merit.argmax())
+        found = list(settings)
         for k, setting in zip(exits, np.unravel_index(best, merit.shape), strict=True):
             found[k] = int(setting)
         return float(merit.flat[best]), found
@@ -103,11 +132,14 @@ class ThresholdGrid:
         shape: list[int] = []
         for axis, k in enumerate(exits):
             shape.append(len(self.thresholds[k]))
-            cell = cell * shape[-1] + self._reached[k]
-            leaves = without > k
+            cell = cell * shape[-1] + self._cells[k]
+            leaves = np.flatnonzero(without > k)
+            cells = cell.take(leaves)
+            mine = self._right[k].take(leaves), self.costs[k]
             totals = []
-            for change in (self.right[k] - before[0], self.costs[k] - before[1]):
-                histogram = np.bincount(cell, change * leaves, math.prod(shape)).reshape(shape)
+            for now, then in zip(mine, before, strict=True):
+                histogram = np.bincount(cells, now - then.take(leaves), math.prod(shape))
+                histogram = histogram.reshape(shape)
                 for earlier in range(axis):
                     histogram = histogram.cumsum(earlier)  # not gone before
                 leaving = histogram.sum(axis, keepdims=True) - histogram.cumsum(axis)
@@ -117,8 +149,8 @@ class ThresholdGrid:
 
     def _taken(self, exit_index: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Whether each sample is right at the exit it takes (N), and what that costs (N)."""
-        right = np.take_along_axis(self.right, exit_index[None].astype(np.intp), axis=0)[0]
-        return right.astype(np.float64), self.costs[exit_index]
+        at = exit_index.astype(np.intp)
+        return self._right.take(at * len(at) + self._samples), self.costs.take(at)
 
     def _burden(self, spent: Any) -> Any:
         """A total cost in right answers: at most a half, to tell equals apart."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from exeunt.calibrate.budget import ceiling, mean_cost, thresholds_within
+from exeunt.calibrate.budget import ceiling, mean_cost_of, thresholds_within
 from exeunt.calibrate.confidence import first_exits
-from exeunt.calibrate.geometric import RATIOS, geometric_thresholds
+from exeunt.calibrate.geometric import RATIOS, geometric_counts, most_confident
 from exeunt.calibrate.grid import ThresholdGrid
 
 FOLDS = 5
@@ -27,8 +27,10 @@ def best_thresholds(
         right: Whether each exit is right (E N).
         costs: Of leaving at each exit (E), cumulative.
     """
-    published = [geometric_thresholds(confidence, ratio) for ratio in RATIOS]
-    spent = [mean_cost(first_exits(confidence, thresholds), costs) for thresholds in published]
+    exits, samples = confidence.shape
+    published = [
+        most_confident(confidence, geometric_counts(exits + 1, samples, ratio)) for ratio in RATIOS
+    ]
     within = thresholds_within(confidence, costs)
 
     def solve(budget: float) -> list[float]:
@@ -44,8 +46,8 @@ def best_thresholds(
         found = [grid.thresholds_at(grid.climb(start, budget)) for start in starts]
         found += [
             thresholds
-            for thresholds, cost in zip(published, spent, strict=True)
-            if cost <= ceiling(budget)
+            for thresholds, leaving in published
+            if mean_cost_of(torch.tensor(leaving), costs) <= ceiling(budget)
         ]
         return max(
             found, key=lambda thresholds: grid.merit(first_exits(confidence, thresholds).numpy())
