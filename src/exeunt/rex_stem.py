@@ -42,12 +42,14 @@ class ReXStem:
         rex_form: of ReX, see `exeunt.ops.rex_block`.
         expansion: of the inverted residuals behind it.
         blocks: how many of them; more where the map is less than an eighth of the image.
+        width: channels of ReX and of these blocks, those of the map where it has fewer.
     """
 
     at: int | str
     rex_form: str | Mapping[str, Any] = "mingru"
     expansion: int = 4
     blocks: int = 1
+    width: int = 64
 
     @classmethod
     def of(cls, stem: int | str | Mapping[str, Any] | ReXStem) -> ReXStem:
@@ -65,7 +67,7 @@ class ReXStem:
                 raise ExeuntError(f"rex_stem: unknown key {key!r}; {one_of(key, names)}")
         if "at" not in given:
             raise ExeuntError("rex_stem: no at; give an exit, from 1, or the path of a module")
-        for key, least in (("expansion", 1), ("blocks", 0), ("at", 1)):
+        for key, least in (("expansion", 1), ("blocks", 0), ("width", 8), ("at", 1)):
             value = given.get(key, least)
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
             if not (whole or (key == "at" and isinstance(value, str) and value)):
@@ -285,7 +287,7 @@ def _stem(
     convolution with a norm, which has the scale of the map's channels.
     """
     stride = min(reduction // 2, _REX_STRIDE)
-    inner = 8 * -(-out // 8)
+    inner = 8 * -(-min(out, form.width) // 8)
     rex = make_rex(channels, inner, form.rex_form, patch_size=stride + 2, stride=stride)
     halvings = (reduction // 2 // stride).bit_length() - 1
     width = rex.out_channels

@@ -104,6 +104,14 @@ def test_weights_of_a_net_without_a_stem_can_be_given_one(tmp_path: Path) -> Non
     assert early_part(changed).rex.rex.cell == "mingru"
 
 
+def test_a_map_of_many_channels_is_made_of_fewer() -> None:
+    net = create_model("mobilenetv1", num_classes=3, rex_stem={"at": 1, "width": 24})
+    original = with_early_part(create_model("mobilenetv1", num_classes=3), 1)
+    stem, images = early_part(net), torch.randn(2, 3, 64, 64)
+    assert stem.rex.out_channels == 24
+    assert stem(images).shape == early_part(original)(images).shape == (2, 128, 16, 16)
+
+
 class Arm(nn.Module):
     def __init__(self, into: int, out: int) -> None:
         super().__init__()
@@ -147,6 +155,7 @@ def test_any_backbone_with_exits() -> None:
         ({}, "no at; give an exit"),
         ({"at": True}, "at=True; give a whole number of at least 1, or the path"),
         ({"at": 1, "expansion": 0}, "expansion=0; give a whole number of at least 1"),
+        ({"at": 1, "width": 4}, "width=4; give a whole number of at least 8"),
         ({"at": 1, "rex_form": "large"}, "unknown form of ReX 'large'"),
     ],
 )

@@ -169,8 +169,8 @@ def test_a_stem_that_can_make_the_map_learns_to() -> None:
     fit_last(net, original, images)
     stem, early = early_part(net).train(), early_part(original)
     optimiser = torch.optim.AdamW(stem.parameters(), lr=0.02, weight_decay=0)
-    for step in range(80):
-        optimiser.param_groups[0]["lr"] = 0.02 * (1 - step / 80)
+    for step in range(60):
+        optimiser.param_groups[0]["lr"] = 0.02 * (1 - step / 60)
         loss = mean_squared(stem(images), early(images).detach())
         optimiser.zero_grad()
         loss.backward()
@@ -202,6 +202,7 @@ def test_match_by_numpy() -> None:
         ({"model_args": {"rex_stem": 9}}, "rex_stem: at=9; the network has exits 1 to 3"),
         ({"init": None, "model": "short_chain"}, "needs a network that is trained: --init"),
         ({"quantize_aware": True}, "does not go with quantize_aware"),
+        ({"teacher": "first"}, "does not go with teacher"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -209,6 +210,8 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     values = {"init": str(first), "regime": "stem", "model_args": {"rex_stem": STEM}, "epochs": 1}
     given = {key: v for key, v in (SETTINGS | values | settings).items() if v is not None}
+    if "teacher" in given:
+        given["teacher"] = str(first)
     with pytest.raises(ExeuntError, match=re.escape(said)):
         train(TrainConfig.from_dict(given, "here"), colours, tmp_path / "run")
 

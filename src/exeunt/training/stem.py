@@ -159,10 +159,12 @@ def _refuse(config: TrainConfig) -> None:
             f"regime 'stem' needs {CHILD}, where the early part ends: --set {CHILD}=1 for the map "
             "that the first exit reads, or the path of a module"
         )
-    if config.quantize_aware:
-        raise ExeuntError(
-            "regime 'stem' does not go with quantize_aware; give that when all is fine-tuned"
-        )
+    for name in ("teacher", "quantize_aware"):
+        if getattr(config, name):
+            raise ExeuntError(
+                f"regime 'stem' does not go with {name}, as it learns from the network it began "
+                "with; give that when all is fine-tuned"
+            )
 
 
 def original_of(config: TrainConfig, class_names: Sequence[str]) -> tuple[MultiExitNet, bool]:
