@@ -22,8 +22,8 @@ from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.exits import make_exit
 from exeunt.rex_stem import ReXStem, early_part, replace_stem, with_early_part
-from exeunt.training import Quiet, TrainConfig, train
-from exeunt.training.stem import Match, fit_last, mean_squared
+from exeunt.training import Pass, Quiet, Targets, TrainConfig, train
+from exeunt.training.stem import Match, Stem, fit_last, mean_squared
 
 SETTINGS: dict[str, Any] = {"image_size": 32, "batch_size": 16, "limit": 40, "optimizer": "adamw"}
 SETTINGS |= {"crop_scale": 1.0, "flip": False}
@@ -202,6 +202,7 @@ def test_match_by_numpy() -> None:
         ({"model_args": {"rex_stem": 9}}, "rex_stem: at=9; the network has exits 1 to 3"),
         ({"init": None, "model": "short_chain"}, "needs a network that is trained: --init"),
         ({"quantize_aware": True}, "does not go with quantize_aware"),
+        ({"model_args": {"rex_stem": STEM, "keep": 2}}, "has 2 exits from the stem on"),
         ({"teacher": "first"}, "does not go with teacher"),
     ],
 )
@@ -214,6 +215,57 @@ def test_what_cannot_be_is_refused(
         given["teacher"] = str(first)
     with pytest.raises(ExeuntError, match=re.escape(said)):
         train(TrainConfig.from_dict(given, "here"), colours, tmp_path / "run")
+
+
+def test_the_loss_by_the_formula(first: Path) -> None:
+    """Maps and answers taken from the two networks by hand."""
+    config = TrainConfig(
+        "short_chain",
+        init=str(first),
+        model_args={"rex_stem": STEM},
+        regime="stem",
+        epochs=2,
+        distil_share=0.3,
+        distil_temperature=2.0,
+    )
+    regime = Stem(config, (1, 2, 3), ("blue", "green", "red"))
+    original, _ = load_weights(first / "best.safetensors")
+    net = replace_stem(load_weights(first / "best.safetensors")[0], STEM, 32)
+    images = torch.randn(6, 3, 32, 32)
+    for epoch in (0, 1):
+        regime.prepare(net, epoch)
+        assert net.stages[1].training is False
+        logits = net(images)
+        seen = Pass(images, logits, torch.zeros(3), epoch, Targets(torch.zeros(6).long()))
+        loss = regime.loss(seen)
+        net.stages[0].eval()
+        early_part(net).train()
+        made = maps(net, early_part(net)(images))
+        with torch.no_grad():
+            wanted = maps(original, original.stages[0].trunk(images))
+            answers = original(images)
+        apart = []
+        for got, true in zip(made, wanted, strict=True):
+            spread = true.var((0, 2, 3), correction=0)
+            wrong = (got - true).square().mean((0, 2, 3))
+            apart.append((wrong / (spread + 1e-3 * spread.mean())).mean())
+        if epoch == 0:
+            expected = apart[0]
+        else:
+            kl = [
+                (t.softmax(1) * (t.log_softmax(1) - y.log_softmax(1))).sum(1).mean()
+                for t, y in zip(
+                    [a / 2 for a in answers], [y.detach() / 2 for y in logits], strict=True
+                )
+            ]
+            expected = 0.7 * sum(apart) / 3 + 0.3 * 4 * sum(kl) / 3
+        torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def maps(net: MultiExitNet, first_map: torch.Tensor) -> list[torch.Tensor]:
+    """What the three exits of a short chain read."""
+    second = net.stages[1].trunk(first_map)
+    return [first_map, second, net.stages[2].trunk(second)]
 
 
 def test_a_stem_is_fitted_once(second: Path, colours: Path, tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ class Stem(Regime):
     In the first `mixed_share` of the epochs, rounded, the stem's map alone counts: the mean over
     its channels of squared error by variance. Then `(1 - g) M + g T^2 KL`, with `g = distil_share`
     and `T = distil_temperature`: M is the mean of that and of the same for what every exit reads
-    behind it, KL the mean over the exits' answers. Where exits are new (other classes than the
-    weights'), M alone counts. The weights of the last epoch are kept.
+    behind it, KL the mean over the exits' answers. Where not all exits are the weights' own (for
+    other classes, say), M alone counts. The weights of the last epoch are kept.
 
     Raises:
         ExeuntError: without `rex_stem` among the network's arguments, or weights of the network
@@ -97,9 +97,10 @@ class Stem(Regime):
     ) -> None:
         super().__init__(config, exit_macs, class_names)
         _refuse(config)
-        original, self.known = original_of(config, class_names)
         at = ReXStem.of(config.model_args[CHILD]).at
+        original = original_of(config, class_names)
         self.original = with_early_part(original, at).eval().requires_grad_(False)
+        self.known = False
         self.share, self.temperature = config.distil_share, config.distil_temperature
         self.turn = round(config.mixed_share * config.epochs)
         self.taught = _Maps(self.original)
@@ -111,6 +112,7 @@ class Stem(Regime):
         early_part(net).train().requires_grad_(True)
         if self.made is None or self.made.net is not net:
             self.made = _Maps(net)
+            self.known = _same_exits(net, self.original)
         self.matches = []
 
     def loss(self, seen: Pass) -> Tensor:
@@ -167,8 +169,26 @@ def _refuse(config: TrainConfig) -> None:
             )
 
 
-def original_of(config: TrainConfig, class_names: Sequence[str]) -> tuple[MultiExitNet, bool]:
-    """The network that a run with a ReX stem began with, and whether its exits know these classes.
+def _same_exits(net: MultiExitNet, original: MultiExitNet) -> bool:
+    """Whether all exits of two networks are the same to the bit.
+
+    Raises:
+        ExeuntError: when one has more of them.
+    """
+    if net.num_exits != original.num_exits:
+        raise ExeuntError(
+            f"regime 'stem': the network has {net.num_exits} exits from the stem on, and that of "
+            f"the weights {original.num_exits}; leave out exits and keep"
+        )
+    mine, theirs = (
+        {name: t.cpu() for name, t in each.state_dict().items() if ".exit." in name}
+        for each in (net, original)
+    )
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
+
+
+def original_of(config: TrainConfig, class_names: Sequence[str]) -> MultiExitNet:
+    """The network that a run with a ReX stem began with.
 
     Raises:
         ExeuntError: when the run begins with no weights, or with those of a network that has a ReX
@@ -181,7 +201,7 @@ def original_of(config: TrainConfig, class_names: Sequence[str]) -> tuple[MultiE
                 f"regime 'stem': init={config.init!r} has a ReX stem already; begin with the "
                 "network without it, or fine-tune by another regime"
             )
-        return net, bool(class_names) and info.class_names == [*class_names]
+        return net
     arguments = {key: value for key, value in config.model_args.items() if key != CHILD}
     if pretrained_of(config.model, arguments) is None:
         raise ExeuntError(
@@ -192,8 +212,7 @@ def original_of(config: TrainConfig, class_names: Sequence[str]) -> tuple[MultiE
     if places != TrainConfig.exits or model_takes(config.model, "exits"):
         asked["exits"] = places
     channels = 1 if config.grey else 3
-    net = create_model(config.model, len(class_names) or 1, channels, **asked, **arguments)
-    return net, False
+    return create_model(config.model, len(class_names) or 1, channels, **asked, **arguments)
 
 
 def _refuse_other_size(got: Tensor, wanted: Tensor, images: Tensor) -> None:
@@ -259,12 +278,13 @@ def begin_stem(plan: Plan, net: MultiExitNet) -> str | None:
     if config.regime != "stem":
         return None
     _refuse(config)
-    before, _ = original_of(config, plan.source.class_names)
+    before = original_of(config, plan.source.class_names)
     note = _costs(config, before, net)
-    at = ReXStem.of(config.model_args[CHILD]).at
+    before = with_early_part(before, ReXStem.of(config.model_args[CHILD]).at).eval()
+    _same_exits(net, before)
     samples = plan.splits.train
     some = [samples[k * len(samples) // _FITTED] for k in range(min(_FITTED, len(samples)))]
-    fit_last(net, with_early_part(before, at).eval(), _images(plan, some))
+    fit_last(net, before, _images(plan, some))
     return note
 
 
