@@ -18,7 +18,7 @@ from exeunt.rex_stem import CHILD
 
 SHOWN = (
     *("mobilenetv2:224:group2_block2", "mobilenetv2:224:1", "efficientnet_lite0:224:1"),
-    *("efficientnet_lite2:260:1", "mobilenetv1:224:1", "resnet34:224:1"),
+    *("efficientnet_lite2:260:1", "mobilenetv1:224:1", "mobilenetv1:224:3", "resnet34:224:1"),
 )
 
 
