@@ -21,6 +21,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -84,8 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.commands:
         for study, run, seed in missing:
             data = chosen.data / study.scales[chosen.scale].images
-            out = _folder(study, run, seed, chosen.scale)
-            print(command(study.config(run, seed, chosen.scale), data, out))
+            for each in (run.teacher, run):
+                if each is not None:
+                    config = _config((study, each, seed), chosen.scale)
+                    print(command(config, data, _folder(study, each, seed, chosen.scale)))
         return
     torch.set_num_threads(chosen.threads)
     keep_freed_memory()
@@ -138,12 +141,13 @@ def remaining(missing: list[Task], done: dict[tuple[str, str, int], float]) -> f
 def train_and_measure(task: Task, scale: ScaleName, sets: Path) -> dict[str, Any] | None:
     """Trains, or goes on training, and returns the row; None for all processes but the first."""
     study, run, seed = task
-    config = study.config(run, seed, scale)
+    config = _config(task, scale)
     data = open_set(study.scales[scale].images, sets)
+    if run.teacher is not None:  # its folder stays, for others that learn from it
+        _train((study, run.teacher, seed), scale, data)
     folder = _folder(study, run, seed, scale)
     started = time.monotonic()
-    settings = {key: value for key, value in config.to_dict().items() if value is not None}
-    clf = exeunt.train(data, folder, resume=True, **settings)
+    clf = _train(task, scale, data)
     if int(os.environ.get("RANK", "0")) > 0:
         return None
     figures = study.measure(clf, data, folder)
@@ -151,6 +155,22 @@ def train_and_measure(task: Task, scale: ScaleName, sets: Path) -> dict[str, Any
     shutil.rmtree(folder)
     known = {"run": run.name, "seed": seed, "scale": scale, "recipe": run.recipe}
     return known | {"epochs": config.epochs} | figures | origin(minutes)
+
+
+def _train(task: Task, scale: ScaleName, data: Any) -> exeunt.Classifier:
+    """Trains, or goes on training."""
+    settings = _config(task, scale).to_dict()
+    given = {key: value for key, value in settings.items() if value is not None}
+    return exeunt.train(data, _folder(*task, scale), resume=True, **given)
+
+
+def _config(task: Task, scale: ScaleName) -> TrainConfig:
+    """All settings of a training, its teacher's folder among them."""
+    study, run, seed = task
+    config = study.config(run, seed, scale)
+    if run.teacher is None:
+        return config
+    return replace(config, teacher=str(_folder(study, run.teacher, seed, scale)))
 
 
 def command(config: TrainConfig, data: Path, out: Path) -> str:

@@ -23,6 +23,8 @@ class Run:
         settings: of the training, besides those that all runs of the study have.
         recipe: name of the settings, in the results.
         seeds: in this order.
+        teacher: what it learns from besides, trained first, on the same images with the same seed;
+            it has no row.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = "adamw"
     seeds: tuple[int, ...] = (0,)
+    teacher: Run | None = None
 
     def seeded(self, *seeds: int) -> Run:
         """The same with other seeds."""

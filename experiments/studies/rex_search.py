@@ -9,6 +9,7 @@ compared. The first of the page's tables of plain and ReX networks is `PLAIN`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.claims import difference
@@ -33,12 +34,18 @@ def _rex(
     return Run(name, "rex_mobilenetv2", args, settings, _told(settings, form), tuple(seeds))
 
 
+def _taught(run: Run) -> Run:
+    return replace(run, teacher=LARGE, recipe=f"{run.recipe} teacher={LARGE.name}")
+
+
 def _told(settings: Mapping[str, Any], form: Mapping[str, Any] | None = None) -> str:
     """What differs from the paper's ReX and the default training; a row keeps it."""
     return " ".join(f"{key}={value}" for key, value in {**settings, **(form or {})}.items())
 
 
 PLAIN = "plain-adamw"
+LARGE = Run("plain-large", "mobilenetv2", {"width": 1.0}, ADAMW)  # teaches others
+TAUGHT: dict[str, Any] = {"distil_share": 0.5}
 RUNS = (
     _plain(PLAIN, ADAMW, THREE),
     _rex("rex-min-norm", BETTER, CELLS, THREE),
@@ -74,6 +81,9 @@ RUNS = (
     _rex("rex-min-norm-decay15", BETTER, CELLS | {"weight_decay": 0.15}),
     _rex("rex-min-norm-celldecay", BETTER, ADAMW),
     _rex("rex-min-norm-celllr", BETTER, CELLS | {"cell_lr": 1e-2}),
+    # A larger plain network as the teacher of all exits, of both nets.
+    _taught(_plain("plain-adamw-taught", ADAMW | TAUGHT)),
+    _taught(_rex("rex-min-norm-taught", BETTER, CELLS | TAUGHT)),
 )  # fmt: skip
 
 STUDY = Study(

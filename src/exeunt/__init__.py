@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         register_policy,
     )
     from exeunt.predictor import Answer
+    from exeunt.rex_stem import replace_stem
     from exeunt.score import Scored, Scorer, score_images
     from exeunt.training import Regime, check_regime, register_regime
     from exeunt.verification import verify
@@ -133,6 +134,7 @@ __all__ = [
     "register_policy",
     "register_regime",
     "reliability",
+    "replace_stem",
     "replay",
     "save_table",
     "score_images",
@@ -166,6 +168,7 @@ _NAMES = {
     "ops.exits": ("ExitHead", "register_exit_head"),
     "ops.rex": ("ReX2d",),
     "predictor": ("Answer",),
+    "rex_stem": ("replace_stem",),
     "score": ("Scored", "Scorer", "score_images"),
     "policies": (
         *("Confidence", "Consistency", "Entropy", "Every", "Full", "Margin", "Policy"),

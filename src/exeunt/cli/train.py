@@ -53,12 +53,12 @@ def train(
     regime: Annotated[
         str | None,
         option(
-            "joint, mixed, shallow_deep, exits, successive, distilled (from --init) or your own "
-            "[joint]."
+            "joint, mixed, shallow_deep, exits, successive, distilled, stem (these from --init) or "
+            "your own [joint]."
         ),
     ] = None,
     mixed_share: Annotated[
-        float | None, option("Of the epochs for the last exit alone, if mixed [0.5].")
+        float | None, option("Of the epochs for the last exit, or a stem's map, alone [0.5].")
     ] = None,
     teacher: Annotated[
         str | None, option("Distil all exits from it: run folder, weights file or shipped name.")

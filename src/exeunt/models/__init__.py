@@ -38,6 +38,7 @@ from exeunt.models.weights import (
     shipped_weights,
 )
 from exeunt.net import MultiExitNet
+from exeunt.rex_stem import CHILD, replace_stem
 
 __all__ = [
     "MODELS",
@@ -82,7 +83,7 @@ def create_model(
             the last exit, where the classes are as many.
         kwargs: arguments of the architecture, such as `width=`, `exits=`, `exit_head=`, and of all
             of them `collaborative=True` (`exeunt.collaboration`). With weights they must be those
-            that the weights were made with.
+            that the weights were made with; `rex_stem=` (`exeunt.rex_stem`) may be new.
 
     Returns:
         The network: in training mode when fresh, in evaluation mode with weights.
@@ -96,14 +97,17 @@ def create_model(
     if weights is None:
         return build_model(name, num_classes, in_chans, **kwargs)
     theirs = MODELS[name].pretrained.get(str(weights)) if name in MODELS else None
+    stem = kwargs.pop(CHILD, None)
     if theirs is not None:
         net = build_model(name, num_classes, in_chans, **kwargs)
         theirs.give(net, f"{name}.{weights}")
-        return net.eval()
+        return _stemmed(net, stem).eval()
     tagged = f"{name}.{weights}"
     net, info = load_weights(find_weights(tagged if tagged in shipped_weights() else str(weights)))
     if info.architecture != name:
         raise ExeuntError(f"weights {str(weights)!r} are of {info.architecture}, not of {name}")
+    if stem is not None and CHILD in info.arguments:
+        kwargs[CHILD], stem = stem, None
     for key, value in {"in_chans": in_chans, **kwargs}.items():
         value = list(value) if isinstance(value, tuple) else value  # as the file stores it
         if key not in info.arguments or info.arguments[key] != value:
@@ -113,4 +117,12 @@ def create_model(
             )
     if num_classes is not None and num_classes != net.num_classes:
         net.reset_exits(num_classes)
-    return net
+    return _stemmed(net, stem).eval()
+
+
+def _stemmed(net: MultiExitNet, stem: Any) -> MultiExitNet:
+    """The network with a fresh ReX stem, if one is asked for."""
+    if stem is None:
+        return net
+    assert net.origin is not None
+    return replace_stem(net, stem, default_image_size(net.origin[0]))

@@ -16,11 +16,12 @@ from exeunt.models.onnx_network import is_onnx, onnx_builder, onnx_input
 from exeunt.models.pretrained import Input, Pretrained
 from exeunt.net import MultiExitNet
 from exeunt.registry import Registry
+from exeunt.rex_stem import CHILD, replace_stem
 
 Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
 
 _GIVEN = ("num_classes", "in_chans")  # follow from the data
-_OF_ALL = ("collaborative", "keep")
+_OF_ALL = ("collaborative", "keep", CHILD)
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,8 @@ def build_model(
 ) -> MultiExitNet:
     """A fresh network with random weights; see `create_model` for names that carry weights.
 
-    Every network also takes `collaborative=True`, see `exeunt.collaboration`, and `keep=k`, which
-    leaves out all that comes after its k-th exit.
+    Every network also takes `rex_stem=...`, see `exeunt.rex_stem`, `collaborative=True`, see
+    `exeunt.collaboration`, and `keep=k`, which leaves out all that comes after its k-th exit.
 
     Raises:
         ExeuntError: for an unknown name, with the nearest valid ones, or an unknown argument; or
@@ -211,6 +212,7 @@ def build_model(
         kwargs["num_classes"] = num_classes
     arguments = dict(kwargs)
     collaborative, keep = kwargs.pop("collaborative", False), kwargs.pop("keep", None)
+    stem = kwargs.pop(CHILD, None)
     _refuse_unknown_arguments(name, builder, kwargs)
     net = builder(in_chans=in_chans, **kwargs)
     if not isinstance(net, MultiExitNet):
@@ -223,6 +225,7 @@ def build_model(
                 f"model {name!r}: asked for {key}={wanted}, its builder returned a network with "
                 f"{key}={getattr(net, key)}"
             )
+    net = net if stem is None else replace_stem(net, stem, default_image_size(name))
     net = collaborate(net) if collaborative else net
     if keep is not None:
         net.keep(keep)

@@ -53,16 +53,18 @@ class TrainConfig:
         exit_head: kind of the exit heads, `"pooled"`, `"mixed"`, `"rex"`, `"conv"` or one that was
             registered, or one for each exit, `"rex,pooled"`; the architecture's own if None.
         regime: what learns when, see `exeunt.training.regimes`: `"joint"`, `"mixed"`,
-            `"shallow_deep"`, `"exits"`, `"successive"`, `"distilled"` or one that was registered;
+            `"shallow_deep"`, `"exits"`, `"successive"`, `"distilled"`, `"stem"` (see
+            `exeunt.training.stem`) or one that was registered;
             or of a regime that is handed to `train`, its module and name, `"my_module:Focal"`.
         mixed_share: of the epochs in the regime `"mixed"`, in which the trunks and the last exit
-            learn alone.
+            learn alone; in `"stem"`, in which the stem's own map alone counts.
         teacher: a run folder, a weights file or a shipped name of a network for the same classes,
             which all exits learn from besides the labels; see `exeunt.training.teacher`.
         gradient_equilibrium: balance the exits' gradients, see `exeunt.training.equilibrium`.
         quantize_aware: train on weights and tensors that are rounded as int8 rounds them, see
             `exeunt.training.aware`; from `init`, whose batch norms keep their statistics.
-        distil_share: of the teacher, also that of the regime `"distilled"`; labels have the rest.
+        distil_share: of the teacher, also that of the regime `"distilled"`; labels have the rest,
+            in `"stem"` the maps.
         distil_temperature: by which logits are divided there.
         epochs: passes over the train split.
         batch_size: images of a step.

@@ -56,7 +56,7 @@ def train_epoch(
         The epoch's row of `metrics.csv`: epoch, seconds, the share of them that was spent waiting
         for images, the last learning rate, and for every exit the mean loss and accuracy (or
         absolute error) on the augmented images of all processes, in the units of the targets. The
-        accuracy on mixed images is that for what they show most of.
+        accuracy on mixed images is that for what they show most of. And what the regime adds.
 
     Raises:
         ExeuntError: when a loss is not finite, or no batch has two readable images.
@@ -112,6 +112,7 @@ def train_epoch(
         "lr": rate,
         "train_loss": loss,
         "train_mae" if net.num_classes == 1 else "train_accuracy": score,
+        **regime.columns(processes.sum),
     }
 
 

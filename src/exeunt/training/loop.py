@@ -33,6 +33,7 @@ from exeunt.training.plan import Plan
 from exeunt.training.regimes import Regime, make_regime
 from exeunt.training.run import Run
 from exeunt.training.start import refuse_other_split, start_from
+from exeunt.training.stem import begin_stem
 from exeunt.training.teacher import Teacher
 from exeunt.training.units import Units
 
@@ -187,9 +188,13 @@ def _fresh_state(plan: Plan) -> tuple[TrainState, tuple[int, ...]]:
     if config.init is not None:
         start_from(net, config.init, plan.source.class_names)
     exit_macs = tuple(info.macs for info in net.exit_info(config.image_size))
-    note = sizes_note(net, config.train_size or config.image_size, config.image_size)
-    if note is not None and plan.execution.processes.rank == 0:
-        warnings.warn(note, ExeuntNote, stacklevel=4)
+    notes = (
+        sizes_note(net, config.train_size or config.image_size, config.image_size),
+        begin_stem(plan, net),
+    )
+    for note in notes if plan.execution.processes.rank == 0 else ():
+        if note is not None:
+            warnings.warn(note, ExeuntNote, stacklevel=4)
     net = net.to(plan.execution.processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainState(net, Ema(net, config.ema_decay), Optimisers(net, config), []), exit_macs
 

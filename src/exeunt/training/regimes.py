@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
@@ -94,6 +95,17 @@ class Regime(ABC):
         best, however good the last exit is.
         """
         return True
+
+    def columns(self, summed: Callable[[NDArray[Any]], NDArray[Any]]) -> dict[str, Any]:
+        """Columns of `metrics.csv` besides, about the epoch that has just ended.
+
+        Args:
+            summed: adds up what every process has.
+
+        Returns:
+            Numbers, or lists of them, by name.
+        """
+        return {}
 
 
 @overload

@@ -11,6 +11,7 @@ from exeunt.data import Transform
 from exeunt.documents import naming
 from exeunt.errors import ExeuntError
 from exeunt.models import (
+    default_image_size,
     find_weights,
     is_model,
     list_models,
@@ -20,6 +21,7 @@ from exeunt.models import (
     read_info,
 )
 from exeunt.net import MultiExitNet
+from exeunt.rex_stem import CHILD, replace_stem
 
 
 def settings_of(init: str) -> dict[str, Any]:
@@ -89,13 +91,17 @@ def start_from(net: MultiExitNet, init: str, class_names: Sequence[str]) -> None
 
     Classifiers are taken over where the classes are the same. Of others a class begins with what
     the weights know of one of the same name, and fresh where there is none; so do all outputs of
-    regression, where every run has units of its own.
+    regression, where every run has units of its own. Where `net` has a ReX stem and the weights
+    are those of the network without, it begins with a stem that is as fresh (`exeunt.rex_stem`).
 
     Raises:
         ExeuntError: when there are no such weights, or a trunk differs.
     """
     path = find_weights(init)
     source, info = load_weights(path)
+    stem = net.origin and net.origin[1].get(CHILD)
+    if stem and CHILD not in info.arguments:
+        source = replace_stem(source, stem, default_image_size(info.architecture))
     tensors, own = source.state_dict(), net.state_dict()
     same_classes = bool(class_names) and list(class_names) == info.class_names
     classifiers = tuple(_classifiers(net))

@@ -116,7 +116,7 @@ class TerminalProgress:
         self.console.print(
             f"epoch {entry['epoch']:3d}/{self.epochs}  {entry['seconds']:6.1f} s "
             f"({entry['data_wait']:.0%} waiting)  loss {entry['train_loss'][-1]:.3f}  "
-            f"calibration {kind} by exit {shown}"
+            f"calibration {kind} by exit {shown}{_maps(entry)}"
         )
 
     def chose(self, reason: str) -> None:
@@ -144,6 +144,17 @@ class TerminalProgress:
                 f"{info.policy} {taken}, {saved:.1f} % of the MACs saved; {alone}"
             )
         self.console.print(f"weights: {self.out / 'best.safetensors'}")
+
+
+def _maps(entry: Mapping[str, Any]) -> str:
+    """How well a stem makes the maps that it learns, in the regime `stem`."""
+    if "train_map_error" not in entry:
+        return ""
+    errors = " ".join(f"{error:.3f}" for error in entry["train_map_error"] if error is not None)
+    r2 = np.asarray(entry["train_map_r2"], float)
+    return (
+        f"  maps off by {errors}; R2 of channels {np.nanmedian(r2):.3f}, least {np.nanmin(r2):.3f}"
+    )
 
 
 def _figure(value: float, kind: str) -> str:
