@@ -53,8 +53,9 @@ def may_be_banded(graph: Graph, node: Node) -> bool:
     if isinstance(operator, InvertedResidual):
         return True
     taken, given = (graph.shapes[name] for name in (node.inputs[0], node.output))
-    plain = type(operator) is Conv and operator.dilation == (1, 1)
-    return plain and len(taken) == len(given) == 3 and operator.groups in (1, taken[0])
+    if type(operator) is not Conv or operator.dilation != (1, 1):
+        return False
+    return len(taken) == len(given) == 3 and operator.groups in (1, taken[0])
 
 
 def with_bands(graph: Graph, chain: Sequence[Node], count: int) -> Graph:

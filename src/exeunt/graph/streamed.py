@@ -13,6 +13,7 @@ from exeunt.graph.fleeting import may_be_fleeting, with_fleeting
 from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.moves import Beside
+from exeunt.graph.order import Rules
 from exeunt.graph.placement import EFFORT, Block, least_bytes, live_bytes, place
 from exeunt.graph.row_buffers import RowBuffer, blocks_of, row_buffers_of
 from exeunt.graph.schedule import Schedule, joined
@@ -132,7 +133,7 @@ class Draft:
         self.demand = Demand.of(graph, self.segments, element_bytes, image)
         rules = None if like is None else like.rules
         orders = order_stages(stages_of(graph, self.segments), self.demand, rules)
-        self.rules = [order.rules for order in orders]
+        self.rules: list[Rules] = [order.rules for order in orders]
         self._ordered = joined([order.schedule for order in orders]), graph
         self.fleeting: frozenset[str] = frozenset()
         self._set(*self._ordered)

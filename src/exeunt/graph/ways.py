@@ -1,4 +1,4 @@
-"""Ways to carry out one net: what expands again, what is fleeting, what is made by bands of columns.
+"""Ways to carry out one net: what expands again, what is fleeting, what goes by bands of columns.
 
 Each needs less at once than a plan that makes everything once, and takes more multiply-adds. None
 has a place yet.
@@ -109,11 +109,9 @@ class Ways:
         self._spared(Way(self.all), self.draft(Way(self.all)).bound_bytes)
         self._turned(0)
         size = min(draft.bound_bytes for draft in self.drafts.values())
-        last = None
-        for last in self._ever_more_fleeting(Way(self.all)):
-            pass
-        if last is not None and self.draft(last).bound_bytes < size:
-            self._fleeting_within(self.draft(last).bound_bytes)
+        ways = [*self._ever_more_fleeting(Way(self.all))]
+        if ways and self.draft(ways[-1]).bound_bytes < size:
+            self._fleeting_within(self.draft(ways[-1]).bound_bytes)
         size = min(draft.bound_bytes for draft in self.drafts.values())
         least = min((self.draft(way).bound_bytes for way in self.banded()), default=size)
         if least < size:
