@@ -14,7 +14,7 @@ from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.moves import Beside
 from exeunt.graph.order import Rules
-from exeunt.graph.placement import EFFORT, Block, least_bytes, live_bytes, place
+from exeunt.graph.placement import EFFORT, FURTHER, Block, least_bytes, live_bytes, place
 from exeunt.graph.row_buffers import RowBuffer, blocks_of, row_buffers_of
 from exeunt.graph.schedule import Schedule, joined
 from exeunt.graph.search import order_stages
@@ -108,7 +108,7 @@ def plan_stream(
         image: whether the rows of the image that are needed take memory, too.
         align_bytes: that every offset is a multiple of.
     """
-    return Draft(fuse(graph), element_bytes, image).placed(align_bytes)
+    return Draft(fuse(graph), element_bytes, image).placed(align_bytes, further=FURTHER)
 
 
 class Draft:
@@ -170,9 +170,9 @@ class Draft:
         """The most that is needed at one event."""
         return int(self.live_bytes.max())
 
-    def placed(self, align_bytes: int, effort: int = EFFORT) -> StreamedPlan:
+    def placed(self, align_bytes: int, effort: int = EFFORT, further: int = 0) -> StreamedPlan:
         """A place for everything; see `place`."""
-        offsets = place(self.blocks, align_bytes=align_bytes, effort=effort)
+        offsets = place(self.blocks, align_bytes=align_bytes, effort=effort, further=further)
         rest = iter(offsets)
         return StreamedPlan(
             self.graph,
