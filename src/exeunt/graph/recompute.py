@@ -48,8 +48,9 @@ def dial(
         draft = search.draft(Way())
         plans.append(draft.placed(align_bytes, effort))
         while draft.bound_bytes > smallest:
-            draft = search.within(max(int(_STEP * draft.bound_bytes), smallest))
-            assert draft is not None
+            less = search.within(max(int(_STEP * draft.bound_bytes), smallest))
+            assert less is not None
+            draft = less
             plans.append(draft.placed(align_bytes, effort))
         if len(search.drafts) > 1:
             plans.append(_least(search, align_bytes, effort))
