@@ -58,7 +58,8 @@ MSF_TEXT = """\
 
 msf-CNN (NeurIPS 2025) fuses blocks and computes overlaps again; its peaks leave the image out. \
 Here rows are computed again where a budget asks for it, and the first maps by bands of columns \
-where that does not do (`exeunt profile MODEL --dial`, `exeunt export --budget-kib N`). Bytes at no more than the same factor of the network's own multiply-adds:
+where that does not do (`exeunt profile MODEL --dial`, `exeunt export --budget-kib N`). Bytes at \
+no more than the same factor of the network's own multiply-adds:
 """
 EXITS = """\
 ## What exits cost
