@@ -57,8 +57,9 @@ MSF_TEXT = """\
 ## Memory for multiply-adds
 
 msf-CNN (NeurIPS 2025) fuses blocks and computes overlaps again; its peaks leave the image out. \
-Here rows are computed again where a budget asks for it (`exeunt profile MODEL --dial`, `exeunt \
-export --budget-kib N`). Bytes at no more than the same factor of the network's own multiply-adds:
+Here rows are computed again where a budget asks for it, and the first maps by bands of columns \
+where that does not do (`exeunt profile MODEL --dial`, `exeunt export --budget-kib N`). Bytes at \
+no more than the same factor of the network's own multiply-adds:
 """
 EXITS = """\
 ## What exits cost
@@ -79,7 +80,8 @@ GOALS = """\
 ## What was aimed at
 
 A plan whose arena is the least for its order of rows is met, whatever its distance from the \
-bound: the difference are words that cannot be shared.
+bound: the difference are words that cannot be shared. What no plan can reach that makes rows, or \
+computes nothing but what the exits ask for, says why.
 """
 
 

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 import torch
 
-from exeunt.graph import Graph
+from exeunt.graph import Graph, plan_stream, plan_within
+from exeunt.graph.bands import chains, with_bands
 from exeunt.graph.boundary import again, later, movable, sources
 from exeunt.graph.fuse import InvertedResidual, fuse
-from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft, StreamedPlan
+from exeunt.graph.ways import with_recomputed
 
 KEPT: list[torch.library.Library] = []  # which forget what they define when they go
 
@@ -100,9 +101,42 @@ def draw_graph(sketch: Any, by_chance: ModuleType) -> Callable[..., Graph]:
 
 
 @pytest.fixture
+def draw_chain(sketch: Any, by_chance: ModuleType) -> Callable[[int], Graph]:
+    """Draws a chain of convolutions and inverted residuals from a seed, with one exit or two."""
+
+    def draw(seed: int) -> Graph:
+        chance = random.Random(seed)
+        torch.manual_seed(seed)
+        net = sketch(3, chance.randint(11, 19), chance.randint(11, 19))
+        by_chance.grow_chain(net, chance)
+        graph: Graph = net.graph()
+        return graph
+
+    return draw
+
+
+@pytest.fixture
+def plan_budgeted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[int, Graph, int], StreamedPlan]:
+    """Plans a graph within a part of what it takes, by chance, or as near to that as it comes: a
+    seed, and bytes of a number.
+    """
+    monkeypatch.setattr("exeunt.graph.recompute.DIAL_EFFORT", 20_000)
+
+    def plan(seed: int, graph: Graph, element_bytes: int) -> StreamedPlan:
+        part = random.Random(seed).choice((0.4, 0.55, 0.7, 0.85))
+        budget = int(part * plan_stream(graph, element_bytes).arena_bytes)
+        return plan_within(graph, element_bytes, budget)
+
+    return plan
+
+
+@pytest.fixture
 def plan_moved() -> Callable[[Graph, int, int], StreamedPlan]:
-    """Plans a graph whose stages end elsewhere, inverted residuals of which keep nothing, and whose
-    rows are fleeting, by chance: a seed, and bytes of a number.
+    """Plans a graph whose stages end elsewhere, inverted residuals of which keep nothing, some maps
+    of which are made by bands of columns, and whose rows are fleeting, by chance: a seed, and bytes
+    of a number.
     """
 
     def plan(seed: int, graph: Graph, element_bytes: int) -> StreamedPlan:
@@ -117,6 +151,12 @@ def plan_moved() -> Callable[[Graph, int, int], StreamedPlan]:
         if chance.random() < 0.7:
             expanding = [n.output for n in moved.nodes if isinstance(n.operator, InvertedResidual)]
             moved = with_recomputed(moved, expanding)
+        if chance.random() < 0.7 and (runs := [*chains(moved)]):
+            run = chance.choice(runs)
+            start = chance.randrange(len(run))
+            part = run[start : chance.randint(start, len(run)) + 1]
+            if (width := moved.shapes[part[-1].output][2]) > 1:
+                moved = with_bands(moved, part, chance.randint(2, min(width, 4)))
         draft = Draft(moved, element_bytes, image=True)
         names = [name for name in draft.may_be_fleeting() if chance.random() < 0.7]
         return draft.with_fleeting(names).placed(4)

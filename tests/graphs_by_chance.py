@@ -255,3 +255,21 @@ def grow(net: Sketch, maps: list[str], chance: random.Random, kinds: Sequence[st
         detail = net.add(Add(alpha=-1.0), other, net.add(Activation("tanh"), filtered))
         return net.add(Add(), even, detail)
     return net.conv(source, 2)
+
+
+def grow_chain(net: Sketch, chance: random.Random) -> None:
+    """Appends convolutions and inverted residuals, each of the one before, and exits."""
+    at = net.conv("image", chance.randint(3, 6), 3, chance.choice((1, 2)), act="relu6")
+    for last in (False,) * chance.randint(0, 1) + (True,):
+        for _ in range(chance.randint(2, 3)):
+            channels, kernel = net.shapes[at][0], chance.choice((3, 3, 5))
+            if chance.random() < 0.25:
+                at = net.conv(at, chance.randint(3, 9), kernel, act="relu")
+                continue
+            wide, stride = channels * chance.randint(2, 4), chance.choice((1, 1, 2))
+            expanded = net.conv(at, wide, act="relu6")
+            filtered = net.conv(expanded, wide, kernel, stride, groups=wide, act="relu6")
+            adds = stride == 1 and chance.random() < 0.5
+            out = net.conv(filtered, channels if adds else chance.randint(3, 9))
+            at = net.add(Add(), at, out) if adds else out
+        net.exit(net.conv(at, 7) if last else at)

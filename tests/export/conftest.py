@@ -21,8 +21,8 @@ from exeunt.export.c.host import build_host
 from exeunt.graph import Graph
 from exeunt.graph.fuse import InvertedResidual as FusedResidual
 from exeunt.graph.fuse import fuse
-from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft, StreamedPlan
+from exeunt.graph.ways import with_recomputed
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.conv import ConvNormAct, InvertedResidual, init_conv_net

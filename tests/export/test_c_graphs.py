@@ -50,6 +50,7 @@ BATCH, BATCHES = 13, 7  # graphs in one program, each in two types of number; an
 AARCH64 = "aarch64-linux-gnu-gcc"
 DEVICE_SEEDS = range(1000, 1008)
 RIVAL_SEEDS = range(2000, 2010)
+BUDGET_SEEDS = (3012, 3008, 3011)
 EMULATED = pytest.mark.skipif(
     not can_emulate("cortex-m4"), reason="needs qemu-system-arm and arm-none-eabi-gcc"
 )
@@ -173,6 +174,13 @@ def drawn(seed: int, draw_graph: DrawGraph, plan_moved: PlanMoved) -> Iterator[C
         yield replace(case, plan=partial(plan_moved, seed)) if seed % 2 else case
 
 
+def budgeted(seed: int, draw_chain: DrawGraph, plan_budgeted: PlanMoved) -> Iterator[Case]:
+    """A chain by chance, within a budget."""
+    for case in cases_of(draw_chain(seed), str(seed)):
+        plan = plan_budgeted(seed, case.graph, case.numbers.element_bytes)
+        yield replace(case, plan=lambda *_, plan=plan: plan)
+
+
 def transform_of(pixels: np.ndarray) -> Transform:
     return Transform(pixels.shape[1:3], mode="L" if pixels.shape[3] == 1 else "RGB")
 
@@ -260,6 +268,31 @@ def test_graphs_of_rivals_by_chance(
         plan = partial(plan_moved, seed) if seed % 2 else plan_stream
         cases += cases_of(draw_graph(seed, rivals=seed % 5 > 0), str(seed), plan)
     compare(cases, runtime, tmp_path)
+
+
+@pytest.mark.slow
+def test_budgets_by_chance(
+    draw_chain: DrawGraph, plan_budgeted: PlanMoved, runtime: Path, tmp_path: Path
+) -> None:
+    """Chains within a part of what they take: rows that are expanded again and fleeting ones, bands
+    of columns, and stages that end elsewhere.
+    """
+    cases = [case for seed in BUDGET_SEEDS for case in budgeted(seed, draw_chain, plan_budgeted)]
+    plans = [case.plan(case.graph, case.numbers.element_bytes) for case in cases]
+    kinds = [{node.operator.kind for node in plan.graph.nodes} for plan in plans]
+    assert all(plan.recomputed_macs for plan in plans)
+    assert sum(bool(plan.schedule.again) for plan in plans) > 2
+    assert sum("Beside" in found for found in kinds) > 2
+    compare(cases, runtime, tmp_path)
+
+
+@EMULATED
+@pytest.mark.slow
+def test_budgets_by_chance_on_a_device(
+    draw_chain: DrawGraph, plan_budgeted: PlanMoved, raw: WriteRaw, tmp_path: Path
+) -> None:
+    for case in budgeted(BUDGET_SEEDS[0], draw_chain, plan_budgeted):
+        on_a_device(case, raw, tmp_path)
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from exeunt.backbone import attach_exits
 from exeunt.graph import Graph, build_graph, dial, interpret, plan_stream, plan_within, run_stream
 from exeunt.graph.fleeting import row_macs
 from exeunt.graph.fuse import InvertedResidual, fuse
-from exeunt.graph.recompute import with_recomputed
 from exeunt.graph.streamed import Draft
+from exeunt.graph.ways import with_recomputed
 from exeunt.graph.workspace import kept_bytes, recompute_numbers, scratch_bytes
 from exeunt.ops.conv import ConvNormAct
 from exeunt.ops.conv import InvertedResidual as Block

@@ -84,6 +84,8 @@ class Arena:
         for part in self.plan.segments[name]:
             channels = self.shapes[part.tensor][0]
             line = self._place(self.plan.home[part.tensor], row).view(channels, -1)
+            if part.columns is not None:
+                line = line[:, slice(*part.columns)]
             parts.append(line[part.first : part.first + part.channels])
         return torch.cat(parts)
 

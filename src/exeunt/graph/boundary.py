@@ -13,13 +13,16 @@ from dataclasses import replace
 
 from exeunt.graph.graph import Graph, Node, StageGraph
 
-AGAIN = "~again"
+MADE = "~"
+"""In the name of a tensor that is made again, or in part: behind it the rest says how."""
+
+AGAIN = f"{MADE}again"
 """Behind the name of a tensor that is made again."""
 
 
 def original(node: Node) -> Node:
-    """A node as the graph has it that nothing is made again in."""
-    first = [name.partition(AGAIN)[0] for name in (node.output, *node.inputs)]
+    """A node by the names that it has where nothing is made again, or in part."""
+    first = [name.partition(MADE)[0] for name in (node.output, *node.inputs)]
     return replace(node, output=first[0], inputs=tuple(first[1:]))
 
 

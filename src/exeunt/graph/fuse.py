@@ -61,7 +61,9 @@ class InvertedResidual(Operator):
         ):
             if part is not None:
                 x = part.run([x], part_constants(constants, name))
-        return inputs[0] + x if self.residual else x
+        if not self.residual:
+            return x
+        return inputs[0][..., self.beside : self.beside + x.shape[3]] + x
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         channels, height, width = inputs[0]
@@ -83,6 +85,13 @@ class InvertedResidual(Operator):
             return reads[1]
         first = min(reads[0].stop, height) if row else 0
         return range(min(first, row) if self.residual else first, max(reads[1].stop, first))
+
+    @property
+    def beside(self) -> int:
+        """The column of the input that is added to the first of the output: not the first where a
+        band of columns is made from a few more.
+        """
+        return self.depthwise.kernel[1] // 2 - self.depthwise.padding[1] if self.residual else 0
 
     def window(self, row: int) -> tuple[int, int]:
         """First row, and end, of what is filtered for one row of the output, padding included."""

@@ -50,6 +50,33 @@ class Slice(Move):
 
 
 @dataclass(frozen=True)
+class Columns(Move):
+    """Columns `start` up to `stop` of a map, read where they lie."""
+
+    by_pixel = True
+    start: int
+    stop: int
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        return inputs[0][..., self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class Beside(Move):
+    """Bands of a map beside each other, by columns.
+
+    Attributes:
+        once_macs: multiply-adds of all that the bands are made by, if each column is made once.
+    """
+
+    by_pixel = True
+    once_macs: int = 0
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        return torch.cat(list(inputs), 3)
+
+
+@dataclass(frozen=True)
 class Pad(Move):
     """Zeros around a map: before and after, by axis (channels, rows, columns)."""
 

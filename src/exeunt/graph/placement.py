@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 EFFORT = 3_000_000  # neighbours of blocks that are looked at while orders are improved
+FURTHER = 30_000_000  # as long as that brings the arena nearer to the least than `_ENOUGH`
+_ENOUGH = 0.02
 _ROUNDS, _RESTARTS = 60, 20  # of improving an order, before the next one's turn
 _MOVES = (10, 3)  # a block moves by this part of an order at most; by turns
 _CLOSER = 0.98  # of the best arena, if that is above the least: what to aim at
@@ -61,7 +63,7 @@ def least_bytes(blocks: Sequence[Block], align_bytes: int = 1) -> int:
 
 
 def place(
-    blocks: Sequence[Block], *, align_bytes: int = 1, effort: int = EFFORT
+    blocks: Sequence[Block], *, align_bytes: int = 1, effort: int = EFFORT, further: int = 0
 ) -> tuple[int, ...]:
     """Offsets of blocks, in as small an arena as is found.
 
@@ -72,13 +74,16 @@ def place(
         blocks: with their times.
         align_bytes: that every offset is a multiple of.
         effort: neighbours to look at while orders are improved.
+        further: as many, as long as the arena is more than 2 % above the least.
     """
     search = _Search(blocks, align_bytes)
     orders = sorted(_orders(blocks), key=search.put)
     chance = random.Random(0)
-    rounds = min(_ROUNDS * _RESTARTS, effort // (search.work + 1))
-    for at in range(rounds):
-        if search.arena_bytes <= search.least_bytes:
+    most = _ROUNDS * _RESTARTS
+    near = (1 + _ENOUGH) * search.least_bytes
+    for at in range(min(most, max(effort, further) // (search.work + 1))):
+        enough = search.least_bytes if at < effort // (search.work + 1) else near
+        if search.arena_bytes <= enough:
             break
         turn = at // _ROUNDS
         if at % _ROUNDS == 0:

@@ -14,7 +14,9 @@ _EVENTS = 700_000  # that may be tried in all
 _NEAR = 0.97  # of the peak: events that come so near are counted
 
 
-def order_stages(stages: Sequence[StageRows], demand: Demand) -> list[Order]:
+def order_stages(
+    stages: Sequence[StageRows], demand: Demand, rules: Sequence[Rules] | None = None
+) -> list[Order]:
     """An order for each stage; no other stage's matters for what one needs at most.
 
     Each gets the best of a few: a run of its first or its last maps whole, and the rest streaming.
@@ -24,7 +26,14 @@ def order_stages(stages: Sequence[StageRows], demand: Demand) -> list[Order]:
     Args:
         stages: of a net.
         demand: what their rows need.
+        rules: for each stage, if they are known: then nothing is searched.
     """
+    if rules is not None:
+        found = [
+            StageOrders(stage, demand).order(rule, math.inf)
+            for stage, rule in zip(stages, rules, strict=True)
+        ]
+        return [order for order in found if order is not None]
     searches = [_Search(StageOrders(stage, demand)) for stage in stages]
     for search in searches:
         search.start()

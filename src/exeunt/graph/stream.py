@@ -256,7 +256,10 @@ class _Run:
                 raise ExeuntError(f"{node.output} keeps {len(kept)} expanded rows")
         values = _filtered(filtered, slab, constants["depthwise"])
         values = _filtered(operator.project, values, constants["project"])
-        return values + self.arena.rows(source, [row]) if operator.residual else values
+        if not operator.residual:
+            return values
+        added = self.arena.rows(source, [row])[..., operator.beside :]
+        return values + added[..., : values.shape[2]]
 
 
 def _under(conv: Conv, row: int) -> list[int]:

@@ -7,12 +7,14 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from exeunt.graph.boundary import remade
+from exeunt.graph.boundary import AGAIN, MADE
 from exeunt.graph.demand import Demand
 from exeunt.graph.fleeting import may_be_fleeting, with_fleeting
 from exeunt.graph.fuse import InvertedResidual, fuse
 from exeunt.graph.graph import Graph, Node
-from exeunt.graph.placement import EFFORT, Block, least_bytes, live_bytes, place
+from exeunt.graph.moves import Beside
+from exeunt.graph.order import Rules
+from exeunt.graph.placement import EFFORT, FURTHER, Block, least_bytes, live_bytes, place
 from exeunt.graph.row_buffers import RowBuffer, blocks_of, row_buffers_of
 from exeunt.graph.schedule import Schedule, joined
 from exeunt.graph.search import order_stages
@@ -66,7 +68,9 @@ class StreamedPlan:
             operator = node.operator
             if isinstance(operator, InvertedResidual):
                 operator = replace(operator, recompute=False)
-            if node not in remade(graph):
+            if isinstance(operator, Beside):
+                once += 0 if AGAIN in node.output else operator.once_macs
+            elif MADE not in node.output:
                 shapes = [graph.shapes[name] for name in node.inputs]
                 once += operator.macs(shapes, graph.shapes[node.output])
         return self.macs - once
@@ -104,7 +108,7 @@ def plan_stream(
         image: whether the rows of the image that are needed take memory, too.
         align_bytes: that every offset is a multiple of.
     """
-    return Draft(fuse(graph), element_bytes, image).placed(align_bytes)
+    return Draft(fuse(graph), element_bytes, image).placed(align_bytes, further=FURTHER)
 
 
 class Draft:
@@ -114,16 +118,22 @@ class Draft:
         graph: of a whole net, fused.
         element_bytes: 4 for float32, 1 for int8.
         image: whether the rows of the image that are needed take memory, too.
+        like: a draft of the same tensors, whose order is taken; None to search for one.
 
     Attributes:
         live_bytes: what is needed at each event.
+        rules: of the order, for each stage.
         fleeting: tensors whose rows are made whenever they are read.
     """
 
-    def __init__(self, graph: Graph, element_bytes: int, image: bool) -> None:
+    def __init__(
+        self, graph: Graph, element_bytes: int, image: bool, like: Draft | None = None
+    ) -> None:
         self.segments = segments_of(graph)
         self.demand = Demand.of(graph, self.segments, element_bytes, image)
-        orders = order_stages(stages_of(graph, self.segments), self.demand)
+        rules = None if like is None else like.rules
+        orders = order_stages(stages_of(graph, self.segments), self.demand, rules)
+        self.rules: list[Rules] = [order.rules for order in orders]
         self._ordered = joined([order.schedule for order in orders]), graph
         self.fleeting: frozenset[str] = frozenset()
         self._set(*self._ordered)
@@ -160,9 +170,9 @@ class Draft:
         """The most that is needed at one event."""
         return int(self.live_bytes.max())
 
-    def placed(self, align_bytes: int, effort: int = EFFORT) -> StreamedPlan:
+    def placed(self, align_bytes: int, effort: int = EFFORT, further: int = 0) -> StreamedPlan:
         """A place for everything; see `place`."""
-        offsets = place(self.blocks, align_bytes=align_bytes, effort=effort)
+        offsets = place(self.blocks, align_bytes=align_bytes, effort=effort, further=further)
         rest = iter(offsets)
         return StreamedPlan(
             self.graph,

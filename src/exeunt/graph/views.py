@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exeunt.graph.graph import Graph, Node
+from exeunt.graph.moves import Columns
 from exeunt.graph.operators import Concat, Flatten, Linear, Slice, Unflatten
 
 _CHANNELS = 0  # the axis of (C, H, W)
@@ -24,11 +25,13 @@ class Segment:
         tensor: its name.
         first: the first of them.
         channels: how many.
+        columns: the first of its columns and their end; None for all.
     """
 
     tensor: str
     first: int
     channels: int
+    columns: tuple[int, int] | None = None
 
 
 Parts = tuple[Segment, ...]
@@ -54,6 +57,9 @@ def segments_of(graph: Graph) -> dict[str, Parts]:
             pass
         elif isinstance(operator, Concat):
             parts = _joined(part for taken in node.inputs for part in segments[taken])
+        elif isinstance(operator, Columns):
+            columns = operator.start, operator.stop
+            parts = tuple(replace(part, columns=columns) for part in segments[taken])
         elif isinstance(operator, Slice) and operator.axis == _CHANNELS and operator.step == 1:
             parts = _cut(segments[taken], operator.start, operator.stop)
         elif (
@@ -74,8 +80,8 @@ def is_view(name: str, segments: Mapping[str, Parts]) -> bool:
 
 
 def is_whole(parts: Parts, graph: Graph) -> bool:
-    """Whether they are one tensor with all of its channels."""
-    return parts == _itself(graph, parts[0].tensor)
+    """Whether they are one tensor with all of its channels, in some columns or all."""
+    return tuple(replace(part, columns=None) for part in parts) == _itself(graph, parts[0].tensor)
 
 
 def _itself(graph: Graph, name: str) -> Parts:

@@ -78,8 +78,9 @@ def dial_points(graph: Graph, dtype: str) -> list[DialPoint]:
 
 def recomputed_in(plan: StreamedPlan) -> tuple[str, ...]:
     """Modules of a plan that expand again."""
-    return tuple(
+    again = (
         node.module
         for node in plan.graph.nodes
         if isinstance(node.operator, InvertedResidual) and node.operator.recompute
     )
+    return tuple(dict.fromkeys(again))  # one that makes bands of columns is there several times

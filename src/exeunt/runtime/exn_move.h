@@ -14,7 +14,7 @@ typedef struct exn_move {
 
 typedef struct exn_flatten {
     uint8_t number_bytes;
-} exn_flatten, exn_unflatten;
+} exn_flatten, exn_unflatten, exn_beside;
 
 typedef struct exn_shuffle {
     const uint16_t *to;  /* where each channel of the input goes; nowhere if that is no channel */
@@ -26,6 +26,7 @@ typedef struct exn_lines {
     uint8_t number_bytes;
 } exn_lines;
 
+exn_kernel exn_beside_make;
 exn_kernel exn_shuffle_make;
 exn_kernel exn_lines_make;
 exn_kernel exn_move_make;

@@ -314,7 +314,10 @@ void exn_residual_f32_make(const exn_model *model, const exn_node *node, uint8_t
     float *out = exn_row_f32(exn_output_ring(model, node), arena, row);
     const float *input = NULL;
     if (spec->adds) {
-        input = exn_row_f32(exn_input_ring(model, node, 0), arena, row);
+        const exn_window *window = &spec->depthwise.window;
+        const exn_ring *in = exn_input_ring(model, node, 0);
+        input = exn_row_f32(in, arena, row);
+        input += (window->width / 2 - window->left) * in->channels;
     }
     (spec->again            ? again_row
      : spec->expand != NULL ? expanded_row

@@ -336,7 +336,9 @@ void exn_residual_s8_make(const exn_model *model, const exn_node *node, uint8_t 
     int8_t *out = (int8_t *)exn_output_row(model, node, arena, row);
     const int8_t *input = NULL;
     if (spec->sum != NULL) {
+        const exn_window *window = &spec->depthwise.window;
         input = (const int8_t *)exn_input_row(model, node, 0, arena, row);
+        input += (window->width / 2 - window->left) * exn_input_ring(model, node, 0)->channels;
     }
     (spec->again            ? again_row
      : spec->expand != NULL ? expanded_row

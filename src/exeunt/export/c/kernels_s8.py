@@ -20,12 +20,14 @@ from exeunt.export.c.kernel import (
 )
 from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
+from exeunt.export.c.moves import moving
 from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_fours, integer_rows, packed
 from exeunt.export.c.recurrent_s8 import MAKERS as RECURRENT
 from exeunt.export.c.source import CSource
 from exeunt.graph.boundary import original
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
 from exeunt.graph.graph import Graph, Node
+from exeunt.graph.moves import Beside
 from exeunt.graph.operators import Affine, Composite, Conv
 from exeunt.graph.own import OwnOperator
 from exeunt.graph.streamed import StreamedPlan
@@ -50,11 +52,14 @@ def kernel_of(
     Raises:
         ExeuntError: for what no kernel does, naming the module.
     """
-    node = original(node)  # what is made again has the integers that it had at first
+    planned, node = node, original(node)  # what is made again has the integers of the first time
     if isinstance(node.operator, (InvertedResidual, Composite)):
-        check_whole(node, plan)
+        check_whole(planned, plan)
     if isinstance(node.operator, InvertedResidual):
-        return _residual(node, node.operator, quantized, plan, source, number)
+        at_once = channels_at_once(planned, plan.graph) if node.operator.recompute else 0
+        return _residual(node, node.operator, quantized, at_once, source, number)
+    if isinstance(node.operator, Beside):
+        return moving(node.operator, source, number, 1, plan.graph.shapes[node.output][0])
     operator = quantized.operators[node.output]
     if isinstance(node.operator, PreactivatedConv):
         inner, conv = _convolution(node.output, quantized)
@@ -62,15 +67,17 @@ def kernel_of(
         return _gathered(conv, before, source, number, node.module)
     if isinstance(node.operator, Conv | Affine):
         _, operator = _convolution(node.output, quantized)
-        if isinstance(node.operator, Conv) and gathers(node, plan, operator):
+        if isinstance(node.operator, Conv):
+            operator = _edged(operator, node.operator)
+        if isinstance(node.operator, Conv) and gathers(planned, plan, operator):
             return _gathered(operator, None, source, number, node.module)
         if operator.groups > 1 or isinstance(node.operator, Affine):
-            return _filtered(node, operator, plan, source, number)
+            return _filtered(planned, operator, plan, source, number)
     if isinstance(operator, IntegerLinear):
-        operator = replace(operator, weight=flattened(node, plan, operator.weight))
+        operator = replace(operator, weight=flattened(planned, plan, operator.weight))
     if isinstance(node.operator, OwnOperator):
         if not node.operator.reads_parts:
-            check_whole(node, plan)
+            check_whole(planned, plan)
         own: Kernel | None = node.operator.kernel_s8(node, operator, plan.graph, source, number)
         if own is not None:
             return own
@@ -78,6 +85,11 @@ def kernel_of(
     if make is None:
         raise ExeuntError(f"{node.module}: no kernel for {node.operator.kind} in int8")
     return make(node, operator, quantized.graph, source, number)
+
+
+def _edged(operator: IntegerConv, conv: Conv) -> IntegerConv:
+    """The integers of a convolution, with the padding of a node that makes some of its columns."""
+    return replace(operator, padding=conv.padding, trail=conv.trail)
 
 
 def _convolution(name: str, quantized: QuantizedGraph) -> tuple[Node, IntegerConv]:
@@ -115,7 +127,7 @@ def _dense(
     channels, beside, outputs = weight.shape[2], "NULL", len(weight) // operator.groups
     if gathered or weight[0].numel() <= GATHERED:
         weight = weight.flatten(1)[:, None]
-    elif max(operator.padding) > 0:
+    elif max(*operator.padding, *(operator.trail or ())) > 0:
         beside = blank(source, operator.zero_in, channels)
     every = [packed(rows).flatten() for rows in torch.split(weight, outputs)]
     return {
@@ -183,7 +195,7 @@ def _residual(
     node: Node,
     fused: InvertedResidual,
     quantized: QuantizedGraph,
-    plan: StreamedPlan,
+    at_once: int,
     source: CSource,
     number: int,
 ) -> Kernel:
@@ -194,6 +206,7 @@ def _residual(
     fields: dict[str, Any] = {"expand": "NULL"}
     at, project = _convolution(end, quantized)
     at, depthwise = _convolution(at.inputs[0], quantized)
+    depthwise = _edged(depthwise, fused.depthwise)
     if fused.expand is not None:
         _, conv = _convolution(at.inputs[0], quantized)
         fields["expand"] = _dense(conv, source, f"expand_{number}", node.module)
@@ -210,7 +223,7 @@ def _residual(
         named = source.struct("exn_sum_s8", f"sum_{number}", sum_fields(total, swapped=swapped))
         fields["sum"] = f"&{named}"
     fields["hidden"] = depthwise.groups
-    fields["again"] = channels_at_once(node, plan.graph) if fused.recompute else 0
+    fields["again"] = at_once
     return Kernel.of("exn_residual_s8", fields, source, number)
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
+from exeunt.graph.moves import Beside
 from exeunt.graph.operators import Concat
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import Parts, is_view
 
 TAKE, IMAGE = 0x8000, 0x7FFF
+
+Columns = tuple[int, int] | None
 
 
 def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSource) -> None:
@@ -25,9 +28,16 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
     graph = plan.graph
     # first, since a table of places that is equal would give its name to it
     source.array("uint32_t", "stage_ends", (end + 1 for end in plan.schedule.ends))
-    ring_of = {name: k for k, name in enumerate([graph.image, *kernels])}
-    rings = [_ring(plan, name, source, number) for name, number in ring_of.items()]
+    ring_of: dict[tuple[str, Columns], int] = {}
+    for name in (graph.image, *kernels):
+        ring_of[name, None] = len(ring_of)
     made_by = ["the image", *(node.module for node in written(plan))]
+    for node in written(plan):
+        for part in (part for parts in plan.reads(node) for part in parts):
+            if (part.tensor, part.columns) not in ring_of:
+                ring_of[part.tensor, part.columns] = len(ring_of)
+                made_by.append(f"columns {part.columns} of {made_by[ring_of[part.tensor, None]]}")
+    rings = [_ring(plan, *key, source, number) for key, number in ring_of.items()]
     source.array("exn_ring", "rings", rings, [f"{k}: {name}" for k, name in enumerate(made_by)])
     place = {
         buffer.name: offsets
@@ -37,7 +47,7 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
     for number, node in enumerate(written(plan)):
         kernel, inputs = kernels[node.output], parts_of(node, plan)
         parts = [
-            f"{{{ring_of[part.tensor]}, {part.first}, {part.channels}}}"
+            f"{{{ring_of[part.tensor, part.columns]}, {part.first}, {part.channels}}}"
             for parts in inputs
             for part in parts
         ]
@@ -49,7 +59,7 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         scratch = source.array("uint32_t", f"scratch_{number}", used)
         nodes.append(
             f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, {{{counts[0]}, {counts[1]}}}, "
-            f"{ring_of[node.output]}, {kept}, {scratch}, {len(used)}}}"
+            f"{ring_of[node.output, None]}, {kept}, {scratch}, {len(used)}}}"
         )
     told = [described(node, graph, number) for number, node in enumerate(written(plan))]
     source.array("exn_node", "nodes", nodes, told)
@@ -59,7 +69,7 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         at = IMAGE if event.node is None else number_of[event.node.output]
         events.append(f"{{{at | (TAKE if event.takes else 0)}, {event.row}}}")
     source.array("exn_event", "events", events)
-    source.array("uint16_t", "logits", (ring_of[stage.logits] for stage in graph.stages))
+    source.array("uint16_t", "logits", (ring_of[stage.logits, None] for stage in graph.stages))
 
 
 def written(plan: StreamedPlan) -> Iterator[Node]:
@@ -86,16 +96,21 @@ def described(node: Node, graph: Graph, number: int) -> str:
 def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:
     """The parts of each input of a node, channels in order; what is joined is one input."""
     inputs = list(plan.reads(node))
-    if isinstance(node.operator, Concat):
+    if isinstance(node.operator, Concat | Beside):
         return [tuple(part for parts in inputs for part in parts)]
     return inputs
 
 
-def _ring(plan: StreamedPlan, name: str, source: CSource, number: int) -> str:
+def _ring(plan: StreamedPlan, name: str, columns: Columns, source: CSource, number: int) -> str:
+    """The ring of a tensor, or of some of its columns."""
     offsets = _repeating(plan.offsets_of(name))
-    places = source.array("uint32_t", f"places_{number}", offsets)
     height, width = _size(plan.graph, name)
     channels = plan.graph.shapes[name][0]
+    if columns is not None:
+        pixel_bytes = plan.row_buffers[plan.home[name]].row_bytes // width
+        offsets = [offset + columns[0] * pixel_bytes for offset in offsets]
+        width = columns[1] - columns[0]
+    places = source.array("uint32_t", f"places_{number}", offsets)
     return f"{{{places}, {len(offsets)}, {height}, {width}, {channels}}}"
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
+from exeunt.graph.moves import Beside
 from exeunt.graph.operators import Concat, Flatten, Lines, Operator, Pad, Shuffle, Slice, Unflatten
 
-MOVES = (Concat, Flatten, Lines, Pad, Shuffle, Slice, Unflatten)
+MOVES = (Beside, Concat, Flatten, Lines, Pad, Shuffle, Slice, Unflatten)
 
 
 def moving(
@@ -30,8 +31,8 @@ def moving(
         blank: every byte of the numbers that padding adds.
     """
     fields: dict[str, Any]
-    if isinstance(operator, Flatten | Unflatten):
-        name = "exn_flatten" if isinstance(operator, Flatten) else "exn_unflatten"
+    if isinstance(operator, Beside | Flatten | Unflatten):
+        name = f"exn_{operator.kind.lower()}"
         return Kernel.of(name, {"number_bytes": number_bytes}, source, number)
     if isinstance(operator, Shuffle):
         to = [len(operator.order)] * channels
