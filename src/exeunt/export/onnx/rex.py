@@ -112,7 +112,11 @@ def _sweep(
     state: tuple[str, ...] = ()
     widths = parts(weights, layer.cell)
     for t in range(window.size):
-        read = [_read(build, maps, axis, window, t) for maps in projected]
+        first = layer.cell == "mingru" and t == 0  # there is nothing to keep
+        read = [
+            "" if first and k == 0 else _read(build, maps, axis, window, t)
+            for k, maps in enumerate(projected)
+        ]
         if len(weights.recur):
             read = [
                 build.add("Reshape", line, build.integers([-1, width]))
