@@ -93,9 +93,9 @@ def project(
     both = (torch.split(one, widths) for one in (weights.project, weights.project_bias))
     pairs = [*zip(*both, strict=True)]
     if cell == "mingru":
-        (update, bias), fresh = pairs
+        (update, bias), (fresh, fresh_bias) = pairs
         keep = build.add("Sigmoid", over_map(build, x, -update, -bias, sizes))
-        new = build.add("Tanh", over_map(build, x, *fresh, sizes))
+        new = build.add("Tanh", over_map(build, x, fresh, fresh_bias, sizes))
         return keep, build.add("Sub", new, build.add("Mul", keep, new))
     return tuple(over_map(build, x, weight, bias, sizes) for weight, bias in pairs)
 
