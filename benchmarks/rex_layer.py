@@ -114,15 +114,19 @@ def in_torch(layer: ReX2d, x: Tensor) -> Tensor:
     return out
 
 
-def timed(calls: Sequence[Callable[[], None]], repeats: int) -> list[tuple[float, float]]:
+def timed(
+    calls: Sequence[Callable[[], None]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[tuple[float, float]]:
     """(minimum, median) milliseconds of every call; they take turns, after one round unmeasured."""
     times_ms: list[list[float]] = [[] for _ in calls]
     for turn in range(repeats + 1):
         for call, record in zip(calls, times_ms, strict=True):
-            start = time.perf_counter()
+            start = clock()
             call()
             if turn:
-                record.append(1e3 * (time.perf_counter() - start))
+                record.append(1e3 * (clock() - start))
     return [(min(record), statistics.median(record)) for record in times_ms]
 
 

@@ -9,7 +9,7 @@ import torch
 
 from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.packed_s8 import in_fours, in_threes, packed
-from exeunt.quantize.rex import MAX_GATE, hyperbolic, sigmoid
+from exeunt.quantize.rex import MAX_GATE, TANH, hyperbolic, sigmoid
 
 
 @pytest.mark.parametrize(("rows", "runs", "inputs"), [(4, 1, 8), (6, 2, 11), (1, 3, 1)])
@@ -67,3 +67,10 @@ def test_lines_give_what_tables_do() -> None:
     at = x.clamp(-65536, 65535)
     start, slope = lines[256 + (at >> 8)].unbind(1)
     assert torch.equal(16384 + ((start + slope * (at >> 1 & 127)) >> 8), sigmoid(x).long())
+
+
+def test_heights_are_those_of_tables_as_far_as_they_grow() -> None:
+    text = (RUNTIME / "exn_tanh.c").read_text()
+    heights = list(map(int, re.findall(r"-?\d+", text.split("exn_tanh_heights[EXN_HEIGHTS] =")[1])))
+    assert heights == TANH[: len(heights)].tolist()
+    assert set(TANH[len(heights) - 2 :].tolist()) == {heights[-1]} == {heights[-2]}

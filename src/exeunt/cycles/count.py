@@ -65,7 +65,7 @@ def count_blocks(
     flash = flash or NO_FLASH
     with tempfile.TemporaryDirectory(prefix="exeunt-") as temporary:
         plugin, out = Path(temporary) / "counter.so", Path(temporary) / "counts.txt"
-        _build_plugin(program.board.emulator, plugin)
+        build_plugin(program.board.emulator, plugin)
         at = find_symbols(program)
         spans = [(low, low + size) for low, size in (program.board.flash, program.board.weights)]
         first, end = at[window]
@@ -76,7 +76,7 @@ def count_blocks(
         options = [str(plugin), *(f"{key}={value}" for key, value in words.items())]
         options += [f"flash={low}-{high}" for low, high in spans]
         program.run(images, count, "-plugin", ",".join(options))
-        return _read(out.read_text(encoding="ascii"))
+        return read_counts(out.read_text(encoding="ascii"))
 
 
 def find_symbols(program: Program) -> dict[str, tuple[int, int]]:
@@ -86,7 +86,12 @@ def find_symbols(program: Program) -> dict[str, tuple[int, int]]:
     return {name: (at, at + size) for at, size, name in rows}
 
 
-def _build_plugin(emulator: str, plugin: Path) -> None:
+def build_plugin(emulator: str, plugin: Path) -> None:
+    """Compiles the plugin for one of QEMU's programs.
+
+    Raises:
+        ExeuntError: there is no compiler or no emulator, or it does not tell its version.
+    """
     said = run_tool([emulator, "--version"])
     found = re.search(r"version (\d+)\.", said)
     if found is None:
@@ -97,7 +102,8 @@ def _build_plugin(emulator: str, plugin: Path) -> None:
         run_tool([*find_compiler(), *options, str(source), "-o", str(plugin)])
 
 
-def _read(text: str) -> list[Counts]:
+def read_counts(text: str) -> list[Counts]:
+    """What the plugin wrote at each mark."""
     found = []
     for part in text.split("mark ")[1:]:
         first, *rows = part.splitlines()

@@ -11,7 +11,7 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
                             size_t wide, float *next, size_t unit, int begins, int kind, int units,
                             int vectors)
 {
-    const int count = kind == REX_GRU ? 3 : kind == REX_LSTM ? 4 : kind == REX_MINGRU ? 2 : 1;
+    const int count = kind == REX_GRU ? 3 : kind == REX_LSTM ? 4 : 1;
     const size_t hidden = rnn->hidden;
     const float *weights = rnn->weights + unit, *biases = rnn->biases + unit;
     const int tile = units * vectors; /* sums of a gate */
@@ -30,7 +30,7 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
             }
         }
     }
-    for (i = 0; i < hidden && !begins && kind != REX_MINGRU; i++, weights += (size_t)count * hidden) {
+    for (i = 0; i < hidden && !begins; i++, weights += (size_t)count * hidden) {
         vec x[2];
         UNROLL for (v = 0; v < vectors; v++) {
             x[v] = NAME(read)(state + i * wide + v * LANES);
@@ -73,12 +73,6 @@ INLINE void NAME(step_tile)(const cell *rnn, const float *gates, size_t gates_wi
         }
         NAME(powers)(sums, tile);
         EACH sums[k] = NAME(over)(1.0f - sums[k], (1.0f + sums[3 * tile + k]) * (1.0f + sums[k]));
-    } else if (kind == REX_MINGRU) { /* whose gates are activated already */
-        EACH {
-            vec z = sums[k], n = sums[tile + k];
-            vec old = begins ? NAME(all)(0.0f) : NAME(read)(state + PLACE(wide));
-            sums[k] = begins ? z * n : old + z * (n - old);
-        }
     } else if (kind == REX_RNN) {
         NAME(powers)(sums, tile);
         EACH sums[k] = NAME(over)(1.0f - sums[k], 1.0f + sums[k]);
@@ -137,6 +131,24 @@ INLINE void NAME(step_kind)(const cell *rnn, const float *gates, size_t gates_wi
     }
 }
 
+/* Of a minGRU, whose gates are activated already. */
+static TARGET void NAME(step_mingru)(const cell *rnn, const float *gates, size_t gates_wide,
+                                     float *state, size_t wide, size_t lanes, int begins)
+{
+    const float *fresh = gates + rnn->hidden * gates_wide;
+    size_t unit, lane;
+    for (unit = 0; unit < rnn->hidden; unit++) {
+        for (lane = 0; lane < lanes; lane += LANES) {
+            vec z = NAME(read)(gates + lane), n = NAME(read)(fresh + lane);
+            vec old = begins ? NAME(all)(0.0f) : NAME(read)(state + lane);
+            NAME(write)(state + lane, begins ? z * n : old + z * (n - old));
+        }
+        gates += gates_wide;
+        fresh += gates_wide;
+        state += wide;
+    }
+}
+
 /* `lanes` sequences take a step each, from zeros if it `begins`; of an LSTM the units' memories lie
  * after their states. Lanes up to a whole vector are read and written.
  */
@@ -151,7 +163,7 @@ static TARGET void NAME(step)(const cell *rnn, const float *gates, size_t gates_
         NAME(step_kind)(rnn, gates, gates_wide, state, wide, next, lanes, begins, REX_LSTM);
         break;
     case REX_MINGRU:
-        NAME(step_kind)(rnn, gates, gates_wide, state, wide, next, lanes, begins, REX_MINGRU);
+        NAME(step_mingru)(rnn, gates, gates_wide, state, wide, lanes, begins);
         break;
     case REX_RNN:
         NAME(step_kind)(rnn, gates, gates_wide, state, wide, next, lanes, begins, REX_RNN);

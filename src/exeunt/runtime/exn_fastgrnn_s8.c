@@ -35,4 +35,8 @@ static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
     }
 }
 
+#ifdef EXN_UNITS
+const exn_cell_kind_s8 exn_fastgrnn_s8 = {take_pixel, take_state, step, NULL};
+#else
 const exn_cell_kind_s8 exn_fastgrnn_s8 = {take_pixel, take_state, step};
+#endif

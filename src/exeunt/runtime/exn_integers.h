@@ -21,6 +21,11 @@
 #define EXN_VECTOR 1
 #endif
 
+/* Units of recurrent cells lie side by side in vectors. */
+#if (defined(EXN_X86) && defined(__AVX2__)) || (defined(EXN_VECTOR) && defined(__aarch64__))
+#define EXN_UNITS 1
+#endif
+
 /* Of arrays that are read by words. */
 #if defined(__GNUC__)
 #define EXN_WORDS __attribute__((aligned(4)))

@@ -4,6 +4,7 @@
  * both in 16 bits each, and what k h is added to, for the one and for the other.
  */
 #include "exn_cells_s8.h"
+#include "exn_units_s8.h"
 
 /* Two gates, in 4096ths: k in 32768ths, and what it leaves to the new, and a half. */
 EXN_INLINE int32_t activate(const int32_t *gates, int32_t *fresh)
@@ -52,4 +53,31 @@ static void step(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state)
     }
 }
 
+#ifdef EXN_UNITS
+static void activate_units(const exn_units_cell *cell, int32_t *gates)
+{
+    int32_t *news = gates + cell->pitch, *end = news;
+    for (; gates < end; gates += EXN_ACROSS, news += EXN_ACROSS) {
+        exn_across keep = exn_units_sigmoid(exn_across_read(gates));
+        exn_across fresh = exn_units_hyperbolic(exn_across_read(news));
+        exn_across_write(gates, keep);
+        exn_across_write(news, (32768 - keep) * fresh + 16384);
+    }
+}
+
+static void step_units(const exn_units_cell *cell, const int32_t *gates, int16_t *state)
+{
+    uint32_t unit;
+    for (unit = 0; unit < cell->hidden; unit += EXN_ACROSS, gates += EXN_ACROSS) {
+        exn_across keep = exn_across_read(gates), fresh = exn_across_read(gates + cell->pitch);
+        exn_across old = exn_units_read(state, unit, cell->hidden);
+        exn_units_write(state, unit, cell->hidden, (keep * old + fresh) >> 15);
+    }
+}
+
+static const exn_units_kind_s8 units = {2, activate_units, step_units};
+
+const exn_cell_kind_s8 exn_mingru_s8 = {take_pixel, take_state, step, &units};
+#else
 const exn_cell_kind_s8 exn_mingru_s8 = {take_pixel, take_state, step};
+#endif

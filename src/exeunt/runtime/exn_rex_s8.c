@@ -7,6 +7,7 @@
  * ends with is kept for as many lines as a patch has.
  */
 #include "exn_cells_s8.h"
+#include "exn_units_s8.h"
 
 #include <string.h>
 
@@ -52,23 +53,80 @@ static const int16_t *summary(const run *r, uint32_t t)
     return r->states + (r->begin + t) % r->count * r->step;
 }
 
+/* A cell, and how it lies in vectors where there are some. */
+typedef struct running {
+    const exn_cell_kind_s8 *kind;
+    const exn_cell_s8 *cell;
+#ifdef EXN_UNITS
+    const exn_units_kind_s8 *units;  /* or NULL */
+    exn_units_cell laid_out;
+#endif
+} running;
+
+static void lay_out(running *of, const exn_rex_s8 *rex, const exn_cell_s8 *cell, int states)
+{
+    of->kind = rex->kind;
+    of->cell = cell;
+#ifdef EXN_UNITS
+    of->units = cell->inputs <= EXN_MOST_INPUTS ? rex->kind->units : NULL;
+    if (of->units != NULL) {
+        exn_units_lay_out(&of->laid_out, cell, of->units->gates, states);
+    }
+#else
+    (void)states;
+#endif
+}
+
+EXN_INLINE void take(const running *of, const int8_t *pixel, int32_t *gates)
+{
+#ifdef EXN_UNITS
+    if (of->units != NULL) {
+        exn_units_take_pixel(of->units, &of->laid_out, pixel, gates);
+        return;
+    }
+#endif
+    of->kind->take_pixel(of->cell, pixel, gates);
+}
+
+EXN_INLINE void take_state(const running *of, const int16_t *state, int32_t *gates)
+{
+#ifdef EXN_UNITS
+    if (of->units != NULL) {
+        exn_units_take_state(of->units, &of->laid_out, state, gates);
+        return;
+    }
+#endif
+    of->kind->take_state(of->cell, state, gates);
+}
+
+EXN_INLINE void step(const running *of, const int32_t *gates, int16_t *state)
+{
+#ifdef EXN_UNITS
+    if (of->units != NULL) {
+        of->units->step(&of->laid_out, gates, state);
+        return;
+    }
+#endif
+    of->kind->step(of->cell, gates, state);
+}
+
 /* Takes in one pixel of a row, or a place beside the map. */
-static void take_pixel(const exn_rex_s8 *rex, const places *p, uint32_t line, uint32_t column,
-                       const int8_t *pixel)
+static void take_pixel(const exn_rex_s8 *rex, const running *first, const places *p, uint32_t line,
+                       uint32_t column, const int8_t *pixel)
 {
     const exn_cell_s8 *cell = &rex->first;
     const exn_patches *down = &rex->down, *across = &rex->across;
     uint32_t size = cell->hidden * sizeof(int16_t);
     int32_t gates[MAX_GATES];
     uint32_t patch, end;
-    rex->kind->take_pixel(cell, pixel, gates);
+    take(first, pixel, gates);
     end = exn_last_patch(across, column);
     for (patch = exn_first_patch(across, column); patch < end; patch++) {
         int16_t *state = p->rows + patch % across->under_way * cell->hidden;
         if (column == patch * across->hop) {
             memset(state, 0, size);
         }
-        rex->kind->step(cell, gates, state);
+        step(first, gates, state);
         if (column + 1 == patch * across->hop + across->size) {
             memcpy(summary_of(rex, p, line, patch), state, size);
         }
@@ -79,13 +137,13 @@ static void take_pixel(const exn_rex_s8 *rex, const places *p, uint32_t line, ui
         if (line == patch * down->hop) {
             memset(state, 0, size);
         }
-        rex->kind->step(cell, gates, state);
+        step(first, gates, state);
     }
 }
 
 /* Takes in a line; `row` is NULL above and below the map. */
-static void take_line(const exn_rex_s8 *rex, const places *p, uint32_t line, const int8_t *row,
-                      uint32_t width)
+static void take_line(const exn_rex_s8 *rex, const running *first, const places *p, uint32_t line,
+                      const int8_t *row, uint32_t width)
 {
     const exn_patches *across = &rex->across;
     uint32_t column;
@@ -95,7 +153,7 @@ static void take_line(const exn_rex_s8 *rex, const places *p, uint32_t line, con
         if (row != NULL && x >= 0 && x < (int32_t)width) {
             pixel = row + (uint32_t)x * rex->first.inputs;
         }
-        take_pixel(rex, p, line, column, pixel);
+        take_pixel(rex, first, p, line, column, pixel);
     }
 }
 
@@ -105,29 +163,32 @@ void exn_rex_s8_take(const exn_model *model, const exn_node *node, uint8_t *aren
     const exn_ring *in = exn_input_ring(model, node, 0);
     places p = find(rex, node, arena);
     uint32_t line;
+    running first;
+    lay_out(&first, rex, &rex->first, 0);
     for (line = 0; row == 0 && line < rex->down.lead; line++) {
-        take_line(rex, &p, line, NULL, in->width);
+        take_line(rex, &first, &p, line, NULL, in->width);
     }
     line = exn_line_of(&rex->down, row);
     if (line < rex->down.lines) {
-        take_line(rex, &p, line, (const int8_t *)exn_place(in, arena, row), in->width);
+        const int8_t *from = (const int8_t *)exn_place(in, arena, row);
+        take_line(rex, &first, &p, line, from, in->width);
     }
 }
 
 /* Runs the second cell over a patch's summaries, both ways; `row` is that of the first output. */
-static int8_t *both_ways(const exn_rex_s8 *rex, const run *r, const exn_row *row, int8_t *out)
+static int8_t *both_ways(const exn_rex_s8 *rex, const running second[2], const run *r,
+                         const exn_row *row, int8_t *out)
 {
     uint32_t way, t, i;
     for (way = 0; way < 2; way++) {
-        const exn_cell_s8 *cell = &rex->second[way];
         int32_t gates[MAX_GATES];
         EXN_WORDS int16_t state[EXN_STATES];
         memset(state, 0, sizeof state);
         for (t = 0; t < r->count; t++) {
-            rex->kind->take_state(cell, summary(r, way ? r->count - 1 - t : t), gates);
-            rex->kind->step(cell, gates, state);
+            take_state(&second[way], summary(r, way ? r->count - 1 - t : t), gates);
+            step(&second[way], gates, state);
         }
-        for (i = 0; i < cell->hidden; i++) {
+        for (i = 0; i < rex->second[way].hidden; i++) {
             *out++ = (int8_t)exn_int8(exn_scale_next(&row, state[i], rex->zero));
         }
     }
@@ -176,11 +237,19 @@ void exn_rex_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
     uint32_t hidden = rex->first.hidden;
     uint32_t patch = row < down->count ? row : down->count - 1u;
     uint32_t begin = patch * down->hop, seen = exn_line_of(down, in->height - 1u) + 1u;
-    uint32_t line, q;
+    uint32_t line, q, way;
+    running first, second[2];
+    for (way = 0; way < 2 && rex->second != NULL; way++) {
+        lay_out(&second[way], rex, &rex->second[way], 1);
+    }
     if (patch == row) { /* lines below the map, as far as no patch before has taken them */
         line = patch == 0 ? 0 : begin - down->hop + down->size;
-        for (line = line > seen ? line : seen; line < begin + down->size; line++) {
-            take_line(rex, &p, line, NULL, in->width);
+        line = line > seen ? line : seen;
+        if (line < begin + down->size) {
+            lay_out(&first, rex, &rex->first, 0);
+        }
+        for (; line < begin + down->size; line++) {
+            take_line(rex, &first, &p, line, NULL, in->width);
         }
     }
     for (q = 0; q < ring->width; q++) {
@@ -188,13 +257,13 @@ void exn_rex_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
         run rows = {summary_of(rex, &p, 0, column), across->count * hidden, begin, down->size};
         run columns = {column_of(rex, &p, patch, column * across->hop), hidden, 0, across->size};
         if (rex->use_rows) {
-            out = both_ways(rex, &rows, rex->row_rows, out);
+            out = both_ways(rex, second, &rows, rex->row_rows, out);
         }
         if (rex->globals) {
             out = global(rex, &rows, &columns, out);
         }
         if (rex->use_columns) {
-            out = both_ways(rex, &columns, rex->column_rows, out);
+            out = both_ways(rex, second, &columns, rex->column_rows, out);
         }
     }
 }

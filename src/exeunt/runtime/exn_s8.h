@@ -164,6 +164,9 @@ typedef struct exn_cell_kind_s8 {
     void (*take_pixel)(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates);
     void (*take_state)(const exn_cell_s8 *cell, const int16_t *x, int32_t *gates);
     void (*step)(const exn_cell_s8 *cell, const int32_t *gates, int16_t *state);
+#ifdef EXN_UNITS
+    const struct exn_units_kind_s8 *units;  /* the same by vectors, or NULL */
+#endif
 } exn_cell_kind_s8;
 
 extern const exn_cell_kind_s8 exn_gru_s8, exn_mingru_s8, exn_fastgrnn_s8;

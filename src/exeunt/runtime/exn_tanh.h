@@ -6,4 +6,10 @@
 
 extern const exn_line exn_tanh_lines[512];
 
+#ifdef EXN_UNITS
+enum { EXN_HEIGHTS = 192 };
+
+extern const int16_t exn_tanh_heights[EXN_HEIGHTS];
+#endif
+
 #endif

@@ -1,6 +1,9 @@
-/* The loops of `exn_plain.h` as compilers turn them into vectors of NEON. */
+/* The loops of `exn_plain.h` for NEON: as compilers turn them into vectors, or by its instructions
+ * where compilers do not find them. */
 #ifndef EXN_VECTOR_H
 #define EXN_VECTOR_H
+
+#include <arm_neon.h>
 
 enum { EXN_WIDEST = 256, EXN_COPIES = 1, EXN_CHUNK = 64, EXN_OUTPUTS = 512 };
 
@@ -73,30 +76,42 @@ EXN_INLINE const int16_t *exn_dot_3_s16(int32_t sums[3], const int16_t *w, const
 
 enum { EXN_LANES = 16 };
 
+/* Four channels from `w` on of two taps, whose numbers are x and y. */
+EXN_INLINE int32x4_t exn_two_taps(int32x4_t sums, const int16_t *w, int16x4_t x, int16x4_t y)
+{
+    int16x4x2_t both = vld2_s16(w);
+    return vmlal_s16(vmlal_s16(sums, both.val[0], x), both.val[1], y);
+}
+
 EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_t *w,
                                            const int8_t *const *taps, uint32_t count,
                                            uint32_t first)
 {
+    int32x4_t a = vld1q_s32(sums), b = vld1q_s32(sums + 4), c = vld1q_s32(sums + 8);
+    int32x4_t d = vld1q_s32(sums + 12);
     const int16_t *from = w;
-    uint32_t t, i, k;
+    uint32_t pitch = 4 * count, t;
     for (t = 0; t + 2 <= count; t += 2, from += 8) {
-        const int8_t *x = taps[t] + first, *y = taps[t + 1] + first;
-        int16_t both[2 * EXN_LANES];
-        for (k = 0; k < EXN_LANES / 4; k++) {
-            memcpy(both + 8 * k, from + 4 * k * count, 8 * sizeof *from);
-        }
-        for (i = 0; i < EXN_LANES; i++) {
-            sums[i] += both[2 * i] * x[i] + both[2 * i + 1] * y[i];
-        }
+        int8x16_t x = vld1q_s8(taps[t] + first), y = vld1q_s8(taps[t + 1] + first);
+        int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_s8(vget_high_s8(x));
+        int16x8_t other_low = vmovl_s8(vget_low_s8(y)), other_high = vmovl_s8(vget_high_s8(y));
+        a = exn_two_taps(a, from, vget_low_s16(low), vget_low_s16(other_low));
+        b = exn_two_taps(b, from + pitch, vget_high_s16(low), vget_high_s16(other_low));
+        c = exn_two_taps(c, from + 2 * pitch, vget_low_s16(high), vget_low_s16(other_high));
+        d = exn_two_taps(d, from + 3 * pitch, vget_high_s16(high), vget_high_s16(other_high));
     }
-    for (; t < count; t++) {
-        const int8_t *x = taps[t] + first;
-        for (k = 0; k < EXN_LANES / 4; k++) {
-            for (i = 0; i < 4; i++) {
-                sums[4 * k + i] += from[4 * k * count + i] * x[4 * k + i];
-            }
-        }
+    if (t < count) {
+        int8x16_t x = vld1q_s8(taps[t] + first);
+        int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_s8(vget_high_s8(x));
+        a = vmlal_s16(a, vld1_s16(from), vget_low_s16(low));
+        b = vmlal_s16(b, vld1_s16(from + pitch), vget_high_s16(low));
+        c = vmlal_s16(c, vld1_s16(from + 2 * pitch), vget_low_s16(high));
+        d = vmlal_s16(d, vld1_s16(from + 3 * pitch), vget_high_s16(high));
     }
+    vst1q_s32(sums, a);
+    vst1q_s32(sums + 4, b);
+    vst1q_s32(sums + 8, c);
+    vst1q_s32(sums + 12, d);
     return w + EXN_LANES * count;
 }
 

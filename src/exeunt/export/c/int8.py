@@ -56,7 +56,15 @@ class Int8(Numbers):
         "exn_gathered_conv_s8": ("exn_mix_s8.c",),
         "exn_residual_s8": ("exn_filter_s8.h", "exn_filter_s8.c", "exn_mix_s8.c"),
         **dict.fromkeys(
-            ("exn_rex_s8", "exn_renet_s8"), ("exn_cells_s8.h", "exn_tanh.h", "exn_tanh.c")
+            ("exn_rex_s8", "exn_renet_s8"),
+            (
+                "exn_cells_s8.h",
+                "exn_units_s8.h",
+                "exn_units_x86.h",
+                "exn_units_neon.h",
+                "exn_tanh.h",
+                "exn_tanh.c",
+            ),
         ),
     }
     read_row = "exn_read_row_s8"

@@ -91,11 +91,13 @@ def project(
     """What a map (N, A, B, C) of inputs adds to the gates: a map for each of `parts`."""
     widths = parts(weights, cell)
     both = (torch.split(one, widths) for one in (weights.project, weights.project_bias))
-    pairs = zip(*both, strict=True)
-    maps = tuple(over_map(build, x, weight, bias, sizes) for weight, bias in pairs)
+    pairs = [*zip(*both, strict=True)]
     if cell == "mingru":
-        return build.add("Sigmoid", maps[0]), build.add("Tanh", maps[1])
-    return maps
+        (update, bias), (fresh, fresh_bias) = pairs
+        keep = build.add("Sigmoid", over_map(build, x, -update, -bias, sizes))
+        new = build.add("Tanh", over_map(build, x, fresh, fresh_bias, sizes))
+        return keep, build.add("Sub", new, build.add("Mul", keep, new))
+    return tuple(over_map(build, x, weight, bias, sizes) for weight, bias in pairs)
 
 
 def parts(weights: Weights, cell: str) -> list[int]:
@@ -164,12 +166,11 @@ def fastgrnn_step(build: Builder, projected: Projected, state: State, weights: W
 
 
 def mingru_step(build: Builder, projected: Projected, state: State, weights: Weights) -> State:
-    """`h + z (c - h)` with gates and candidates that are activated already."""
-    update, new = projected
+    """`k h + (1 - k) c`, where `k = 1 - z` and what it is added to were found before."""
+    keep, added = projected
     if not state:
-        return (build.add("Mul", update, new),)
-    apart = build.add("Sub", new, state[0])
-    return (build.add("Add", state[0], build.add("Mul", update, apart)),)
+        return (added,)
+    return (build.add("Add", build.add("Mul", keep, state[0]), added),)
 
 
 STEPS: dict[str, Callable[[Builder, Projected, State, Weights], State]] = {

@@ -106,16 +106,25 @@ def _sweep(
 ) -> str:
     """The last state of a recurrence along `axis`, from the start of every patch.
 
-    `sizes` are the rows and columns of what was projected.
+    `sizes` are the rows and columns of what was projected. Products take rows of pixels; steps
+    without any take maps as they are.
     """
     state: tuple[str, ...] = ()
     widths = parts(weights, layer.cell)
     for t in range(window.size):
-        read = []
-        for maps, width in zip(projected, widths, strict=True):
-            line = _read(build, maps, axis, window, t)
-            read.append(build.add("Reshape", line, build.integers([-1, width])))
+        first = layer.cell == "mingru" and t == 0  # there is nothing to keep
+        read = [
+            "" if first and k == 0 else _read(build, maps, axis, window, t)
+            for k, maps in enumerate(projected)
+        ]
+        if len(weights.recur):
+            read = [
+                build.add("Reshape", line, build.integers([-1, width]))
+                for line, width in zip(read, widths, strict=True)
+            ]
         state = STEPS[layer.cell](build, tuple(read), state, weights)
+    if not len(weights.recur):
+        return state[0]
     after = [window.out if n == axis else size for n, size in enumerate(sizes, start=1)]
     return build.add("Reshape", state[0], build.integers([-1, *after, weights.size]))
 
