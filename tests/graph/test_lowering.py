@@ -16,7 +16,7 @@ from exeunt.chain import Block, chain
 from exeunt.errors import ExeuntError
 from exeunt.graph import Graph, buffers_of, build_graph, interpret, make_plan
 from exeunt.models import create_model
-from exeunt.net import MultiExitNet
+from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.exits import make_exit
 
 
@@ -181,6 +181,46 @@ def changed_in_place(x: Tensor) -> Tensor:
             ["GridPool", "Flatten", "Unflatten", "Conv", "Flatten", "Unflatten", "Multiply"],
         ),
         "summed": (lambda x, share: sum([x, x, share]), ["Add", "Affine"]),
+        "largest of channels": (
+            lambda x, _: x * x.max(1, keepdim=True).values,
+            ["ChannelPool", "Multiply"],
+        ),
+        "largest of channels, seen anew": (
+            lambda x, _: x * torch.max(x, 1)[0].unsqueeze(1) + x.mean(1)[:, None],
+            ["ChannelPool", "Multiply", "ChannelPool", "Add"],
+        ),
+        "largest of maps": (
+            lambda x, _: x * x.amax((2, 3), keepdim=True) + x.amax(2, keepdim=True),
+            ["GridPool", "Multiply", "GridPool", "Add"],
+        ),
+        "by numbers in place": (
+            lambda x, _: x.index_select(1, torch.tensor([5, 0, 3])) + torch.tensor(2.0),
+            ["Shuffle", "Affine"],
+        ),
+        "one of two": (
+            lambda x, _: x.unflatten(1, (3, 2)).softmax(2).flatten(1, 2),
+            ["Shuffle", "Add", "Activation"],
+        ),
+        "one of two, moved": (
+            lambda x, _: x.unflatten(1, (2, 3)).transpose(1, 2).softmax(2).flatten(1, 2),
+            ["Shuffle", "Add", "Activation", "Shuffle"],
+        ),
+        "gated in parts": (
+            lambda x, _: (
+                x.unflatten(1, (2, 3)) * x.mean((2, 3)).view(-1, 2, 3, 1, 1).flip(1)
+            ).sum(1),
+            ["GlobalAverage", "Shuffle", "Unflatten", "Multiply", "Slice", "Slice", "Add"],
+        ),
+        "gated by rows": (
+            lambda x, _: (
+                x.unflatten(1, (2, 3)) * x[:, :2].mean(3).view(-1, 2, 1, 12, 1)
+            ).sum(1),
+            ["Slice", "GridPool", "Shuffle", "Multiply", "Slice", "Slice", "Add"],
+        ),
+        "gated for all": (
+            lambda x, _: (x.unflatten(1, (2, 3)) * x[:, None, :1]).flatten(1, 2),
+            ["Slice", "Multiply"],
+        ),
     }.values(),
 )  # fmt: skip
 def test_what_is_written_without_modules(function: Any, found: list[str]) -> None:
@@ -261,6 +301,45 @@ def test_it_prints_and_goes_into_json() -> None:
 class Odd(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.gelu(x.cumsum(2))
+
+
+@pytest.mark.parametrize(
+    ("head", "found"),
+    [
+        ([nn.Conv2d(6, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1)], ["Conv", "GlobalAverage"]),
+        (
+            [nn.AdaptiveAvgPool2d(1), nn.Conv2d(6, 5, 1), nn.ReLU(), nn.Conv2d(5, 4, 1)],
+            ["GlobalAverage", "Linear", "Linear"],
+        ),
+        (
+            [nn.AdaptiveAvgPool2d(1), nn.Conv2d(6, 4, 1, groups=2)],
+            ["GlobalAverage", "Conv", "Flatten"],
+        ),
+    ],
+)  # fmt: skip
+def test_an_exit_that_is_a_map_of_one_pixel(head: list[nn.Module], found: list[str]) -> None:
+    """SqueezeNet's, which averages its scores, and those that classify by a convolution."""
+    torch.manual_seed(0)
+    exit = nn.Sequential(*head, nn.Flatten())
+    net = MultiExitNet([Stage(nn.Conv2d(3, 6, 3), exit)], 4).eval()
+    graph = build_graph(net, 12)
+    assert kinds(graph)[1:] == found
+    assert graph.exit_macs == (net.exit_info(12)[0].macs,)
+    assert_the_same(net, graph)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, _: x.unflatten(1, (3, 2)).softmax(1).flatten(1, 2),  # of three
+        lambda x, _: x.softmax(1),
+        lambda x, _: x * x.flatten(2).softmax(2).view(x.shape),
+        lambda x, _: x * x.max(1, keepdim=True).indices,
+    ],
+)  # fmt: skip
+def test_gates_without_a_form(function: Any) -> None:
+    with pytest.raises(ExeuntError, match=r"stages.0.trunk.1: no plain operator for"):
+        lowered(nn.Conv2d(3, 6, 1), Written(function))
 
 
 def test_what_has_no_form_is_named_with_what_there_is() -> None:

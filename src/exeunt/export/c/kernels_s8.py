@@ -240,7 +240,11 @@ def _average(
         "zero_in": operator.zero_in,
         "zero_out": operator.scale.zero,
     }
-    return Kernel.of("exn_average_s8", fields, source, number, accumulates=True)
+    name = "exn_average_s8"
+    spec = source.struct(name, f"spec_{number}", fields)
+    if any(stage.logits == node.output for stage in graph.stages):
+        return Kernel("exn_average_scores_s8", True, f"&{spec}", (name,))
+    return Kernel(name, True, f"&{spec}")
 
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
