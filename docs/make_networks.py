@@ -280,9 +280,8 @@ a fresh last layer where the classes are not as many.
 - **Weights files** hold every tensor and the places of the exits, so that loading fetches \
 nothing. What a network does is the library's code, so whatever loads the weights needs the \
 package: `eval`, `predict` and `export` of a run, and `verify`, which compares with it. What was \
-exported never does: `predict`, `eval` and `bench` of a folder of ONNX stages, its own program, \
-and C. Runs of [ONNX files](#networks-of-onnx-files) hold what the network does, too, and need \
-nothing.
+exported never does: `predict` and `eval` of a folder of ONNX stages, its own program, \
+and C. Runs of ONNX files (below) hold what the network does, too, and need nothing.
 
 `attach_exits` does the same for a backbone of yours. It follows what the backbone computes \
 (`torch.fx`), so that functional calls, sums between blocks and blocks in lists are nothing \
@@ -307,8 +306,8 @@ with `mean` and `std` has others. Height and width are those that it states, or 
 by sizes holds for that size alone.
 - Read are the operators that convolutional networks are made of, of opsets from 7 on; another is \
 refused by name, with those that are. Files in integers (`QLinearConv` and the like) are refused.
-- Weights of a training hold the file's graph beside every tensor, without its weights (2 to 14 KB \
-of compressed JSON, read as plain data; `info.arguments["graph"]`). So a run folder can be moved, \
+- Weights of a training hold the file's graph beside every tensor, without its weights (some \
+kilobytes of compressed JSON, read as plain data; `info.arguments["graph"]`). So a run folder can be moved, \
 the file deleted, and `onnx` need not be there. Only `--resume` of a run that was interrupted asks \
 for the file again, as it asks for the images.
 """
