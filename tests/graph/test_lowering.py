@@ -361,6 +361,18 @@ def test_code_that_depends_on_values_is_refused() -> None:
         lowered(nn.Conv2d(3, 4, 1), Curious())
 
 
+class Halved(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[-1] % 2 == 0
+        return x
+
+
+def test_sizes_that_a_network_does_not_take() -> None:
+    net, _ = lowered(nn.Conv2d(3, 4, 1), Halved())
+    with pytest.raises(ExeuntError, match=r"stages\.0 does not run on 3x13x13 \("):
+        build_graph(net, 13)
+
+
 def test_the_net_is_left_as_it_was() -> None:
     net = create_model("rex_mobilenetv2_035", 4).train()
     net.stages[0].trunk.stem.eval()
