@@ -21,10 +21,20 @@ from studies.recipes import ADAMW, BETTER, CELLS
 
 PLAIN, REX = "plain", "better ReX"
 SEEDS = (0, 1, 2)
+
+
+def _other(name: str, **form: Any) -> Run:
+    """The better form with something changed."""
+    return Run(name, "rex_mobilenetv2", {"rex_form": BETTER | form}, CELLS, "adamw, cells apart")
+
+
 RUNS = (
     Run(REX, "rex_mobilenetv2", {"rex_form": BETTER}, CELLS, "adamw, cells apart", SEEDS),
     Run(PLAIN, "mobilenetv2", settings=ADAMW, seeds=SEEDS),
     Run("ReX", "rex_mobilenetv2", settings=ADAMW),
+    _other("better ReX, patches of 8", patch_size=8),
+    _other("better ReX, GRU", cell="gru"),
+    _other("better ReX, pooled path", pooled=True),
 )
 OF_SGD = ("model", "seed", "lr", "weight_decay")
 
