@@ -308,8 +308,8 @@ by sizes holds for that size alone.
 refused by name, with those that are. Files in integers (`QLinearConv` and the like) are refused.
 - Weights of a training hold the file's graph beside every tensor, without its weights (some \
 kilobytes of compressed JSON, read as plain data; `info.arguments["graph"]`). So a run folder can \
-be moved, the file deleted, and `onnx` need not be there. Only `--resume` of a run that was interrupted asks \
-for the file again, as it asks for the images.
+be moved, the file deleted, and `onnx` need not be there. Only `--resume` of a run that was \
+interrupted asks for the file again, as it asks for the images.
 """
 
 
