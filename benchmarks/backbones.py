@@ -52,6 +52,7 @@ SIZES = {
             *("ghostnet_100", "lcnet_050", "mixnet_s", "repvgg_a0", "mobileone_s0"),
             *("ecaresnet26t", "hgnetv2_b0", "starnet_s1", "rexnet_100", "fastvit_t8"),
             *("convnext_atto", "mobilevit_xxs"),
+            *("skresnet18", "resnest14d", "dla46_c", "gcresnext26ts"),
         ),
         ("timm", 64),
     ),

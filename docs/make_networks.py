@@ -278,7 +278,10 @@ that hands on one map alone.
 - **The last exit** is the network's own: its pooling and its classifier, weights included, with \
 a fresh last layer where the classes are not as many.
 - **Weights files** hold every tensor and the places of the exits, so that loading fetches \
-nothing; the library is still asked for the network's code. An exported folder needs no library.
+nothing. What a network does is the library's code, so whatever loads the weights needs the \
+package: `eval`, `predict` and `export` of a run, and `verify`, which compares with it. What was \
+exported never does: `predict` and `eval` of a folder of ONNX stages, its own program, \
+and C. Runs of ONNX files (below) hold what the network does, too, and need nothing.
 
 `attach_exits` does the same for a backbone of yours. It follows what the backbone computes \
 (`torch.fx`), so that functional calls, sums between blocks and blocks in lists are nothing \
@@ -303,8 +306,10 @@ with `mean` and `std` has others. Height and width are those that it states, or 
 by sizes holds for that size alone.
 - Read are the operators that convolutional networks are made of, of opsets from 7 on; another is \
 refused by name, with those that are. Files in integers (`QLinearConv` and the like) are refused.
-- Weights of a training hold every tensor; the file is still asked, under the same path, for what \
-the network does.
+- Weights of a training hold the file's graph beside every tensor, without its weights (some \
+kilobytes of compressed JSON, read as plain data; `info.arguments["graph"]`). So a run folder can \
+be moved, the file deleted, and `onnx` need not be there. Only `--resume` of a run that was \
+interrupted asks for the file again, as it asks for the images.
 """
 
 
@@ -331,7 +336,11 @@ def tried() -> Iterator[str]:
             yield f"| {' | '.join([*cells, row['graph'], row['onnx'], row['c']])} |"
             if row["refused"]:
                 reasons.append(f"- {name}: {row['refused']}.")
-    yield "\nWhat was refused, in the words of the errors:\n"
+    yield (
+        "\nWhat was refused, in the words of the errors. Global context weighs pixels by a softmax "
+        "over all of them and multiplies two tensors as matrices; neither has a form here, and "
+        "nor have attention and norms over channels that are last:\n"
+    )
     yield from reasons
     yield ""
 

@@ -103,6 +103,12 @@ def _shuffled(x: Tensor) -> Tensor:
     return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
 
 
+def _chosen(x: Tensor) -> Tensor:
+    parts = x.unflatten(1, (2, 4))
+    gates = x.mean((2, 3)).view(-1, 2, 4, 1, 1).softmax(1)
+    return (parts * gates).sum(1)
+
+
 def _padded(x: Tensor) -> Tensor:
     return F.pad(x, (0, 1, 0, 1))
 
@@ -140,6 +146,10 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         ),
         ("squeeze-excite: a map times a vector", SqueezeExcite(8, 4)),
         ("`nn.Conv1d` over the means of channels, such as ECA's gate", Gate()),
+        (
+            "`softmax` over two numbers, as in selective kernels and split attention",
+            Written(_chosen),
+        ),
         ("`nn.PReLU`", nn.PReLU(8)),
         ("channel shuffle, written with views or `nn.ChannelShuffle`", Written(_shuffled)),
     ],
@@ -182,8 +192,12 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         ("`nn.AdaptiveAvgPool2d`, `nn.AdaptiveMaxPool2d`", nn.AdaptiveAvgPool2d((3, 2))),
         ("`x.mean((2, 3))`, global pooling", nn.AdaptiveAvgPool2d(1)),
         (
-            "`x.mean(2)`, `x.mean(3)`, kept as a row or column or not",
+            "`x.mean(2)`, `x.amax(3)`, kept as a row or column or not",
             Written(lambda x: x.mean(3, keepdim=True)),
+        ),
+        (
+            "`x.mean(1)`, `x.amax(1)`, `x.max(1)[0]`, as in CBAM",
+            Written(lambda x: torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)),
         ),
         ("bilinear", nn.Upsample(scale_factor=2, mode="bilinear")),
         ("nearest, `nearest-exact`", nn.Upsample(scale_factor=2)),
@@ -223,6 +237,10 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         ("`LiftDownPool2d`", LiftDownPool2d(8)),
     ],
     "Without a plain form": [
+        (
+            "`softmax` over more than two numbers, as in global context",
+            Written(lambda x: x * x.flatten(2).softmax(2).view(x.shape)),
+        ),
         ("attention", Tokens(8, attends=True)),
         ("`nn.LayerNorm` over channels that are last", Tokens(8, attends=False)),
         ("`nn.GroupNorm`, unless it is [registered](#an-operator-of-your-own)", nn.GroupNorm(2, 8)),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import shutil
+import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +17,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from exeunt.backbone import attach_exits, image_shape_of, places_of, read_onnx
+from exeunt.backbone import (
+    OnnxGraph,
+    attach_exits,
+    graph_of,
+    image_shape_of,
+    places_of,
+    read_onnx,
+)
 from exeunt.backbone.onnx.read import OPERATORS
 from exeunt.contract import check_model
+from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.export.onnx import write_stages
 from exeunt.graph import build_graph, interpret
-from exeunt.models import create_model, default_image_size, load_weights
+from exeunt.models import create_model, default_image_size, load_weights, save_weights
+from exeunt.policies import parse_policy
 from exeunt.trained import TrainedModel
 from exeunt.training import TrainConfig, train
 
@@ -270,3 +284,72 @@ def test_its_exits_are_trained_behind_a_trunk_that_stays(tmp_path: Path) -> None
     assert (own.net.num_exits, own.info.class_names) == (1, [*"01234"])
     x = torch.randn(2, *SHAPE)
     torch.testing.assert_close(own.net(x)[0].softmax(1), theirs(path, x))
+
+
+def test_a_run_needs_neither_the_file_nor_onnx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = a_residual_net(tmp_path / "net.onnx")
+    net = create_model(f"onnx:{path}", 2, exits=["blocks_0_Add"]).eval()
+    for tensor in net.state_dict().values():
+        tensor.add_(torch.rand(tensor.shape).to(tensor))
+    transform, names = Transform(SHAPE[1:]), ["dark", "light"]
+    made = TrainedModel.of(net, transform, names, parse_policy("full"), None, {})
+    x = torch.randn(2, *SHAPE)
+    with made.as_file() as file, torch.no_grad():
+        run = file.rename(tmp_path / "best.safetensors")
+        save_weights(
+            tmp_path / "kept.safetensors", made.kept(1).net.state_dict(), made.kept(1).info
+        )
+        shutil.copy(run, file)  # which the block takes away
+    path.unlink()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    again, info = load_weights(run)
+    assert info.arguments["exits"] == ["blocks_0_Add"]
+    assert len(info.arguments["graph"]) < 2500
+    cut, _ = load_weights(tmp_path / "kept.safetensors")
+    with torch.no_grad():
+        assert all(map(torch.equal, again(x), net(x)))
+        assert torch.equal(cut(x)[0], net(x)[0])
+    config = TrainConfig.from_dict({"init": str(run)}, "here")
+    assert (config.image_size, config.exits) == (32, "blocks_0_Add")
+    torch.testing.assert_close(
+        create_model(f"onnx:{path}", weights=run).state_dict(), net.state_dict()
+    )
+    with pytest.raises(
+        ExeuntError, match=r"net\.onnx: there is no such file|with onnx, which is not"
+    ):
+        create_model(f"onnx:{path}")
+
+
+def test_a_stored_network_that_is_damaged(tmp_path: Path) -> None:
+    graph = graph_of(a_residual_net(tmp_path / "net.onnx"))
+    text = graph.packed()
+    again = OnnxGraph.unpacked(text, "here")
+    assert (again.shape, again.batch, again.output) == (graph.shape, graph.batch, graph.output)
+    assert again.packed() == text
+    left_out = [t for t in again.tensors.values() if t.is_floating_point() and t.numel() > 16]
+    assert left_out
+    assert all(t.unique().numel() == 1 for t in left_out), "no weights"
+
+    def told(**changes: Any) -> str:
+        values = json.loads(zlib.decompress(base64.b64decode(text))) | changes
+        return base64.b64encode(zlib.compress(json.dumps(values).encode())).decode()
+
+    bomb = base64.b64encode(zlib.compress(b"[" * (1 << 25) + b"[", 9)).decode()
+    for odd, why in (
+        (text[:-20], "no end"),
+        (text[:40] + ("A" if text[40] != "A" else "B") + text[41:], "is damaged"),
+        ("no base64", "is damaged"),
+        (bomb, "no end within"),
+        (told(shape=[3, 1 << 20, 1 << 20]), "sizes that no network has"),
+        (told(tensors={"w0": ["float32", [1 << 20, 1 << 20], None]}), "sizes"),
+        (told(tensors={"w0": ["complex64", [1], [1]]}), "a tensor of complex64"),
+        (told(batch=-3), "sizes that no network has"),
+        (told(opset="17"), "opset must be a whole number"),
+    ):
+        with pytest.raises(ExeuntError, match=f"here: the network that is stored .*{why}"):
+            OnnxGraph.unpacked(odd, "here")
+    odd = told(nodes=[["Loop", "", ["image"], [graph.output], {}]])
+    with pytest.raises(ExeuntError, match="Loop is not read here"):
+        create_model("onnx:gone.onnx", graph=odd)

@@ -194,7 +194,7 @@ def images() -> Callable[[int, tuple[int, int, int]], Pixels]:
 
 MOBILE = (
     *("mobilenetv3", "efficientnet", "shufflenetv2", "regnet", "ghostnet"),
-    *("tensorflow", "python", "gates", "upwards"),
+    *("tensorflow", "python", "gates", "chosen", "upwards"),
 )
 
 

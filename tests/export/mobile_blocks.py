@@ -100,6 +100,59 @@ class Pixels(nn.Module):
         return self.gate(x).expand_as(x) * x + self.gate(x)
 
 
+class Selective(nn.Module):
+    """SKNet's: two filters, each channel taken from both by a softmax over the two."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.paths = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, 1, k, k, groups=channels) for k in (1, 2)
+        )
+        self.attn = nn.Sequential(
+            nn.Conv2d(channels, 4, 1), nn.ReLU(), nn.Conv2d(4, 2 * channels, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        paths = torch.stack([path(x) for path in self.paths], dim=1)
+        gates = self.attn(paths.sum(1).mean((2, 3), keepdim=True))
+        n, c, h, w = gates.shape
+        return (paths * gates.view(n, 2, c // 2, h, w).softmax(1)).sum(1)
+
+
+class Split(nn.Module):
+    """ResNeSt's: twice the channels in groups, each taken from both halves."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.groups, self.conv = groups, nn.Conv2d(channels, 2 * channels, 3, 1, 1, groups=2)
+        inner = (nn.Conv2d(channels, 4, 1, groups=groups), nn.ReLU())
+        self.attn = nn.Sequential(*inner, nn.Conv2d(4, 2 * channels, 1, groups=groups))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x).relu()
+        n, c, h, w = x.shape
+        halves = x.reshape(n, 2, c // 2, h, w)
+        gates = self.attn(F.adaptive_avg_pool2d(halves.sum(dim=1), 1))
+        gates = F.softmax(gates.view(n, self.groups, 2, -1).transpose(1, 2), dim=1)
+        gates = gates.reshape(n, -1).view(n, -1, 1, 1)
+        return (halves * gates.reshape(n, 2, c // 2, 1, 1)).sum(dim=1)
+
+
+class Attended(nn.Module):
+    """CBAM: gates for channels, then for pixels, each from means and maxima."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 3, 1, 1)
+        self.inner = nn.Sequential(nn.Conv2d(channels, 3, 1), nn.ReLU(), nn.Conv2d(3, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        x = x * sum(map(self.inner, pooled)).sigmoid()
+        maps = x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)
+        return x * self.conv(torch.cat(maps, dim=1)).sigmoid()
+
+
 class Stacked(nn.Module):
     """Two halves in turns, of stacks that are summed, and Mish as it was first written."""
 
@@ -154,5 +207,6 @@ def mobile_blocks() -> dict[str, list[nn.Module]]:
         "tensorflow": [SameConv(6, 6, 3, 2, groups=6), nn.ReLU6(), SameConv(6, 5, 3, 2)],
         "python": [InPython(6), nn.ChannelShuffle(3)],
         "gates": [Channels(), nn.Conv2d(6, 8, 1), Pixels(8), nn.Conv2d(8, 6, 1), Stacked()],
+        "chosen": [Selective(6), Split(6, 2), nn.Conv2d(6, 5, 1), Attended(5)],
         "upwards": [nn.Upsample(scale_factor=2), nn.Conv2d(6, 4, 1), nn.Upsample((25, 13))],
     }

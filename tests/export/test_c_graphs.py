@@ -25,7 +25,7 @@ from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import CHECKED, STRICT, run_tool
 from exeunt.export.c.numbers import Numbers
 from exeunt.graph import Graph, build_graph, interpret, plan_stream
-from exeunt.graph.operators import Composite
+from exeunt.graph.operators import Composite, Concat, GlobalAverage
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
@@ -335,9 +335,19 @@ def test_blocks_of_mobile_networks(
     )
 
 
+def test_an_exit_of_means(sketch: type[Any], runtime: Path, tmp_path: Path) -> None:
+    """Scores that are means of maps, as SqueezeNet has them, of several tensors too."""
+    net = sketch(3, 7, 5)
+    maps = [net.conv("image", n, act="relu") for n in (1, 1, 2)]
+    for source in (maps[2], net.add(Concat(), *maps[:2])):
+        net.stages.append((net.nodes, net.add(GlobalAverage(), source)))
+        net.nodes = []
+    compare([*cases_of(net.graph(), "means")], runtime, tmp_path)
+
+
 @EMULATED
 @pytest.mark.slow
-@pytest.mark.parametrize("mobile", ["mobilenetv3", "python"], indirect=True)
+@pytest.mark.parametrize("mobile", ["mobilenetv3", "chosen"], indirect=True)
 def test_blocks_of_mobile_networks_on_a_device(
     mobile: tuple[str, MultiExitNet, Tensor], raw: WriteRaw, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from exeunt.data import Transform
 from exeunt.errors import ExeuntError
@@ -29,6 +29,11 @@ from exeunt.policies import parse_policy
 SIZE = (12, 14)
 
 
+class Repeated(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.index_select(1, torch.tensor([0, 2, 2, 1]))
+
+
 def write(net: MultiExitNet, folder: Path, policy: str = "full", **changed: Any) -> None:
     transform = Transform(SIZE)
     plan = plan_stream(build_graph(net, SIZE), changed.pop("element_bytes", 4))
@@ -45,6 +50,7 @@ def write(net: MultiExitNet, folder: Path, policy: str = "full", **changed: Any)
         (nn.Conv2d(3, 3, 1, dilation=256, groups=3), r"dilation \(256, 256\); up to 255"),
         (nn.Conv2d(3, 4, 17, dilation=2, padding=16), r"17x17 convolution; up to 15x15"),
         (nn.Conv2d(3, 3, 17, padding=8, groups=3), r"17x17 convolution; up to 15x15"),
+        (Repeated(), r"no kernel that takes a channel more than once"),
         (GFGP2d(3, 2, bound="softplus"), r"no kernel for GFGP2d in float32"),
         (GFGP2d(3, 16), r"no kernel for SharpPool with windows of 16; up to 15"),
         (ReNet2d(3, 2, cell="lstm"), r"no kernel for ReNet with lstm; gru has one"),

@@ -22,6 +22,7 @@ FUSED = {
     "tensorflow": ("Conv", "Conv"),
     "python": ("Multiply", "Lines", "Multiply", "Shuffle"),
     "gates": ("Unflatten", "Conv", "Multiply", "Multiply", "Shuffle", "Multiply", "Add"),
+    "chosen": ("Shuffle", "Multiply", "Add", "Multiply", "GridPool", "ChannelPool", "Multiply"),
     "upwards": ("Lines", "Conv", "Lines"),
 }
 """What a graph has, in this order, among other things, when it streams."""

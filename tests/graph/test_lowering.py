@@ -16,7 +16,7 @@ from exeunt.chain import Block, chain
 from exeunt.errors import ExeuntError
 from exeunt.graph import Graph, buffers_of, build_graph, interpret, make_plan
 from exeunt.models import create_model
-from exeunt.net import MultiExitNet
+from exeunt.net import MultiExitNet, Stage
 from exeunt.ops.exits import make_exit
 
 
@@ -113,7 +113,8 @@ class Written(nn.Module):
         return self.function(x, self.share)
 
 
-SQUEEZED = ["GlobalAverage", "Activation", "Unflatten", "Multiply"]
+MEAN, AVERAGE = nn.AdaptiveAvgPool2d(1), ["GlobalAverage"]
+SQUEEZED = [*AVERAGE, "Activation", "Unflatten", "Multiply"]
 
 
 def squeezed(x: Tensor) -> Tensor:
@@ -181,6 +182,42 @@ def changed_in_place(x: Tensor) -> Tensor:
             ["GridPool", "Flatten", "Unflatten", "Conv", "Flatten", "Unflatten", "Multiply"],
         ),
         "summed": (lambda x, share: sum([x, x, share]), ["Add", "Affine"]),
+        "largest of channels, seen anew": (
+            lambda x, _: x * torch.max(x, 1)[0].unsqueeze(1) + x.mean(1)[:, None],
+            ["ChannelPool", "Multiply", "ChannelPool", "Add"],
+        ),
+        "largest of maps": (
+            lambda x, _: x * x.amax((2, 3), keepdim=True) + x.amax(2, keepdim=True),
+            ["GridPool", "Multiply", "GridPool", "Add"],
+        ),
+        "by numbers in place": (
+            lambda x, _: x.index_select(1, torch.tensor([5, 0, 3])) + torch.tensor(2.0),
+            ["Shuffle", "Affine"],
+        ),
+        "one of two": (
+            lambda x, _: x.unflatten(1, (3, 2)).softmax(2).flatten(1, 2),
+            ["Shuffle", "Add", "Activation"],
+        ),
+        "one of two, moved": (
+            lambda x, _: x.unflatten(1, (2, 3)).transpose(1, 2).softmax(2).flatten(1, 2),
+            ["Shuffle", "Add", "Activation", "Shuffle"],
+        ),
+        "gated in parts": (
+            lambda x, _: (
+                x.unflatten(1, (2, 3)) * x.mean((2, 3)).view(-1, 2, 3, 1, 1).flip(1)
+            ).sum(1),
+            ["GlobalAverage", "Shuffle", "Unflatten", "Multiply", "Slice", "Slice", "Add"],
+        ),
+        "gated by rows": (
+            lambda x, _: (
+                x.unflatten(1, (2, 3)) * x[:, :2].mean(3).view(-1, 2, 1, 12, 1)
+            ).sum(1),
+            ["Slice", "GridPool", "Shuffle", "Multiply", "Slice", "Slice", "Add"],
+        ),
+        "gated for all": (
+            lambda x, _: (x.unflatten(1, (2, 3)) * x[:, None, :1]).flatten(1, 2),
+            ["Slice", "Multiply"],
+        ),
     }.values(),
 )  # fmt: skip
 def test_what_is_written_without_modules(function: Any, found: list[str]) -> None:
@@ -263,6 +300,39 @@ class Odd(nn.Module):
         return F.gelu(x.cumsum(2))
 
 
+@pytest.mark.parametrize(
+    ("head", "found"),
+    [
+        ([nn.Conv2d(6, 4, 1), nn.ReLU(), MEAN], ["Conv", *AVERAGE]),
+        ([MEAN, nn.Conv2d(6, 5, 1), nn.ReLU(), nn.Conv2d(5, 4, 1)], [*AVERAGE, "Linear", "Linear"]),
+        ([MEAN, nn.Conv2d(6, 4, 1, groups=2)], [*AVERAGE, "Conv", "Flatten"]),
+    ],
+)  # fmt: skip
+def test_an_exit_that_is_a_map_of_one_pixel(head: list[nn.Module], found: list[str]) -> None:
+    """SqueezeNet's, which averages its scores, and those that classify by a convolution."""
+    torch.manual_seed(0)
+    exit = nn.Sequential(*head, nn.Flatten())
+    net = MultiExitNet([Stage(nn.Conv2d(3, 6, 3), exit)], 4).eval()
+    graph = build_graph(net, 12)
+    assert kinds(graph)[1:] == found
+    assert graph.exit_macs == (net.exit_info(12)[0].macs,)
+    assert_the_same(net, graph)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, _: x.unflatten(1, (3, 2)).softmax(1).flatten(1, 2),  # of three
+        lambda x, _: x.softmax(1),
+        lambda x, _: x * x.flatten(2).softmax(2).view(x.shape),
+        lambda x, _: x * x.max(1, keepdim=True).indices,
+    ],
+)  # fmt: skip
+def test_gates_without_a_form(function: Any) -> None:
+    with pytest.raises(ExeuntError, match=r"stages.0.trunk.1: no plain operator for"):
+        lowered(nn.Conv2d(3, 6, 1), Written(function))
+
+
 def test_what_has_no_form_is_named_with_what_there_is() -> None:
     with pytest.raises(ExeuntError) as error:
         lowered(nn.Conv2d(3, 4, 1), Odd())
@@ -280,6 +350,18 @@ class Curious(nn.Module):
 def test_code_that_depends_on_values_is_refused() -> None:
     with pytest.raises(ExeuntError, match=r"stages.0: torch.export cannot follow its code \("):
         lowered(nn.Conv2d(3, 4, 1), Curious())
+
+
+class Halved(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[-1] % 2 == 0
+        return x
+
+
+def test_sizes_that_a_network_does_not_take() -> None:
+    net, _ = lowered(nn.Conv2d(3, 4, 1), Halved())
+    with pytest.raises(ExeuntError, match=r"stages\.0 does not run on 3x13x13 \("):
+        build_graph(net, 13)
 
 
 def test_the_net_is_left_as_it_was() -> None:

@@ -13,9 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from exeunt.classifier import Classifier
 from exeunt.contract import check_model
+from exeunt.data import Transform
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model, default_image_size, list_models, load_weights
+from exeunt.predictor import answers, open_predictor
 from exeunt.training import TrainConfig, train
 
 
@@ -150,6 +153,31 @@ def test_training_begins_with_its_weights_and_loading_asks_for_none(
     for name, tensor in net.state_dict().items():
         if ".trunk." in name and name.endswith("conv.weight"):
             assert tensor.unique().tolist() == pytest.approx([0.05])
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_needs_the_library_and_what_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights do; a folder of ONNX stages gives the same answers without."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    net = create_model("timm/tiny_net", pretrained=True)
+    clf = Classifier(net, transform=Transform((48, 48)), class_names=[*"abcde"])
+    clf.save(tmp_path / "net.safetensors")
+    clf.export_onnx(tmp_path / "folder")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    (wanted,) = clf.predict([tmp_path / "one.png"])
+    monkeypatch.setitem(sys.modules, "timm", None)
+    folder = open_predictor(str(tmp_path / "folder"), None)
+    (found,) = answers(folder, [folder.load(tmp_path / "one.png")])
+    assert (found.label, found.exit) == (wanted.label, wanted.exit)
+    assert found.probability == pytest.approx(wanted.probability, rel=1e-4)
+    with pytest.raises(
+        ExeuntError, match=r"net\.safetensors: timm/.* pip install \"exeunt\[timm\]"
+    ):
+        load_weights(tmp_path / "net.safetensors")
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ class ThresholdGrid:
 
     def exits_taken(self, settings: Sequence[int]) -> NDArray[np.uint8]:
         """The exit that each sample takes (N)."""
-        (exit_index,) = self._first_exits(settings, 1)
+        exit_index: NDArray[np.uint8] = self._first_exits(settings, 1)[0]
         return exit_index
 
     def _first_exits(self, settings: Sequence[int], count: int) -> NDArray[np.uint8]:

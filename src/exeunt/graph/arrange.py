@@ -84,6 +84,50 @@ class Arrangement:
             return False
         return bool((self.index.flatten() == torch.arange(self.index.numel())).all())
 
+    def placed(self, index: Tensor) -> Arrangement | None:
+        """What lies, in another order of the source's numbers, where `index` (1, ...) of the shape
+        of this has it; None unless this has all numbers of the source, once.
+        """
+        own = self.index
+        if not isinstance(own, Tensor) or own.shape != index.shape:
+            return None
+        if not torch.equal(own.flatten().sort().values, torch.arange(_size(self.shape))):
+            return None
+        found = torch.empty_like(index).flatten()
+        found[own.flatten()] = index.flatten()
+        return Arrangement(self.source, self.shape, found.view(1, *self.shape))
+
+    def other_of_two(self, axis: int) -> Arrangement | None:
+        """Of each number of the source the other of the two that lie along an axis."""
+        own = self.index
+        if not isinstance(own, Tensor) or own.shape[axis] != 2:
+            return None
+        return self.placed(own.flip(axis))
+
+    def gate(self, other: Arrangement) -> Arrangement | None:
+        """What multiplies each number of the source where this is multiplied by another, whose axes
+        of length 1 stand for all: a map, or a number for each channel, row or column.
+        """
+        if not isinstance(self.index, Tensor) or not isinstance(other.index, Tensor):
+            return None
+        if self.index.dim() != other.index.dim() or len(self.shape) != 3:
+            return None
+        if any(
+            theirs not in (1, own)
+            for own, theirs in zip(self.index.shape, other.index.shape, strict=True)
+        ):
+            return None
+        placed = self.placed(other.index.expand(self.index.shape))
+        if placed is None:
+            return None
+        index = placed.index
+        assert isinstance(index, Tensor)
+        for axis in range(1, 4):
+            first = index.narrow(axis, 0, 1)
+            if torch.equal(first.expand(index.shape), index):
+                index = first
+        return Arrangement(other.source, other.shape, index)
+
     def plain(self) -> list[Move] | None:
         """Operators that make it, one after the other; None where none do."""
         if not isinstance(self.index, Tensor) or self.index.shape[0] != 1:
@@ -93,6 +137,8 @@ class Arrangement:
             return _seen_as(self.shape, shape)
         if len(shape) == len(self.shape) == 1:
             return _along(0, self.index[0], self.shape[0])
+        if len(self.shape) == 1 and shape[1:] == (1, 1):
+            return [*_along(0, self.index.flatten(), self.shape[0]), Unflatten()]
         if len(shape) != 3 or len(self.shape) != 3 or not self.index.numel():
             return None
         _, height, width = self.shape

@@ -14,6 +14,7 @@ from exeunt.graph.fold import fold
 from exeunt.graph.graph import Graph, Node, StageGraph
 from exeunt.graph.lower import lower
 from exeunt.graph.operators import Shape, UnloweredStage
+from exeunt.graph.vectors import with_vectors
 from exeunt.mode import evaluating
 from exeunt.net import MultiExitNet, Stage, State
 from exeunt.ops.macs import count_macs
@@ -135,6 +136,7 @@ class CapturedNet:
             source = captured if net is None else captured.of(net.stages[k])
             lowered, (logits, *handed) = lower(source, names, _path(k), opaque=opaque)
             nodes = fold(lowered.nodes, [logits, *handed])
+            nodes = with_vectors(nodes, logits, lowered.shapes, [logits, *handed])
             called = _called(nodes)
             shapes |= {called[node.output]: lowered.shapes[node.output] for node in nodes}
             nodes = [_renamed(node, called) for node in nodes]

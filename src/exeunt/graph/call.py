@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, fx
 
 from exeunt.graph.capture import Captured
 from exeunt.graph.operator import Operator, Shape
+from exeunt.ops.macs import macs_of
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,37 @@ def by_channel(call: Call, number: Any) -> Tensor | None:
 def _ends(found: Tensor, wanted: Shape) -> bool:
     """Whether a shape is this one, but for 1s before it."""
     return (1,) * (found.dim() - len(wanted)) + wanted == tuple(found.shape)
+
+
+def tensors_of(values: Any) -> Iterator[fx.Node]:
+    """Nodes among the arguments of a call, those in lists too."""
+    for value in values:
+        if isinstance(value, fx.Node):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from tensors_of(value)
+
+
+def gives_tensor(node: fx.Node) -> bool:
+    """Whether a node gives one tensor of one image, and not several, or a number."""
+    value = node.meta["val"]
+    return isinstance(value, Tensor) and value.dim() > 1
+
+
+def sizes_of(node: fx.Node) -> Shape:
+    """The shape of all numbers that a node gives for one image, which need not come first."""
+    shape = tuple(int(n) for n in node.meta["val"].shape)
+    return shape[1:] if shape[0] == 1 else shape
+
+
+def cost_of(node: fx.Node) -> int | None:
+    """Multiply-adds of a call, counted on tensors that have shapes and no numbers."""
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda given: given.meta["val"])
+    with torch.no_grad():
+        return macs_of(node.target, *args, **kwargs)
+
+
+def settings_of(node: fx.Node) -> str:
+    """The arguments of a call that are no tensors, for messages."""
+    plain = [a for a in node.args if not isinstance(a, (fx.Node, list))]
+    return f"{[*plain, *(a for a in node.args if isinstance(a, list))]} {node.kwargs or ''}".strip()

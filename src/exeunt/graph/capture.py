@@ -97,10 +97,16 @@ def capture(stage: Stage, state: Sequence[Tensor], path: str) -> Captured:
         path: of the stage in the net, for messages.
 
     Raises:
-        ExeuntError: when `torch.export` cannot follow the stage's code.
+        ExeuntError: when the stage does not run on such a state, or `torch.export` cannot follow
+            its code.
     """
     classes = {name: type(module) for name, module in stage.named_modules()}
-    shapes = _shapes_of_whole(stage, state)
+    try:
+        shapes = _shapes_of_whole(stage, state)
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        given = ", ".join("x".join(map(str, tensor.shape[1:])) for tensor in state)
+        raise ExeuntError(f"{path} does not run on {given} ({reason})") from error
     copied = copy.deepcopy(stage)
     for name, shape in shapes.items():
         copied.set_submodule(name, _StandIn(name, shape))

@@ -30,6 +30,7 @@ __all__ = [
     "Activation",
     "Add",
     "Affine",
+    "ChannelPool",
     "Composite",
     "Concat",
     "Constants",
@@ -202,6 +203,19 @@ class GridPool(Operator):
         down = self.grid[0]
         cells = [(k * height // down, -(-(k + 1) * height // down)) for k in range(down)]
         return max(sum(top <= row < end for top, end in cells) for row in range(height))
+
+
+@dataclass(frozen=True)
+class ChannelPool(Operator):
+    """The maximum or the average of all channels of a pixel, (C, H, W) to (1, H, W)."""
+
+    by_pixel = keeps_scale = True
+    of: Literal["max", "average"]
+
+    def run(self, inputs: Sequence[Tensor], constants: Constants) -> Tensor:
+        if self.of == "max":
+            return inputs[0].amax(1, keepdim=True)
+        return inputs[0].mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from exeunt.graph.functions import FUNCTIONS
 from exeunt.graph.operators import (
     Add,
     Affine,
+    ChannelPool,
     Composite,
     Concat,
     Conv,
@@ -27,6 +28,7 @@ from exeunt.graph.operators import (
     Lines,
     Mix,
     Multiply,
+    Operator,
     Pad,
     Pair,
     Pool,
@@ -183,15 +185,38 @@ def _grid_pool(of: Literal["max", "average"]) -> Callable[[Call], Made]:
     return make
 
 
-def _mean(call: Call) -> Made | None:
-    axes = {axis % (len(call.shape) + 1) for axis in call.argument(1, "dim", None) or ()}
-    kept = call.argument(2, "keepdim", False)
-    if len(call.shape) != 3 or not axes or axes - {2, 3} or (not kept and len(axes) == 1):
+POOLED: dict[Any, Literal["max", "average"]] = {
+    aten.mean.dim: "average",
+    aten.amax.default: "max",
+    aten.max.dim: "max",
+}
+"""Calls that pool along axes; where the largest is, is not followed."""
+
+
+def over_axes(call: Call, of: Literal["max", "average"]) -> Operator | None:
+    """The maximum or the average of a map along some of its axes, each of which stays, of length 1;
+    None where there is no such operator.
+    """
+    asked = call.argument(1, "dim", None)
+    listed = [asked] if isinstance(asked, int) else asked or ()
+    axes = tuple(sorted(axis % (len(call.shape) + 1) for axis in listed))
+    if len(call.shape) != 3:
         return None
-    if len(axes) == 2:
-        return GlobalAverage(keep=kept), {}
+    if axes == (1,):
+        return ChannelPool(of)
+    if axes == (2, 3) and of == "average":
+        return GlobalAverage(keep=True)
     _, height, width = call.shape
-    return GridPool("average", (1, width) if axes == {2} else (height, 1)), {}
+    grids = {(2,): (1, width), (3,): (height, 1), (2, 3): (1, 1)}
+    return GridPool(of, grids[axes]) if axes in grids else None
+
+
+def _over_axes(of: Literal["max", "average"]) -> Callable[[Call], Made | None]:
+    def make(call: Call) -> Made | None:
+        found = over_axes(call, of) if call.argument(2, "keepdim", False) else None
+        return None if found is None else (found, {})
+
+    return make
 
 
 def _resize(call: Call) -> Made | None:
@@ -305,7 +330,7 @@ OPERATORS: dict[Any, Callable[[Call], Made | None]] = {
     aten.avg_pool2d.default: _average_pool,
     aten.adaptive_avg_pool2d.default: _grid_pool("average"),
     aten.adaptive_max_pool2d.default: _grid_pool("max"),
-    aten.mean.dim: _mean,
+    **{call: _over_axes(of) for call, of in POOLED.items()},
     aten.upsample_bilinear2d.vec: _resize,
     aten.upsample_nearest2d.vec: _nearest,
     aten._upsample_nearest_exact2d.vec: _nearest,

@@ -13,6 +13,7 @@ from torch import nn
 from exeunt.backbone import attach_exits, named_places
 from exeunt.errors import ExeuntError, nearest
 from exeunt.models.pretrained import USUAL_MEAN, USUAL_STD, Input
+from exeunt.models.source import Source
 from exeunt.net import MultiExitNet
 
 
@@ -165,42 +166,28 @@ def _input_of_torchvision(torchvision: Any, network: str) -> Input:
     )
 
 
-LIBRARIES = {
-    "timm": Library(
-        "timm",
-        lambda timm: timm.list_models(),
-        _make_timm,
-        _stages_of_timm,
-        _input_of_timm,
-    ),
-    "torchvision": Library(
-        "torchvision",
-        lambda torchvision: torchvision.models.list_models(torchvision.models),
-        _make_torchvision,
-        lambda backbone: None,
-        _input_of_torchvision,
-    ),
-}
+TIMM = Library(
+    "timm",
+    lambda timm: timm.list_models(),
+    _make_timm,
+    _stages_of_timm,
+    _input_of_timm,
+)
+TORCHVISION = Library(
+    "torchvision",
+    lambda torchvision: torchvision.models.list_models(torchvision.models),
+    _make_torchvision,
+    lambda backbone: None,
+    _input_of_torchvision,
+)
 
 
-def is_foreign(name: str) -> bool:
-    """Whether a name is that of a network of another library."""
-    library, slash, network = name.partition("/")
-    return bool(slash and network) and library in LIBRARIES
+def _source(library: Library) -> Source:
+    def theirs(network: str) -> Input:
+        return library.input(library.known(network), network)
+
+    build = partial(build_foreign, library)
+    return Source(f"{library.name}/", build, theirs, lambda given: bool(given.get("pretrained")))
 
 
-def foreign_builder(name: str) -> Callable[..., MultiExitNet]:
-    """What builds the network of that name."""
-    library, _, network = name.partition("/")
-    return partial(build_foreign, LIBRARIES[library], network)
-
-
-def foreign_input(name: str) -> Input:
-    """What the weights of a network of another library were trained on.
-
-    Raises:
-        ExeuntError: when the library or the network is not there.
-    """
-    library, _, network = name.partition("/")
-    found = LIBRARIES[library]
-    return found.input(found.known(network), network)
+LIBRARIES = (_source(TIMM), _source(TORCHVISION))

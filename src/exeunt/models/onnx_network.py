@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 
-from exeunt.backbone import attach_exits, image_shape_of, named_places, read_onnx
+from exeunt.backbone import (
+    OnnxGraph,
+    attach_exits,
+    graph_of,
+    image_shape_of,
+    named_places,
+    network_of,
+)
 from exeunt.errors import ExeuntError
 from exeunt.models.pretrained import USUAL_MEAN, USUAL_STD, Input
+from exeunt.models.source import Source
 from exeunt.net import MultiExitNet
 
 PREFIX = "onnx:"
@@ -27,6 +34,7 @@ def build_onnx(
     *,
     exits: str | int | Sequence[str | int] = "paper",
     exit_head: str | Sequence[str] = "pooled",
+    graph: str | None = None,
 ) -> MultiExitNet:
     """A network of an ONNX file, with its weights, and exits.
 
@@ -41,37 +49,38 @@ def build_onnx(
             of operators.
         exit_head: `"pooled"`, `"mixed"`, `"rex"` or `"conv"`, for all exits but the last; or one
             for each exit, `"own"` being the network's classifier.
+        graph: what weights files have in place of the file, which is then not read: all of it but
+            weights (`exeunt.backbone.OnnxGraph.packed`).
 
     Raises:
         ExeuntError: when there is no such file, it cannot be read, or no exits can be attached.
     """
     device = torch.empty(0).device  # where networks are made, `meta` for one
     with torch.device("cpu"):
-        shape = image_shape_of(file)
+        found = graph_of(file) if graph is None else OnnxGraph.unpacked(graph, f"{PREFIX}{file}")
+        shape = found.shape
         if shape[0] != in_chans:
             raise ExeuntError(f"{PREFIX}{file} takes images of {shape[0]} channels, not {in_chans}")
-        backbone = read_onnx(file)
+        backbone = network_of(found)
         with torch.no_grad():
             outputs = backbone(torch.zeros(2, *shape)).shape[-1]
         at = named_places(backbone, shape, exits)
         classes = num_classes or outputs
         net = attach_exits(backbone, at, classes, exit_head=exit_head, image_shape=shape)
-    net.origin = f"{PREFIX}{file}", {"exits": at}
+    net.origin = f"{PREFIX}{file}", {"exits": at, "graph": graph or found.packed()}
     return net.to(device)
 
 
-def onnx_builder(name: str) -> Callable[..., MultiExitNet]:
-    """What builds the network of that name."""
-    return partial(build_onnx, name.removeprefix(PREFIX))
-
-
-def onnx_input(name: str) -> Input:
+def _input(file: str) -> Input:
     """What the weights of a file take; it does not say how images are normalised, so that is as
     ImageNet's usually are.
 
     Raises:
         ExeuntError: when there is no such file, or it cannot be read.
     """
-    size = image_shape_of(name.removeprefix(PREFIX))[1]
+    size = image_shape_of(file)[1]
     about = "the images of its weights", "as whoever made it states"
     return Input(size, USUAL_MEAN, USUAL_STD, *about)
+
+
+FILES = Source(PREFIX, build_onnx, _input, lambda arguments: "graph" not in arguments)

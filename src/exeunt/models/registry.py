@@ -11,9 +11,10 @@ from typing import Any, TypeVar, overload
 
 from exeunt.collaboration import collaborate
 from exeunt.errors import ExeuntError, nearest, one_of
-from exeunt.models.foreign import foreign_builder, foreign_input, is_foreign
-from exeunt.models.onnx_network import is_onnx, onnx_builder, onnx_input
+from exeunt.models.foreign import LIBRARIES
+from exeunt.models.onnx_network import FILES
 from exeunt.models.pretrained import Input, Pretrained
+from exeunt.models.source import Source
 from exeunt.net import MultiExitNet
 from exeunt.registry import Registry
 from exeunt.rex_stem import CHILD, replace_stem
@@ -35,6 +36,9 @@ class Model:
 
 
 MODELS: Registry[Model] = Registry("model")
+
+SOURCES = (*LIBRARIES, FILES)
+"""Where other networks come from, by what their names begin with."""
 
 
 @overload
@@ -123,7 +127,7 @@ def model_takes(name: str, argument: str) -> bool:
     Raises:
         ExeuntError: as `build_model`, for an unknown name.
     """
-    return _takes(_parameters(_model(name).builder), argument)
+    return _takes(_parameters(_builder(name)), argument)
 
 
 def _parameters(builder: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
@@ -140,17 +144,28 @@ def _takes(parameters: Mapping[str, inspect.Parameter], argument: str) -> bool:
 
 def is_model(name: str) -> bool:
     """Whether it is the name of an architecture, registered here, of another library or a file."""
-    return name in MODELS or is_foreign(name) or is_onnx(name)
+    return name in MODELS or _source(name) is not None
+
+
+def _source(name: str) -> tuple[Source, str] | None:
+    """Where a network comes from that is not registered, and its name there."""
+    for source in SOURCES:
+        if name.startswith(source.prefix) and name != source.prefix:
+            return source, name.removeprefix(source.prefix)
+    return None
 
 
 def _model(name: str) -> Model:
-    if is_foreign(name):
-        return Model(foreign_builder(name), None, foreign_input(name).image_size)
-    if is_onnx(name):
-        return Model(onnx_builder(name), None, onnx_input(name).image_size)
     if name not in MODELS:
         raise ExeuntError(unknown_name("model", name, list(MODELS)))
     return MODELS[name]
+
+
+def _builder(name: str) -> Callable[..., MultiExitNet]:
+    if (found := _source(name)) is None:
+        return _model(name).builder
+    source, there = found
+    return partial(source.build, there)
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -159,8 +174,11 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def default_image_size(name: str) -> int:
-    """Height and width of the images that a registered network was designed for, in pixels."""
-    return _model(name).image_size
+    """Height and width of the images that a network was designed for, in pixels."""
+    if (found := _source(name)) is None:
+        return _model(name).image_size
+    source, there = found
+    return source.input(there).image_size
 
 
 def pretrained_of(name: str, arguments: Mapping[str, Any]) -> Input | None:
@@ -170,11 +188,10 @@ def pretrained_of(name: str, arguments: Mapping[str, Any]) -> Input | None:
     Raises:
         ExeuntError: as `build_model`, for an unknown name.
     """
-    if is_foreign(name):
-        return foreign_input(name) if arguments.get("pretrained") else None
-    if is_onnx(name):
-        return onnx_input(name)
-    return _model(name).pretrained.get(str(arguments.get("weights")))
+    if (found := _source(name)) is None:
+        return _model(name).pretrained.get(str(arguments.get("weights")))
+    source, there = found
+    return source.input(there) if source.asked(arguments) else None
 
 
 def pretrained_names() -> list[str]:
@@ -207,7 +224,7 @@ def build_model(
         ExeuntError: for an unknown name, with the nearest valid ones, or an unknown argument; or
             when a builder does not return a network as it is asked for.
     """
-    builder = _model(name).builder
+    builder = _builder(name)
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
     arguments = dict(kwargs)
@@ -230,7 +247,7 @@ def build_model(
     if keep is not None:
         net.keep(keep)
     found = {} if net.origin is None else net.origin[1]  # places that were chosen, for one
-    if is_foreign(name):
+    if name not in MODELS:
         arguments.pop("pretrained", None)
     net.origin = name, {"num_classes": net.num_classes, "in_chans": in_chans} | arguments | found
     return net

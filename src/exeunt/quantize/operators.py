@@ -276,6 +276,21 @@ class IntegerGridPool(IntegerOperator):
 
 
 @dataclass(frozen=True)
+class IntegerChannelPool(IntegerOperator):
+    """The maximum or the average of all channels of a pixel, at the input's scale."""
+
+    of: str
+    zero: int
+
+    def run(self, inputs: Sequence[Tensor]) -> Tensor:
+        x = inputs[0]
+        if self.of == "max":
+            return x.amax(1, keepdim=True)
+        sums = (x - self.zero).sum(1, keepdim=True)
+        return (divided(sums, torch.tensor(x.shape[1])) + self.zero).int()
+
+
+@dataclass(frozen=True)
 class IntegerPad(IntegerOperator):
     """Zeros around a map."""
 

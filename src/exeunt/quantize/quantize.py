@@ -16,6 +16,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    ChannelPool,
     Composite,
     Conv,
     GlobalAverage,
@@ -37,6 +38,7 @@ from exeunt.ops.rex import ReX2d
 from exeunt.quantize.graph import QuantizedGraph
 from exeunt.quantize.operators import (
     IntegerAverage,
+    IntegerChannelPool,
     IntegerConv,
     IntegerGridPool,
     IntegerLinear,
@@ -94,12 +96,12 @@ def _integer(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerOp
         made = node.operator.integer(node, graph, scales)
         make = None if made is None else lambda *_: made
     scores = any(stage.logits == node.output for stage in graph.stages)
-    if make is None or (scores and kind is not Linear):
+    if make is None or (scores and kind not in _EXITS):
         known = sorted({k.__name__ for k in _MAKERS} | {ReX2d.__name__, ReNet2d.__name__})
         raise ExeuntError(
             f"{node.module}: no integer form for {node.operator.kind}"
             f"{' as an exit' if scores else ''}; there are {', '.join(known)}, and exits end in "
-            "Linear"
+            f"{' or '.join(k.__name__ for k in _EXITS)}"
         )
     return make(node, graph, scales)
 
@@ -248,6 +250,11 @@ def _grid(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerGridP
     return IntegerGridPool(pool.of, pool.grid, scales[node.output].zero)
 
 
+def _channels(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerChannelPool:
+    assert isinstance(node.operator, ChannelPool)
+    return IntegerChannelPool(node.operator.of, scales[node.output].zero)
+
+
 def _activation(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerLookup:
     assert isinstance(node.operator, Activation)
     every = torch.arange(INT8[0], INT8[1] + 1)
@@ -273,6 +280,7 @@ _MAKERS: dict[type[Operator], Maker] = {
     Activation: _activation,
     Add: _add,
     Affine: _affine,
+    ChannelPool: _channels,
     Conv: _conv,
     GlobalAverage: _average,
     GridPool: _grid,
@@ -285,3 +293,5 @@ _MAKERS: dict[type[Operator], Maker] = {
     SharpPool: _sharp,
     Resize: _resize,
 }
+
+_EXITS = (Linear, GlobalAverage)  # whose kernels write scores of 16 bits

@@ -26,6 +26,7 @@ def card(
         fingerprint: Of the data, all splits together.
     """
     same = fingerprint == info.of_data("fingerprint")
+    arguments = {key: value for key, value in info.arguments.items() if key != "graph"}
     classes = f"{len(info.class_names)}: {', '.join(info.class_names)}"
     height, width = info.transform["image_size"]
     return [
@@ -33,7 +34,7 @@ def card(
             "Model",
             [
                 ("weights", model),
-                ("architecture", f"{info.architecture} ({_spelled(info.arguments)})"),
+                ("architecture", f"{info.architecture} ({_spelled(arguments)})"),
                 ("exits", str(table.num_exits)),
                 ("parameters", f"{parameters:,}, stored as {info.storage}"),
                 ("task", info.task),

@@ -70,6 +70,12 @@ typedef struct exn_pool_f32 {
     uint8_t count_padding;  /* in what an average divides by */
 } exn_pool_f32;
 
+/* The largest or the mean of all channels of a pixel. */
+typedef struct exn_channel_pool_f32 {
+    uint16_t channels;
+    uint8_t average;
+} exn_channel_pool_f32;
+
 typedef struct exn_sharp_pool_f32 {
     exn_window window;
 } exn_sharp_pool_f32;
@@ -182,6 +188,7 @@ exn_kernel exn_activation_f32_make;
 exn_kernel exn_product_f32_make;
 exn_kernel exn_slope_f32_make;
 exn_kernel exn_pool_f32_make;
+exn_kernel exn_channel_pool_f32_make;
 exn_kernel exn_sharp_pool_f32_make;
 exn_kernel exn_grid_pool_f32_make;
 exn_kernel exn_grid_pool_f32_take;

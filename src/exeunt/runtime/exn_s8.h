@@ -114,6 +114,13 @@ typedef struct exn_pool_s8 {
     int8_t zero;
 } exn_pool_s8;
 
+/* The largest or the mean of all channels of a pixel. */
+typedef struct exn_channel_pool_s8 {
+    uint16_t channels;
+    uint8_t average;
+    int8_t zero;
+} exn_channel_pool_s8;
+
 /* softness: of a step of the map times one of the sharpness, in the exponent of 2, in 2^-24 */
 typedef struct exn_sharp_pool_s8 {
     exn_window window;
@@ -217,6 +224,7 @@ exn_kernel exn_depthwise_s8_make;
 exn_kernel exn_residual_s8_make;
 exn_kernel exn_gathered_conv_s8_make;
 exn_kernel exn_pool_s8_make;
+exn_kernel exn_channel_pool_s8_make;
 exn_kernel exn_sharp_pool_s8_make;
 exn_kernel exn_grid_pool_s8_make;
 exn_kernel exn_grid_pool_s8_take;
@@ -228,6 +236,8 @@ exn_kernel exn_resize_s8_make;
 exn_kernel exn_linear_s8_make;
 exn_kernel exn_average_s8_make;
 exn_kernel exn_average_s8_take;
+exn_kernel exn_average_scores_s8_make;  /* to int16_t */
+exn_kernel exn_average_scores_s8_take;
 exn_kernel exn_rex_s8_make;
 exn_kernel exn_rex_s8_take;
 exn_kernel exn_renet_s8_make;

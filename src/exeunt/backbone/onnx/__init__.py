@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from exeunt.backbone.onnx.read import image_shape_of, read_onnx
+from exeunt.backbone.onnx.file import graph_of, image_shape_of
+from exeunt.backbone.onnx.graph import OnnxGraph
+from exeunt.backbone.onnx.read import network_of, read_onnx
 
-__all__ = ["image_shape_of", "read_onnx"]
+__all__ = ["OnnxGraph", "graph_of", "image_shape_of", "network_of", "read_onnx"]

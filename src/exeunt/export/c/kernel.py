@@ -13,7 +13,7 @@ from exeunt.export.c.source import CSource
 from exeunt.graph.fuse import InvertedResidual, filters
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operator import Shape
-from exeunt.graph.operators import Conv, GridPool, Pool, SharpPool, is_taken_in
+from exeunt.graph.operators import ChannelPool, Conv, GridPool, Pool, SharpPool, is_taken_in
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import is_whole
 from exeunt.graph.workspace import ReNetPlaces, recompute_numbers
@@ -170,6 +170,15 @@ def channels_at_once(node: Node, graph: Graph) -> int:
     assert isinstance(node.operator, InvertedResidual)
     widths = graph.shapes[node.inputs[0]][2], graph.shapes[node.output][2]
     return recompute_numbers(node.operator, *widths)[0]
+
+
+def channel_fields(node: Node, graph: Graph) -> dict[str, int]:
+    """Fields of `exn_channel_pool`, in any type."""
+    assert isinstance(node.operator, ChannelPool)
+    return {
+        "channels": graph.shapes[node.inputs[0]][0],
+        "average": int(node.operator.of == "average"),
+    }
 
 
 def grid_fields(grid: GridPool, height: int) -> dict[str, int]:

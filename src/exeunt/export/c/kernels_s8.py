@@ -59,7 +59,7 @@ def kernel_of(
         at_once = channels_at_once(planned, plan.graph) if node.operator.recompute else 0
         return _residual(node, node.operator, quantized, at_once, source, number)
     if isinstance(node.operator, Beside):
-        return moving(node.operator, source, number, 1, plan.graph.shapes[node.output][0])
+        return moving(node, node.operator, source, number, 1, plan.graph.shapes[node.output][0])
     operator = quantized.operators[node.output]
     if isinstance(node.operator, PreactivatedConv):
         inner, conv = _convolution(node.output, quantized)
@@ -253,7 +253,11 @@ def _average(
         "zero_in": operator.zero_in,
         "zero_out": operator.scale.zero,
     }
-    return Kernel.of("exn_average_s8", fields, source, number, accumulates=True)
+    name = "exn_average_s8"
+    spec = source.struct(name, f"spec_{number}", fields)
+    if any(stage.logits == node.output for stage in graph.stages):
+        return Kernel("exn_average_scores_s8", True, f"&{spec}", (name,))
+    return Kernel(name, True, f"&{spec}")
 
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {

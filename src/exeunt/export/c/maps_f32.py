@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from exeunt.errors import ExeuntError
-from exeunt.export.c.kernel import Kernel, grid_fields, sharp_window, window_of
+from exeunt.export.c.kernel import Kernel, channel_fields, grid_fields, sharp_window, window_of
 from exeunt.export.c.moves import MOVES, moving
 from exeunt.export.c.source import CSource, float_texts
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import (
+    ChannelPool,
     GlobalAverage,
     GridPool,
     Operator,
@@ -52,6 +53,10 @@ def _grid_pool(node: Node, pool: GridPool, graph: Graph, source: CSource, number
     return Kernel.of("exn_grid_pool_f32", fields, source, number, accumulates=True)
 
 
+def _channels(node: Node, pool: ChannelPool, graph: Graph, source: CSource, number: int) -> Kernel:
+    return Kernel.of("exn_channel_pool_f32", channel_fields(node, graph), source, number)
+
+
 def _resize(node: Node, resize: Resize, graph: Graph, source: CSource, number: int) -> Kernel:
     _, *sizes = graph.shapes[node.inputs[0]]
     fields = {
@@ -79,10 +84,11 @@ def _places(resize: Resize, size: int, out: int) -> list[str]:
 
 def _move(node: Node, operator: Operator, graph: Graph, source: CSource, number: int) -> Kernel:
     """What is not read where it lies."""
-    return moving(operator, source, number, 4, graph.shapes[node.inputs[0]][0])
+    return moving(node, operator, source, number, 4, graph.shapes[node.inputs[0]][0])
 
 
 MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
+    ChannelPool: _channels,
     GlobalAverage: _average,
     GridPool: _grid_pool,
     Pool: _pool,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exeunt.export.c.kernel import Kernel, grid_fields, sharp_window, window_of
+from exeunt.export.c.kernel import Kernel, channel_fields, grid_fields, sharp_window, window_of
 from exeunt.export.c.moves import moving
 from exeunt.export.c.source import CSource
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import GridPool
 from exeunt.quantize.operators import (
+    IntegerChannelPool,
     IntegerGridPool,
     IntegerLookup,
     IntegerPad,
@@ -55,6 +56,13 @@ def _grid(
     fields = grid_fields(node.operator, graph.shapes[node.inputs[0]][_ROWS])
     fields = {**fields, "zero": operator.zero}
     return Kernel.of("exn_grid_pool_s8", fields, source, number, accumulates=True)
+
+
+def _channels(
+    node: Node, operator: IntegerChannelPool, graph: Graph, source: CSource, number: int
+) -> Kernel:
+    fields = channel_fields(node, graph) | {"zero": operator.zero}
+    return Kernel.of("exn_channel_pool_s8", fields, source, number)
 
 
 def sum_fields(total: IntegerSum, *, swapped: bool = False) -> dict[str, int]:
@@ -134,10 +142,11 @@ def _move(
     """What is not read where it lies."""
     blank = operator.zero if isinstance(operator, IntegerPad) else 0
     channels = graph.shapes[node.inputs[0]][0]
-    return moving(operator.operator, source, number, 1, channels, blank)
+    return moving(node, operator.operator, source, number, 1, channels, blank)
 
 
 MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
+    IntegerChannelPool: _channels,
     IntegerGridPool: _grid,
     IntegerLookup: _lookup,
     IntegerPad: _move,

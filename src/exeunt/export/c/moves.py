@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from exeunt.errors import ExeuntError
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource
+from exeunt.graph.graph import Node
 from exeunt.graph.moves import Beside
 from exeunt.graph.operators import Concat, Flatten, Lines, Operator, Pad, Shuffle, Slice, Unflatten
 
@@ -13,6 +15,7 @@ MOVES = (Beside, Concat, Flatten, Lines, Pad, Shuffle, Slice, Unflatten)
 
 
 def moving(
+    node: Node,
     operator: Operator,
     source: CSource,
     number: int,
@@ -23,18 +26,24 @@ def moving(
     """The kernel of one of `MOVES`.
 
     Args:
+        node: that it is for.
         operator: that moves.
         source: to define constants in.
         number: of the node.
         number_bytes: of one number.
         channels: of the input.
         blank: every byte of the numbers that padding adds.
+
+    Raises:
+        ExeuntError: for channels that are taken more than once.
     """
     fields: dict[str, Any]
     if isinstance(operator, Beside | Flatten | Unflatten):
         name = f"exn_{operator.kind.lower()}"
         return Kernel.of(name, {"number_bytes": number_bytes}, source, number)
     if isinstance(operator, Shuffle):
+        if len({*operator.order}) < len(operator.order):
+            raise ExeuntError(f"{node.module}: no kernel that takes a channel more than once")
         to = [len(operator.order)] * channels
         for place, channel in enumerate(operator.order):
             to[channel] = place

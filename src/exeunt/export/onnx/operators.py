@@ -20,6 +20,7 @@ from exeunt.graph.operators import (
     Activation,
     Add,
     Affine,
+    ChannelPool,
     Concat,
     Conv,
     Flatten,
@@ -264,6 +265,11 @@ def _grid_pool(context: NodeContext, pool: GridPool, to: str) -> None:
     write_grid_pool(context.build, pool, context.x, context.shape, to)
 
 
+def _channel_pool(context: NodeContext, pool: ChannelPool, to: str) -> None:
+    kind, axes = "ReduceMax" if pool.of == "max" else "ReduceMean", context.build.integers([1])
+    context.build.add(kind, context.x, axes, keepdims=1, to=to)
+
+
 def _global_average(context: NodeContext, average: GlobalAverage, to: str) -> None:
     axes = context.build.integers([2, 3])
     context.build.add("ReduceMean", context.x, axes, keepdims=int(average.keep), to=to)
@@ -331,6 +337,7 @@ WRITERS: dict[type[Operator], Callable[[NodeContext, Any, str], None]] = {
     Pool: _pool,
     SharpPool: _sharp_pool,
     GridPool: _grid_pool,
+    ChannelPool: _channel_pool,
     GlobalAverage: _global_average,
     Resize: _resize,
     Mix: _mix,
