@@ -96,8 +96,7 @@ static void mix_large(const exn_conv_s8 *conv, const view *v, int8_t *out, uint3
 {
     const exn_requantize *to = &conv->requantize;
     const int16_t *weights = conv->weights;
-    const exn_row *row = to->rows;
-    uint32_t o, k;
+    uint32_t o;
 #ifdef EXN_X86
     int16_t wide[EXN_COPIES * EXN_WIDEST];
     uint32_t size = widen(conv, v, wide);
@@ -109,11 +108,8 @@ static void mix_large(const exn_conv_s8 *conv, const view *v, int8_t *out, uint3
 #endif
     for (o = 0; o < outputs; o += 4) {
         int32_t sums[4] = {0};
-        uint32_t end = outputs - o < 4 ? outputs : o + 4;
         weights = sum_up(sums, conv, weights, v);
-        for (k = o; k < end; k++) {
-            out[k] = (int8_t)exn_int8(exn_scale_next(&row, sums[k - o], to->zero));
-        }
+        exn_store(out + o, to, o, sums, outputs - o < 4 ? outputs - o : 4);
     }
     exn_limit(out, outputs, to);
 }

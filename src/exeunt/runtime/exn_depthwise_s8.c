@@ -25,7 +25,7 @@ void exn_depthwise_s8_make(const exn_model *model, const exn_node *node, uint8_t
         const exn_part *part = exn_parts_of(node, 0) + k;
         filter_part(&depthwise, &model->rings[part->ring], arena, part, row, ring, out);
         depthwise.weights += exn_fours_size(part->channels) * taps;
-        depthwise.requantize.rows += part->channels;
+        exn_go_on(&depthwise.requantize, part->channels);
         out += part->channels;
     }
 }

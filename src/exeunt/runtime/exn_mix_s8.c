@@ -1,98 +1,128 @@
+/* 1x1 convolutions of one pixel, or of two at once. */
 #include "exn_s8.h"
-
-#include <string.h>
 
 #ifdef EXN_DSP
 #include "exn_dsp_mix.h"
-
-EXN_INLINE void mix_wide(const exn_conv_s8 *conv, const int16_t *wide, uint32_t inputs,
-                         uint32_t first, int8_t *out, const int8_t *out_end)
-{
-    exn_mix_wide_fours(conv->weights + exn_packed_size(first, inputs), wide,
-                       wide + exn_whole_fours(inputs), conv->requantize.rows + first,
-                       exn_left_out(inputs), out_end, conv->requantize.zero, out);
-}
-#elif !defined(EXN_X86)
-/* Outputs of packed rows over widened numbers, four at a time up to `out_end`. */
-EXN_INLINE void mix_wide(const exn_conv_s8 *conv, const int16_t *wide, uint32_t inputs,
-                         uint32_t first, int8_t *out, const int8_t *out_end)
-{
-    const int16_t *w = conv->weights + exn_packed_size(first, inputs);
-    const exn_row *row = conv->requantize.rows + first;
-    while (out != out_end) {
-        exn_packed_sums found = {0, 0, 0, 0};
-        w = exn_rows_wide(&found, w, wide, (inputs + 7) & ~(uint32_t)7);
-        out = exn_store_packed(out, &row, &found, conv->requantize.zero);
-    }
-}
 #endif
 
-#ifdef EXN_X86
-static void widen_and_mix(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs, uint32_t first,
-                          uint32_t outputs, int8_t *out)
-{
-    int16_t wide[EXN_COPIES * EXN_WIDEST];
-    exn_mix_wide(conv, wide, exn_widen(wide, x, inputs), first, outputs, out);
-    exn_limit(out, outputs, &conv->requantize);
-}
-#else
-EXN_APART static void widen_and_mix(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
-                                    uint32_t first, uint32_t outputs, int8_t *out)
-{
-    EXN_WORDS int16_t wide[EXN_WIDEST];
-    uint32_t left = outputs % 4, whole = outputs - left;
-    exn_widen(wide, x, inputs);
-    if (whole > 0) {
-        mix_wide(conv, wide, inputs, first, out, out + whole);
-    }
-    if (left > 0) {
-        int8_t last[4];
-        mix_wide(conv, wide, inputs, first + whole, last, last + 4);
-        exn_copy_few(out + whole, last, left);
-    }
-    exn_limit(out, outputs, &conv->requantize);
-}
-#endif
+#include <string.h>
 
-/* Four outputs at a time, of a pixel that is too long for that. */
-static void mix_fours(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs, uint32_t first,
-                      int8_t *out, const int8_t *end)
+/* Four outputs at a time, of any pixel. */
+static void mix_any(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs, uint32_t first,
+                    uint32_t outputs, int8_t *out)
 {
     const int16_t *weights = conv->weights + exn_packed_size(first, inputs);
-    const exn_row *row = conv->requantize.rows + first;
-    int32_t zero = conv->requantize.zero;
-#ifdef EXN_DSP
-    if (inputs % 4 == 0 && inputs <= EXN_RUN && out != end) {
-        exn_mix_byte_fours(weights, x, x + inputs, row, exn_left_out(inputs), end, zero, out);
-        return;
-    }
+#ifdef EXN_VECTOR
+    int16_t wide[EXN_WIDEST];
+    int widened = inputs <= EXN_WIDEST;
+    uint32_t filled = widened ? exn_widen(wide, x, inputs) : 0;
 #endif
-    while (out != end) {
+    while (outputs > 0) {
         int32_t sums[4] = {0};
+        uint32_t count = outputs < 4 ? outputs : 4;
+#ifdef EXN_VECTOR
+        weights = widened ? exn_dot_4_wide(sums, weights, wide, filled)
+                          : exn_dot_4(sums, weights, x, inputs);
+#else
         weights = exn_dot_4(sums, weights, x, inputs);
-        out = exn_store_4(out, &row, sums, zero);
+#endif
+        exn_store(out, &conv->requantize, first, sums, count);
+        first += count;
+        out += count;
+        outputs -= count;
     }
 }
 
-EXN_APART static void mix_long(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
+#ifdef EXN_DSP
+/* What the kernels are told besides outputs. */
+typedef struct mixture {
+    const int16_t *weights;
+    const exn_four *fours;
+    uint32_t left_out;
+    int32_t zero;
+} mixture;
+
+EXN_INLINE mixture mixture_of(const exn_conv_s8 *conv, uint32_t inputs, uint32_t first)
+{
+    mixture found;
+    found.weights = conv->weights + exn_packed_size(first, inputs);
+    found.fours = conv->requantize.fours + first / 4;
+    found.left_out = exn_left_out(inputs);
+    found.zero = exn_fine_zero(conv->requantize.zero);
+    return found;
+}
+
+/* The last outputs, fewer than four, go where four have room. */
+EXN_APART static void mix_wide(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
                                uint32_t first, uint32_t outputs, int8_t *out)
 {
+    mixture of = mixture_of(conv, inputs, first);
+    EXN_WORDS int16_t wide[EXN_WIDEST];
     uint32_t left = outputs % 4, whole = outputs - left;
-    mix_fours(conv, x, inputs, first, out, out + whole);
+    const int16_t *end = wide + exn_whole_fours(inputs);
+    exn_widen(wide, x, inputs);
+    if (whole > 0) {
+        exn_mix_wide_fours(of.weights, wide, end, of.fours, of.left_out, out + whole, of.zero, out);
+    }
     if (left > 0) {
         int8_t last[4];
-        mix_fours(conv, x, inputs, first + whole, last, last + 4);
+        of = mixture_of(conv, inputs, first + whole);
+        exn_mix_wide_fours(of.weights, wide, end, of.fours, of.left_out, last + 4, of.zero, last);
         exn_copy_few(out + whole, last, left);
     }
-    exn_limit(out, outputs, &conv->requantize);
 }
+
+EXN_APART static void mix_bytes(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
+                                uint32_t first, uint32_t outputs, int8_t *out)
+{
+    mixture of = mixture_of(conv, inputs, first);
+    exn_mix_byte_fours(of.weights, x, x + inputs, of.fours, of.left_out, out + outputs, of.zero, out);
+}
+
+EXN_APART static void mix_twice(const exn_conv_s8 *conv, const int8_t *x, const int8_t *y,
+                                uint32_t inputs, uint32_t outputs, int8_t *out, int8_t *other)
+{
+    mixture of = mixture_of(conv, inputs, 0);
+    EXN_WORDS int16_t wide[EXN_WIDEST];
+    exn_widen_twice(wide, x, y, inputs);
+    exn_mix_twice(of.weights, wide, wide + 2 * exn_whole_fours(inputs), of.fours, of.left_out,
+                  out + outputs, of.zero, out, other - out);
+}
+#endif
 
 void exn_mix_s8(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs, uint32_t first,
                 uint32_t outputs, int8_t *out)
 {
+#if defined(EXN_X86)
     if (inputs <= EXN_WIDEST) {
-        widen_and_mix(conv, x, inputs, first, outputs, out);
-    } else {
-        mix_long(conv, x, inputs, first, outputs, out);
+        int16_t wide[EXN_COPIES * EXN_WIDEST];
+        exn_mix_wide(conv, wide, exn_widen(wide, x, inputs), first, outputs, out);
+    } else
+#elif defined(EXN_DSP)
+    if (conv->requantize.fours != NULL && inputs <= EXN_WIDEST) {
+        mix_wide(conv, x, inputs, first, outputs, out);
+    } else if (conv->requantize.fours != NULL && inputs <= EXN_RUN && inputs % 4 == 0 &&
+               outputs % 4 == 0) {
+        mix_bytes(conv, x, inputs, first, outputs, out);
+    } else
+#endif
+    {
+        mix_any(conv, x, inputs, first, outputs, out);
     }
+    exn_limit(out, outputs, &conv->requantize);
+}
+
+void exn_mix_two_s8(const exn_conv_s8 *conv, const int8_t *x, const int8_t *y, uint32_t inputs,
+                    uint32_t outputs, int8_t *out, int8_t *other)
+{
+#ifdef EXN_DSP
+    if (conv->requantize.fours != NULL && inputs <= EXN_WIDEST / 2 && outputs % 4 == 0) {
+        mix_twice(conv, x, y, inputs, outputs, out, other);
+        exn_limit(out, outputs, &conv->requantize);
+        exn_limit(other, outputs, &conv->requantize);
+        return;
+    }
+#endif
+    exn_mix_s8(conv, x, inputs, 0, outputs, out);
+    exn_mix_s8(conv, y, inputs, 0, outputs, other);
 }

@@ -19,7 +19,8 @@
 
 /* From the sums of one layer to its output. */
 typedef struct exn_requantize {
-    const exn_row *rows;  /* one per output channel */
+    const exn_four *fours; /* one for four output channels; or NULL, where factors are too uneven */
+    const exn_row *rows;   /* one per output channel then */
     int16_t zero;         /* of the output */
     int16_t low, high;    /* the activation's limits */
     const int8_t *table;  /* of 256, what becomes of the output then; or NULL */
@@ -241,50 +242,77 @@ int exn_agrees_s8(const exn_model *model, const uint8_t *arena, uint8_t exit, ex
 void exn_mix_s8(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t inputs, uint32_t first,
                 uint32_t outputs, int8_t *out);
 
+/* All outputs of two pixels. */
+void exn_mix_two_s8(const exn_conv_s8 *conv, const int8_t *x, const int8_t *y, uint32_t inputs,
+                    uint32_t outputs, int8_t *out, int8_t *other);
+
 /* What `rows` packed rows over `inputs` numbers take, in 16 bits. */
 EXN_INLINE uint32_t exn_packed_size(uint32_t rows, uint32_t inputs)
 {
     return rows / 2 * ((inputs + 7) & ~(uint32_t)7);
 }
 
-#ifndef EXN_DSP
-/* Four outputs; gives the place behind. */
-EXN_INLINE int8_t *exn_store_4(int8_t *out, const exn_row **row, const int32_t sums[4], int32_t zero)
+/* The output of a channel, whose sum this is. */
+EXN_INLINE int8_t exn_output(const exn_requantize *to, uint32_t channel, int32_t sum)
 {
-    out[0] = (int8_t)exn_int8(exn_scale_next(row, sums[0], zero));
-    out[1] = (int8_t)exn_int8(exn_scale_next(row, sums[1], zero));
-    out[2] = (int8_t)exn_int8(exn_scale_next(row, sums[2], zero));
-    out[3] = (int8_t)exn_int8(exn_scale_next(row, sums[3], zero));
-    return out + 4;
+    const exn_four *four = to->fours + channel / 4;
+    const exn_row *row = to->rows + channel;
+    int32_t high;
+    if (to->fours == NULL) {
+        return (int8_t)exn_int8(exn_scale_next(&row, sum, to->zero));
+    }
+    high = exn_high(four->biases[channel % 4] + sum, four->multipliers[channel % 4]);
+    return (int8_t)exn_int8(exn_halve(high, EXN_FINE, to->zero));
 }
 
-/* And of packed rows. */
-EXN_INLINE int8_t *exn_store_packed(int8_t *out, const exn_row **row, const exn_packed_sums *from,
-                                    int32_t zero)
+/* Leaves out so many channels, filled up to a multiple of 4. */
+EXN_INLINE void exn_go_on(exn_requantize *to, uint32_t channels)
 {
-    int32_t sums[4] = {0};
-    exn_unpack(sums, from);
-    return exn_store_4(out, row, sums, zero);
+    uint32_t fours = (channels + 3) / 4;
+    to->fours = to->fours == NULL ? NULL : to->fours + fours;
+    to->rows = to->rows == NULL ? NULL : to->rows + 4 * fours;
 }
-#endif
+
+/* Up to four outputs from `channel` on, a multiple of 4. */
+EXN_INLINE void exn_store(int8_t *out, const exn_requantize *to, uint32_t channel,
+                          const int32_t sums[4], uint32_t count)
+{
+    uint32_t k;
+    for (k = 0; k < count; k++) {
+        out[k] = exn_output(to, channel + k, sums[k]);
+    }
+}
 
 #ifdef EXN_X86
+/* Up to EXN_ROWS outputs from `channel` on. */
+EXN_INLINE void exn_store_rows(int8_t *out, const exn_requantize *to, uint32_t channel,
+                               const int32_t sums[EXN_ROWS], uint32_t count)
+{
+    uint32_t k = 0;
+#ifdef __AVX2__
+    if (to->fours != NULL) {
+        exn_store_fours(out, to->fours + channel / 4, sums, to->zero, count);
+        return;
+    }
+#endif
+    for (; k < count; k++) {
+        out[k] = exn_output(to, channel + k, sums[k]);
+    }
+}
+
 /* Outputs from `first` on, EXN_ROWS at a time, of `inputs` numbers that are widened. */
 EXN_INLINE void exn_mix_wide(const exn_conv_s8 *conv, const int16_t *x, uint32_t inputs,
                              uint32_t first, uint32_t outputs, int8_t *out)
 {
     const int16_t *weights = conv->weights + exn_packed_size(first, inputs);
-    const exn_row *row = conv->requantize.rows + first;
-    int32_t zero = conv->requantize.zero;
-    for (; outputs >= EXN_ROWS; outputs -= EXN_ROWS, out += EXN_ROWS) {
+    while (outputs > 0) {
         int32_t sums[EXN_ROWS] = {0};
-        weights = exn_dot_wide(sums, weights, x, inputs, EXN_ROWS);
-        exn_store_rows(out, &row, sums, zero, EXN_ROWS);
-    }
-    if (outputs > 0) {
-        int32_t sums[EXN_ROWS] = {0};
-        exn_dot_wide(sums, weights, x, inputs, outputs);
-        exn_store_rows(out, &row, sums, zero, outputs);
+        uint32_t count = outputs < EXN_ROWS ? outputs : EXN_ROWS;
+        weights = exn_dot_wide(sums, weights, x, inputs, count);
+        exn_store_rows(out, &conv->requantize, first, sums, count);
+        first += count;
+        out += count;
+        outputs -= count;
     }
 }
 #endif

@@ -20,7 +20,7 @@ from exeunt.export.c.kernel import (
 )
 from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
-from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_fours, integer_rows, packed
+from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_fours, integer_rows, packed, requantized
 from exeunt.export.c.recurrent_s8 import MAKERS as RECURRENT
 from exeunt.export.c.source import CSource
 from exeunt.graph.boundary import original
@@ -94,12 +94,14 @@ def _convolution(name: str, quantized: QuantizedGraph) -> tuple[Node, IntegerCon
     return node, replace(operator, table=table)
 
 
-def _requantize(source: CSource, name: str, operator: Weighted, groups: int = 1) -> dict[str, Any]:
+def _requantize(
+    source: CSource, name: str, operator: Weighted, parts: Sequence[int] = ()
+) -> dict[str, Any]:
     table = "NULL"
     if operator.table is not None:
         table = source.array("int8_t", f"table_{name}", operator.table.tolist())
     return {
-        "rows": integer_rows(source, name, operator.bias, operator.factor, groups=groups),
+        **requantized(source, name, operator, parts),
         "zero": operator.scale.zero,
         "low": operator.low,
         "high": operator.high,
@@ -121,7 +123,7 @@ def _dense(
     return {
         "weights": source.array(WORDS, f"weights_{name}", flat(torch.cat(every))),
         "blank": beside,
-        "requantize": _requantize(source, name, operator, operator.groups),
+        "requantize": _requantize(source, name, operator, [outputs] * operator.groups),
         "window": window_fields(operator, where),
         "zero": operator.zero_in,
     }
@@ -139,7 +141,7 @@ def _depthwise(
     return {
         "weights": source.array(WORDS, f"weights_{name}", weight),
         "blank": blank(source, operator.zero_in, operator.groups),
-        "requantize": _requantize(source, name, operator),
+        "requantize": _requantize(source, name, operator, parts),
         "window": window,
     }
 

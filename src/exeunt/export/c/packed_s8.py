@@ -2,29 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from exeunt.export.c.source import CSource
-from exeunt.quantize.scale import SPARE_BITS, Factor
+from exeunt.quantize.operators import Weighted
+from exeunt.quantize.scale import INT8, SPARE_BITS, Factor
 
+FINE_BITS = 4
+_MOST_FINE = 1 << 23
 WORDS, BYTES = "EXN_WORDS int16_t", "EXN_WORDS int8_t"  # both begin at whole words
 
 
 def integer_rows(
-    source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4, groups: int = 1
+    source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4
 ) -> str:
-    """Those of each group filled up to a multiple of 4, as packed weights are, or of 3."""
+    """Filled up to a multiple of 4, as packed weights are, or of 3."""
     every = zip(bias.tolist(), factor.multipliers, factor.shifts, strict=True)
     rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
-    count = len(rows) // groups
-    filled = [
-        row
-        for start in range(0, len(rows), count)
-        for row in (*rows[start : start + count], *["{0, 0, 1}"] * (-count % fill))
-    ]
-    return source.array("exn_row", f"rows_{name}", filled)
+    return source.array("exn_row", f"rows_{name}", [*rows, *["{0, 0, 1}"] * (-len(rows) % fill)])
+
+
+def requantized(
+    source: CSource, name: str, operator: Weighted, parts: Sequence[int] = ()
+) -> dict[str, str]:
+    """Biases and factors of outputs of 8 bits: by fours, or by rows where factors are too uneven.
+
+    Args:
+        source: that is written to.
+        name: of the array.
+        operator: whose outputs they are.
+        parts: channels that each begin with a four of their own; all together if empty.
+    """
+    fours, bias = _fine_multipliers(operator), operator.bias.tolist()
+    kind, empty = "exn_row", "{0, 0, 1}"
+    if fours is None:
+        shifts = operator.factor.shifts
+        every = zip(bias, operator.factor.multipliers, shifts, strict=True)
+        rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
+    else:
+        kind = "exn_four"
+        rows, empty = list(zip(map(str, bias), map(str, fours), strict=True)), ("0", "0")
+    filled = []
+    for count in parts or [len(rows)]:
+        filled += [*rows[:count], *[empty] * (-count % 4)]
+        rows = rows[count:]
+    if fours is None:
+        return {"fours": "NULL", "rows": source.array(kind, f"rows_{name}", filled)}
+    columns = [zip(*filled[start : start + 4], strict=True) for start in range(0, len(filled), 4)]
+    spelt = ("{" + ", ".join(f"{{{', '.join(part)}}}" for part in column) + "}" for column in columns)
+    return {"fours": source.array(kind, f"fours_{name}", spelt), "rows": "NULL"}
+
+
+def _fine_multipliers(operator: Weighted) -> list[int] | None:
+    """Multipliers of outputs in 2**-FINE_BITS of the upper 32 bits of a product, if those are exact
+    and no sum takes more than 24 bits.
+    """
+    weight, (least, most) = operator.weight.flatten(1), INT8
+    above, below = weight.clamp(min=0).sum(1), weight.clamp(max=0).sum(1)
+    high = operator.bias + most * above + least * below
+    low = operator.bias + least * above + most * below
+    if max(int(high.max()), -int(low.min())) >= _MOST_FINE:
+        return None
+    found = []
+    for multiplier, shift in zip(operator.factor.multipliers, operator.factor.shifts, strict=True):
+        by = shift - SPARE_BITS - FINE_BITS
+        if multiplier and (by < 0 or multiplier % (1 << by)):
+            return None
+        found.append(multiplier >> max(by, 0))
+    return found
 
 
 def flat(weight: Tensor) -> list[int]:
