@@ -1,4 +1,4 @@
-/* 1x1 convolutions of one pixel, or of two at once. */
+/* 1x1 convolutions of one pixel, or of two that lie side by side. */
 #include "exn_s8.h"
 
 #ifdef EXN_DSP
@@ -8,8 +8,8 @@
 #include <string.h>
 
 /* Four outputs at a time, of any pixel. */
-static void mix_any(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs, uint32_t first,
-                    uint32_t outputs, int8_t *out)
+EXN_APART static void mix_any(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
+                              uint32_t first, uint32_t outputs, int8_t *out)
 {
     const int16_t *weights = conv->weights + exn_packed_size(first, inputs);
 #ifdef EXN_VECTOR
@@ -27,6 +27,7 @@ static void mix_any(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs, u
         weights = exn_dot_4(sums, weights, x, inputs);
 #endif
         exn_store(out, &conv->requantize, first, sums, count);
+        exn_limit(out, count, &conv->requantize);
         first += count;
         out += count;
         outputs -= count;
@@ -34,59 +35,59 @@ static void mix_any(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs, u
 }
 
 #ifdef EXN_DSP
-/* What the kernels are told besides outputs. */
-typedef struct mixture {
-    const int16_t *weights;
-    const exn_four *fours;
-    uint32_t left_out;
-    int32_t zero;
-} mixture;
-
-EXN_INLINE mixture mixture_of(const exn_conv_s8 *conv, uint32_t inputs, uint32_t first)
+/* Four outputs at a time of one or two pixels that are widened. */
+static void mix_fours(const exn_conv_s8 *conv, const int16_t *wide, uint32_t pixels,
+                      uint32_t inputs, uint32_t first, uint32_t outputs, int8_t *out, int32_t apart)
 {
-    mixture found;
-    found.weights = conv->weights + exn_packed_size(first, inputs);
-    found.fours = conv->requantize.fours + first / 4;
-    found.left_out = exn_left_out(inputs);
-    found.zero = exn_fine_zero(conv->requantize.zero);
-    return found;
+    const int16_t *weights = conv->weights + exn_packed_size(first, inputs);
+    const int16_t *end = wide + pixels * exn_whole_fours(inputs);
+    const exn_four *fours = conv->requantize.fours + first / 4;
+    int32_t zero = exn_fine_zero(conv->requantize.zero);
+    if (pixels == 2) {
+        exn_mix_twice(weights, wide, end, fours, exn_left_out(inputs), out + outputs, zero, out,
+                      apart);
+    } else {
+        exn_mix_wide_fours(weights, wide, end, fours, exn_left_out(inputs), out + outputs, zero,
+                           out);
+    }
 }
 
-/* The last outputs, fewer than four, go where four have room. */
-EXN_APART static void mix_wide(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
-                               uint32_t first, uint32_t outputs, int8_t *out)
+/* The last outputs, fewer than four, are found where four have room. */
+static void mix_wide(const exn_conv_s8 *conv, const int16_t *wide, uint32_t pixels,
+                     uint32_t inputs, uint32_t first, uint32_t outputs, int8_t *out, int32_t apart)
 {
-    mixture of = mixture_of(conv, inputs, first);
-    EXN_WORDS int16_t wide[EXN_WIDEST];
-    uint32_t left = outputs % 4, whole = outputs - left;
-    const int16_t *end = wide + exn_whole_fours(inputs);
-    exn_widen(wide, x, inputs);
+    uint32_t left = outputs % 4, whole = outputs - left, k;
     if (whole > 0) {
-        exn_mix_wide_fours(of.weights, wide, end, of.fours, of.left_out, out + whole, of.zero, out);
+        mix_fours(conv, wide, pixels, inputs, first, whole, out, apart);
     }
     if (left > 0) {
-        int8_t last[4];
-        of = mixture_of(conv, inputs, first + whole);
-        exn_mix_wide_fours(of.weights, wide, end, of.fours, of.left_out, last + 4, of.zero, last);
-        exn_copy_few(out + whole, last, left);
+        int8_t last[8];
+        mix_fours(conv, wide, pixels, inputs, first + whole, 4, last, 4);
+        for (k = 0; k < pixels; k++, whole += (uint32_t)apart) {
+            exn_copy_few(out + whole, last + 4 * k, left);
+        }
     }
+    exn_limit(out, outputs, &conv->requantize);
+    if (pixels == 2) {
+        exn_limit(out + apart, outputs, &conv->requantize);
+    }
+}
+
+EXN_APART static void widen_and_mix(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
+                                    uint32_t first, uint32_t outputs, int8_t *out)
+{
+    EXN_WORDS int16_t wide[EXN_WIDEST];
+    exn_widen(wide, x, inputs);
+    mix_wide(conv, wide, 1, inputs, first, outputs, out, 0);
 }
 
 EXN_APART static void mix_bytes(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
                                 uint32_t first, uint32_t outputs, int8_t *out)
 {
-    mixture of = mixture_of(conv, inputs, first);
-    exn_mix_byte_fours(of.weights, x, x + inputs, of.fours, of.left_out, out + outputs, of.zero, out);
-}
-
-EXN_APART static void mix_twice(const exn_conv_s8 *conv, const int8_t *x, const int8_t *y,
-                                uint32_t inputs, uint32_t outputs, int8_t *out, int8_t *other)
-{
-    mixture of = mixture_of(conv, inputs, 0);
-    EXN_WORDS int16_t wide[EXN_WIDEST];
-    exn_widen_twice(wide, x, y, inputs);
-    exn_mix_twice(of.weights, wide, wide + 2 * exn_whole_fours(inputs), of.fours, of.left_out,
-                  out + outputs, of.zero, out, other - out);
+    exn_mix_byte_fours(conv->weights + exn_packed_size(first, inputs), x, x + inputs,
+                       conv->requantize.fours + first / 4, exn_left_out(inputs), out + outputs,
+                       exn_fine_zero(conv->requantize.zero), out);
+    exn_limit(out, outputs, &conv->requantize);
 }
 #endif
 
@@ -97,32 +98,39 @@ void exn_mix_s8(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs, uint3
     if (inputs <= EXN_WIDEST) {
         int16_t wide[EXN_COPIES * EXN_WIDEST];
         exn_mix_wide(conv, wide, exn_widen(wide, x, inputs), first, outputs, out);
-    } else
+        exn_limit(out, outputs, &conv->requantize);
+        return;
+    }
 #elif defined(EXN_DSP)
     if (conv->requantize.fours != NULL && inputs <= EXN_WIDEST) {
-        mix_wide(conv, x, inputs, first, outputs, out);
-    } else if (conv->requantize.fours != NULL && inputs <= EXN_RUN && inputs % 4 == 0 &&
-               outputs % 4 == 0) {
-        mix_bytes(conv, x, inputs, first, outputs, out);
-    } else
-#endif
-    {
-        mix_any(conv, x, inputs, first, outputs, out);
+        widen_and_mix(conv, x, inputs, first, outputs, out);
+        return;
     }
-    exn_limit(out, outputs, &conv->requantize);
-}
-
-void exn_mix_two_s8(const exn_conv_s8 *conv, const int8_t *x, const int8_t *y, uint32_t inputs,
-                    uint32_t outputs, int8_t *out, int8_t *other)
-{
-#ifdef EXN_DSP
-    if (conv->requantize.fours != NULL && inputs <= EXN_WIDEST / 2 && outputs % 4 == 0) {
-        mix_twice(conv, x, y, inputs, outputs, out, other);
-        exn_limit(out, outputs, &conv->requantize);
-        exn_limit(other, outputs, &conv->requantize);
+    if (conv->requantize.fours != NULL && inputs <= EXN_RUN && (inputs | outputs) % 4 == 0) {
+        mix_bytes(conv, x, inputs, first, outputs, out);
         return;
     }
 #endif
-    exn_mix_s8(conv, x, inputs, 0, outputs, out);
-    exn_mix_s8(conv, y, inputs, 0, outputs, other);
+    mix_any(conv, x, inputs, first, outputs, out);
+}
+
+void exn_mix_pixels_s8(const exn_conv_s8 *conv, const int8_t *x, uint32_t pixels, uint32_t inputs,
+                       uint32_t outputs, int8_t *out, int32_t apart, int16_t *wide)
+{
+    uint32_t k;
+#ifdef EXN_DSP
+    if (conv->requantize.fours != NULL) {
+        if (pixels == 2) {
+            exn_widen_twice(wide, x, x + inputs, inputs);
+        } else {
+            exn_widen(wide, x, inputs);
+        }
+        mix_wide(conv, wide, pixels, inputs, 0, outputs, out, apart);
+        return;
+    }
+#endif
+    (void)wide;
+    for (k = 0; k < pixels; k++, x += inputs, out += apart) {
+        exn_mix_s8(conv, x, inputs, 0, outputs, out);
+    }
 }

@@ -70,11 +70,22 @@ typedef struct exn_slope_s8 {
     int16_t zero_in, zero_out;
 } exn_slope_s8;
 
+/* What an inverted residual may use of the arena while it makes row r: from rooms[r % slots] on, or
+ * nothing where that is EXN_NO_ROOM. `span` columns of what is fresh find a place there. */
+typedef struct exn_room {
+    const uint32_t *rooms;  /* or NULL */
+    uint16_t slots;
+    uint16_t span;
+} exn_room;
+
+#define EXN_NO_ROOM UINT32_MAX
+
 typedef struct exn_residual_s8 {
     const exn_conv_s8 *expand;  /* or NULL */
     exn_depthwise_s8 depthwise;
     exn_conv_s8 project;
     const exn_sum_s8 *sum;      /* of the input and the projection, or NULL */
+    exn_room room;
     uint16_t hidden;            /* expanded channels */
     uint16_t again;             /* 0, or channels at a time of one that keeps no expanded rows */
 } exn_residual_s8;
@@ -242,9 +253,11 @@ int exn_agrees_s8(const exn_model *model, const uint8_t *arena, uint8_t exit, ex
 void exn_mix_s8(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t inputs, uint32_t first,
                 uint32_t outputs, int8_t *out);
 
-/* All outputs of two pixels. */
-void exn_mix_two_s8(const exn_conv_s8 *conv, const int8_t *x, const int8_t *y, uint32_t inputs,
-                    uint32_t outputs, int8_t *out, int8_t *other);
+/* All outputs of one or two pixels that lie side by side, those of the second `apart` behind those of
+ * the first; `wide` has room for both in 16 bits, filled up to multiples of 8 where it is one, of 4
+ * where it is two. */
+void exn_mix_pixels_s8(const exn_conv_s8 *conv, const int8_t *x, uint32_t pixels, uint32_t inputs,
+                       uint32_t outputs, int8_t *out, int32_t apart, int16_t *wide);
 
 /* What `rows` packed rows over `inputs` numbers take, in 16 bits. */
 EXN_INLINE uint32_t exn_packed_size(uint32_t rows, uint32_t inputs)

@@ -22,6 +22,7 @@ from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
 from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_fours, integer_rows, packed, requantized
 from exeunt.export.c.recurrent_s8 import MAKERS as RECURRENT
+from exeunt.export.c.room import residual_room
 from exeunt.export.c.source import CSource
 from exeunt.graph.boundary import original
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
@@ -211,6 +212,7 @@ def _residual(
         swapped = last.inputs[0] != node.inputs[0]
         named = source.struct("exn_sum_s8", f"sum_{number}", sum_fields(total, swapped=swapped))
         fields["sum"] = f"&{named}"
+    fields["room"] = residual_room(node, fused, plan, source, number)
     fields["hidden"] = depthwise.groups
     fields["again"] = channels_at_once(node, plan.graph) if fused.recompute else 0
     return Kernel.of("exn_residual_s8", fields, source, number)
