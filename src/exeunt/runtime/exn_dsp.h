@@ -150,6 +150,38 @@ EXN_INLINE uint32_t exn_widen(int16_t *wide, const int8_t *x, uint32_t n)
     return (n + 7) & ~(uint32_t)7;
 }
 
+/* Numbers of two pixels in turn, two and two, filled up to a multiple of 4. */
+EXN_APART EXN_UNUSED static void exn_widen_twice(int16_t *wide, const int8_t *x, const int8_t *y, uint32_t n)
+{
+    const int8_t *end = x + (n & ~(uint32_t)3);
+    uint32_t a, b, c;
+    while (x != end) {
+        __asm__ __volatile__("ldr    %[a], [%[x]], #4\n\t"
+                             "ldr    %[b], [%[y]], #4\n\t"
+                             "sxtb16 %[c], %[a]\n\t"
+                             "str    %[c], [%[wide]], #4\n\t"
+                             "sxtb16 %[c], %[b]\n\t"
+                             "sxtb16 %[a], %[a], ror #8\n\t"
+                             "sxtb16 %[b], %[b], ror #8\n\t"
+                             "str    %[c], [%[wide]], #4\n\t"
+                             "strd   %[a], %[b], [%[wide]], #8\n\t"
+                             : [wide] "+&r"(wide), [x] "+&r"(x), [y] "+&r"(y), [a] "=&r"(a),
+                               [b] "=&r"(b), [c] "=&r"(c)
+                             :
+                             : "memory");
+    }
+    if (n % 4 > 0) {
+        a = exn_last_word(x, n % 4, n);
+        b = exn_last_word(y, n % 4, n);
+        uint32_t words[4];
+        words[0] = exn_even(a);
+        words[1] = exn_even(b);
+        words[2] = exn_odd(a);
+        words[3] = exn_odd(b);
+        memcpy(wide, words, sizeof words);
+    }
+}
+
 /* Four rows, four numbers: their pairs are in e and o. */
 #define EXN_FOUR_ROWS \
     "ldmia  %[w]!, {r8, r9, r10, r11}\n\t" \

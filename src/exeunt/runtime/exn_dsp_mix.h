@@ -206,36 +206,4 @@ EXN_WHOLE static void exn_mix_twice(
         "pop    {r4, r5, r6, r7, r8, r9, r10, r11, pc}");
 }
 
-/* Widens four numbers of two pixels. */
-EXN_INLINE void exn_widen_twice(int16_t *wide, const int8_t *x, const int8_t *y, uint32_t n)
-{
-    const int8_t *end = x + (n & ~(uint32_t)3);
-    uint32_t a, b, c;
-    while (x != end) {
-        __asm__ __volatile__("ldr    %[a], [%[x]], #4\n\t"
-                             "ldr    %[b], [%[y]], #4\n\t"
-                             "sxtb16 %[c], %[a]\n\t"
-                             "str    %[c], [%[wide]], #4\n\t"
-                             "sxtb16 %[c], %[b]\n\t"
-                             "sxtb16 %[a], %[a], ror #8\n\t"
-                             "sxtb16 %[b], %[b], ror #8\n\t"
-                             "str    %[c], [%[wide]], #4\n\t"
-                             "strd   %[a], %[b], [%[wide]], #8\n\t"
-                             : [wide] "+&r"(wide), [x] "+&r"(x), [y] "+&r"(y), [a] "=&r"(a),
-                               [b] "=&r"(b), [c] "=&r"(c)
-                             :
-                             : "memory");
-    }
-    if (n % 4 > 0) {
-        a = exn_last_word(x, n % 4, n);
-        b = exn_last_word(y, n % 4, n);
-        uint32_t words[4];
-        words[0] = exn_even(a);
-        words[1] = exn_even(b);
-        words[2] = exn_odd(a);
-        words[3] = exn_odd(b);
-        memcpy(wide, words, sizeof words);
-    }
-}
-
 #endif

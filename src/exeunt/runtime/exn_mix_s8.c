@@ -36,8 +36,9 @@ EXN_APART static void mix_any(const exn_conv_s8 *conv, const int8_t *x, uint32_t
 
 #ifdef EXN_DSP
 /* Four outputs at a time of one or two pixels that are widened. */
-static void mix_fours(const exn_conv_s8 *conv, const int16_t *wide, uint32_t pixels,
-                      uint32_t inputs, uint32_t first, uint32_t outputs, int8_t *out, int32_t apart)
+EXN_INLINE void mix_fours(const exn_conv_s8 *conv, const int16_t *wide, uint32_t pixels,
+                          uint32_t inputs, uint32_t first, uint32_t outputs, int8_t *out,
+                          int32_t apart)
 {
     const int16_t *weights = conv->weights + exn_packed_size(first, inputs);
     const int16_t *end = wide + pixels * exn_whole_fours(inputs);
@@ -53,8 +54,9 @@ static void mix_fours(const exn_conv_s8 *conv, const int16_t *wide, uint32_t pix
 }
 
 /* The last outputs, fewer than four, are found where four have room. */
-static void mix_wide(const exn_conv_s8 *conv, const int16_t *wide, uint32_t pixels,
-                     uint32_t inputs, uint32_t first, uint32_t outputs, int8_t *out, int32_t apart)
+EXN_INLINE void mix_wide(const exn_conv_s8 *conv, const int16_t *wide, uint32_t pixels,
+                         uint32_t inputs, uint32_t first, uint32_t outputs, int8_t *out,
+                         int32_t apart)
 {
     uint32_t left = outputs % 4, whole = outputs - left, k;
     if (whole > 0) {
@@ -79,6 +81,12 @@ EXN_APART static void widen_and_mix(const exn_conv_s8 *conv, const int8_t *x, ui
     EXN_WORDS int16_t wide[EXN_WIDEST];
     exn_widen(wide, x, inputs);
     mix_wide(conv, wide, 1, inputs, first, outputs, out, 0);
+}
+
+void exn_mix_widened_s8(const exn_conv_s8 *conv, const int16_t *wide, uint32_t inputs,
+                        uint32_t outputs, int8_t *out, int32_t apart)
+{
+    mix_wide(conv, wide, 2, inputs, 0, outputs, out, apart);
 }
 
 EXN_APART static void mix_bytes(const exn_conv_s8 *conv, const int8_t *x, uint32_t inputs,
@@ -122,10 +130,11 @@ void exn_mix_pixels_s8(const exn_conv_s8 *conv, const int8_t *x, uint32_t pixels
     if (conv->requantize.fours != NULL) {
         if (pixels == 2) {
             exn_widen_twice(wide, x, x + inputs, inputs);
+            exn_mix_widened_s8(conv, wide, inputs, outputs, out, apart);
         } else {
             exn_widen(wide, x, inputs);
+            mix_wide(conv, wide, 1, inputs, 0, outputs, out, apart);
         }
-        mix_wide(conv, wide, pixels, inputs, 0, outputs, out, apart);
         return;
     }
 #endif

@@ -204,13 +204,6 @@ static void project(const exn_residual_s8 *spec, const int8_t *filtered, const i
     }
 }
 
-/* What may be used of the arena besides, or NULL. */
-static int8_t *room_of(const exn_residual_s8 *spec, uint8_t *arena, uint32_t row)
-{
-    uint32_t at = spec->room.rooms == NULL ? EXN_NO_ROOM : spec->room.rooms[row % spec->room.slots];
-    return at == EXN_NO_ROOM ? NULL : (int8_t *)arena + at;
-}
-
 /* A block that expands. */
 static void expanded_row(const exn_model *model, const exn_node *node, uint8_t *arena,
                          uint32_t row, const int8_t *input, int8_t *out)
@@ -218,7 +211,7 @@ static void expanded_row(const exn_model *model, const exn_node *node, uint8_t *
     const exn_residual_s8 *spec = node->spec;
     const exn_ring *ring = exn_output_ring(model, node);
     int32_t column = -(int32_t)spec->depthwise.window.left;
-    int8_t *room = room_of(spec, arena, row);
+    int8_t *room = exn_room_of(&spec->room, arena, row);
     uint32_t x;
     exn_pass p;
     prepare(&p, model, node, arena, row);
@@ -246,7 +239,7 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     int8_t *filtered = (int8_t *)exn_scratch(node, arena, row);
     const int8_t *lines[EXN_MAX_SIZE], *taps[EXN_MAX_TAPS];
     int32_t column = -(int32_t)window->left;
-    int8_t *room = room_of(spec, arena, row);
+    int8_t *room = exn_room_of(&spec->room, arena, row);
     uint32_t x;
     exn_lines_s8(in, arena, window, row, 0, lines);
     if (room != NULL) {

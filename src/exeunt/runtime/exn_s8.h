@@ -26,11 +26,23 @@ typedef struct exn_requantize {
     const int8_t *table;  /* of 256, what becomes of the output then; or NULL */
 } exn_requantize;
 
+/* What an operator may use of the arena while it makes row r: from rooms[r % slots] on, or
+ * nothing where that is EXN_NO_ROOM. `span` columns of what an
+ * inverted residual expands find a place there. */
+typedef struct exn_room {
+    const uint32_t *rooms;  /* or NULL */
+    uint16_t slots;
+    uint16_t span;
+} exn_room;
+
+#define EXN_NO_ROOM UINT32_MAX
+
 /* weights: packed rows of one window, pixel after pixel; where a window has more than EXN_GATHERED
  * numbers, each pixel's begin anew. */
 typedef struct exn_conv_s8 {
     const int16_t *weights;
     const int8_t *blank;  /* a pixel beside the map, where a large window needs one */
+    const exn_room *room; /* of two widened windows; or NULL */
     exn_requantize requantize;
     exn_window window;
     int8_t zero;
@@ -69,16 +81,6 @@ typedef struct exn_slope_s8 {
     const exn_factor *below;
     int16_t zero_in, zero_out;
 } exn_slope_s8;
-
-/* What an inverted residual may use of the arena while it makes row r: from rooms[r % slots] on, or
- * nothing where that is EXN_NO_ROOM. `span` columns of what is fresh find a place there. */
-typedef struct exn_room {
-    const uint32_t *rooms;  /* or NULL */
-    uint16_t slots;
-    uint16_t span;
-} exn_room;
-
-#define EXN_NO_ROOM UINT32_MAX
 
 typedef struct exn_residual_s8 {
     const exn_conv_s8 *expand;  /* or NULL */
@@ -259,6 +261,12 @@ void exn_mix_s8(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t inputs, u
 void exn_mix_pixels_s8(const exn_conv_s8 *conv, const int8_t *x, uint32_t pixels, uint32_t inputs,
                        uint32_t outputs, int8_t *out, int32_t apart, int16_t *wide);
 
+#ifdef EXN_DSP
+/* The same of two pixels that are widened, numbers of both in turn, two and two. */
+void exn_mix_widened_s8(const exn_conv_s8 *conv, const int16_t *wide, uint32_t inputs,
+                        uint32_t outputs, int8_t *out, int32_t apart);
+#endif
+
 /* What `rows` packed rows over `inputs` numbers take, in 16 bits. */
 EXN_INLINE uint32_t exn_packed_size(uint32_t rows, uint32_t inputs)
 {
@@ -336,6 +344,13 @@ EXN_INLINE void exn_copy_few(int8_t *out, const int8_t *from, uint32_t n)
     for (; n > 0; n--) {
         *out++ = *from++;
     }
+}
+
+/* What may be used of the arena besides, or NULL. */
+EXN_INLINE int8_t *exn_room_of(const exn_room *room, uint8_t *arena, uint32_t row)
+{
+    uint32_t at = room == NULL || room->rooms == NULL ? EXN_NO_ROOM : room->rooms[row % room->slots];
+    return at == EXN_NO_ROOM ? NULL : (int8_t *)arena + at;
 }
 
 /* Keeps int8 numbers within the limits of an activation. */

@@ -22,7 +22,7 @@ from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
 from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_fours, integer_rows, packed, requantized
 from exeunt.export.c.recurrent_s8 import MAKERS as RECURRENT
-from exeunt.export.c.room import residual_room
+from exeunt.export.c.room import GATHERED, residual_room, window_room
 from exeunt.export.c.source import CSource
 from exeunt.graph.boundary import original
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
@@ -39,8 +39,6 @@ from exeunt.quantize.operators import (
     IntegerSum,
     Weighted,
 )
-
-GATHERED = 160  # numbers of a window that are copied together before they are multiplied
 
 
 def kernel_of(
@@ -67,6 +65,7 @@ def kernel_of(
             return _gathered(operator, None, source, number, node.module)
         if operator.groups > 1 or isinstance(node.operator, Affine):
             return _filtered(node, operator, plan, source, number)
+        return _conv(node, operator, plan, source, number)
     if isinstance(operator, IntegerLinear):
         operator = replace(operator, weight=flattened(node, plan, operator.weight))
     if isinstance(node.operator, OwnOperator):
@@ -124,6 +123,7 @@ def _dense(
     return {
         "weights": source.array(WORDS, f"weights_{name}", flat(torch.cat(every))),
         "blank": beside,
+        "room": "NULL",
         "requantize": _requantize(source, name, operator, [outputs] * operator.groups),
         "window": window_fields(operator, where),
         "zero": operator.zero_in,
@@ -156,8 +156,13 @@ def _filtered(
     return Kernel.of("exn_depthwise_s8", fields, source, number)
 
 
-def _conv(node: Node, operator: IntegerConv, graph: Graph, source: CSource, number: int) -> Kernel:
+def _conv(
+    node: Node, operator: IntegerConv, plan: StreamedPlan, source: CSource, number: int
+) -> Kernel:
     fields = _dense(operator, source, str(number), node.module)
+    fields["room"] = window_room(node, operator, plan, source, number)
+    if fields["room"] != "NULL" and max(operator.padding) > 0:
+        fields["blank"] = blank(source, operator.zero_in, operator.weight.shape[1])
     return Kernel.of("exn_conv_s8", fields, source, number)
 
 
@@ -249,7 +254,6 @@ def _average(
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     IntegerAverage: _average,
-    IntegerConv: _conv,
     IntegerLinear: _linear,
     **RECURRENT,
     **MAPS,

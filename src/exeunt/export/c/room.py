@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exeunt.export.c.source import CSource
+from exeunt.export.c.source import CSource, repeating
 from exeunt.graph.fuse import InvertedResidual
 from exeunt.graph.graph import Node
+from exeunt.graph.rows import row_count
 from exeunt.graph.streamed import StreamedPlan
+from exeunt.quantize.operators import IntegerConv
 
+GATHERED = 160  # numbers of a window that are copied together before they are multiplied
 NO_ROOM = "EXN_NO_ROOM"
-MOST_WITHOUT = 0.25  # of a map's rows may lack the room that the others use
 _WORD = 4
 
 
 def residual_room(
     node: Node, fused: InvertedResidual, plan: StreamedPlan, source: CSource, number: int
 ) -> dict[str, str | int]:
-    """Fields of `exn_room` for an inverted residual: as many columns as most of its rows have room
-    for, beside two pixels of everything; or none. Nothing is planned for that, so no arena grows.
+    """Fields of `exn_room` for an inverted residual: the most columns that as many of its rows as
+    possible have room for, beside two pixels of everything. Nothing is planned for that, so no
+    arena grows.
     """
-    free = _free(node, plan)
-    (channels, _, width), (outputs, height, _) = (
+    (channels, _, width), (outputs, _, _) = (
         plan.graph.shapes[name] for name in (node.inputs[0], node.output)
     )
     hidden, (size, _) = fused.depthwise.groups, fused.depthwise.kernel
@@ -30,22 +32,45 @@ def residual_room(
     besides = 6 * most + (2 * _whole(outputs) if fused.residual else 0)
     column, least = hidden * min(size, stride), size + stride + 1
     spans = [0] if fused.expand is None else [width, *range(width - 1, least - 1, -1)]
-    for span in spans:
-        wanted = besides + span * column
-        places = [at if size >= wanted else None for at, size in free]
-        if len(free) == height and places.count(None) <= MOST_WITHOUT * height:
-            spelt = [NO_ROOM if at is None else f"{at}u" for at in places]
-            rooms = source.array("uint32_t", f"rooms_{number}", spelt)
-            return {"rooms": rooms, "slots": height, "span": span}
-    return {"rooms": "NULL", "slots": 1, "span": 0}
+    sizes = {besides + span * column: span for span in spans}
+    found = _rooms(node, plan, list(sizes), source, number)
+    return {"rooms": "NULL", "slots": 1, "span": 0} if found is None else found[1] | {
+        "span": sizes[found[0]]
+    }
+
+
+def window_room(
+    node: Node, conv: IntegerConv, plan: StreamedPlan, source: CSource, number: int
+) -> str:
+    """A pointer to the `exn_room` of a convolution, that of two windows in 16 bits; or NULL."""
+    channels = conv.weight.shape[1]
+    if channels % _WORD or (conv.weight[0].numel() > GATHERED and channels % (2 * _WORD)):
+        return "NULL"
+    found = _rooms(node, plan, [4 * conv.weight[0].numel()], source, number)
+    if found is None:
+        return "NULL"
+    return f"&{source.struct('exn_room', f'room_{number}', found[1] | {'span': 0})}"
+
+
+def _rooms(
+    node: Node, plan: StreamedPlan, sizes: Sequence[int], source: CSource, number: int
+) -> tuple[int, dict[str, str | int]] | None:
+    """Of some sizes, largest first, the one that most rows have room for, and where."""
+    free = _free(node, plan)
+    wanted = max(sizes, key=lambda wanted: sum(size >= wanted for _, size in free))
+    spelt = repeating([f"{at}u" if size >= wanted else NO_ROOM for at, size in free])
+    if all(at == NO_ROOM for at in spelt):
+        return None
+    rooms = source.array("uint32_t", f"rooms_{number}", spelt)
+    return wanted, {"rooms": rooms, "slots": len(spelt)}
 
 
 def _free(node: Node, plan: StreamedPlan) -> list[tuple[int, int]]:
-    """Beginning and size of the largest free part of the arena, while each row is made; () if rows
+    """Beginning and size of the largest free part of the arena, while each row is made; () if some
     are made more than once.
     """
     acts, events = plan.schedule.acts[node.output], plan.schedule.events
-    if [events[at].row for at in acts] != [*range(len(acts))]:
+    if [events[at].row for at in acts] != [*range(row_count(plan.graph.shapes[node.output]))]:
         return []
     return [_largest_gap(plan, at) for at in acts]
 

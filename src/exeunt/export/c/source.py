@@ -103,3 +103,9 @@ def _wrapped(items: Sequence[str]) -> str:
             line = _INDENT
         line += f"{item}, "
     return "\n".join([*lines, line.rstrip().rstrip(",")])
+
+
+def repeating(values: Sequence[Any]) -> Sequence[Any]:
+    """The shortest beginning of which the rest is a repetition."""
+    periods = range(1, len(values) + 1)
+    return next(values[:n] for n in periods if values[n:] == values[:-n])
