@@ -131,11 +131,12 @@ void exn_roomy_plain_s8(const exn_residual_s8 *spec, const exn_ring *in, const e
     room at = rooms_of(spec, place, in->channels, ring->channels);
     const int8_t *taps[EXN_MAX_TAPS];
     int32_t column = -(int32_t)window->left;
+    int whole = exn_whole_lines(lines, window->height);
     uint32_t x, k, count;
     for (x = 0; x < ring->width; x += count) {
         count = x + 1 < ring->width ? 2 : 1;
         for (k = 0; k < count; k++, column += window->stride_x) {
-            exn_taps_s8(&spec->depthwise, lines, column, in->width, in->channels, taps);
+            exn_next_taps_s8(&spec->depthwise, lines, whole, column, in->width, in->channels, taps);
             exn_filter_s8(&spec->depthwise, taps, 0, spec->hidden, at.filtered + k * spec->hidden,
                           NULL);
         }

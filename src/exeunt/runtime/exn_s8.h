@@ -381,10 +381,18 @@ EXN_INLINE void exn_sum(const exn_sum_s8 *sum, const int8_t *a, const int8_t *b,
     const exn_sum_s8 of = *sum;
     uint32_t base = ((uint32_t)1 << (of.shift - 1)) - (uint32_t)(of.zero_a * of.by_a) -
                     (uint32_t)(of.zero_b * of.by_b);
+    int32_t low = exn_larger(of.low, INT8_MIN), high = exn_smaller(of.high, INT8_MAX);
     const int8_t *end = a + n;
+    if (low == INT8_MIN && high == INT8_MAX) {
+        while (a < end) {
+            uint32_t value = (uint32_t)(*a++ * of.by_a) + base + (uint32_t)(*b++ * of.by_b);
+            *out++ = (int8_t)exn_int8(((int32_t)value >> of.shift) + of.zero);
+        }
+        return;
+    }
     while (a < end) {
-        int32_t value = (int32_t)((uint32_t)(*a++ * of.by_a) + base + (uint32_t)(*b++ * of.by_b));
-        *out++ = (int8_t)exn_clamp((value >> of.shift) + of.zero, of.low, of.high);
+        uint32_t value = (uint32_t)(*a++ * of.by_a) + base + (uint32_t)(*b++ * of.by_b);
+        *out++ = (int8_t)exn_clamp(((int32_t)value >> of.shift) + of.zero, low, high);
     }
 }
 
