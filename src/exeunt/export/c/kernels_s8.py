@@ -20,7 +20,15 @@ from exeunt.export.c.kernel import (
 )
 from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
-from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_fours, integer_rows, packed, requantized
+from exeunt.export.c.packed_s8 import (
+    WORDS,
+    blank,
+    flat,
+    in_fours,
+    integer_rows,
+    packed,
+    requantized,
+)
 from exeunt.export.c.recurrent_s8 import MAKERS as RECURRENT
 from exeunt.export.c.room import GATHERED, residual_room, window_room
 from exeunt.export.c.source import CSource

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from exeunt.export.c.kernel import Kernel
 from exeunt.export.c.source import CSource, repeating

@@ -17,9 +17,7 @@ _MOST_FINE = 1 << 23
 WORDS, BYTES = "EXN_WORDS int16_t", "EXN_WORDS int8_t"  # both begin at whole words
 
 
-def integer_rows(
-    source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4
-) -> str:
+def integer_rows(source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4) -> str:
     """Filled up to a multiple of 4, as packed weights are, or of 3."""
     every = zip(bias.tolist(), factor.multipliers, factor.shifts, strict=True)
     rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
@@ -37,24 +35,28 @@ def requantized(
         operator: whose outputs they are.
         parts: channels that each begin with a four of their own; all together if empty.
     """
-    fours, bias = _fine_multipliers(operator), operator.bias.tolist()
-    kind, empty = "exn_row", "{0, 0, 1}"
-    if fours is None:
-        shifts = operator.factor.shifts
-        every = zip(bias, operator.factor.multipliers, shifts, strict=True)
-        rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
-    else:
-        kind = "exn_four"
-        rows, empty = list(zip(map(str, bias), map(str, fours), strict=True)), ("0", "0")
-    filled = []
+    fine, bias, factor = _fine_multipliers(operator), operator.bias.tolist(), operator.factor
+    if fine is None:
+        every = zip(bias, factor.multipliers, factor.shifts, strict=True)
+        rows = _filled(
+            [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every], parts, "{0, 0, 1}"
+        )
+        return {"fours": "NULL", "rows": source.array("exn_row", f"rows_{name}", rows)}
+    columns = [_filled(list(map(str, column)), parts, "0") for column in (bias, fine)]
+    fours = (
+        "{" + ", ".join(f"{{{', '.join(column[k : k + 4])}}}" for column in columns) + "}"
+        for k in range(0, len(columns[0]), 4)
+    )
+    return {"fours": source.array("exn_four", f"fours_{name}", fours), "rows": "NULL"}
+
+
+def _filled(rows: list[str], parts: Sequence[int], empty: str) -> list[str]:
+    """Rows of which those of each part, or all, are filled up to a multiple of 4."""
+    found: list[str] = []
     for count in parts or [len(rows)]:
-        filled += [*rows[:count], *[empty] * (-count % 4)]
+        found += [*rows[:count], *[empty] * (-count % 4)]
         rows = rows[count:]
-    if fours is None:
-        return {"fours": "NULL", "rows": source.array(kind, f"rows_{name}", filled)}
-    columns = [zip(*filled[start : start + 4], strict=True) for start in range(0, len(filled), 4)]
-    spelt = ("{" + ", ".join(f"{{{', '.join(part)}}}" for part in column) + "}" for column in columns)
-    return {"fours": source.array(kind, f"fours_{name}", spelt), "rows": "NULL"}
+    return found
 
 
 def _fine_multipliers(operator: Weighted) -> list[int] | None:

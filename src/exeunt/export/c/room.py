@@ -28,15 +28,15 @@ def residual_room(
     )
     hidden, (size, _) = fused.depthwise.groups, fused.depthwise.kernel
     stride = fused.depthwise.stride[0]
-    most = _whole(max(channels, hidden))
-    besides = 6 * most + (2 * _whole(outputs) if fused.residual else 0)
+    besides = 6 * _whole(max(channels, hidden)) + (2 * _whole(outputs) if fused.residual else 0)
     column, least = hidden * min(size, stride), size + stride + 1
     spans = [0] if fused.expand is None else [width, *range(width - 1, least - 1, -1)]
     sizes = {besides + span * column: span for span in spans}
-    found = _rooms(node, plan, list(sizes), source, number)
-    return {"rooms": "NULL", "slots": 1, "span": 0} if found is None else found[1] | {
-        "span": sizes[found[0]]
-    }
+    found = None if fused.recompute else _rooms(node, plan, list(sizes), source, number)
+    if found is None:
+        return {"rooms": "NULL", "slots": 1, "span": 0}
+    wanted, fields = found
+    return {**fields, "span": sizes[wanted]}
 
 
 def window_room(
@@ -49,7 +49,8 @@ def window_room(
     found = _rooms(node, plan, [4 * conv.weight[0].numel()], source, number)
     if found is None:
         return "NULL"
-    return f"&{source.struct('exn_room', f'room_{number}', found[1] | {'span': 0})}"
+    _, fields = found
+    return f"&{source.struct('exn_room', f'room_{number}', {**fields, 'span': 0})}"
 
 
 def _rooms(
@@ -57,6 +58,8 @@ def _rooms(
 ) -> tuple[int, dict[str, str | int]] | None:
     """Of some sizes, largest first, the one that most rows have room for, and where."""
     free = _free(node, plan)
+    if not free:
+        return None
     wanted = max(sizes, key=lambda wanted: sum(size >= wanted for _, size in free))
     spelt = repeating([f"{at}u" if size >= wanted else NO_ROOM for at, size in free])
     if all(at == NO_ROOM for at in spelt):
