@@ -6,35 +6,35 @@
 #include "exn_cells_s8.h"
 
 #ifdef EXN_DSP
-/* r4 and r5, or r6 and r7: two gates become k, and what it leaves to the new, and a half. */
+/* In two registers: two gates become k, and what it leaves to the new, and a half. */
 #define EXN_ACTIVATE(keep, fresh) \
     "ssat   " keep ", #17, " keep "\n\t" \
-    "asr    r8, " keep ", #8\n\t" \
-    "add    r8, %[lines], r8, lsl #3\n\t" \
+    "asr    r9, " keep ", #8\n\t" \
+    "add    r9, %[lines], r9, lsl #3\n\t" \
     "ubfx   " keep ", " keep ", #1, #7\n\t" \
-    "ldrd   r9, r10, [r8]\n\t" \
-    "mla    " keep ", r10, " keep ", r9\n\t" \
+    "ldrd   r10, r11, [r9]\n\t" \
+    "mla    " keep ", r11, " keep ", r10\n\t" \
     "ssat   " fresh ", #16, " fresh "\n\t" \
-    "asr    r8, " fresh ", #7\n\t" \
-    "add    r8, %[lines], r8, lsl #3\n\t" \
+    "asr    r9, " fresh ", #7\n\t" \
+    "add    r9, %[lines], r9, lsl #3\n\t" \
     "and    " fresh ", " fresh ", #127\n\t" \
-    "ldrd   r9, r10, [r8]\n\t" \
-    "mla    " fresh ", r10, " fresh ", r9\n\t" \
+    "ldrd   r10, r11, [r9]\n\t" \
+    "mla    " fresh ", r11, " fresh ", r10\n\t" \
     "add    " keep ", %[half], " keep ", asr #8\n\t" \
     "asr    " fresh ", " fresh ", #7\n\t" \
-    "rsb    r8, " keep ", #32768\n\t" \
-    "mla    " fresh ", r8, " fresh ", %[half]\n\t"
+    "rsb    r9, " keep ", #32768\n\t" \
+    "mla    " fresh ", r9, " fresh ", %[half]\n\t"
 
 static void activate_pairs(int32_t *gates, const int32_t *end)
 {
     int32_t *words = gates;
     while (gates < end) {
-        __asm__ __volatile__("ldmia  %[gates]!, {r4, r5, r6, r7}\n\t" EXN_ACTIVATE("r4", "r5")
-                                 EXN_ACTIVATE("r6", "r7") "pkhbt  r4, r4, r6, lsl #16\n\t"
-                             "stmia  %[words]!, {r4, r5, r7}"
+        __asm__ __volatile__("ldmia  %[gates]!, {r4, r5, r6, r8}\n\t" EXN_ACTIVATE("r4", "r5")
+                                 EXN_ACTIVATE("r6", "r8") "pkhbt  r4, r4, r6, lsl #16\n\t"
+                             "stmia  %[words]!, {r4, r5, r8}"
                              : [gates] "+&r"(gates), [words] "+&r"(words)
                              : [lines] "r"(exn_tanh_lines + 256), [half] "r"(16384)
-                             : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "memory");
+                             : "r4", "r5", "r6", "r8", "r9", "r10", "r11", "memory");
     }
 }
 #else
