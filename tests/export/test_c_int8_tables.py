@@ -88,7 +88,8 @@ def test_fours_give_what_factors_do_for_every_sum() -> None:
     assert named["rows"] == "NULL"
     numbers = [int(n) for n in re.findall(r"-?\d+", source.parts[-1].partition("=")[2])]
     fours = torch.tensor(numbers).view(2, 2, 4)
-    assert not fours[0, :, 2:].any() and not fours[1, :, 3].any()
+    assert not fours[0, :, 2:].any()
+    assert not fours[1, :, 3].any()
     bias, multiplier = torch.cat([fours[0, :, :2], fours[1, :, :3]], 1)
     sums = torch.arange(-(2**14), 2**14)[:, None]
     high = (sums + bias) * multiplier >> 32

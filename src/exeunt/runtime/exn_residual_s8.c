@@ -7,6 +7,8 @@
  * Kept: d rows, d waiting pixels of each fresh row, and one filtered pixel. With stride 1 the last
  * two are k places in turn: the fresh pixel goes where the filtered one was, and the filtered one
  * goes where the oldest waited.
+ *
+ * So it goes where a row finds nothing free in the arena; where it does, `exn_roomy_s8.c` has it.
  */
 #include "exn_residual_s8.h"
 
