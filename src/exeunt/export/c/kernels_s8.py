@@ -57,11 +57,11 @@ def kernel_of(
     Raises:
         ExeuntError: for what no kernel does, naming the module.
     """
-    node = original(node)  # what is made again has the integers that it had at first
+    planned, node = node, original(node)  # what is made again has the integers of the first time
     if isinstance(node.operator, (InvertedResidual, Composite)):
         check_whole(node, plan)
     if isinstance(node.operator, InvertedResidual):
-        return _residual(node, node.operator, quantized, plan, source, number)
+        return _residual(planned, node, node.operator, quantized, plan, source, number)
     operator = quantized.operators[node.output]
     if isinstance(node.operator, PreactivatedConv):
         inner, conv = _convolution(node.output, quantized)
@@ -73,7 +73,7 @@ def kernel_of(
             return _gathered(operator, None, source, number, node.module)
         if operator.groups > 1 or isinstance(node.operator, Affine):
             return _filtered(node, operator, plan, source, number)
-        return _conv(node, operator, plan, source, number)
+        return _conv(planned, operator, plan, source, number)
     if isinstance(operator, IntegerLinear):
         operator = replace(operator, weight=flattened(node, plan, operator.weight))
     if isinstance(node.operator, OwnOperator):
@@ -196,6 +196,7 @@ def _gathered(
 
 
 def _residual(
+    planned: Node,
     node: Node,
     fused: InvertedResidual,
     quantized: QuantizedGraph,
@@ -225,7 +226,7 @@ def _residual(
         swapped = last.inputs[0] != node.inputs[0]
         named = source.struct("exn_sum_s8", f"sum_{number}", sum_fields(total, swapped=swapped))
         fields["sum"] = f"&{named}"
-    fields["room"] = residual_room(node, fused, plan, source, number)
+    fields["room"] = residual_room(planned, fused, plan, source, number)
     fields["hidden"] = depthwise.groups
     fields["again"] = channels_at_once(node, plan.graph) if fused.recompute else 0
     return Kernel.of("exn_residual_s8", fields, source, number)
