@@ -27,6 +27,7 @@ from studies import (
     table2,
     table3,
     table4,
+    targets,
     training,
 )
 
@@ -69,6 +70,10 @@ def with_results(page: str, results: Path = FOLDER, pictures: Path = PICTURES) -
 def with_trials(page: str, results: Path = FOLDER, pictures: Path = REX_PICTURES) -> str:
     """The page of the search with its trials, and what RAM buys; draws a picture of the latter."""
     lines = rex_search.table(_rows(rex_search.STUDY, results))
+    larger = _rows(targets.STUDY, results)
+    if larger:
+        lines += ["", f"## {targets.STUDY.title}", "", *_verdicts(targets.claims(larger), "aim")]
+        lines += ["", *targets.table(larger)]
     networks = _rows(equal_ram.STUDY, results)
     if networks:
         title = equal_ram.STUDY.title
@@ -149,8 +154,8 @@ def _latency(timed: Sequence[Row], pictures: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def _verdicts(found: Sequence[Claim]) -> list[str]:
-    lines = ["| claim | paper | here | verdict |", "| --- | --- | --- | --- |"]
+def _verdicts(found: Sequence[Claim], wanted: str = "paper") -> list[str]:
+    lines = [f"| claim | {wanted} | here | verdict |", "| --- | --- | --- | --- |"]
     for claim in found:
         text = claim.text + (f" ({claim.note})" if claim.note else "")
         lines.append(f"| {text} | {claim.paper} | {claim.ours} | {claim.verdict} |")

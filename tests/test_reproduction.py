@@ -137,7 +137,10 @@ def digits(sets: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "images"),
     [
-        *[(name, "imagenet") for name in ("figure6", "ranet_cifar10", "rex_search", "equal_ram")],
+        *[
+            (name, "imagenet")
+            for name in ("figure6", "ranet_cifar10", "targets", "rex_search", "equal_ram")
+        ],
         ("regression", "digits"),
     ],
 )
@@ -154,6 +157,7 @@ def test_every_kind_of_figures(
     run, study = load("run"), studies[name]
     scale = study.scales["small"]
     settings = dict(scale.settings) | {"epochs": 1, "batch_size": 8, "image_size": 32}
+    settings.pop("train_size", None)
     small = replace(scale, images=images, settings=settings)
     one = replace(study, runs=(study.runs[-1].seeded(0),), scales={"small": small})
     monkeypatch.setitem(studies, name, one)
@@ -233,6 +237,8 @@ def test_differences_are_paired(load: Any) -> None:
     )
     assert found.verdict() == "holds"
     assert found.verdict(larger=False) == "does not hold"
+    assert found.verdict(least=7.5) == claims.UNCLEAR
+    assert found.verdict(least=15) == "does not hold"
     assert claims.difference(rows, "b", "b", "right_last").verdict() == claims.UNCLEAR
     assert claims.difference(rows, "a", "c", "right_last") is None
 
@@ -245,6 +251,21 @@ def test_seeds_widen_an_interval(load: Any) -> None:
     rows += [row(load, "b", 0, worse), row(load, "b", 1, better)]
     found = claims.difference(rows, "a", "b", "right_last")
     assert (found.points, found.low, found.high, found.seeds) == (0, -100, 100, 2)
+
+
+def test_what_the_better_form_should_reach(load: Any) -> None:
+    """Level in accuracy, at 0.8 of the multiply-adds and 0.7 of the RAM."""
+    targets = load("studies.targets")
+    right = np.arange(400) < 300
+    rows = []
+    for name, macs, ram in ((targets.REX, "4 8", "700"), (targets.PLAIN, "5 10", "1000")):
+        bits = row(load, name, 0, right)
+        bits |= dict.fromkeys(("right_stored", "right_first"), bits["right_last"])
+        rows.append(bits | {"macs": macs, "ram_bytes": ram})
+    verdicts = [claim.verdict for claim in targets.claims(rows)]
+    unclear = load("harness.claims").UNCLEAR
+    assert verdicts == [unclear, unclear, "holds", "holds", "does not hold"]
+    assert {claim.verdict for claim in targets.claims(rows[:1])} == {"not run yet"}
 
 
 def test_the_page_is_made_of_the_rows(load: Any, tmp_path: Path) -> None:

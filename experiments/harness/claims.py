@@ -56,10 +56,10 @@ class Difference:
         seeds = f"{self.seeds} seeds" if self.seeds > 1 else "1 seed"
         return f"{self.points:+.1f} points ({self.low:+.1f} to {self.high:+.1f}, {seeds})"
 
-    def verdict(self, larger: bool = True) -> Verdict:
-        """Of a claim that the first is larger, or that it is smaller."""
+    def verdict(self, larger: bool = True, least: float = 0.0) -> Verdict:
+        """Of a claim that the first is larger by so many points, or that it is smaller."""
         low, high = (self.low, self.high) if larger else (-self.high, -self.low)
-        return "holds" if low > 0 else "does not hold" if high < 0 else UNCLEAR
+        return "holds" if low > least else "does not hold" if high < least else UNCLEAR
 
 
 def difference(

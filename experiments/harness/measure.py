@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from exeunt import Classifier, Confidence, Consistency, Entropy, ExitTable, budgeted_curves, replay
 from exeunt.evaluate import Outcome, scores
+from exeunt.graph import build_graph
 from exeunt.policies import Policy
+from exeunt.profile.planned import streamed_memory
 
 MOST_AGREEMENTS = 5  # k of the paper's Figures 4 and 7
 CRITERIA = ("confidence", "entropy", "consistency")
@@ -61,6 +63,11 @@ def _classified(test: ExitTable, held_out: ExitTable) -> dict[str, Any]:
     row["k_macs"] = listed((outcome.mean_macs for outcome in counts), 0)
     row["k_shares"] = listed(share for outcome in counts for share in outcome.exit_shares)
     return row
+
+
+def ram_bytes(clf: Classifier) -> int:
+    """What the network needs of a microcontroller's RAM in int8, rows streamed."""
+    return streamed_memory(build_graph(clf.net, clf.transform.image_size), "int8").total_bytes
 
 
 BUDGETED = (*CLASSIFICATION, "budget_macs", "budget_accuracy")

@@ -15,6 +15,7 @@ from studies import (
     table2,
     table3,
     table4,
+    targets,
     training,
 )
 
@@ -33,7 +34,7 @@ CLAIMED = (
 )
 """Those that test what a paper claims, in the order in which they are worth having."""
 
-OWN = (rex_search.STUDY, equal_ram.STUDY)
+OWN = (rex_search.STUDY, targets.STUDY, equal_ram.STUDY)
 """Those of `docs/rex.md`, which no paper has."""
 
 STUDIES: dict[str, Study] = {study.name: study for study in (*OWN, *CLAIMED)}

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.claims import Claim, above, half_interval
-from harness.measure import CLASSIFICATION, classification, listed, numbers
+from harness.measure import CLASSIFICATION, classification, listed, numbers, ram_bytes
 from harness.pictures import Panel
 from harness.results import Row
 from harness.study import Run, Scale, Study
 
 from exeunt import Classifier
-from exeunt.graph import build_graph
-from exeunt.profile.planned import streamed_memory
 from studies.recipes import ADAMW, BETTER, CELLS, SMALL
 
 PLAIN = ((48, 1.0), (64, 0.5), (64, 1.0), (96, 0.5), (96, 1.0), (128, 0.75))
@@ -35,8 +33,7 @@ def _run(rex: bool, size: int, width: float) -> Run:
 
 def with_ram(clf: Classifier, data: Any, folder: Path) -> dict[str, Any]:
     """`classification`, and what the network needs of a microcontroller's RAM."""
-    memory = streamed_memory(build_graph(clf.net, clf.transform.image_size), "int8")
-    return classification(clf, data, folder) | {"ram_bytes": memory.total_bytes}
+    return classification(clf, data, folder) | {"ram_bytes": ram_bytes(clf)}
 
 
 STUDY = Study(

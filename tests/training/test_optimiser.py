@@ -97,13 +97,13 @@ def test_rates_are_shares_of_each_peak() -> None:
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adamw"}, {"cell_optimizer": "adamw"}])
 def test_what_is_remembered_goes_on(settings: dict[str, str]) -> None:
     config = TrainConfig("x", **settings)  # type: ignore[arg-type]
-    net = network()
+    net = network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     first = Optimisers(net, config)
     slopes(net, 0)
     first.step()
     other = copy.deepcopy(net)
     second = Optimisers(other, config)
-    second.load({name: tensor.clone() for name, tensor in first.tensors().items()})
+    second.load({name: tensor.clone().contiguous() for name, tensor in first.tensors().items()})
     assert second.tensors().keys() == first.tensors().keys()
     for optimisers, mine in ((first, net), (second, other)):
         slopes(mine, 1)
@@ -118,3 +118,12 @@ def test_every_optimiser_has_its_usual_rate_and_decay() -> None:
     assert (adamw.lr, adamw.weight_decay) == (3e-3, 0.05)
     with pytest.raises(ExeuntError, match="optimizer='adam'; did you mean adamw"):
         TrainConfig("x", optimizer="adam")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["adamw", "sgd"])
+def test_on_a_processor_the_step_is_the_fused_one(kind: str) -> None:
+    (part,) = Optimisers(network(), TrainConfig("x", optimizer=kind)).parts  # type: ignore[arg-type]
+    assert part.defaults["fused"] is True
+    net = network().to("meta")
+    (part,) = Optimisers(net, TrainConfig("x", optimizer=kind)).parts  # type: ignore[arg-type]
+    assert part.defaults["fused"] is None

@@ -124,9 +124,12 @@ class Transform:
 
     def normalise_pixels(self, pixels: NDArray[np.uint8]) -> Tensor:
         """The same for the bytes (H, W, C) of an image."""
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        values = (pixels.astype(np.float32) / np.float32(255) - mean) / std
-        return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+        mean, std = (np.array(part, np.float32)[:, None, None] for part in (self.mean, self.std))
+        values = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+        values /= np.float32(255)
+        values -= mean
+        values /= std
+        return torch.from_numpy(values)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON or TOML; the sensor, as `Sensor.parse` reads it, if any."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -75,8 +76,10 @@ class Optimisers:
             for name, value in tensors.items():
                 key, _, owner = name.partition(".")
                 if owner in names:
-                    place = "cpu" if key == "step" else names[owner].device
-                    part.state[names[owner]][key] = value.to(place)
+                    parameter = names[owner]
+                    if key != "step":  # laid out as the parameter is, which a fused step relies on
+                        value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+                    part.state[parameter][key] = value
 
 
 def _groups(parameters: Iterable[Tensor], lr: float, decay: float) -> list[dict[str, Any]]:
@@ -92,6 +95,8 @@ def _groups(parameters: Iterable[Tensor], lr: float, decay: float) -> list[dict[
 
 
 def _make(kind: str, groups: Sequence[dict[str, Any]], config: TrainConfig) -> Optimizer:
+    devices = {parameter.device.type for group in groups for parameter in group["params"]}
+    fused = True if devices == {"cpu"} else None  # one pass over memory; elsewhere torch chooses
     if kind == "adamw":
-        return AdamW([*groups], betas=(config.momentum, config.beta2))
-    return SGD([*groups], momentum=config.momentum, nesterov=config.momentum > 0)
+        return AdamW([*groups], betas=(config.momentum, config.beta2), fused=fused)
+    return SGD([*groups], momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)

@@ -26,6 +26,7 @@ from exeunt.data import (
 )
 from exeunt.data.augment import Seeded
 from exeunt.data.augmentations import Augmentation
+from exeunt.data.kept import Room, kept
 from exeunt.data.left_out import listed
 from exeunt.errors import ExeuntError
 from exeunt.evaluate import ExitTable, record_samples
@@ -66,7 +67,7 @@ class Plan:
         spec = SplitSpec(
             config.seed, config.calibration_fraction, config.test_fraction, config.limit
         )
-        splits = make_splits(source, spec)
+        splits = _kept(make_splits(source, spec), execution)
         if source.task != "classification":
             _refuse_for_values(config)
         met = {sample.target for sample in splits.train}
@@ -233,6 +234,18 @@ class Plan:
             versions=versions(),
             storage=self.config.storage,
         )
+
+
+def _kept(splits: Splits, execution: Execution) -> Splits:
+    """The same, of which images are decoded once that are looked at in every epoch, where this
+    process loads them itself; others would each keep all of them.
+    """
+    if execution.workers > 0:
+        return splits
+    room = Room.of_this_machine(execution.processes.size)
+    return replace(
+        splits, calibration=kept(splits.calibration, room), train=kept(splits.train, room)
+    )
 
 
 def _refuse_for_values(config: TrainConfig) -> None:

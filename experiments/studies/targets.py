@@ -1,0 +1,121 @@
+"""The better form of ReX where weights ship: 112 pixels, width 0.75, a third of the epochs.
+
+The recipe is the one of the weights that ship, with AdamW for all networks.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.claims import Claim, Verdict, difference
+from harness.measure import CLASSIFICATION, classification, numbers, packed, ram_bytes
+from harness.results import ROOT, Row
+from harness.study import Run, Scale, Study
+
+from exeunt import Classifier, Confidence, choose_policy, replay
+from exeunt.evaluate import scores
+from studies.recipes import ADAMW, BETTER, CELLS
+
+PLAIN, REX = "plain", "better ReX"
+SEEDS = (0, 1, 2)
+
+
+def _other(name: str, **form: Any) -> Run:
+    """The better form with something changed."""
+    return Run(name, "rex_mobilenetv2", {"rex_form": BETTER | form}, CELLS, "adamw, cells apart")
+
+
+RUNS = (
+    Run(REX, "rex_mobilenetv2", {"rex_form": BETTER}, CELLS, "adamw, cells apart", SEEDS),
+    Run(PLAIN, "mobilenetv2", settings=ADAMW, seeds=SEEDS),
+    Run("ReX", "rex_mobilenetv2", settings=ADAMW),
+    _other("better ReX, patches of 8", patch_size=8),
+    _other("better ReX, GRU", cell="gru"),
+    _other("better ReX, pooled path", pooled=True),
+)
+OF_SGD = ("model", "seed", "lr", "weight_decay")
+
+
+def _recipe() -> dict[str, Any]:
+    """What `recipes/imagenette128.toml` sets that does not belong to its optimiser."""
+    text = (ROOT / "recipes" / "imagenette128.toml").read_text(encoding="utf-8")
+    settings = tomllib.loads(text)
+    return {key: value for key, value in settings.items() if key not in OF_SGD}
+
+
+def shipped(clf: Classifier, data: Any, folder: Path) -> dict[str, Any]:
+    """`classification`, with the policy that is stored with weights, and the bytes of RAM.
+
+    The policy is the one that `exeunt calibrate --policy confidence` stores.
+    """
+    row = classification(clf, data, folder)
+    choice = choose_policy(clf.record(data, "calibration"), criterion=Confidence)
+    test = clf.record(data, "test")
+    outcome = replay(test, choice.policy)
+    right = scores.right_classes(test)
+    return row | {
+        "right_first": packed(right[0].numpy()),
+        "stored_policy": choice.policy.spec,
+        "stored_accuracy": round(outcome.score, 4),
+        "stored_macs": round(outcome.mean_macs),
+        "right_stored": packed(right.gather(0, outcome.exit_index[None])[0].numpy()),
+        "ram_bytes": ram_bytes(clf),
+    }
+
+
+STUDY = Study(
+    "targets",
+    "At 112 pixels and width 0.75",
+    RUNS,
+    {"small": Scale("imagenette128", _recipe() | {"epochs": 34}, 0.75)},
+    shipped,
+    (
+        *CLASSIFICATION,
+        *("right_first", "stored_policy", "stored_accuracy", "stored_macs", "right_stored"),
+        "ram_bytes",
+    ),
+)
+
+
+def claims(rows: Sequence[Row]) -> list[Claim]:
+    """What ReX should reach against the plain network of the same recipe and seeds."""
+    found = []
+    for text, column, least in (
+        ("better at the last exit", "right_last", 0),
+        ("better with the stored policy", "right_stored", 0),
+        ("no more than a point behind at the first exit", "right_first", -1),
+    ):
+        gain = difference(rows, REX, PLAIN, column)
+        ours = "" if gain is None else f"{gain}"
+        verdict: Verdict = "not run yet" if gain is None else gain.verdict(least=least)
+        found.append(Claim(text, f"over {least} points", ours, verdict))
+    for text, column, most in (
+        ("multiply-adds to the last exit", "macs", 0.85),
+        ("RAM, int8, rows streamed", "ram_bytes", 0.6),
+    ):
+        of = {row["run"]: numbers(row[column])[-1] for row in rows}
+        if REX in of and PLAIN in of:
+            ratio = of[REX] / of[PLAIN]
+            verdict = "holds" if ratio <= most else "does not hold"
+            found.append(Claim(text, f"at most {most}", f"{ratio:.2f}", verdict))
+        else:
+            found.append(Claim(text, f"at most {most}", "", "not run yet"))
+    return found
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """All exits, the stored policy, and the RAM, run by run."""
+    lines = ["| network | seed | exits 1 ... 6, test images, % | with its policy | MACs | RAM |"]
+    lines.append("| --- | ---: | --- | --- | ---: | ---: |")
+    for row in rows:
+        exits = " ".join(f"{100 * share:.1f}" for share in numbers(row["exits"]))
+        stored = 100 * float(row["stored_accuracy"])
+        lines.append(
+            f"| {row['run']} | {row['seed']} | {exits} | "
+            f"{stored:.1f} % at {int(row['stored_macs']) / 1e6:.1f} M | "
+            f"{numbers(row['macs'])[-1] / 1e6:.1f} M | {int(row['ram_bytes']):,} |"
+        )
+    return lines
