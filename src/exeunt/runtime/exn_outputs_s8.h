@@ -28,6 +28,15 @@ EXN_INLINE void exn_store(int8_t *out, const exn_requantize *to, uint32_t channe
                           const int32_t sums[4], uint32_t count)
 {
     uint32_t k;
+    if (to->fours != NULL) {
+        const exn_four *four = to->fours + channel / 4;
+        int32_t zero = to->zero;
+        for (k = 0; k < count; k++) {
+            int32_t high = exn_high(four->biases[k] + sums[k], four->multipliers[k]);
+            out[k] = (int8_t)exn_int8(exn_halve(high, EXN_FINE, zero));
+        }
+        return;
+    }
     for (k = 0; k < count; k++) {
         out[k] = exn_output(to, channel + k, sums[k]);
     }
