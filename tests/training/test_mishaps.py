@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from exeunt.data import Augment, SplitSpec, make_splits, open_source
+from exeunt.data.dataset import EpochBatches
 from exeunt.errors import ExeuntError
 from exeunt.training import Execution, Quiet, TrainConfig, train
 
@@ -73,7 +74,9 @@ def test_a_file_that_goes_in_the_middle_of_an_epoch_is_named_and_skipped(
     for path in sorted((data / "train").rglob("*.png")):  # 216 images: one may be unreadable
         for copy in "ab":
             shutil.copy(path, path.with_stem(path.stem + copy))
-    lost = make_splits(open_source(data), SplitSpec()).train[7]
+    samples = make_splits(open_source(data), SplitSpec()).train
+    _, _, later, *_ = EpochBatches(len(samples), CONFIG.batch_size, CONFIG.seed)
+    lost = samples[later[0][1]]  # which is in no batch before the third
 
     def spoil() -> None:
         path = data / lost.name
@@ -82,7 +85,7 @@ def test_a_file_that_goes_in_the_middle_of_an_epoch_is_named_and_skipped(
         else:
             path.write_bytes(path.read_bytes()[:200])
 
-    listen = At(1, 2, spoil)
+    listen = At(0, 0, spoil)
     train(CONFIG, data, tmp_path / "run", execution=Execution(progress=listen))
     assert [*listen.unreadable] == [lost.name]
     assert len(curve(tmp_path / "run")) == 1 + CONFIG.epochs

@@ -120,10 +120,22 @@ def test_every_optimiser_has_its_usual_rate_and_decay() -> None:
         TrainConfig("x", optimizer="adam")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_on_a_processor_the_step_is_the_fused_one(kind: str) -> None:
-    (part,) = Optimisers(network(), TrainConfig("x", optimizer=kind)).parts  # type: ignore[arg-type]
+def test_on_a_processor_adamw_steps_in_one_pass() -> None:
+    (part,) = Optimisers(network(), TrainConfig("x", optimizer="adamw")).parts
     assert part.defaults["fused"] is True
-    net = network().to("meta")
-    (part,) = Optimisers(net, TrainConfig("x", optimizer=kind)).parts  # type: ignore[arg-type]
+    (part,) = Optimisers(network().to("meta"), TrainConfig("x", optimizer="adamw")).parts
     assert part.defaults["fused"] is None
+
+
+@pytest.mark.parametrize("kind", ["adamw", "sgd"])
+def test_what_begins_to_learn_later_learns(kind: str) -> None:
+    net = network()
+    optimisers = Optimisers(net, TrainConfig("x", optimizer=kind))  # type: ignore[arg-type]
+    slopes(net, 0)
+    net[0].weight.grad = None
+    before = net[0].weight.clone()
+    optimisers.step()
+    assert torch.equal(net[0].weight, before)
+    slopes(net, 1)
+    optimisers.step()
+    assert not torch.equal(net[0].weight, before)

@@ -95,8 +95,8 @@ def _groups(parameters: Iterable[Tensor], lr: float, decay: float) -> list[dict[
 
 
 def _make(kind: str, groups: Sequence[dict[str, Any]], config: TrainConfig) -> Optimizer:
-    devices = {parameter.device.type for group in groups for parameter in group["params"]}
-    fused = True if devices == {"cpu"} else None  # one pass over memory; elsewhere torch chooses
     if kind == "adamw":
+        devices = {parameter.device.type for group in groups for parameter in group["params"]}
+        fused = True if devices == {"cpu"} else None  # in one pass; elsewhere torch chooses
         return AdamW([*groups], betas=(config.momentum, config.beta2), fused=fused)
-    return SGD([*groups], momentum=config.momentum, nesterov=config.momentum > 0, fused=fused)
+    return SGD([*groups], momentum=config.momentum, nesterov=config.momentum > 0)
