@@ -133,8 +133,8 @@ def test_the_runtime_of_another_version_is_refused(folder: Path, tmp_path: Path)
     other = shutil.copytree(folder, tmp_path / "net")
     header = other / "exeunt_runtime" / "src" / "exn.h"
     text = header.read_text()
-    assert "#define EXN_RUNTIME 5\n" in text
-    header.write_text(text.replace("#define EXN_RUNTIME 5\n", "#define EXN_RUNTIME 4\n"))
+    assert "#define EXN_RUNTIME 6\n" in text
+    header.write_text(text.replace("#define EXN_RUNTIME 6\n", "#define EXN_RUNTIME 5\n"))
     with pytest.raises(ExeuntError, match="net was made for another runtime"):
         build_host(other, tmp_path / "program", ("-O0",))
 

@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from exeunt.export.c.folder import RUNTIME
-from exeunt.export.c.packed_s8 import in_fours, in_threes, packed
+from exeunt.export.c.packed_s8 import in_fours, in_threes, packed, requantized
+from exeunt.export.c.room import largest_gap
+from exeunt.export.c.source import CSource
+from exeunt.quantize.operators import IntegerLinear
 from exeunt.quantize.rex import MAX_GATE, TANH, hyperbolic, sigmoid
+from exeunt.quantize.scale import Factor, Scale
 
 
 @pytest.mark.parametrize(("rows", "runs", "inputs"), [(4, 1, 8), (6, 2, 11), (1, 3, 1)])
@@ -74,3 +78,47 @@ def test_heights_are_those_of_tables_as_far_as_they_grow() -> None:
     heights = list(map(int, re.findall(r"-?\d+", text.split("exn_tanh_heights[EXN_HEIGHTS] =")[1])))
     assert heights == TANH[: len(heights)].tolist()
     assert set(TANH[len(heights) - 2 :].tolist()) == {heights[-1]} == {heights[-2]}
+
+
+def outputs_of(factors: list[float], bias: list[int]) -> IntegerLinear:
+    weight = torch.tensor([[127, -127]] * len(factors))
+    return IntegerLinear(weight, torch.tensor(bias), Factor.of(factors), 0, Scale(1.0), -128, 127)
+
+
+def test_fours_give_what_factors_do_for_every_sum() -> None:
+    """(sum + bias) * multiplier in the upper word, 1/16 of it, halves up; two parts begin anew."""
+    torch.manual_seed(0)
+    factors = (2.0 ** -(5.5 + 6.5 * torch.rand(5))).tolist()
+    operator = outputs_of(factors, [5, -7, 300, 2**20, -(2**21)])
+    source = CSource("net")
+    named = requantized(source, "x", operator, (2, 3))
+    assert named["rows"] == "NULL"
+    numbers = [int(n) for n in re.findall(r"-?\d+", source.parts[-1].partition("=")[2])]
+    fours = torch.tensor(numbers).view(2, 2, 4)
+    assert not fours[0, :, 2:].any()
+    assert not fours[1, :, 3].any()
+    bias, multiplier = torch.cat([fours[0, :, :2], fours[1, :, :3]], 1)
+    sums = torch.arange(-(2**14), 2**14)[:, None]
+    high = (sums + bias) * multiplier >> 32
+    assert torch.equal((high + 8 >> 4).double(), operator.factor.apply(sums + operator.bias))
+
+
+@pytest.mark.parametrize(
+    ("factors", "bias"), [([0.5, 0.01], [0, 0]), ([1e-6, 0.01], [0, 0]), ([0.01], [2**23])]
+)
+def test_uneven_factors_and_large_sums_keep_rows(factors: list[float], bias: list[int]) -> None:
+    source = CSource("net")
+    named = requantized(source, "x", outputs_of(factors, bias))
+    assert named["fours"] == "NULL"
+    first = source.parts[-1].partition("=")[2]
+    assert [int(n) for n in re.findall(r"-?\d+", first)][:2] == [
+        bias[0] << 3,
+        Factor.of(factors).multipliers[0],
+    ]
+
+
+def test_the_largest_gap_begins_at_a_word() -> None:
+    assert largest_gap([(0, 10), (30, 40)], 64) == (40, 24)
+    assert largest_gap([(0, 10), (6, 9), (40, 64)], 64) == (12, 28)
+    assert largest_gap([], 8) == (0, 8)
+    assert largest_gap([(0, 63)], 64)[1] <= 0

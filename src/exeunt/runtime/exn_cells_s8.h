@@ -5,7 +5,7 @@
 #include "exn_s8.h"
 #include "exn_tanh.h"
 #ifdef EXN_DSP
-#include "exn_dsp_mix.h"
+#include "exn_dsp_gates.h"
 #endif
 
 #include <string.h>

@@ -13,6 +13,13 @@ typedef struct view {
     int in_one;                       /* whether the pixels of a line lie within, side by side */
 } view;
 
+/* Finds out whether the window lies within the map. */
+static void look(view *v, const exn_window *window)
+{
+    v->in_one = v->pitch == v->channels && v->column >= 0 &&
+                v->column + (int32_t)window->width <= v->width;
+}
+
 static const int8_t *tap(const view *v, uint32_t line, uint32_t j)
 {
     int32_t x = v->column + (int32_t)j;
@@ -21,15 +28,16 @@ static const int8_t *tap(const view *v, uint32_t line, uint32_t j)
                : v->lines[line] + (uint32_t)x * v->pitch;
 }
 
-static void copy(int8_t *into, const int8_t *from, uint32_t n)
+/* Copies numbers; what is at least a word in whole words, the last perhaps twice. */
+EXN_INLINE void copy(int8_t *into, const int8_t *from, uint32_t n)
 {
     const int8_t *end = from + n;
     if (n >= 4) {
-        const int8_t *last = end - 4; /* whole words, and the last four perhaps again */
-        for (; from < last; from += 4, into += 4) {
-            memcpy(into, from, 4);
+        for (into += n - 4, end -= 4; from < end; end -= 4, into -= 4) {
+            memcpy(into, end, 4);
         }
-        memcpy(into + (last - from), last, 4);
+        into += from - end;
+        memcpy(into, from, 4);
         return;
     }
     for (; from < end; from++) {
@@ -96,8 +104,7 @@ static void mix_large(const exn_conv_s8 *conv, const view *v, int8_t *out, uint3
 {
     const exn_requantize *to = &conv->requantize;
     const int16_t *weights = conv->weights;
-    const exn_row *row = to->rows;
-    uint32_t o, k;
+    uint32_t o;
 #ifdef EXN_X86
     int16_t wide[EXN_COPIES * EXN_WIDEST];
     uint32_t size = widen(conv, v, wide);
@@ -109,14 +116,56 @@ static void mix_large(const exn_conv_s8 *conv, const view *v, int8_t *out, uint3
 #endif
     for (o = 0; o < outputs; o += 4) {
         int32_t sums[4] = {0};
-        uint32_t end = outputs - o < 4 ? outputs : o + 4;
         weights = sum_up(sums, conv, weights, v);
-        for (k = o; k < end; k++) {
-            out[k] = (int8_t)exn_int8(exn_scale_next(&row, sums[k - o], to->zero));
-        }
+        exn_store(out + o, to, o, sums, outputs - o < 4 ? outputs - o : 4);
     }
     exn_limit(out, outputs, to);
 }
+
+#ifdef EXN_DSP
+/* Two gathered windows. */
+EXN_APART static void mix_gathered(const exn_conv_s8 *conv, const int8_t *gathered, uint32_t inputs,
+                                   uint32_t outputs, int8_t *out)
+{
+    EXN_WORDS int16_t wide[EXN_GATHERED];
+    exn_widen_twice(wide, gathered, gathered + inputs, inputs);
+    exn_mix_widened_s8(conv, wide, inputs, outputs, out, (int32_t)outputs);
+}
+
+/* Windows of two outputs, widened side by side; a window's pixels take multiples of 4 numbers. */
+static void widen_two(const exn_conv_s8 *conv, view *v, int32_t stride, int16_t *wide)
+{
+    uint32_t k, j, width = conv->window.width, n = v->channels;
+    int32_t begin = v->column, at = begin * (int32_t)v->pitch, further = stride * (int32_t)v->pitch;
+    int inside = v->pitch == n && begin >= 0 && begin + stride + (int32_t)width <= v->width;
+    for (k = 0; k < conv->window.height; k++) {
+        if (inside && v->lines[k] != NULL) {
+            const int8_t *line = v->lines[k] + at;
+            exn_widen_twice(wide, line, line + further, width * n);
+            wide += 2 * width * n;
+            continue;
+        }
+        for (j = 0; j < width; j++, wide += 2 * n) {
+            const int8_t *x = tap(v, k, j), *y = tap(v, k, j + (uint32_t)stride);
+            exn_widen_twice(wide, x == NULL ? conv->blank : x, y == NULL ? conv->blank : y, n);
+        }
+    }
+}
+
+/* Two outputs at a time, as long as there are two; gives how many there are. */
+EXN_APART static uint32_t make_twos(const exn_conv_s8 *conv, view *v, const exn_ring *ring, int8_t *out,
+                          int8_t *room)
+{
+    uint32_t inputs = conv->window.height * conv->window.width * v->channels, x;
+    int16_t *wide = (int16_t *)(void *)room;
+    for (x = 0; x + 2 <= ring->width; x += 2, v->column += 2 * conv->window.stride_x) {
+        widen_two(conv, v, conv->window.stride_x, wide);
+        exn_mix_widened_s8(conv, wide, inputs, ring->channels, out + x * ring->channels,
+                           ring->channels);
+    }
+    return x;
+}
+#endif
 
 /* A dense convolution of one tensor, or of some of its channels. */
 void exn_conv_s8_make(const exn_model *model, const exn_node *node, uint8_t *arena, uint32_t row)
@@ -136,14 +185,31 @@ void exn_conv_s8_make(const exn_model *model, const exn_node *node, uint8_t *are
     v.pitch = in->channels;
     v.channels = part->channels;
     v.column = -(int32_t)window->left;
-    for (x = 0; x < ring->width; x++, v.column += window->stride_x, out += ring->channels) {
+    x = 0;
+#ifdef EXN_DSP
+    if (conv->requantize.fours != NULL && exn_room_of(conv->room, arena, row) != NULL) {
+        x = make_twos(conv, &v, ring, out, exn_room_of(conv->room, arena, row));
+        out += x * ring->channels;
+    }
+#endif
+    for (; x < ring->width; x++, v.column += window->stride_x, out += ring->channels) {
         const int8_t *pixel = pixels == 1 ? tap(&v, 0, 0) : NULL;
-        v.in_one = v.pitch == v.channels && v.column >= 0 &&
-                   v.column + (int32_t)window->width <= v.width;
+        look(&v, window);
         if (pixel != NULL) {
             exn_mix_s8(conv, pixel, inputs, 0, ring->channels, out);
         } else if (inputs <= EXN_GATHERED) {
             gather(conv, &v, gathered);
+#ifdef EXN_DSP
+            if (conv->requantize.fours != NULL && 2 * inputs <= EXN_GATHERED && x + 1 < ring->width) {
+                v.column += window->stride_x;
+                look(&v, window);
+                gather(conv, &v, gathered + inputs);
+                mix_gathered(conv, gathered, inputs, ring->channels, out);
+                out += ring->channels;
+                x++;
+                continue;
+            }
+#endif
             exn_mix_s8(conv, gathered, inputs, 0, ring->channels, out);
         } else {
             mix_large(conv, &v, out, ring->channels);

@@ -53,40 +53,11 @@ EXN_INLINE int32_t exn_scale_next(const exn_row **row, int32_t sum, int32_t offs
     return scaled;
 }
 
-/* One output more of the next row; EXN_SPARE bits come from the shift. */
-#define EXN_STORE(sum, spare) \
-    "ldmia  %[row]!, {r8, r9, r10}\n\t" \
-    "add    r8, r8, " sum ", " spare "\n\t" \
-    "smmul  r8, r8, r9\n\t" \
-    "asrs   r8, r8, r10\n\t" \
-    "adc    r8, r8, %[zero]\n\t" \
-    "ssat   r8, #8, r8\n\t" \
-    "strb   r8, [%[out]], #1\n\t"
-
-/* Four outputs; gives the place behind. */
-EXN_INLINE int8_t *exn_store_4(int8_t *out, const exn_row **row, const int32_t sums[4], int32_t zero)
+/* Half of an output's last place, and the zero that outputs begin at, as fine as they are before they
+ * are rounded. */
+EXN_INLINE int32_t exn_fine_zero(int32_t zero)
 {
-    __asm__ __volatile__(EXN_STORE("%[a]", "lsl #3") EXN_STORE("%[b]", "lsl #3")
-                         EXN_STORE("%[c]", "lsl #3") EXN_STORE("%[d]", "lsl #3")
-                         : [row] "+&r"(*row), [out] "+&r"(out)
-                         : [a] "r"(sums[0]), [b] "r"(sums[1]), [c] "r"(sums[2]), [d] "r"(sums[3]),
-                           [zero] "r"(zero)
-                         : "r8", "r9", "r10", "cc", "memory");
-    return out;
-}
-
-/* Four outputs of packed rows: 256 b, moved down by 8 bits and up by EXN_SPARE. */
-EXN_INLINE int8_t *exn_store_packed(int8_t *out, const exn_row **row, exn_packed_sums *from,
-                                    int32_t zero)
-{
-    uint32_t b = from->ab - from->a, d = from->cd - from->c;
-    __asm__ __volatile__(EXN_STORE("%[a]", "lsl #3") EXN_STORE("%[b]", "asr #5")
-                         EXN_STORE("%[c]", "lsl #3") EXN_STORE("%[d]", "asr #5")
-                         : [row] "+&r"(*row), [out] "+&r"(out)
-                         : [a] "r"(from->a), [b] "r"(b), [c] "r"(from->c), [d] "r"(d),
-                           [zero] "r"(zero)
-                         : "r8", "r9", "r10", "cc", "memory");
-    return out;
+    return zero * (1 << EXN_FINE) + (1 << (EXN_FINE - 1));
 }
 
 EXN_INLINE int32_t exn_height(const exn_line *line, int32_t at)
@@ -177,6 +148,38 @@ EXN_INLINE uint32_t exn_widen(int16_t *wide, const int8_t *x, uint32_t n)
         }
     }
     return (n + 7) & ~(uint32_t)7;
+}
+
+/* Numbers of two pixels in turn, two and two, filled up to a multiple of 4. */
+EXN_APART EXN_UNUSED static void exn_widen_twice(int16_t *wide, const int8_t *x, const int8_t *y, uint32_t n)
+{
+    const int8_t *end = x + (n & ~(uint32_t)3);
+    uint32_t a, b, c;
+    while (x != end) {
+        __asm__ __volatile__("ldr    %[a], [%[x]], #4\n\t"
+                             "ldr    %[b], [%[y]], #4\n\t"
+                             "sxtb16 %[c], %[a]\n\t"
+                             "str    %[c], [%[wide]], #4\n\t"
+                             "sxtb16 %[c], %[b]\n\t"
+                             "sxtb16 %[a], %[a], ror #8\n\t"
+                             "sxtb16 %[b], %[b], ror #8\n\t"
+                             "str    %[c], [%[wide]], #4\n\t"
+                             "strd   %[a], %[b], [%[wide]], #8\n\t"
+                             : [wide] "+&r"(wide), [x] "+&r"(x), [y] "+&r"(y), [a] "=&r"(a),
+                               [b] "=&r"(b), [c] "=&r"(c)
+                             :
+                             : "memory");
+    }
+    if (n % 4 > 0) {
+        a = exn_last_word(x, n % 4, n);
+        b = exn_last_word(y, n % 4, n);
+        uint32_t words[4];
+        words[0] = exn_even(a);
+        words[1] = exn_even(b);
+        words[2] = exn_odd(a);
+        words[3] = exn_odd(b);
+        memcpy(wide, words, sizeof words);
+    }
 }
 
 /* Four rows, four numbers: their pairs are in e and o. */

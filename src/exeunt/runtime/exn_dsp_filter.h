@@ -2,7 +2,8 @@
  * C.
  *
  * All registers are needed: r0 weights, r1 taps, r2 the first of four channels, r3 to r6 their sums,
- * r7 to r11 two taps, r12 rows, r14 outputs. The stack holds `old`, `zero` and the channels.
+ * r7 to r11 two taps, r12 biases and multipliers, r14 outputs. The stack holds `old`, the zero and
+ * the channels.
  */
 #ifndef EXN_DSP_FILTER_H
 #define EXN_DSP_FILTER_H
@@ -10,7 +11,7 @@
 #include "exn_s8.h"
 
 /* Four channels of two taps: the first two of both, then the others. */
-#define EXN_TWO_OF_NINE(at, multiply, sum) \
+#define EXN_TWO_OF_NINE(at) \
     "ldrd   r7, r8, [r1, #" at "]\n\t" \
     "ldr    r9, [r7, r2]\n\t" \
     "ldr    r10, [r8, r2]\n\t" \
@@ -18,32 +19,26 @@
     "pkhtb  r8, r10, r9, asr #16\n\t" \
     "ldrd   r9, r10, [r0], #8\n\t" \
     "sxtb16 r11, r7\n\t" \
-    multiply " r3, r11, r9" sum(r3) "\n\t" \
+    "smlad  r3, r11, r9, r3\n\t" \
     "sxtb16 r11, r7, ror #8\n\t" \
-    multiply " r4, r11, r10" sum(r4) "\n\t" \
+    "smlad  r4, r11, r10, r4\n\t" \
     "ldrd   r9, r10, [r0], #8\n\t" \
     "sxtb16 r11, r8\n\t" \
-    multiply " r5, r11, r9" sum(r5) "\n\t" \
+    "smlad  r5, r11, r9, r5\n\t" \
     "sxtb16 r11, r8, ror #8\n\t" \
-    multiply " r6, r11, r10" sum(r6) "\n\t"
-#define EXN_NO_SUM(sum) ""
-#define EXN_SUM(sum) ", " #sum
+    "smlad  r6, r11, r10, r6\n\t"
 
-#define EXN_FILTERED(sum) \
-    "ldmia  r12!, {r8, r9, r10}\n\t" \
-    "add    r8, r8, " sum ", lsl #3\n\t" /* EXN_SPARE */ \
-    "smmul  r8, r8, r9\n\t" \
-    "asrs   r8, r8, r10\n\t" \
-    "adc    r8, r8, r11\n\t" \
-    "ssat   r8, #8, r8\n\t" \
-    "strb   r8, [lr], #1\n\t"
+#define EXN_FILTERED(sum, multiplier) \
+    "smmla  " sum ", " sum ", " multiplier ", r11\n\t" \
+    "ssat   " sum ", #8, " sum ", asr #4\n\t" /* EXN_FINE */ \
+    "strb   " sum ", [lr], #1\n\t"
 
 /* Filters so many channels, a multiple of 4; what lies at `out` goes to `old` before, unless that is
  * NULL. */
 __attribute__((naked, noinline)) static void exn_filter_nine(
     const int16_t *w EXN_UNUSED, const int8_t *const *taps EXN_UNUSED,
-    const exn_row *row EXN_UNUSED, int8_t *out EXN_UNUSED, int8_t *old EXN_UNUSED,
-    int32_t zero EXN_UNUSED, uint32_t channels EXN_UNUSED)
+    const exn_four *fours EXN_UNUSED, int8_t *out EXN_UNUSED, int8_t *old EXN_UNUSED,
+    int32_t fine_zero EXN_UNUSED, uint32_t channels EXN_UNUSED)
 {
     __asm__ __volatile__(
         "push   {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
@@ -51,8 +46,8 @@ __attribute__((naked, noinline)) static void exn_filter_nine(
         "mov    lr, r3\n\t"
         "mov    r2, #0\n"
         "1:\n\t"
-        EXN_TWO_OF_NINE("0", "smuad ", EXN_NO_SUM) EXN_TWO_OF_NINE("8", "smlad ", EXN_SUM)
-        EXN_TWO_OF_NINE("16", "smlad ", EXN_SUM) EXN_TWO_OF_NINE("24", "smlad ", EXN_SUM)
+        "ldmia  r12!, {r3, r4, r5, r6}\n\t"
+        EXN_TWO_OF_NINE("0") EXN_TWO_OF_NINE("8") EXN_TWO_OF_NINE("16") EXN_TWO_OF_NINE("24")
         "ldr    r7, [r1, #32]\n\t"
         "ldr    r8, [r7, r2]\n\t"
         "ldrd   r9, r10, [r0], #8\n\t"
@@ -67,7 +62,9 @@ __attribute__((naked, noinline)) static void exn_filter_nine(
         "ldr    r8, [lr]\n\t"
         "str    r8, [r7, r2]\n"
         "2:\n\t"
-        EXN_FILTERED("r3") EXN_FILTERED("r4") EXN_FILTERED("r5") EXN_FILTERED("r6")
+        "ldmia  r12!, {r7, r8, r9, r10}\n\t"
+        EXN_FILTERED("r3", "r7") EXN_FILTERED("r4", "r8") EXN_FILTERED("r5", "r9")
+        EXN_FILTERED("r6", "r10")
         "ldr    r7, [sp, #44]\n\t"
         "add    r2, r2, #4\n\t"
         "cmp    r2, r7\n\t"

@@ -25,16 +25,12 @@ void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,
     const exn_requantize *to = &depthwise->requantize;
     uint32_t count = (uint32_t)depthwise->window.height * depthwise->window.width;
     const int16_t *w = depthwise->weights + first * count;
-    const exn_row *row = to->rows + first;
-    int32_t zero = to->zero;
-    uint32_t i, k;
-    i = 0;
+    uint32_t i = 0, k;
 #ifdef EXN_DSP
-    if (count == 9 && n >= 4) {
+    if (count == 9 && n >= 4 && to->fours != NULL) {
         i = n & ~(uint32_t)3;
-        exn_filter_nine(w, taps, row, out, old, zero, i);
+        exn_filter_nine(w, taps, to->fours + first / 4, out, old, exn_fine_zero(to->zero), i);
         w += i * count;
-        row += i;
     }
 #endif
     for (; i + EXN_LANES <= n; i += EXN_LANES) {
@@ -44,10 +40,10 @@ void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,
             memcpy(old + i, out + i, EXN_LANES);
         }
 #ifdef EXN_X86
-        exn_store_rows(out + i, &row, sums, zero, EXN_LANES);
+        exn_store_rows(out + i, to, first + i, sums, EXN_LANES);
 #else
         for (k = 0; k < EXN_LANES; k += 4) {
-            exn_store_4(out + i + k, &row, sums + k, zero);
+            exn_store(out + i + k, to, first + i + k, sums + k, 4);
         }
 #endif
     }
@@ -58,7 +54,7 @@ void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,
         if (old != NULL) {
             memcpy(old + i, out + i, 4);
         }
-        exn_store_4(out + i, &row, sums, zero);
+        exn_store(out + i, to, first + i, sums, 4);
     }
 #endif
     if (i < n) {
@@ -69,12 +65,10 @@ void exn_filter_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *taps,
         } else
 #endif
             filter_rest(sums, w, taps, count, i, n - i);
-        for (k = 0; i < n; i++, k++) {
-            if (old != NULL) {
-                old[i] = out[i];
-            }
-            out[i] = (int8_t)exn_int8(exn_scale_next(&row, sums[k], zero));
+        for (k = i; k < n && old != NULL; k++) {
+            old[k] = out[k];
         }
+        exn_store(out + i, to, first + i, sums, n - i);
     }
     exn_limit(out, n, to);
 }

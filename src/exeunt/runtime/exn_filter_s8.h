@@ -46,4 +46,32 @@ EXN_INLINE void exn_taps_s8(const exn_depthwise_s8 *depthwise, const int8_t *con
     }
 }
 
+/* The same, given those of the window before: where both see nothing but the map, all taps move on
+ * alike. `whole` says that no line is NULL. */
+EXN_INLINE void exn_next_taps_s8(const exn_depthwise_s8 *depthwise, const int8_t *const *lines,
+                                 int whole, int32_t column, int32_t width, uint32_t pitch,
+                                 const int8_t **taps)
+{
+    uint32_t count = (uint32_t)depthwise->window.height * depthwise->window.width;
+    uint32_t by = depthwise->window.stride_x * pitch;
+    const int8_t **end = taps + count;
+    if (!whole || column < depthwise->window.stride_x || column + depthwise->window.width > width) {
+        exn_taps_s8(depthwise, lines, column, width, pitch, taps);
+        return;
+    }
+    for (; taps < end; taps++) {
+        *taps += by;
+    }
+}
+
+/* Whether no line is NULL. */
+EXN_INLINE int exn_whole_lines(const int8_t *const *lines, uint32_t count)
+{
+    int whole = 1;
+    for (; count > 0; count--) {
+        whole = whole && *lines++ != NULL;
+    }
+    return whole;
+}
+
 #endif

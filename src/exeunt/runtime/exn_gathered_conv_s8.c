@@ -35,11 +35,9 @@ static void gather(const exn_model *model, const exn_node *node, uint8_t *arena,
 
 static void scale(const exn_scale_s8 *before, int8_t *pixel, uint32_t channels)
 {
-    const exn_row *row = before->requantize.rows;
     uint32_t c;
     for (c = 0; c < channels; c++) {
-        int32_t sum = before->weights[c] * pixel[c];
-        pixel[c] = (int8_t)exn_int8(exn_scale_next(&row, sum, before->requantize.zero));
+        pixel[c] = exn_output(&before->requantize, c, before->weights[c] * pixel[c]);
     }
     exn_limit(pixel, channels, &before->requantize);
 }
@@ -88,7 +86,7 @@ void exn_gathered_conv_s8_make(const exn_model *model, const exn_node *node, uin
         for (g = 0; g < spec->groups; g++, out += outputs) {
             exn_mix_s8(&conv, column + g * count, count, 0, outputs, out);
             conv.weights += exn_packed_size(rows, count);
-            conv.requantize.rows += rows;
+            exn_go_on(&conv.requantize, rows);
         }
     }
 }

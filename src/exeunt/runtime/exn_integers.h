@@ -49,6 +49,14 @@ typedef struct exn_row {
     int32_t shift;
 } exn_row;
 
+/* Of four rows of weights: what is added to their sums, and what these are multiplied with then, an
+ * output being 1 / 2^(32 + EXN_FINE) of that. No row's sum reaches 2^23, its bias in. */
+typedef struct exn_four {
+    int32_t biases[4], multipliers[4];
+} exn_four;
+
+enum { EXN_FINE = 4 };
+
 EXN_INLINE int32_t exn_clamp(int32_t value, int32_t low, int32_t high)
 {
     return value < low ? low : value > high ? high : value;

@@ -6,6 +6,39 @@
 #include "exn_cells_s8.h"
 #include "exn_units_s8.h"
 
+#ifdef EXN_DSP
+/* In two registers: two gates become k, and what it leaves to the new, and a half. */
+#define EXN_ACTIVATE(keep, fresh) \
+    "ssat   " keep ", #17, " keep "\n\t" \
+    "asr    r9, " keep ", #8\n\t" \
+    "add    r9, %[lines], r9, lsl #3\n\t" \
+    "ubfx   " keep ", " keep ", #1, #7\n\t" \
+    "ldrd   r10, r11, [r9]\n\t" \
+    "mla    " keep ", r11, " keep ", r10\n\t" \
+    "ssat   " fresh ", #16, " fresh "\n\t" \
+    "asr    r9, " fresh ", #7\n\t" \
+    "add    r9, %[lines], r9, lsl #3\n\t" \
+    "and    " fresh ", " fresh ", #127\n\t" \
+    "ldrd   r10, r11, [r9]\n\t" \
+    "mla    " fresh ", r11, " fresh ", r10\n\t" \
+    "add    " keep ", %[half], " keep ", asr #8\n\t" \
+    "asr    " fresh ", " fresh ", #7\n\t" \
+    "rsb    r9, " keep ", #32768\n\t" \
+    "mla    " fresh ", r9, " fresh ", %[half]\n\t"
+
+static void activate_pairs(int32_t *gates, const int32_t *end)
+{
+    int32_t *words = gates;
+    while (gates < end) {
+        __asm__ __volatile__("ldmia  %[gates]!, {r4, r5, r6, r8}\n\t" EXN_ACTIVATE("r4", "r5")
+                                 EXN_ACTIVATE("r6", "r8") "pkhbt  r4, r4, r6, lsl #16\n\t"
+                             "stmia  %[words]!, {r4, r5, r8}"
+                             : [gates] "+&r"(gates), [words] "+&r"(words)
+                             : [lines] "r"(exn_tanh_lines + 256), [half] "r"(16384)
+                             : "r4", "r5", "r6", "r8", "r9", "r10", "r11", "memory");
+    }
+}
+#else
 /* Two gates, in 4096ths: k in 32768ths, and what it leaves to the new, and a half. */
 EXN_INLINE int32_t activate(const int32_t *gates, int32_t *fresh)
 {
@@ -14,13 +47,9 @@ EXN_INLINE int32_t activate(const int32_t *gates, int32_t *fresh)
     return keep;
 }
 
-/* In place: words are written where gates have been read. */
-static void activate_all(uint32_t hidden, int32_t *gates)
+static void activate_pairs(int32_t *gates, const int32_t *end)
 {
-    int32_t *words = gates, *end = gates + 2 * hidden;
-    if (hidden % 2 != 0) { /* a unit that is not there makes a pair of the last */
-        end[0] = end[1] = 0;
-    }
+    int32_t *words = gates;
     for (; gates < end; gates += 4, words += 3) {
         int32_t first, second, keep = activate(gates, &first);
         keep |= activate(gates + 2, &second) * 65536;
@@ -28,6 +57,17 @@ static void activate_all(uint32_t hidden, int32_t *gates)
         words[1] = first;
         words[2] = second;
     }
+}
+#endif
+
+/* In place: words are written where gates have been read. */
+static void activate_all(uint32_t hidden, int32_t *gates)
+{
+    int32_t *end = gates + 2 * hidden;
+    if (hidden % 2 != 0) { /* a unit that is not there makes a pair of the last */
+        end[0] = end[1] = 0;
+    }
+    activate_pairs(gates, end);
 }
 
 static void take_pixel(const exn_cell_s8 *cell, const int8_t *x, int32_t *gates)

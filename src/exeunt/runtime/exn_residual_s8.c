@@ -7,31 +7,20 @@
  * Kept: d rows, d waiting pixels of each fresh row, and one filtered pixel. With stride 1 the last
  * two are k places in turn: the fresh pixel goes where the filtered one was, and the filtered one
  * goes where the oldest waited.
+ *
+ * So it goes where a row finds nothing free in the arena; where it does, `exn_roomy_s8.c` has it.
  */
-#include "exn_filter_s8.h"
+#include "exn_residual_s8.h"
 
 #include <string.h>
 
-enum { MAX_SIZE = 7, MAX_STRIDE = 2 };
-
-typedef struct pass {
-    const exn_residual_s8 *spec;
-    const exn_ring *in;
-    const int8_t *fresh[MAX_SIZE];  /* input rows, NULL outside the map */
-    int8_t *kept[MAX_SIZE];         /* expanded rows, oldest first, NULL outside the map */
-    int8_t *into[MAX_SIZE];         /* where a fresh row goes, NULL if no later row reads it */
-    int8_t *waiting;                /* fresh row, column modulo places, channel */
-    int32_t size, stride, held, rows, places, left, width;
-    uint32_t hidden;
-} pass;
-
-static int8_t *waits(const pass *p, int32_t row, int32_t column)
+static int8_t *waits(const exn_pass *p, int32_t row, int32_t column)
 {
     return p->waiting + (uint32_t)(row * p->held + column % p->places) * p->hidden;
 }
 
 /* Some channels of a fresh pixel. */
-static void expand(const pass *p, int32_t row, int32_t column, uint32_t first, uint32_t n,
+static void expand(const exn_pass *p, int32_t row, int32_t column, uint32_t first, uint32_t n,
                    int8_t *out)
 {
     const int8_t *pixel = p->fresh[row] + (uint32_t)column * p->in->channels;
@@ -39,7 +28,7 @@ static void expand(const pass *p, int32_t row, int32_t column, uint32_t first, u
 }
 
 /* Expands the columns that the first window finds waiting. */
-static void begin(const pass *p)
+static void begin(const exn_pass *p)
 {
     int32_t row, column;
     for (row = 0; row < p->rows; row++) {
@@ -51,17 +40,17 @@ static void begin(const pass *p)
     }
 }
 
-static int is_inside(const pass *p, int32_t x)
+static int is_inside(const exn_pass *p, int32_t x)
 {
     return x >= 0 && x < p->width;
 }
 
 /* Some channels of the fresh pixels of a window that no window before had. */
-typedef int8_t fresh_block[MAX_STRIDE][MAX_STRIDE][EXN_OUTPUTS];
+typedef int8_t fresh_block[EXN_MAX_STRIDE][EXN_MAX_STRIDE][EXN_OUTPUTS];
 
 /* Filters some channels of the window that begins at `column`; `block` holds what is fresh, unless
  * that waits already. */
-EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint32_t n,
+EXN_APART static void filter(const exn_pass *p, int32_t column, uint32_t first, uint32_t n,
                              fresh_block *block, int8_t *out, int8_t *old)
 {
     const int8_t *taps[EXN_MAX_TAPS], *blank = p->spec->depthwise.blank;
@@ -84,7 +73,7 @@ EXN_APART static void filter(const pass *p, int32_t column, uint32_t first, uint
 }
 
 /* Filters the window that begins at `column`, stride 1; gives the filtered pixel. */
-static const int8_t *filter_next(const pass *p, int32_t column)
+static const int8_t *filter_next(const exn_pass *p, int32_t column)
 {
     int8_t *out = waits(p, 0, column + p->size), *old = NULL;
     int32_t x = column + p->held;
@@ -99,7 +88,7 @@ static const int8_t *filter_next(const pass *p, int32_t column)
 }
 
 /* Expands and filters one block of channels of the window that begins at `column`, then moves on. */
-EXN_APART static void filter_block(const pass *p, int32_t column, uint32_t first, uint32_t n,
+EXN_APART static void filter_block(const exn_pass *p, int32_t column, uint32_t first, uint32_t n,
                                    int8_t *out)
 {
     fresh_block block;
@@ -132,7 +121,7 @@ EXN_APART static void filter_block(const pass *p, int32_t column, uint32_t first
 }
 
 /* The same with a stride, block by block. */
-static const int8_t *filter_blocks(const pass *p, int32_t column)
+static const int8_t *filter_blocks(const exn_pass *p, int32_t column)
 {
     int8_t *out = p->waiting + (uint32_t)(p->rows * p->held) * p->hidden;
     uint32_t first;
@@ -144,7 +133,7 @@ static const int8_t *filter_blocks(const pass *p, int32_t column)
 }
 
 /* Puts away the columns that still wait when the row is done. */
-static void end(const pass *p, int32_t column)
+static void end(const exn_pass *p, int32_t column)
 {
     int32_t row, j;
     for (row = 0; row < p->rows; row++) {
@@ -158,7 +147,7 @@ static void end(const pass *p, int32_t column)
 }
 
 /* Finds the rows of the window for output row `row`; the first time, fills the kept ones. */
-static void prepare(pass *p, const exn_model *model, const exn_node *node, uint8_t *arena,
+static void prepare(exn_pass *p, const exn_model *model, const exn_node *node, uint8_t *arena,
                     uint32_t row)
 {
     const exn_window *window = &((const exn_residual_s8 *)node->spec)->depthwise.window;
@@ -224,9 +213,14 @@ static void expanded_row(const exn_model *model, const exn_node *node, uint8_t *
     const exn_residual_s8 *spec = node->spec;
     const exn_ring *ring = exn_output_ring(model, node);
     int32_t column = -(int32_t)spec->depthwise.window.left;
+    int8_t *room = exn_room_of(&spec->room, arena, row);
     uint32_t x;
-    pass p;
+    exn_pass p;
     prepare(&p, model, node, arena, row);
+    if (room != NULL) {
+        exn_roomy_row_s8(&p, ring, room, input, out);
+        return;
+    }
     begin(&p);
     for (x = 0; x < ring->width; x++, out += ring->channels, column += p.stride) {
         const int8_t *filtered = p.stride == 1 ? filter_next(&p, column) : filter_blocks(&p, column);
@@ -245,10 +239,15 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
     const exn_ring *in = exn_input_ring(model, node, 0);
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *filtered = (int8_t *)exn_scratch(node, arena, row);
-    const int8_t *lines[MAX_SIZE], *taps[EXN_MAX_TAPS];
+    const int8_t *lines[EXN_MAX_SIZE], *taps[EXN_MAX_TAPS];
     int32_t column = -(int32_t)window->left;
+    int8_t *room = exn_room_of(&spec->room, arena, row);
     uint32_t x;
     exn_lines_s8(in, arena, window, row, 0, lines);
+    if (room != NULL) {
+        exn_roomy_plain_s8(spec, in, ring, lines, room, input, out);
+        return;
+    }
     for (x = 0; x < ring->width; x++, out += ring->channels, column += window->stride_x) {
         exn_taps_s8(&spec->depthwise, lines, column, in->width, in->channels, taps);
         exn_filter_s8(&spec->depthwise, taps, 0, spec->hidden, filtered, NULL);
@@ -261,7 +260,7 @@ static void plain_row(const exn_model *model, const exn_node *node, uint8_t *are
 typedef struct again {
     const exn_residual_s8 *spec;
     const exn_ring *in;
-    const int8_t *lines[MAX_SIZE];  /* input rows under the window, NULL outside the map */
+    const int8_t *lines[EXN_MAX_SIZE];  /* input rows under the window, NULL outside the map */
     int8_t *pixels;                 /* expanded: row, column modulo span, channel */
     int32_t size, span, next;       /* of the window; of it on the map; column to expand next */
     uint32_t first, count;          /* channels */

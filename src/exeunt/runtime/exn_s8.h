@@ -19,17 +19,30 @@
 
 /* From the sums of one layer to its output. */
 typedef struct exn_requantize {
-    const exn_row *rows;  /* one per output channel */
+    const exn_four *fours; /* one for four output channels; or NULL, where factors are too uneven */
+    const exn_row *rows;   /* one per output channel then */
     int16_t zero;         /* of the output */
     int16_t low, high;    /* the activation's limits */
     const int8_t *table;  /* of 256, what becomes of the output then; or NULL */
 } exn_requantize;
+
+/* What an operator may use of the arena while it makes row r: from rooms[r % slots] on, or
+ * nothing where that is EXN_NO_ROOM. `span` columns of what an
+ * inverted residual expands find a place there. */
+typedef struct exn_room {
+    const uint32_t *rooms;  /* or NULL */
+    uint16_t slots;
+    uint16_t span;
+} exn_room;
+
+#define EXN_NO_ROOM UINT32_MAX
 
 /* weights: packed rows of one window, pixel after pixel; where a window has more than EXN_GATHERED
  * numbers, each pixel's begin anew. */
 typedef struct exn_conv_s8 {
     const int16_t *weights;
     const int8_t *blank;  /* a pixel beside the map, where a large window needs one */
+    const exn_room *room; /* of two widened windows; or NULL */
     exn_requantize requantize;
     exn_window window;
     int8_t zero;
@@ -74,6 +87,7 @@ typedef struct exn_residual_s8 {
     exn_depthwise_s8 depthwise;
     exn_conv_s8 project;
     const exn_sum_s8 *sum;      /* of the input and the projection, or NULL */
+    exn_room room;
     uint16_t hidden;            /* expanded channels */
     uint16_t again;             /* 0, or channels at a time of one that keeps no expanded rows */
 } exn_residual_s8;
@@ -254,53 +268,25 @@ int exn_agrees_s8(const exn_model *model, const uint8_t *arena, uint8_t exit, ex
 void exn_mix_s8(const exn_conv_s8 *conv, const int8_t *pixel, uint32_t inputs, uint32_t first,
                 uint32_t outputs, int8_t *out);
 
+/* All outputs of one or two pixels that lie side by side, those of the second `apart` behind those of
+ * the first; `wide` has room for both in 16 bits, filled up to multiples of 8 where it is one, of 4
+ * where it is two. */
+void exn_mix_pixels_s8(const exn_conv_s8 *conv, const int8_t *x, uint32_t pixels, uint32_t inputs,
+                       uint32_t outputs, int8_t *out, int32_t apart, int16_t *wide);
+
+#ifdef EXN_DSP
+/* The same of two pixels that are widened, numbers of both in turn, two and two. */
+void exn_mix_widened_s8(const exn_conv_s8 *conv, const int16_t *wide, uint32_t inputs,
+                        uint32_t outputs, int8_t *out, int32_t apart);
+#endif
+
 /* What `rows` packed rows over `inputs` numbers take, in 16 bits. */
 EXN_INLINE uint32_t exn_packed_size(uint32_t rows, uint32_t inputs)
 {
     return rows / 2 * ((inputs + 7) & ~(uint32_t)7);
 }
 
-#ifndef EXN_DSP
-/* Four outputs; gives the place behind. */
-EXN_INLINE int8_t *exn_store_4(int8_t *out, const exn_row **row, const int32_t sums[4], int32_t zero)
-{
-    out[0] = (int8_t)exn_int8(exn_scale_next(row, sums[0], zero));
-    out[1] = (int8_t)exn_int8(exn_scale_next(row, sums[1], zero));
-    out[2] = (int8_t)exn_int8(exn_scale_next(row, sums[2], zero));
-    out[3] = (int8_t)exn_int8(exn_scale_next(row, sums[3], zero));
-    return out + 4;
-}
-
-/* And of packed rows. */
-EXN_INLINE int8_t *exn_store_packed(int8_t *out, const exn_row **row, const exn_packed_sums *from,
-                                    int32_t zero)
-{
-    int32_t sums[4] = {0};
-    exn_unpack(sums, from);
-    return exn_store_4(out, row, sums, zero);
-}
-#endif
-
-#ifdef EXN_X86
-/* Outputs from `first` on, EXN_ROWS at a time, of `inputs` numbers that are widened. */
-EXN_INLINE void exn_mix_wide(const exn_conv_s8 *conv, const int16_t *x, uint32_t inputs,
-                             uint32_t first, uint32_t outputs, int8_t *out)
-{
-    const int16_t *weights = conv->weights + exn_packed_size(first, inputs);
-    const exn_row *row = conv->requantize.rows + first;
-    int32_t zero = conv->requantize.zero;
-    for (; outputs >= EXN_ROWS; outputs -= EXN_ROWS, out += EXN_ROWS) {
-        int32_t sums[EXN_ROWS] = {0};
-        weights = exn_dot_wide(sums, weights, x, inputs, EXN_ROWS);
-        exn_store_rows(out, &row, sums, zero, EXN_ROWS);
-    }
-    if (outputs > 0) {
-        int32_t sums[EXN_ROWS] = {0};
-        exn_dot_wide(sums, weights, x, inputs, outputs);
-        exn_store_rows(out, &row, sums, zero, outputs);
-    }
-}
-#endif
+#include "exn_outputs_s8.h"
 
 /* Up to three numbers. */
 EXN_INLINE void exn_copy_few(int8_t *out, const int8_t *from, uint32_t n)
@@ -308,6 +294,13 @@ EXN_INLINE void exn_copy_few(int8_t *out, const int8_t *from, uint32_t n)
     for (; n > 0; n--) {
         *out++ = *from++;
     }
+}
+
+/* What may be used of the arena besides, or NULL. */
+EXN_INLINE int8_t *exn_room_of(const exn_room *room, uint8_t *arena, uint32_t row)
+{
+    uint32_t at = room == NULL || room->rooms == NULL ? EXN_NO_ROOM : room->rooms[row % room->slots];
+    return at == EXN_NO_ROOM ? NULL : (int8_t *)arena + at;
 }
 
 /* Keeps int8 numbers within the limits of an activation. */
@@ -338,10 +331,18 @@ EXN_INLINE void exn_sum(const exn_sum_s8 *sum, const int8_t *a, const int8_t *b,
     const exn_sum_s8 of = *sum;
     uint32_t base = ((uint32_t)1 << (of.shift - 1)) - (uint32_t)(of.zero_a * of.by_a) -
                     (uint32_t)(of.zero_b * of.by_b);
+    int32_t low = exn_larger(of.low, INT8_MIN), high = exn_smaller(of.high, INT8_MAX);
     const int8_t *end = a + n;
+    if (low == INT8_MIN && high == INT8_MAX) {
+        while (a < end) {
+            uint32_t value = (uint32_t)(*a++ * of.by_a) + base + (uint32_t)(*b++ * of.by_b);
+            *out++ = (int8_t)exn_int8(((int32_t)value >> of.shift) + of.zero);
+        }
+        return;
+    }
     while (a < end) {
-        int32_t value = (int32_t)((uint32_t)(*a++ * of.by_a) + base + (uint32_t)(*b++ * of.by_b));
-        *out++ = (int8_t)exn_clamp((value >> of.shift) + of.zero, of.low, of.high);
+        uint32_t value = (uint32_t)(*a++ * of.by_a) + base + (uint32_t)(*b++ * of.by_b);
+        *out++ = (int8_t)exn_clamp(((int32_t)value >> of.shift) + of.zero, low, high);
     }
 }
 

@@ -299,45 +299,33 @@ EXN_INLINE const int16_t *exn_filter_lanes(int32_t sums[EXN_LANES], const int16_
 }
 #endif
 
-/* Sixteen sums, and the biases of their rows, times the rows' factors, and `zero` more. */
+/* Eight sums to outputs, not yet within 8 bits. */
 #ifdef __AVX2__
-EXN_INLINE __m256i exn_scale_8(const exn_row *row, const int32_t *sums, int32_t zero)
+EXN_INLINE __m256i exn_scale_8(const exn_four *four, const int32_t *sums, int32_t zero)
 {
-    const __m256i *at = (const void *)row, one = _mm256_set1_epi32(1);
-    __m256i u = _mm256_loadu_si256(at), v = _mm256_loadu_si256(at + 1);
-    __m256i w = _mm256_loadu_si256(at + 2), value, multiplier, shift, odd;
-    /* of every third number the places in three vectors differ */
-    value = _mm256_blend_epi32(_mm256_blend_epi32(u, v, 0x92), w, 0x24);
-    multiplier = _mm256_blend_epi32(_mm256_blend_epi32(u, v, 0x24), w, 0x49);
-    shift = _mm256_blend_epi32(_mm256_blend_epi32(u, v, 0x49), w, 0x92);
-    value = _mm256_permutevar8x32_epi32(value, _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5));
-    multiplier = _mm256_permutevar8x32_epi32(multiplier, _mm256_setr_epi32(1, 4, 7, 2, 5, 0, 3, 6));
-    shift = _mm256_permutevar8x32_epi32(shift, _mm256_setr_epi32(2, 5, 0, 3, 6, 1, 4, 7));
-    value = _mm256_add_epi32(
-        value, _mm256_slli_epi32(_mm256_loadu_si256((const void *)sums), EXN_SPARE));
+    __m256i low = EXN_LOAD(four), high = EXN_LOAD(four + 1), value, multiplier, odd;
+    value = _mm256_add_epi32(EXN_LOAD(sums), _mm256_permute2x128_si256(low, high, 0x20));
+    multiplier = _mm256_permute2x128_si256(low, high, 0x31);
     odd = _mm256_mul_epi32(_mm256_srli_epi64(value, 32), _mm256_srli_epi64(multiplier, 32));
     value = _mm256_srli_epi64(_mm256_mul_epi32(value, multiplier), 32);
     value = _mm256_blend_epi32(value, odd, 0xaa);
-    value = _mm256_add_epi32(value, _mm256_sllv_epi32(one, _mm256_sub_epi32(shift, one)));
-    return _mm256_add_epi32(_mm256_srav_epi32(value, shift), _mm256_set1_epi32(zero));
+    value = _mm256_add_epi32(value, _mm256_set1_epi32(1 << (EXN_FINE - 1)));
+    return _mm256_add_epi32(_mm256_srai_epi32(value, EXN_FINE), _mm256_set1_epi32(zero));
 }
-#endif
 
 /* Up to EXN_ROWS outputs. */
-EXN_INLINE void exn_store_rows(int8_t *out, const exn_row **row, const int32_t sums[EXN_ROWS],
-                               int32_t zero, uint32_t count)
+EXN_INLINE void exn_store_fours(int8_t *out, const exn_four *four, const int32_t sums[EXN_ROWS],
+                                int32_t zero, uint32_t count)
 {
-#ifdef __AVX2__
-    exn_row last[EXN_ROWS];
-    const exn_row *of = *row;
+    exn_four last[EXN_ROWS / 4];
     __m256i all;
     __m128i found;
     if (count < EXN_ROWS) {
         memset(last, 0, sizeof last);
-        memcpy(last, of, count * sizeof *of);
-        of = last;
+        memcpy(last, four, (count + 3) / 4 * sizeof *four);
+        four = last;
     }
-    all = _mm256_packs_epi32(exn_scale_8(of, sums, zero), exn_scale_8(of + 8, sums + 8, zero));
+    all = _mm256_packs_epi32(exn_scale_8(four, sums, zero), exn_scale_8(four + 2, sums + 8, zero));
     all = _mm256_permute4x64_epi64(all, _MM_SHUFFLE(3, 1, 2, 0));
     found = _mm_packs_epi16(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
     if (count < EXN_ROWS) {
@@ -345,13 +333,7 @@ EXN_INLINE void exn_store_rows(int8_t *out, const exn_row **row, const int32_t s
     } else {
         _mm_storeu_si128((void *)out, found);
     }
-    *row += count;
-#else
-    uint32_t k;
-    for (k = 0; k < count; k++) {
-        out[k] = (int8_t)exn_int8(exn_scale_next(row, sums[k], zero));
-    }
-#endif
 }
+#endif
 
 #endif

@@ -54,7 +54,10 @@ class Int8(Numbers):
         "exn_conv_s8": ("exn_mix_s8.c",),
         "exn_depthwise_s8": ("exn_filter_s8.h", "exn_filter_s8.c"),
         "exn_gathered_conv_s8": ("exn_mix_s8.c",),
-        "exn_residual_s8": ("exn_filter_s8.h", "exn_filter_s8.c", "exn_mix_s8.c"),
+        "exn_residual_s8": (
+            *("exn_filter_s8.h", "exn_filter_s8.c", "exn_mix_s8.c"),
+            *("exn_residual_s8.h", "exn_roomy_s8.c"),
+        ),
         **dict.fromkeys(
             ("exn_rex_s8", "exn_renet_s8"),
             (

@@ -21,8 +21,17 @@ from exeunt.export.c.kernel import (
 from exeunt.export.c.maps_s8 import MAKERS as MAPS
 from exeunt.export.c.maps_s8 import sum_fields
 from exeunt.export.c.moves import moving
-from exeunt.export.c.packed_s8 import WORDS, blank, flat, in_fours, integer_rows, packed
+from exeunt.export.c.packed_s8 import (
+    WORDS,
+    blank,
+    flat,
+    in_fours,
+    integer_rows,
+    packed,
+    requantized,
+)
 from exeunt.export.c.recurrent_s8 import MAKERS as RECURRENT
+from exeunt.export.c.room import GATHERED, residual_room, window_room
 from exeunt.export.c.source import CSource
 from exeunt.graph.boundary import original
 from exeunt.graph.fuse import InvertedResidual, PreactivatedConv
@@ -41,8 +50,6 @@ from exeunt.quantize.operators import (
     Weighted,
 )
 
-GATHERED = 160  # numbers of a window that are copied together before they are multiplied
-
 
 def kernel_of(
     node: Node, quantized: QuantizedGraph, plan: StreamedPlan, source: CSource, number: int
@@ -56,8 +63,7 @@ def kernel_of(
     if isinstance(node.operator, (InvertedResidual, Composite)):
         check_whole(planned, plan)
     if isinstance(node.operator, InvertedResidual):
-        at_once = channels_at_once(planned, plan.graph) if node.operator.recompute else 0
-        return _residual(node, node.operator, quantized, at_once, source, number)
+        return _residual(planned, node, node.operator, quantized, plan, source, number)
     if isinstance(node.operator, Beside):
         return moving(node, node.operator, source, number, 1, plan.graph.shapes[node.output][0])
     operator = quantized.operators[node.output]
@@ -73,6 +79,7 @@ def kernel_of(
             return _gathered(operator, None, source, number, node.module)
         if operator.groups > 1 or isinstance(node.operator, Affine):
             return _filtered(planned, operator, plan, source, number)
+        return _conv(planned, operator, plan, source, number)
     if isinstance(operator, IntegerLinear):
         operator = replace(operator, weight=flattened(planned, plan, operator.weight))
     if isinstance(node.operator, OwnOperator):
@@ -106,12 +113,14 @@ def _convolution(name: str, quantized: QuantizedGraph) -> tuple[Node, IntegerCon
     return node, replace(operator, table=table)
 
 
-def _requantize(source: CSource, name: str, operator: Weighted, groups: int = 1) -> dict[str, Any]:
+def _requantize(
+    source: CSource, name: str, operator: Weighted, parts: Sequence[int] = ()
+) -> dict[str, Any]:
     table = "NULL"
     if operator.table is not None:
         table = source.array("int8_t", f"table_{name}", operator.table.tolist())
     return {
-        "rows": integer_rows(source, name, operator.bias, operator.factor, groups=groups),
+        **requantized(source, name, operator, parts),
         "zero": operator.scale.zero,
         "low": operator.low,
         "high": operator.high,
@@ -133,7 +142,8 @@ def _dense(
     return {
         "weights": source.array(WORDS, f"weights_{name}", flat(torch.cat(every))),
         "blank": beside,
-        "requantize": _requantize(source, name, operator, operator.groups),
+        "room": "NULL",
+        "requantize": _requantize(source, name, operator, [outputs] * operator.groups),
         "window": window_fields(operator, where),
         "zero": operator.zero_in,
     }
@@ -151,7 +161,7 @@ def _depthwise(
     return {
         "weights": source.array(WORDS, f"weights_{name}", weight),
         "blank": blank(source, operator.zero_in, operator.groups),
-        "requantize": _requantize(source, name, operator),
+        "requantize": _requantize(source, name, operator, parts),
         "window": window,
     }
 
@@ -165,8 +175,13 @@ def _filtered(
     return Kernel.of("exn_depthwise_s8", fields, source, number)
 
 
-def _conv(node: Node, operator: IntegerConv, graph: Graph, source: CSource, number: int) -> Kernel:
+def _conv(
+    node: Node, operator: IntegerConv, plan: StreamedPlan, source: CSource, number: int
+) -> Kernel:
     fields = _dense(operator, source, str(number), node.module)
+    fields["room"] = window_room(node, operator, plan, source, number)
+    if fields["room"] != "NULL" and max(operator.padding) > 0:
+        fields["blank"] = blank(source, operator.zero_in, operator.weight.shape[1])
     return Kernel.of("exn_conv_s8", fields, source, number)
 
 
@@ -192,10 +207,11 @@ def _gathered(
 
 
 def _residual(
+    planned: Node,
     node: Node,
     fused: InvertedResidual,
     quantized: QuantizedGraph,
-    at_once: int,
+    plan: StreamedPlan,
     source: CSource,
     number: int,
 ) -> Kernel:
@@ -222,8 +238,9 @@ def _residual(
         swapped = last.inputs[0] != node.inputs[0]
         named = source.struct("exn_sum_s8", f"sum_{number}", sum_fields(total, swapped=swapped))
         fields["sum"] = f"&{named}"
+    fields["room"] = residual_room(planned, fused, plan, source, number)
     fields["hidden"] = depthwise.groups
-    fields["again"] = at_once
+    fields["again"] = channels_at_once(planned, plan.graph) if fused.recompute else 0
     return Kernel.of("exn_residual_s8", fields, source, number)
 
 
@@ -262,7 +279,6 @@ def _average(
 
 _MAKERS: dict[type, Callable[[Node, Any, Graph, CSource, int], Kernel]] = {
     IntegerAverage: _average,
-    IntegerConv: _conv,
     IntegerLinear: _linear,
     **RECURRENT,
     **MAPS,

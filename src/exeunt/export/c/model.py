@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from exeunt.export.c.kernel import Kernel
-from exeunt.export.c.source import CSource
+from exeunt.export.c.source import CSource, repeating
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.moves import Beside
 from exeunt.graph.operators import Concat
@@ -55,7 +55,7 @@ def write_tables(plan: StreamedPlan, kernels: Mapping[str, Kernel], source: CSou
         listed = source.array("exn_part", f"parts_{number}", parts)
         take = f"{kernel.name}_take" if kernel.accumulates else "NULL"
         (kept,) = place.get(f"{node.output} (kept)", (0,))
-        used = _repeating(place.get(f"{node.output} (scratch)", (0,)))
+        used = repeating(place.get(f"{node.output} (scratch)", (0,)))
         scratch = source.array("uint32_t", f"scratch_{number}", used)
         nodes.append(
             f"{{{kernel.name}_make, {take}, {kernel.spec}, {listed}, {{{counts[0]}, {counts[1]}}}, "
@@ -103,7 +103,7 @@ def parts_of(node: Node, plan: StreamedPlan) -> list[Parts]:
 
 def _ring(plan: StreamedPlan, name: str, columns: Columns, source: CSource, number: int) -> str:
     """The ring of a tensor, or of some of its columns."""
-    offsets = _repeating(plan.offsets_of(name))
+    offsets = repeating(plan.offsets_of(name))
     height, width = _size(plan.graph, name)
     channels = plan.graph.shapes[name][0]
     if columns is not None:
@@ -112,12 +112,6 @@ def _ring(plan: StreamedPlan, name: str, columns: Columns, source: CSource, numb
         width = columns[1] - columns[0]
     places = source.array("uint32_t", f"places_{number}", offsets)
     return f"{{{places}, {len(offsets)}, {height}, {width}, {channels}}}"
-
-
-def _repeating(places: Sequence[int]) -> Sequence[int]:
-    """The shortest beginning of which the rest is a repetition."""
-    periods = range(1, len(places) + 1)
-    return next(places[:n] for n in periods if places[n:] == places[:-n])
 
 
 def _size(graph: Graph, name: str) -> tuple[int, int]:

@@ -2,29 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from exeunt.export.c.source import CSource
-from exeunt.quantize.scale import SPARE_BITS, Factor
+from exeunt.quantize.operators import Weighted
+from exeunt.quantize.scale import INT8, SPARE_BITS, Factor
 
+FINE_BITS = 4
+_MOST_FINE = 1 << 23
 WORDS, BYTES = "EXN_WORDS int16_t", "EXN_WORDS int8_t"  # both begin at whole words
 
 
-def integer_rows(
-    source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4, groups: int = 1
-) -> str:
-    """Those of each group filled up to a multiple of 4, as packed weights are, or of 3."""
+def integer_rows(source: CSource, name: str, bias: Tensor, factor: Factor, fill: int = 4) -> str:
+    """Filled up to a multiple of 4, as packed weights are, or of 3."""
     every = zip(bias.tolist(), factor.multipliers, factor.shifts, strict=True)
     rows = [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every]
-    count = len(rows) // groups
-    filled = [
-        row
-        for start in range(0, len(rows), count)
-        for row in (*rows[start : start + count], *["{0, 0, 1}"] * (-count % fill))
-    ]
-    return source.array("exn_row", f"rows_{name}", filled)
+    return source.array("exn_row", f"rows_{name}", [*rows, *["{0, 0, 1}"] * (-len(rows) % fill)])
+
+
+def requantized(
+    source: CSource, name: str, operator: Weighted, parts: Sequence[int] = ()
+) -> dict[str, str]:
+    """Biases and factors of outputs of 8 bits: by fours, or by rows where factors are too uneven.
+
+    Args:
+        source: that is written to.
+        name: of the array.
+        operator: whose outputs they are.
+        parts: channels that each begin with a four of their own; all together if empty.
+    """
+    fine, bias, factor = _fine_multipliers(operator), operator.bias.tolist(), operator.factor
+    if fine is None:
+        every = zip(bias, factor.multipliers, factor.shifts, strict=True)
+        rows = _filled(
+            [f"{{{b << SPARE_BITS}, {m}, {s}}}" for b, m, s in every], parts, "{0, 0, 1}"
+        )
+        return {"fours": "NULL", "rows": source.array("exn_row", f"rows_{name}", rows)}
+    columns = [_filled(list(map(str, column)), parts, "0") for column in (bias, fine)]
+    fours = (
+        "{" + ", ".join(f"{{{', '.join(column[k : k + 4])}}}" for column in columns) + "}"
+        for k in range(0, len(columns[0]), 4)
+    )
+    return {"fours": source.array("exn_four", f"fours_{name}", fours), "rows": "NULL"}
+
+
+def _filled(rows: list[str], parts: Sequence[int], empty: str) -> list[str]:
+    """Rows of which those of each part, or all, are filled up to a multiple of 4."""
+    found: list[str] = []
+    for count in parts or [len(rows)]:
+        found += [*rows[:count], *[empty] * (-count % 4)]
+        rows = rows[count:]
+    return found
+
+
+def _fine_multipliers(operator: Weighted) -> list[int] | None:
+    """Multipliers of outputs in 2**-FINE_BITS of the upper 32 bits of a product, if those are exact
+    and no sum takes more than 24 bits.
+    """
+    weight, (least, most) = operator.weight.flatten(1), INT8
+    above, below = weight.clamp(min=0).sum(1), weight.clamp(max=0).sum(1)
+    high = operator.bias + most * above + least * below
+    low = operator.bias + least * above + most * below
+    if max(int(high.max()), -int(low.min())) >= _MOST_FINE:
+        return None
+    found = []
+    for multiplier, shift in zip(operator.factor.multipliers, operator.factor.shifts, strict=True):
+        by = shift - SPARE_BITS - FINE_BITS
+        if multiplier and (by < 0 or multiplier % (1 << by)):
+            return None
+        found.append(multiplier >> max(by, 0))
+    return found
 
 
 def flat(weight: Tensor) -> list[int]:

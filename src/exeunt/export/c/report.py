@@ -9,8 +9,8 @@ from typing import Any, Literal
 from exeunt.documents import fields_of, parse_json, read_text
 from exeunt.errors import ExeuntError
 
-FORMAT = 5
-_OWNED = (3, 4, FORMAT)
+FORMAT = 6
+_OWNED = (3, 4, 5, FORMAT)
 """Formats whose lists of files are understood."""
 FILE = "report.json"
 WEIGHTS = Path("python") / "weights.safetensors"

@@ -11,7 +11,7 @@ from exeunt.export.c.spelling import comment
 
 _WIDTH = 100
 _SIZES = {"int8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4, "float": 4}
-_SIZES |= {"exn_row": 12, "exn_byte_table": 256, "exn_between_f32": 8}
+_SIZES |= {"exn_row": 12, "exn_four": 32, "exn_byte_table": 256, "exn_between_f32": 8}
 _INDENT = "    "
 
 
@@ -103,3 +103,9 @@ def _wrapped(items: Sequence[str]) -> str:
             line = _INDENT
         line += f"{item}, "
     return "\n".join([*lines, line.rstrip().rstrip(",")])
+
+
+def repeating(values: Sequence[Any]) -> Sequence[Any]:
+    """The shortest beginning of which the rest is a repetition."""
+    periods = range(1, len(values) + 1)
+    return next(values[:n] for n in periods if values[n:] == values[:-n])
