@@ -30,7 +30,7 @@ LAYERS = (
     ("native",),
     ("ops",),
     ("net",),
-    ("chain", "contract", "collaboration"),
+    ("chain", "contract", "collaboration", "rex_stem"),
     ("backbone",),
     ("models", "policies", "data", "graph"),
     ("inference", "quantize", "compiled", "trained"),
