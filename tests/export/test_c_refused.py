@@ -118,7 +118,7 @@ def test_an_export_of_the_shape_before_is_replaced(
     }
     for name, text in (("exn.h", ""), ("net.c", ""), ("app.c", "mine"), (FILE, json.dumps(old))):
         (tmp_path / name).write_text(text)
-    with pytest.raises(ExeuntError, match="format 3; this exeunt reads 5, so export"):
+    with pytest.raises(ExeuntError, match="format 3; this exeunt reads 6, so export"):
         build_host(tmp_path, tmp_path / "program")
     write(chained(3, [(nn.Conv2d(3, 4, 1), 4)], []), tmp_path)
     assert not (tmp_path / "exn.h").exists()

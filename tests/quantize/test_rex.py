@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from fractions import Fraction
 from typing import Any
 
@@ -209,6 +210,29 @@ def test_it_is_rex_within_two_steps(settings: dict[str, Any]) -> None:
         wanted = floats(scale.real(q)).clamp(*ends)
     found = operator.scale.real(operator.run([q]))
     assert (found - wanted).abs().max() < 2 * operator.scale.scale
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_gates_and_states_round_less_than_weights_do(cell: str) -> None:
+    """Over 32 steps: the cell against that of torch with its own weights, and that against torch's
+    with the weights that were given.
+    """
+    rex, _, operator, scale = quantized(cell=cell)
+    first: Any = operator.first
+    near, given = (deepcopy(rex.rnn1).double() for _ in range(2))
+    for name, read, step in (("ih", first.inputs, scale.scale), ("hh", first.hidden, 2.0**-15)):
+        factor = read.factor.real / 4096
+        zero = operator.zero_in * read.weight.sum(1) if name == "ih" else 0
+        getattr(near, f"weight_{name}_l0").data = read.weight * factor[:, None] / step
+        getattr(near, f"bias_{name}_l0").data = (read.bias + zero) * factor
+    q = torch.randint(-128, 128, (32, 5, 500), generator=torch.Generator().manual_seed(1))
+    x = scale.real(q).double().transpose(1, 2)
+    found = first.run([first.take(one) for one in q]).T / 2**15
+    with torch.no_grad():
+        same, exact = near(x)[0][-1], given(x)[0][-1]
+    rounding, weights = (found - same).square().mean().sqrt(), (same - exact).square().mean().sqrt()
+    assert (found - same).abs().max() < 1e-3
+    assert 2.5 * rounding < weights < 5e-3
 
 
 def test_a_memory_counts_to_8() -> None:

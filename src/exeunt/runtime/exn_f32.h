@@ -120,8 +120,8 @@ typedef struct exn_input_f32 {
 
 /* A recurrent cell, of at most EXN_MAX_HIDDEN units. Gates come one after the other, all units of
  * each; weights: input, gate. A kind of cell whose gates depend on the input alone has no hidden
- * ones. The first numbers of a state, one for each unit, are what others read;
- * an LSTM has memories behind them, and at most 24 units, 16 as the second cell of ReX.
+ * ones. The first numbers of a state, one for each unit, are what others read; an
+ * LSTM has memories behind them, and at most 24 units, 16 as the second cell of ReX.
  */
 enum { EXN_MAX_HIDDEN = 32 };
 

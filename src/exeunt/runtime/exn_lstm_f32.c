@@ -2,6 +2,8 @@
 #include "exn_exp_f32.h"
 #include "exn_f32.h"
 
+enum { MAX_GATES = 3 * EXN_MAX_HIDDEN };
+
 static void take(const exn_cell_f32 *cell, const float *x, float *gates)
 {
     exn_take_input(cell, 4u * cell->hidden, x, gates);
@@ -11,7 +13,7 @@ static void take(const exn_cell_f32 *cell, const float *x, float *gates)
  * come behind what is shown. */
 static void step(const exn_cell_f32 *cell, const float *gates, float *state)
 {
-    float sums[3 * EXN_MAX_HIDDEN];
+    float sums[MAX_GATES];
     uint32_t hidden = cell->hidden, unit;
     const float *keep = sums + hidden, *fresh = keep + hidden, *show = fresh + hidden;
     float *memory = state + hidden;
