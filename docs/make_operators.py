@@ -225,6 +225,7 @@ SAMPLES: dict[str, list[tuple[str, nn.Module]]] = {
         ("`ReX2d`, minGRU", ReX2d(8, 4, 2, 4, 2, cell="mingru")),
         ("`ReX2d`, FastGRNN", ReX2d(8, 4, 2, 4, 2, cell="fastgrnn")),
         ("`ReX2d`, LSTM", ReX2d(8, 4, 2, 4, 2, cell="lstm")),
+        ("`ReX2d`, plain RNN", ReX2d(8, 4, 2, 4, 2, cell="rnn")),
         ("`RNNPool2d`", RNNPool2d(8, 4, 2, 4, 2)),
         ("`ReNet2d`, GRU", ReNet2d(8, 4, 2)),
         ("`ReNet2d`, LSTM", ReNet2d(8, 4, 2, cell="lstm")),

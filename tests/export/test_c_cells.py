@@ -1,4 +1,4 @@
-"""ReX with other cells than GRU, and the batch norm behind it, on the host and on devices."""
+"""ReX with each kind of cell, and the batch norm behind it, on the host and on devices."""
 
 from __future__ import annotations
 
@@ -30,23 +30,31 @@ SHAPE = 3, 15, 22
 HAS_DEVICE = can_emulate("cortex-m4")
 HAS_AARCH64 = all(map(shutil.which, ("aarch64-linux-gnu-gcc", "qemu-aarch64")))
 
-Make = Callable[[str], tuple[Graph, Tensor, np.ndarray]]
+Cells = tuple[str, str, str]
+Make = Callable[[Cells], tuple[Graph, Tensor, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
 def make(chained: Callable[..., MultiExitNet], lively: Any, images: Any) -> Make:
-    """From a kind of cell to a graph, and images for it. States have sizes that no block of a
-    kernel divides, and norms turn some channels round and take others away.
+    """From kinds of cells to a graph, and images for it. States have sizes that no block of a
+    kernel divides, and norms turn some channels round and take others away. GRU and LSTM are as
+    large as kernels do, and the second LSTM is open for more steps than its memory counts.
     """
 
-    def graph_of(cell: str) -> tuple[Graph, Tensor, np.ndarray]:
+    def graph_of(cells: Cells) -> tuple[Graph, Tensor, np.ndarray]:
         torch.manual_seed(0)
-        units = (32, 22) if cell == "gru" else (5, 3)
-        variants = [ReX2d(3, 6, 2, 6, 2, cell=cell)]
+        units = {"gru": (32, 22), "lstm": (24, 16)}.get(cells[1], (5, 3))
+        variants = [ReX2d(3, 6, 2, 6, 2, cell=cells[0])]
         at = variants[0].out_channels
-        variants += [ReX2d(at, *units, (3, 2), 1, "replicate_out", cell, shared_directions=True)]
+        variants += [
+            ReX2d(at, *units, (3, 2), 1, "replicate_out", cells[1], shared_directions=True)
+        ]
         at = variants[1].out_channels
-        variants += [ReX2d(at, 16, 1, 2, 3, 1, cell, use_cols=False)]
+        size, cell = (2, 11 if cells[2] == "lstm" else 2), cells[2]
+        variants += [ReX2d(at, 10, 1, size, 3, 1, cell, use_cols=False)]
+        if cell == "lstm":
+            with torch.no_grad():
+                variants[2].rnn1.bias_ih_l0.view(4, 10)[:, :2] = 12
         channels = [rex.out_channels for rex in variants]
         links = [
             (nn.Sequential(rex, nn.BatchNorm2d(c)), c)
@@ -74,9 +82,13 @@ def write(graph: Graph, numbers: Numbers, pixels: np.ndarray, place: Path) -> No
     (place / "images").write_bytes(pixels.tobytes())
 
 
-@pytest.mark.parametrize("cell", ["gru", "mingru"])
-def test_integers_are_those_of_python(cell: str, make: Make, tmp_path: Path) -> None:
-    graph, inputs, pixels = make(cell)
+GRU, MINGRU = ("gru", "gru", "gru"), ("mingru", "mingru", "mingru")
+FASTGRNN, LSTM = ("mingru", "fastgrnn", "mingru"), ("rnn", "lstm", "lstm")
+
+
+@pytest.mark.parametrize("cells", [GRU, MINGRU, LSTM], ids="-".join)
+def test_integers_are_those_of_python(cells: Cells, make: Make, tmp_path: Path) -> None:
+    graph, inputs, pixels = make(cells)
     quantized = quantize(graph, observe_ranges(graph, [inputs]))
     write(graph, Int8(quantized, IntegerPolicy()), pixels, tmp_path)
     wanted = [
@@ -94,12 +106,12 @@ def test_integers_are_those_of_python(cell: str, make: Make, tmp_path: Path) -> 
         assert [[*answer.scores] for answer in run.answers] == wanted
 
 
-@pytest.mark.parametrize("cell", ["mingru", "fastgrnn"])
+@pytest.mark.parametrize("cells", [FASTGRNN, LSTM], ids="-".join)
 def test_floats_are_those_of_pytorch_and_the_same_everywhere(
-    cell: str, make: Make, tmp_path: Path
+    cells: Cells, make: Make, tmp_path: Path
 ) -> None:
     """Nine digits tell floats apart."""
-    graph, inputs, pixels = make(cell)
+    graph, inputs, pixels = make(cells)
     write(graph, Float32(parse_policy("full")), pixels, tmp_path)
     build_host(tmp_path / "net", tmp_path / "program", CHECKED)
     found = list(run_host(tmp_path / "program", tmp_path / "images"))

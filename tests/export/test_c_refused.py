@@ -56,8 +56,14 @@ def write(net: MultiExitNet, folder: Path, policy: str = "full", **changed: Any)
         (ReNet2d(3, 2, cell="lstm"), r"no kernel for ReNet with lstm; gru has one"),
         (ReNet2d(3, 33), r"ReNet with states of 33; up to 16, or multiples of 4 up to 32"),
         (nn.AvgPool2d(2, 256), r"pooling \(2, 2\) with stride \(256, 256\); up to 255"),
-        (ReX2d(3, 2, 1, 4, 2, cell="lstm"), r"ReX with lstm; gru, mingru and fastgrnn have one"),
-        (ReX2d(3, 33, 1, 4, 2), r"states of 33 and 1 and patches of \(4, 4\); up to 32 and 32"),
+        (
+            ReX2d(3, 33, 1, 4, 2),
+            r"gru states of \(33, 1\) and patches of \(4, 4\); up to \(32, 32\) and 32",
+        ),
+        (
+            ReX2d(3, 4, 17, 4, 2, cell="lstm"),
+            r"lstm states of \(4, 17\) and patches of \(4, 4\); up to \(24, 16\) and 32",
+        ),
         (ReX2d(3, 2, 1, 2, 2, padding=2), r"padding \(2, 2\) beside patches of \(2, 2\); less"),
     ],
     ids=str,

@@ -14,7 +14,7 @@ from exeunt.errors import ExeuntError
 from exeunt.graph import build_graph
 from exeunt.models import create_model
 from exeunt.net import MultiExitNet
-from exeunt.ops.rex import ReX2d
+from exeunt.ops.renet import ReNet2d
 from exeunt.quantize import QuantizationAware, QuantizedNet, Scale, observe_ranges, quantize
 from exeunt.quantize.aware import rounded, rounded_weights
 
@@ -228,8 +228,8 @@ def test_images_of_another_size_take_the_same_scales() -> None:
 
 
 def test_what_has_no_integer_form_is_refused() -> None:
-    rex = ReX2d(3, 4, 2, 3, 2, cell="lstm")
-    net = attach_exits(nn.Sequential(rex), [-1], 3, image_shape=(3, 16, 16))
+    renet = ReNet2d(3, 4, cell="lstm")
+    net = attach_exits(nn.Sequential(renet), [-1], 3, image_shape=(3, 16, 16))
     aware = QuantizationAware(net, (16, 16))
-    with pytest.raises(ExeuntError, match=r"ReX with lstm has no integer form"):
+    with pytest.raises(ExeuntError, match=r"ReNet with lstm has no integer form; gru has"):
         aware.cover(aware.ranges([noise(2, 3, 16, 16)]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from fractions import Fraction
 from typing import Any
 
@@ -25,12 +26,15 @@ from exeunt.quantize.rex import (
     IntegerCell,
     IntegerFastGRNN,
     IntegerGRU,
+    IntegerLSTM,
     IntegerReX,
+    IntegerRNN,
     Projection,
     hyperbolic,
     sigmoid,
     state_bits,
 )
+from exeunt.quantize.scale import Factor
 
 VARIANTS: list[dict[str, Any]] = [
     {},
@@ -45,6 +49,9 @@ VARIANTS: list[dict[str, Any]] = [
     {"norm": True, "use_rows": False},
     {"cell": "fastgrnn"},
     {"cell": "fastgrnn", "norm": True, "patch_size": (3, 2), "shared_directions": True},
+    {"cell": "rnn", "padding": 1},
+    {"cell": "lstm"},
+    {"cell": "lstm", "norm": True, "patch_size": (3, 2), "shared_directions": True},
 ]
 
 
@@ -106,6 +113,7 @@ def sweep(cell: IntegerCell, inputs: list[np.ndarray]) -> np.ndarray:
 def states_of(cell: IntegerCell, taken: list[np.ndarray]) -> list[np.ndarray]:
     """One unit after the other, as the equations of its kind have it."""
     state, found = np.zeros(cell.units, dtype=np.int64), []
+    memory = state
     for mine in taken:
         gates = mine.reshape(-1, cell.units)
         if isinstance(cell, IntegerFastGRNN):
@@ -116,6 +124,11 @@ def states_of(cell: IntegerCell, taken: list[np.ndarray]) -> list[np.ndarray]:
         elif isinstance(cell, IntegerGRU):
             recurrent = project(cell.hidden, state).reshape(3, -1)
             state = np.array([gru(*each) for each in zip(*gates, *recurrent, state, strict=True)])
+        elif isinstance(cell, IntegerLSTM):
+            each = zip(*gates + project(cell.hidden, state).reshape(4, -1), memory, strict=True)
+            state, memory = np.array([lstm(*of) for of in each]).T
+        elif isinstance(cell, IntegerRNN):
+            state = hyperbolic(torch.tensor(mine + project(cell.hidden, state))).numpy()
         else:
             state = np.array([mingru(*each) for each in zip(*gates, state, strict=True)])
         found.append(state)
@@ -127,6 +140,14 @@ def gru(r: int, z: int, n: int, hr: int, hz: int, hn: int, state: int) -> int:
     update = int(sigmoid(torch.tensor(int(z + hz))))
     fresh = int(hyperbolic(torch.tensor(int(n) + ((reset * int(hn) + 16384) >> 15))))
     return fresh + ((update * (int(state) - fresh) + 16384) >> 15)
+
+
+def lstm(i: int, f: int, g: int, o: int, memory: int) -> tuple[int, int]:
+    take, keep, show = (int(sigmoid(torch.tensor(int(gate)))) for gate in (i, f, o))
+    added = math.floor(take * int(hyperbolic(torch.tensor(int(g)))) / 8)
+    memory = math.floor((keep * int(memory) + added) / 32768 + 0.5)
+    memory = max(-32768, min(32767, memory))
+    return math.floor(show * int(hyperbolic(torch.tensor(memory))) / 32768 + 0.5), memory
 
 
 def fastgrnn(a: int, z: int, n: int, state: int, zeta: int, nu: int) -> int:
@@ -189,6 +210,44 @@ def test_it_is_rex_within_two_steps(settings: dict[str, Any]) -> None:
         wanted = floats(scale.real(q)).clamp(*ends)
     found = operator.scale.real(operator.run([q]))
     assert (found - wanted).abs().max() < 2 * operator.scale.scale
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_gates_and_states_round_less_than_weights_do(cell: str) -> None:
+    """Over 32 steps: the cell against that of torch with its own weights, and that against torch's
+    with the weights that were given.
+    """
+    rex, _, operator, scale = quantized(cell=cell)
+    first: Any = operator.first
+    near, given = (deepcopy(rex.rnn1).double() for _ in range(2))
+    for name, read, step in (("ih", first.inputs, scale.scale), ("hh", first.hidden, 2.0**-15)):
+        factor = read.factor.real / 4096
+        zero = operator.zero_in * read.weight.sum(1) if name == "ih" else 0
+        getattr(near, f"weight_{name}_l0").data = read.weight * factor[:, None] / step
+        getattr(near, f"bias_{name}_l0").data = (read.bias + zero) * factor
+    q = torch.randint(-128, 128, (32, 5, 500), generator=torch.Generator().manual_seed(1))
+    x = scale.real(q).double().transpose(1, 2)
+    found = first.run([first.take(one) for one in q]).T / 2**15
+    with torch.no_grad():
+        same, exact = near(x)[0][-1], given(x)[0][-1]
+    rounding, weights = (found - same).square().mean().sqrt(), (same - exact).square().mean().sqrt()
+    assert (found - same).abs().max() < 1e-3
+    assert 2.5 * rounding < weights < 5e-3
+
+
+def test_a_memory_counts_to_8() -> None:
+    """Gates that are open let 32767 / 32768 of each 1 pass."""
+    nothing = Projection(torch.zeros(4, 1).long(), torch.zeros(4).long(), Factor.of([0.0] * 4, ""))
+    cell = IntegerLSTM(nothing, nothing)
+    state, memories = torch.zeros(2, 1, dtype=torch.int32), []
+    for sign in [1] * 9 + [-1] * 18:
+        taken = torch.tensor([12, 12, 12 * sign, 12], dtype=torch.int32)[:, None] * 4096
+        state = cell.step(taken, state)
+        memories.append(int(state[1]))
+    real = np.array(memories) / 4096
+    assert np.abs(real - [*range(1, 9), 8, *range(7, -9, -1), -8, -8]).max() < 0.01
+    assert (max(memories), min(memories)) == (32767, -32768)
+    assert -32766 <= int(state[0]) < -32760  # tanh(8), shown
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,10 @@ from exeunt.quantize.rex import (
     IntegerCell,
     IntegerFastGRNN,
     IntegerGRU,
+    IntegerLSTM,
     IntegerMinGRU,
     IntegerReX,
+    IntegerRNN,
     Projection,
     Rescaling,
     state_bits,
@@ -48,10 +51,6 @@ def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
     assert isinstance(node.operator, Composite)
     rex = node.operator.module
     assert isinstance(rex, ReX2d)
-    if rex.cell not in _CELLS:
-        raise ExeuntError(
-            f"{node.module}: ReX with {rex.cell} has no integer form; {' and '.join(_CELLS)} have"
-        )
     taken, given = scales[node.inputs[0]], scales[node.output]
     cell, steps = _CELLS[rex.cell], max(rex.patch_size)
     one, two = (2 ** state_bits(rnn, steps) / STATE_ONE for rnn in (rex.rnn1, rex.rnn2))
@@ -77,17 +76,24 @@ def _rex(node: Node, graph: Graph, scales: Mapping[str, Scale]) -> IntegerReX:
     )
 
 
-def _gru(
-    gru: nn.Module, ending: str, step: float, zero: int, most: int, node: Node, state: float
-) -> IntegerGRU:
+def _of_torch(
+    kind: type[IntegerGRU] | type[IntegerLSTM] | type[IntegerRNN],
+    cell: nn.Module,
+    ending: str,
+    step: float,
+    zero: int,
+    most: int,
+    node: Node,
+    state: float,
+) -> IntegerCell:
     """A cell whose inputs have such steps, their integer for 0, and so many steps at most; and what
     a step of its states is worth.
     """
     inputs, hidden = (
-        (getattr(gru, f"weight_{kind}_{ending}"), getattr(gru, f"bias_{kind}_{ending}"))
-        for kind in ("ih", "hh")
+        (getattr(cell, f"weight_{of}_{ending}"), getattr(cell, f"bias_{of}_{ending}"))
+        for of in ("ih", "hh")
     )
-    return IntegerGRU(
+    return kind(
         Projection(*integer_rows(*inputs, (step, 1 / GATE_ONE), zero, most, node)),
         Projection(*integer_rows(*hidden, (state, 1 / GATE_ONE), 0, STATE_ONE, node)),
     )
@@ -96,7 +102,7 @@ def _gru(
 def _mingru(
     mingru: nn.Module, ending: str, step: float, zero: int, most: int, node: Node, state: float
 ) -> IntegerMinGRU:
-    """As `_gru`; what updates a state is negated, and keeps it."""
+    """As `_of_torch`; what updates a state is negated, and keeps it."""
     weight, bias = (getattr(mingru, f"{name}_ih_{ending}") for name in ("weight", "bias"))
     signs = torch.ones(len(bias))
     signs[: len(bias) // 2] = -1
@@ -107,7 +113,7 @@ def _mingru(
 def _fastgrnn(
     cell: nn.Module, ending: str, step: float, zero: int, most: int, node: Node, state: float
 ) -> IntegerFastGRNN:
-    """As `_gru`."""
+    """As `_of_torch`."""
     weights = (getattr(cell, f"weight_{kind}_{ending}") for kind in ("ih", "hh"))
     inputs, hidden = weights
     biases, mix = (getattr(cell, f"{name}_{ending}") for name in ("bias_ih", "mix"))
@@ -121,8 +127,11 @@ def _fastgrnn(
     )
 
 
+_gru = partial(_of_torch, IntegerGRU)
 _CELLS: dict[str, Callable[..., IntegerCell]] = {
     "gru": _gru,
+    "lstm": partial(_of_torch, IntegerLSTM),
+    "rnn": partial(_of_torch, IntegerRNN),
     "mingru": _mingru,
     "fastgrnn": _fastgrnn,
 }

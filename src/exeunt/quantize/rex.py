@@ -17,7 +17,7 @@ from exeunt.ops.recurrence import FastGRNN
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.ops.sweep import gather
 from exeunt.quantize.operators import IntegerOperator, looked_up
-from exeunt.quantize.scale import Factor, Scale
+from exeunt.quantize.scale import INT16, Factor, Scale
 
 STATE_ONE = 1 << 15
 GATE_ONE = 1 << 12
@@ -105,11 +105,13 @@ class IntegerCell(ABC):
 
     Attributes:
         inputs: from an input to gates, all units of each one after the other.
+        states: numbers that travel from step to step, for each unit; the first one is read.
     """
 
     inputs: Projection
 
     gates: ClassVar[int]
+    states: ClassVar[int] = 1
 
     @property
     def units(self) -> int:
@@ -121,14 +123,14 @@ class IntegerCell(ABC):
 
     @abstractmethod
     def step(self, taken: Tensor, state: Tensor) -> Tensor:
-        """One step for many sweeps at once: (G h, ...) and the state (h, ...) to the next."""
+        """One step for many sweeps at once: (G h, ...) and the state (S h, ...) to the next."""
 
     def run(self, steps: Sequence[Tensor]) -> Tensor:
-        """The last state after inputs that were taken in, (G h, ...) each."""
-        state = torch.zeros_like(steps[0][: self.units])
+        """Of the last state what others read (h, ...); inputs were taken in, (G h, ...) each."""
+        state = torch.zeros_like(steps[0][: self.states * self.units])
         for taken in steps:
             state = self.step(taken, state)
-        return state
+        return state[: self.units]
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,41 @@ class IntegerGRU(IntegerCell):
         new = recurrent[both:].clamp_(-MAX_GATE, MAX_GATE).mul_(reset).add_(16384) >> 15
         fresh = tanh(new.add_(taken[both:]))
         return fresh + ((update * (state - fresh) + 16384) >> 15)
+
+
+@dataclass(frozen=True)
+class IntegerRNN(IntegerCell):
+    """`nn.RNN` with tanh."""
+
+    hidden: Projection
+
+    gates = 1
+
+    def step(self, taken: Tensor, state: Tensor) -> Tensor:
+        tanh, _ = curves()
+        return tanh(self.hidden.apply(state).add_(taken))
+
+
+@dataclass(frozen=True)
+class IntegerLSTM(IntegerCell):
+    """Gates take, keep, new, show, as in `nn.LSTM`; the state is what is shown, then the memory.
+
+    A memory is of 4096ths, as what tanh reads, and ends at 8, whose tanh is 1 in 32768ths.
+    """
+
+    hidden: Projection
+
+    gates = 4
+    states = 2
+
+    def step(self, taken: Tensor, state: Tensor) -> Tensor:
+        tanh, logistic = curves()
+        shown, memory = state.chunk(2)
+        take, keep, new, show = self.hidden.apply(shown).add_(taken).chunk(4)
+        added = (logistic(take) * tanh(new)) >> 3
+        memory = (logistic(keep) * memory + added + 16384) >> 15
+        memory = memory.clamp_(*INT16)
+        return torch.cat([(logistic(show) * tanh(memory) + 16384) >> 15, memory])
 
 
 @dataclass(frozen=True)
@@ -199,8 +236,8 @@ class IntegerFastGRNN(IntegerCell):
 def state_bits(rnn: nn.Module, steps: int) -> int:
     """How many bits above 1 the states of a cell may reach in so many steps from 0.
 
-    Those of GRU and minGRU stay between -1 and 1. A FastGRNN's grow by nu in a step, and from
-    zeta + nu: `z h + (zeta (1 - z) + nu) c` is largest at an end of z, h and c.
+    Only a FastGRNN's leave -1 to 1. They grow by nu in a step, and from zeta + nu:
+    `z h + (zeta (1 - z) + nu) c` is largest at an end of z, h and c.
     """
     if not isinstance(rnn, FastGRNN):
         return 0

@@ -120,7 +120,8 @@ typedef struct exn_input_f32 {
 
 /* A recurrent cell, of at most EXN_MAX_HIDDEN units. Gates come one after the other, all units of
  * each; weights: input, gate. A kind of cell whose gates depend on the input alone has no hidden
- * ones.
+ * ones. The first numbers of a state, one for each unit, are what others read; an
+ * LSTM has memories behind them, and at most 24 units, 16 as the second cell of ReX.
  */
 enum { EXN_MAX_HIDDEN = 32 };
 
@@ -129,6 +130,7 @@ typedef struct exn_cell_f32 {
     const float *input_biases, *hidden_biases;
     uint16_t inputs;
     uint8_t hidden;
+    uint8_t state;  /* numbers that go from step to step */
 } exn_cell_f32;
 
 /* What cells of a kind do: take in an input, which gives gates, and go on by these; NULL is a place
@@ -139,7 +141,8 @@ typedef struct exn_cell_kind_f32 {
     void (*step)(const exn_cell_f32 *cell, const float *gates, float *state);
 } exn_cell_kind_f32;
 
-extern const exn_cell_kind_f32 exn_gru_f32, exn_mingru_f32, exn_fastgrnn_f32;
+extern const exn_cell_kind_f32 exn_gru_f32, exn_mingru_f32, exn_fastgrnn_f32, exn_lstm_f32,
+    exn_rnn_f32;
 
 typedef struct exn_rex_f32 {
     const exn_cell_kind_f32 *kind;

@@ -11,26 +11,26 @@
 enum { MAX_GATES = 3 * EXN_MAX_HIDDEN };
 
 typedef struct places {
-    float *columns;    /* patch under way, line, unit */
-    float *rows;       /* patch under way, unit */
+    float *columns;    /* patch under way, line, state */
+    float *rows;       /* patch under way, state */
     float *summaries;  /* line of a patch, patch, unit */
 } places;
 
 static places find(const exn_rex_f32 *rex, const exn_node *node, uint8_t *arena)
 {
     const exn_patches *down = &rex->down, *across = &rex->across;
-    uint32_t hidden = rex->first.hidden;
+    uint32_t state = rex->first.state;
     places found;
     found.columns = (float *)(void *)(arena + node->kept);
-    found.rows = found.columns + (uint32_t)down->under_way * across->lines * hidden;
-    found.summaries = found.rows + across->under_way * hidden;
+    found.rows = found.columns + (uint32_t)down->under_way * across->lines * state;
+    found.summaries = found.rows + across->under_way * state;
     return found;
 }
 
 static float *column_of(const exn_rex_f32 *rex, const places *p, uint32_t patch, uint32_t line)
 {
     return p->columns +
-           (patch % rex->down.under_way * rex->across.lines + line) * rex->first.hidden;
+           (patch % rex->down.under_way * rex->across.lines + line) * rex->first.state;
 }
 
 static float *summary_of(const exn_rex_f32 *rex, const places *p, uint32_t line, uint32_t patch)
@@ -45,24 +45,24 @@ static void take_pixel(const exn_rex_f32 *rex, const places *p, uint32_t line, u
 {
     const exn_cell_f32 *cell = &rex->first;
     const exn_patches *down = &rex->down, *across = &rex->across;
-    uint32_t hidden = cell->hidden, patch, end, i;
+    uint32_t numbers = cell->state, patch, end, i;
     float gates[MAX_GATES];
     rex->kind->take(cell, pixel, gates);
     end = exn_last_patch(across, column);
     for (patch = exn_first_patch(across, column); patch < end; patch++) {
-        float *state = p->rows + patch % across->under_way * hidden;
-        for (i = 0; i < hidden && column == patch * across->hop; i++) {
+        float *state = p->rows + patch % across->under_way * numbers;
+        for (i = 0; i < numbers && column == patch * across->hop; i++) {
             state[i] = 0.0f;
         }
         rex->kind->step(cell, gates, state);
         if (column + 1 == patch * across->hop + across->size) {
-            memcpy(summary_of(rex, p, line, patch), state, hidden * sizeof *state);
+            memcpy(summary_of(rex, p, line, patch), state, cell->hidden * sizeof *state);
         }
     }
     end = exn_last_patch(down, line);
     for (patch = exn_first_patch(down, line); patch < end; patch++) {
         float *state = column_of(rex, p, patch, column);
-        for (i = 0; i < hidden && line == patch * down->hop; i++) {
+        for (i = 0; i < numbers && line == patch * down->hop; i++) {
             state[i] = 0.0f;
         }
         rex->kind->step(cell, gates, state);
@@ -100,7 +100,9 @@ void exn_rex_f32_take(const exn_model *model, const exn_node *node, uint8_t *are
     }
 }
 
-/* Runs the second cell over a patch's summaries, both ways. */
+/* Runs the second cell over a patch's summaries, both ways. A state that has more than what is put
+ * out lies behind the gates.
+ */
 static float *both_ways(const exn_rex_f32 *rex, const float *const *summaries, uint32_t count,
                         float *out)
 {
@@ -108,14 +110,17 @@ static float *both_ways(const exn_rex_f32 *rex, const float *const *summaries, u
     for (way = 0; way < 2; way++) {
         const exn_cell_f32 *cell = &rex->second[way];
         float gates[MAX_GATES];
-        for (i = 0; i < cell->hidden; i++) {
-            out[i] = 0.0f;
+        float *state = cell->state == cell->hidden ? out : gates + MAX_GATES - cell->state;
+        for (i = 0; i < cell->state; i++) {
+            state[i] = 0.0f;
         }
         for (t = 0; t < count; t++) {
             rex->kind->take(cell, summaries[way ? count - 1 - t : t], gates);
-            rex->kind->step(cell, gates, out);
+            rex->kind->step(cell, gates, state);
         }
-        out += cell->hidden;
+        for (i = 0; i < cell->hidden; i++) {
+            *out++ = state[i];
+        }
     }
     return out;
 }

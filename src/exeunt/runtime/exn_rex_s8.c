@@ -14,26 +14,26 @@
 enum { MAX_GATES = 3 * EXN_STATES };
 
 typedef struct places {
-    int16_t *columns;    /* patch under way, line, unit */
-    int16_t *rows;       /* patch under way, unit */
+    int16_t *columns;    /* patch under way, line, state */
+    int16_t *rows;       /* patch under way, state */
     int16_t *summaries;  /* line of a patch, patch, unit */
 } places;
 
 static places find(const exn_rex_s8 *rex, const exn_node *node, uint8_t *arena)
 {
     const exn_patches *down = &rex->down, *across = &rex->across;
-    uint32_t hidden = rex->first.hidden;
+    uint32_t state = rex->first.state;
     places found;
     found.columns = (int16_t *)(void *)(arena + node->kept);
-    found.rows = found.columns + (uint32_t)down->under_way * across->lines * hidden;
-    found.summaries = found.rows + across->under_way * hidden;
+    found.rows = found.columns + (uint32_t)down->under_way * across->lines * state;
+    found.summaries = found.rows + across->under_way * state;
     return found;
 }
 
 static int16_t *column_of(const exn_rex_s8 *rex, const places *p, uint32_t patch, uint32_t line)
 {
     return p->columns +
-           (patch % rex->down.under_way * rex->across.lines + line) * rex->first.hidden;
+           (patch % rex->down.under_way * rex->across.lines + line) * rex->first.state;
 }
 
 static int16_t *summary_of(const exn_rex_s8 *rex, const places *p, uint32_t line, uint32_t patch)
@@ -116,19 +116,19 @@ static void take_pixel(const exn_rex_s8 *rex, const running *first, const places
 {
     const exn_cell_s8 *cell = &rex->first;
     const exn_patches *down = &rex->down, *across = &rex->across;
-    uint32_t size = cell->hidden * sizeof(int16_t);
+    uint32_t size = cell->state * sizeof(int16_t);
     int32_t gates[MAX_GATES];
     uint32_t patch, end;
     take(first, pixel, gates);
     end = exn_last_patch(across, column);
     for (patch = exn_first_patch(across, column); patch < end; patch++) {
-        int16_t *state = p->rows + patch % across->under_way * cell->hidden;
+        int16_t *state = p->rows + patch % across->under_way * cell->state;
         if (column == patch * across->hop) {
             memset(state, 0, size);
         }
         step(first, gates, state);
         if (column + 1 == patch * across->hop + across->size) {
-            memcpy(summary_of(rex, p, line, patch), state, size);
+            memcpy(summary_of(rex, p, line, patch), state, cell->hidden * sizeof *state);
         }
     }
     end = exn_last_patch(down, line);
@@ -234,7 +234,7 @@ void exn_rex_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
     const exn_ring *ring = exn_output_ring(model, node);
     int8_t *out = (int8_t *)exn_place(ring, arena, row);
     places p = find(rex, node, arena);
-    uint32_t hidden = rex->first.hidden;
+    uint32_t hidden = rex->first.hidden, apart = rex->first.state;
     uint32_t patch = row < down->count ? row : down->count - 1u;
     uint32_t begin = patch * down->hop, seen = exn_line_of(down, in->height - 1u) + 1u;
     uint32_t line, q, way;
@@ -255,7 +255,7 @@ void exn_rex_s8_make(const exn_model *model, const exn_node *node, uint8_t *aren
     for (q = 0; q < ring->width; q++) {
         uint32_t column = q < across->count ? q : across->count - 1u;
         run rows = {summary_of(rex, &p, 0, column), across->count * hidden, begin, down->size};
-        run columns = {column_of(rex, &p, patch, column * across->hop), hidden, 0, across->size};
+        run columns = {column_of(rex, &p, patch, column * across->hop), apart, 0, across->size};
         if (rex->use_rows) {
             out = both_ways(rex, second, &rows, rex->row_rows, out);
         }

@@ -171,13 +171,16 @@ typedef struct exn_input_s8 {
 } exn_input_s8;
 
 /* A recurrent cell. Gates and rows of weights come unit by unit, in a GRU reset, update, new; factors
- * lead to 4096ths. The weights of int8 inputs are packed. */
+ * lead to 4096ths. The weights of int8 inputs are packed. The first numbers of a state, one for each
+ * unit, are what others read; an LSTM has memories behind them, and at most 24 units, 16 as the second
+ * cell of ReX. */
 typedef struct exn_cell_s8 {
     const int16_t *input_weights, *hidden_weights;
     const exn_row *input_rows, *hidden_rows;
     const int32_t *biases;  /* of FastGRNN: update and new by unit, then zeta and nu in 32768ths */
     uint16_t inputs;
     uint8_t hidden;
+    uint8_t state;  /* numbers that go from step to step */
 } exn_cell_s8;
 
 /* What cells of a kind do: take in a pixel or a state, which gives gates, and go on by these. */
@@ -190,7 +193,7 @@ typedef struct exn_cell_kind_s8 {
 #endif
 } exn_cell_kind_s8;
 
-extern const exn_cell_kind_s8 exn_gru_s8, exn_mingru_s8, exn_fastgrnn_s8;
+extern const exn_cell_kind_s8 exn_gru_s8, exn_mingru_s8, exn_fastgrnn_s8, exn_lstm_s8, exn_rnn_s8;
 
 typedef struct exn_rex_s8 {
     const exn_cell_kind_s8 *kind;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import gt
 from typing import Any
 
 from torch import Tensor
@@ -17,12 +18,14 @@ from exeunt.graph.operators import ChannelPool, Conv, GridPool, Pool, SharpPool,
 from exeunt.graph.streamed import StreamedPlan
 from exeunt.graph.views import is_whole
 from exeunt.graph.workspace import ReNetPlaces, recompute_numbers
+from exeunt.ops.recurrence import CELLS
 from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d, Window
 from exeunt.quantize.operators import IntegerConv, IntegerPool
 
 MAX_KERNEL, MAX_DILATION = 15, 255
 MAX_HIDDEN, MAX_PATCH = 32, 32
+MAX_GATES = 3 * MAX_HIDDEN
 
 
 @dataclass(frozen=True)
@@ -204,10 +207,12 @@ def rex_fields(rex: ReX2d, height: int, width: int, where: str) -> dict[str, Any
     Raises:
         ExeuntError: for sizes that no kernel does.
     """
-    if max(rex.hidden1, rex.hidden2) > MAX_HIDDEN or max(rex.patch_size) > MAX_PATCH:
+    cell, sizes = CELLS[rex.cell], (rex.hidden1, rex.hidden2)
+    most = min(MAX_HIDDEN, MAX_GATES // cell.gates), MAX_HIDDEN // cell.states
+    if any(map(gt, (*sizes, max(rex.patch_size)), (*most, MAX_PATCH))):
         raise ExeuntError(
-            f"{where}: no kernel for ReX with states of {rex.hidden1} and {rex.hidden2} and "
-            f"patches of {rex.patch_size}; up to {MAX_HIDDEN} and {MAX_PATCH}"
+            f"{where}: no kernel for ReX with {rex.cell} states of {sizes} and patches of "
+            f"{rex.patch_size}; up to {most} and {MAX_PATCH}"
         )
     rows, columns = rex.windows(height, width)
     if max(rows.lead, rows.trail) >= rows.size or max(columns.lead, columns.trail) >= columns.size:

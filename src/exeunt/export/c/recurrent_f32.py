@@ -13,6 +13,7 @@ from exeunt.export.c.kernel import Kernel, of_patches, renet_fields, rex_fields
 from exeunt.export.c.source import CSource, float_texts, initialiser
 from exeunt.graph.graph import Graph, Node
 from exeunt.graph.operators import Composite
+from exeunt.ops.recurrence import CELLS
 from exeunt.ops.renet import ReNet2d
 from exeunt.ops.rex import ReX2d
 
@@ -40,11 +41,6 @@ def float_array(source: CSource, name: str, values: Tensor, where: str) -> str:
 def _rex(node: Node, whole: Composite, graph: Graph, source: CSource, number: int) -> Kernel:
     rex, where = whole.module, node.module
     assert isinstance(rex, ReX2d)
-    if rex.cell not in _CELLS:
-        *others, last = _CELLS
-        raise ExeuntError(
-            f"{where}: no kernel for ReX with {rex.cell}; {', '.join(others)} and {last} have one"
-        )
     _, height, width = graph.shapes[node.inputs[0]]
     kind = f"exn_{rex.cell}_f32"
     fields = {"kind": f"&{kind}", **rex_fields(rex, height, width, where)}
@@ -89,6 +85,8 @@ def _cell(
         biases = own["bias_ih"]
         own["bias_hh"] = torch.cat([biases, own.pop("mix").sigmoid()])
         own["bias_ih"] = torch.zeros(len(biases) // 2)
+    if kind in ("lstm", "rnn"):  # the sum of both is added
+        own["bias_ih"] = own["bias_ih"] + own.pop("bias_hh")
     fields: dict[str, Any] = {}
     for which, short in (("input", "ih"), ("hidden", "hh")):
         for said, part in (("weights", f"weight_{short}"), ("biases", f"bias_{short}")):
@@ -98,11 +96,15 @@ def _cell(
                 fields[f"{which}_{said}"] = float_array(
                     source, f"{which}_{said}_{name}", values, where
                 )
-    return {**fields, "inputs": rnn.input_size, "hidden": rnn.hidden_size}
+    inputs, hidden = own["weight_ih"].shape[1], len(own["weight_ih"]) // CELLS[kind].gates
+    return {**fields, "inputs": inputs, "hidden": hidden, "state": CELLS[kind].states * hidden}
 
 
+_BOTH = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
 _CELLS = {
-    "gru": ("weight_ih", "bias_ih", "weight_hh", "bias_hh"),
+    "gru": _BOTH,
+    "lstm": _BOTH,
+    "rnn": _BOTH,
     "mingru": ("weight_ih", "bias_ih"),
     "fastgrnn": ("weight_ih", "bias_ih", "weight_hh", "mix"),
 }

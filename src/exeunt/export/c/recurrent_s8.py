@@ -18,7 +18,9 @@ from exeunt.quantize.rex import (
     IntegerCell,
     IntegerFastGRNN,
     IntegerGRU,
+    IntegerLSTM,
     IntegerReX,
+    IntegerRNN,
     Projection,
 )
 from exeunt.quantize.scale import Factor
@@ -74,7 +76,7 @@ def _cell(source: CSource, name: str, cell: IntegerCell, *, wide: bool) -> dict[
     order = torch.arange(cell.gates * units).view(cell.gates, units).t().flatten()
     inputs = _sorted(cell.inputs, order)
     fields: dict[str, Any] = {"hidden_weights": "NULL", "hidden_rows": "NULL"}
-    if isinstance(cell, IntegerGRU | IntegerFastGRNN):
+    if isinstance(cell, IntegerGRU | IntegerLSTM | IntegerRNN | IntegerFastGRNN):
         fields = _projection(source, "hidden", name, _sorted(cell.hidden, order))
     fields["biases"] = "NULL"
     if isinstance(cell, IntegerFastGRNN):
@@ -86,7 +88,8 @@ def _cell(source: CSource, name: str, cell: IntegerCell, *, wide: bool) -> dict[
         weight = packed(inputs.weight[:, None])
         fields["input_weights"] = source.array(WORDS, f"weights_input_{name}", flat(weight))
         fields["input_rows"] = integer_rows(source, f"input_{name}", inputs.bias, inputs.factor)
-    return {**fields, "inputs": inputs.weight.shape[1], "hidden": units}
+    sizes = {"inputs": inputs.weight.shape[1], "hidden": units, "state": cell.states * units}
+    return {**fields, **sizes}
 
 
 def _sorted(projection: Projection, order: Tensor) -> Projection:
