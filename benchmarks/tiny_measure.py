@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -208,10 +209,12 @@ def on_processor() -> dict[str, float]:
     import goals
 
     torch.set_num_threads(1)
+    nets = goals.NETS[:2]  # the paper's
     with tempfile.TemporaryDirectory() as place:
-        _, timings = goals.networks(224, 15, Path(place))
+        asked = nets, goals.ENGINES_TIMED, ("int8",)
+        _, timings = goals.networks(224, 15, Path(place), asked, time.perf_counter)
     return {
         net: timings[f"{net}, last exit alone: c, int8"].low_ms[-1]
         / timings[f"{net}, last exit alone: onnxruntime, int8"].low_ms[-1]
-        for net in goals.NETS
+        for net in nets
     }
