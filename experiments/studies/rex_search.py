@@ -58,6 +58,7 @@ RUNS = (
     _rex("rex-min-norm-pooled", BETTER | {"pooled": True}, CELLS),
     _rex("rex-min-norm-act", BETTER | {"act": True}, CELLS),
     _rex("rex-min-norm-patch8", BETTER | {"patch_size": 8}, CELLS),
+    _rex("rex-min-norm-blocks2", BETTER | {"blocks": 2}, CELLS),
     _rex("rex-min-norm-hidden24", BETTER | {"hidden1": 24}, CELLS),
     _rex("rex-min", {"cell": "mingru"}, ADAMW),
     _rex("rex-min-remember", {"cell": "mingru", "remember": True}, CELLS),

@@ -32,6 +32,7 @@ RUNS = (
     Run(REX, "rex_mobilenetv2", {"rex_form": BETTER}, CELLS, "adamw, cells apart", SEEDS),
     Run(PLAIN, "mobilenetv2", settings=ADAMW, seeds=SEEDS),
     Run("ReX", "rex_mobilenetv2", settings=ADAMW),
+    _other("better ReX, two blocks behind", blocks=2),
     _other("better ReX, patches of 8", patch_size=8),
     _other("better ReX, GRU", cell="gru"),
     _other("better ReX, pooled path", pooled=True),

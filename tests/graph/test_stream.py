@@ -39,7 +39,11 @@ def shaken(net: MultiExitNet) -> MultiExitNet:
     [
         ("rex_mobilenetv2_035", {}, (64, 64)),
         ("rex_mobilenetv2_035", {}, (50, 37)),
-        ("rex_mobilenetv2_035", {"rex_form": {"cell": "mingru", "norm": True}}, (50, 37)),
+        (
+            "rex_mobilenetv2_035",
+            {"rex_form": {"cell": "mingru", "norm": True, "blocks": 1}},
+            (50, 37),
+        ),
         ("mobilenetv2_035", {}, (64, 48)),
         ("mobilenetv2_035", {"exit_head": "mixed"}, (64, 64)),
         ("rex_resnet34", SMALL_RESNET, (64, 64)),

@@ -44,6 +44,19 @@ def test_the_parts_are_norm_pooled_path_and_activation(size: tuple[int, int]) ->
     assert (block.rex.hidden1, block.rex.patch_size) == (8, (8, 8))
 
 
+def test_blocks_behind_are_added_to_what_rex_gives() -> None:
+    block = make_rex(8, 32, {"norm": True, "blocks": 2}).eval()
+    assert isinstance(block, ReXBlock)
+    x = torch.randn(2, 8, 24, 24)
+    out = block.norm(block.rex(x))
+    for behind in block.blocks:
+        convs = [m.weight for m in behind.modules() if isinstance(m, nn.Conv2d)]
+        assert [w.shape for w in convs] == [(96, 32, 1, 1), (96, 1, 3, 3), (32, 96, 1, 1)]
+        hidden = behind.depthwise(behind.expand(out))
+        out = out + behind.project(hidden)
+    torch.testing.assert_close(block(x), out)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_cells_are_started_to_remember(cell: str) -> None:
     rex = ReX2d(16, 8, 4, 6, 4, cell=cell)
@@ -91,6 +104,7 @@ def test_cells_are_started_to_remember(cell: str) -> None:
         ({"sell": "gru"}, "unknown key 'sell'; one of cell"),
         ({"norm": 1}, "norm=1; give a bool"),
         ({"stride": 4.0}, "stride=4.0; give an int"),
+        ({"blocks": -1}, "blocks=-1; give 0 or more"),
     ],
 )
 def test_forms_that_are_not_there(form: Any, message: str) -> None:

@@ -13,8 +13,11 @@ from typing import Any, get_args, get_type_hints
 from torch import Tensor, nn
 
 from exeunt.errors import ExeuntError
+from exeunt.ops.conv import InvertedResidual
 from exeunt.ops.recurrence import start_recurrent
 from exeunt.ops.rex import ReX2d
+
+_EXPANSION = 3  # of the blocks behind
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class ReXForm:
         act: ReLU6 behind that.
         pooled: a straight path beside ReX: average pooling with the stride, a 1x1 convolution and
             batch norm, added to what ReX gives (behind its norm).
+        blocks: inverted residuals behind all that, of expansion 3, as wide as ReX.
         remember: start the cells so that they remember, see `start_recurrent`.
         hidden1: state size of the first RNN; the network's own if None, as the next three.
         hidden2: of the second RNN; all parts together give 8 times as many channels.
@@ -39,6 +43,7 @@ class ReXForm:
     norm: bool = False
     act: bool = False
     pooled: bool = False
+    blocks: int = 0
     remember: bool = False
     hidden1: int | None = None
     hidden2: int | None = None
@@ -66,6 +71,8 @@ class ReXForm:
             if type(value) is not kinds[key]:
                 wanted = "an int" if kinds[key] is int else f"a {kinds[key].__name__}"
                 raise ExeuntError(f"form of ReX: {key}={value!r}; give {wanted}")
+        if form.get("blocks", 0) < 0:
+            raise ExeuntError(f"form of ReX: blocks={form['blocks']}; give 0 or more")
         return cls(**form)
 
 
@@ -93,13 +100,17 @@ class ReXBlock(nn.Module):
         self.norm = nn.BatchNorm2d(rex.out_channels) if form.norm else nn.Identity()
         self.pooled = _pooled(rex) if form.pooled else None
         self.act = nn.ReLU6(inplace=True) if form.act else nn.Identity()
+        width = rex.out_channels
+        self.blocks = nn.Sequential(
+            *(InvertedResidual(width, width, 1, _EXPANSION) for _ in range(form.blocks))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.norm(self.rex(x))
         if self.pooled is not None:
             out = out + self.pooled(x)
-        activated: Tensor = self.act(out)
-        return activated
+        last: Tensor = self.blocks(self.act(out))
+        return last
 
 
 def make_rex(
@@ -137,7 +148,7 @@ def make_rex(
         use_cols=found.use_cols,
     )
     block: ReX2d | ReXBlock = rex
-    if found.norm or found.act or found.pooled:
+    if found.norm or found.act or found.pooled or found.blocks:
         block = ReXBlock(rex, found)
     if found.remember:
         start_recurrent(block)
