@@ -43,6 +43,26 @@ def test_info_of_an_architecture(exeunt: Callable[..., Any]) -> None:
     assert exits[5]["module"] == "stages.5.exit"
 
 
+def test_info_of_an_architecture_with_arguments(exeunt: Callable[..., Any], weights: Path) -> None:
+    net = create_model("rex_mobilenetv2_035", rex_form={"cell": "mingru", "norm": True})
+    given = ("--set", "rex_form.cell=mingru", "--set", "rex_form.norm=true")
+    model, *exits = map(
+        json.loads,
+        exeunt(
+            "info", "rex_mobilenetv2_035", *given, "--image-size", 64, "--json"
+        ).out.splitlines(),
+    )
+    assert model["model"] == "rex_mobilenetv2_035 rex_form.cell=mingru rex_form.norm=true"
+    assert [row["macs"] for row in exits] == [info.macs for info in net.exit_info(64)]
+    for command in ("info", "profile", "bench"):
+        run = exeunt(command, "rex_mobilenetv2_035", "--set", "rex_form.sell=gru")
+        assert run.status == 2
+        assert "form of ReX: unknown key 'sell'" in run.err
+        run = exeunt(command, weights, "--set", "width=2")
+        assert run.status == 2
+        assert f"width: {weights} has weights, and its network is stored with them" in run.err
+
+
 def test_info_shows_costs_of_224_pixels(exeunt: Callable[..., Any]) -> None:
     last = create_model("rex_mobilenetv2_100").exit_info(224)[-1]
     row = exeunt("info", "rex_mobilenetv2_100").out.splitlines()[-1].split()
