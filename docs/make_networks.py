@@ -298,7 +298,7 @@ gives a module. It needs `pip install "exeunt[onnx]"`.
 
 - The file goes from images (N, C, H, W) to logits; a softmax at the end is left out. Its weights \
 are there from the beginning. `--exits` are named as its nodes are, with `_` for what is no letter \
-or digit; `--exits all` shows in `exeunt info` where there may be some.
+or digit; ask for more than there may be, such as `--exits 999`, and all places are named.
 - `exeunt export onnx:net.onnx ...` and `exeunt bench onnx:net.onnx` take it as it is, its own \
 classifier the only exit, with classes 0, 1, 2, ... as names; folders of images are named so.
 - A file does not say how its images are normalised. ImageNet's usual numbers are taken; a recipe \

@@ -19,13 +19,15 @@ LARGEST = 10  # operators that are shown
 def show_profile(profile: Profile) -> None:
     """Prints everything but the timelines."""
     counts, (height, width) = profile.counts, profile.image_size
-    macs = f"{millions(counts.total)} ({millions(2 * counts.total)} FLOPs, two to a multiply-add)"
+    macs = f"{counts.total:,} ({millions(2 * counts.total)} FLOPs, two to a multiply-add)"
     facts = [
         ("model", profile.model),
         ("image", f"{height} x {width} pixels"),
         ("parameters", millions(profile.exit_parameters[-1])),
         ("MACs", macs),
     ]
+    if counts.single_exit != counts.total:
+        facts.append(("", f"{counts.single_exit:,} without the exits before the last"))
     if counts.per_patch_exits[-1] != counts.total:
         facts.append(("", f"{millions(counts.per_patch_exits[-1])} if ReX went patch by patch"))
     show_facts(facts)
