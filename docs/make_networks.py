@@ -274,7 +274,8 @@ normalisation of the images are then those that it states.
 - **Exits.** By default where the network itself says that its stages end (timm's \
 `feature_info`), or else behind the last map of each size. `--exits 4` puts four of them, evenly \
 by multiply-adds; `--exits layer1,layer2.1` behind these modules; `--exits all` behind every part \
-that hands on one map alone.
+that hands on one map alone. `exeunt info` names the modules that exits stand behind; ask for \
+more than there may be, such as `--exits 999`, and all places are named.
 - **The last exit** is the network's own: its pooling and its classifier, weights included, with \
 a fresh last layer where the classes are not as many.
 - **Weights files** hold every tensor and the places of the exits, so that loading fetches \
@@ -298,7 +299,7 @@ gives a module. It needs `pip install "exeunt[onnx]"`.
 
 - The file goes from images (N, C, H, W) to logits; a softmax at the end is left out. Its weights \
 are there from the beginning. `--exits` are named as its nodes are, with `_` for what is no letter \
-or digit; ask for more than there may be, such as `--exits 999`, and all places are named.
+or digit.
 - `exeunt export onnx:net.onnx ...` and `exeunt bench onnx:net.onnx` take it as it is, its own \
 classifier the only exit, with classes 0, 1, 2, ... as names; folders of images are named so.
 - A file does not say how its images are normalised. ImageNet's usual numbers are taken; a recipe \
