@@ -274,8 +274,8 @@ normalisation of the images are then those that it states.
 - **Exits.** By default where the network itself says that its stages end (timm's \
 `feature_info`), or else behind the last map of each size. `--exits 4` puts four of them, evenly \
 by multiply-adds; `--exits layer1,layer2.1` behind these modules; `--exits all` behind every part \
-that hands on one map alone. `exeunt info` names the modules that exits stand behind; ask for \
-more than there may be, such as `--exits 999`, and all places are named.
+that hands on one map alone. `exeunt info` names the modules that exits stand behind, with \
+`--set exits=all` all of them.
 - **The last exit** is the network's own: its pooling and its classifier, weights included, with \
 a fresh last layer where the classes are not as many.
 - **Weights files** hold every tensor and the places of the exits, so that loading fetches \

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -73,6 +73,50 @@ def parse_toml(text: str, source: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ExeuntError(f"{source}: not TOML ({error})") from error
     return found
+
+
+def parse_pairs(pairs: Iterable[str] | None, source: str) -> dict[str, Any]:
+    """Values by key: `width=0.5`, or `rex_form.cell=gru` for a part of a mapping.
+
+    A value is a TOML value (a number, true, a list, ...) or else a word.
+
+    Args:
+        pairs: KEY=VALUE each.
+        source: to name in messages.
+
+    Raises:
+        ExeuntError: for what is not KEY=VALUE, or a list or mapping that is no TOML.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        key, equals, text = pair.partition("=")
+        *groups, last = key.split(".")
+        if not (equals and text and all(part.isidentifier() for part in (*groups, last))):
+            raise ExeuntError(f"{source} {pair}: give KEY=VALUE, such as width=0.6")
+        inner = found
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise ExeuntError(f"{source} {pair}: {group} has a value already, {inner!r}")
+        if isinstance(inner.get(last), dict):
+            raise ExeuntError(f"{source} {pair}: {key} has parts already, {', '.join(inner[last])}")
+        inner[last] = _value(key, text, source)
+    return found
+
+
+def _value(key: str, text: str, source: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        if text[0] in "[{":
+            raise ExeuntError(
+                f"{source} {key}={text}: {error}; this must be TOML, with words in double quotes "
+                "and all of it in single quotes for the shell; a part of a mapping can also be set "
+                f"alone, {source} {key}.PART=VALUE"
+            ) from None
+        return text
+    except RecursionError:
+        raise ExeuntError(f"{source} {key}: lists too deep in each other") from None
 
 
 def fields_of(cls: type, values: Any, source: str | Path) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -232,26 +233,44 @@ class Network:
     info: WeightsInfo | None = None
 
     @classmethod
-    def open(cls, model: str, keep: int | None = None) -> Network:
+    def open(
+        cls, model: str, keep: int | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> Network:
         """Finds MODEL, which may be the bare name of an architecture.
 
         Args:
             model: as commands take it.
             keep: leave out what comes after so many exits.
+            arguments: of an architecture.
 
         Raises:
-            ExeuntError: when it is not there or is damaged, or has fewer exits.
+            ExeuntError: when it is not there or is damaged, or has fewer exits, or has arguments
+                that it does not take.
         """
         path = weights_path(model)
         if path is None:
-            net, size = create_model(model), (default_image_size(model),) * 2
+            net, size = create_model(model, **arguments or {}), (default_image_size(model),) * 2
             if keep is not None:
                 net.keep(keep)
             return cls(net, size)
+        check_no_arguments(model, arguments)
         net, info = load_weights(path)
         if keep is not None:
             net.keep(keep)
         return cls(net, transform_of(path, net, info).image_size, path, info)
+
+
+def check_no_arguments(model: str, arguments: Mapping[str, Any] | None) -> None:
+    """Weights belong to the network that they were trained in.
+
+    Raises:
+        ExeuntError: when there are arguments for another.
+    """
+    if arguments:
+        raise ExeuntError(
+            f"{', '.join(arguments)}: {model} has weights, and its network is stored with them; "
+            "only an architecture takes arguments"
+        )
 
 
 def transform_of(path: Path, net: MultiExitNet, info: WeightsInfo) -> Transform:

@@ -47,7 +47,7 @@ def test_info_of_an_architecture(exeunt: Callable[..., Any]) -> None:
 def test_info_names_the_modules_that_exits_stand_behind(
     exeunt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def foreign(name: str) -> MultiExitNet:
+    def foreign(name: str, **arguments: Any) -> MultiExitNet:
         net = create_model("resnet8")
         net.origin = name, {"exits": ["layer1.0", "layer2"]}
         return net
@@ -56,6 +56,26 @@ def test_info_names_the_modules_that_exits_stand_behind(
     assert "exits behind  layer1.0, layer2, and its end" in exeunt("info", "resnet8").out
     monkeypatch.undo()
     assert "exits behind" not in exeunt("info", "resnet8").out
+
+
+def test_info_of_an_architecture_with_arguments(exeunt: Callable[..., Any], weights: Path) -> None:
+    net = create_model("rex_mobilenetv2_035", rex_form={"cell": "mingru", "norm": True})
+    given = ("--set", "rex_form.cell=mingru", "--set", "rex_form.norm=true")
+    model, *exits = map(
+        json.loads,
+        exeunt(
+            "info", "rex_mobilenetv2_035", *given, "--image-size", 64, "--json"
+        ).out.splitlines(),
+    )
+    assert model["model"] == "rex_mobilenetv2_035 rex_form.cell=mingru rex_form.norm=true"
+    assert [row["macs"] for row in exits] == [info.macs for info in net.exit_info(64)]
+    for command in ("info", "profile", "bench"):
+        run = exeunt(command, "rex_mobilenetv2_035", "--set", "rex_form.sell=gru")
+        assert run.status == 2
+        assert "form of ReX: unknown key 'sell'" in run.err
+        run = exeunt(command, weights, "--set", "width=2")
+        assert run.status == 2
+        assert f"width: {weights} has weights, and its network is stored with them" in run.err
 
 
 def test_info_shows_costs_of_224_pixels(exeunt: Callable[..., Any]) -> None:

@@ -92,6 +92,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         (3, ["stem", "blocks.0"]),
         ([3], ["stem", "blocks.0"]),
         (["blocks.0.0", "stem"], ["blocks.0.0", "stem"]),
+        ("stem,blocks.0.0", ["blocks.0.0", "stem"]),
     ],
 )
 def test_exits(exits: Any, places: list[str]) -> None:

@@ -117,7 +117,8 @@ def named_places(
     Args:
         backbone: left as it is.
         image_shape: (C, H, W) of an image to follow it on.
-        exits: `"paper"`, `"all"`, `"last"`, a number, or the paths of modules.
+        exits: `"paper"`, `"all"`, `"last"`, a number, or the paths of modules, in one string too,
+            with commas between.
         stages: where a network itself says that its stages end, for `"paper"`; None where it does
             not. Then, and where no map (N, C, H, W) is to be had behind any of them, they end
             behind the last map of each size.
@@ -138,7 +139,7 @@ def named_places(
     if exits == "paper":
         found, own = places_of(backbone, image_shape), stages(backbone) or []
         return own if any(place.name in own for place in found) else stage_places(found)
-    names = [exits] if isinstance(exits, str) else [*exits]  # type: ignore[misc]
+    names = exits.split(",") if isinstance(exits, str) else [*exits]  # type: ignore[misc]
     if odd := [name for name in names if not isinstance(name, str)]:
         raise ExeuntError(f"exits: {odd[0]!r} among several; give one number, or paths of modules")
     return [str(name) for name in names]

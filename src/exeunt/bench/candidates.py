@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +21,7 @@ from exeunt.export.calibration import CalibrationImages
 from exeunt.models import WeightsInfo, create_model, default_image_size, is_onnx, read_info
 from exeunt.policies import Full, Policy, parse_policy
 from exeunt.profile import Shares
-from exeunt.trained import TrainedModel, weights_path
+from exeunt.trained import TrainedModel, check_no_arguments, weights_path
 
 if TYPE_CHECKING:
     from exeunt.evaluate import ExitTable
@@ -70,19 +71,23 @@ class BenchOptions:
     allow_unreadable: float = MAX_UNREADABLE_FRACTION
 
 
-def candidate(model: str, options: BenchOptions, single: bool) -> Candidate:
+def candidate(
+    model: str, options: BenchOptions, single: bool, arguments: Mapping[str, Any] | None = None
+) -> Candidate:
     """Opens MODEL.
 
     Args:
         model: as the command line has it.
         options: what holds for all.
         single: its last exit alone.
+        arguments: of an architecture.
 
     Raises:
         ExeuntError: it is not there, or what is asked for does not fit it.
     """
     if weights_path(model) is None and not is_onnx(model):
-        return _random(model, options, single)
+        return _random(model, options, single, arguments or {})
+    check_no_arguments(model, arguments)
     return trained_candidate(model, TrainedModel.load(model), options, single)
 
 
@@ -131,13 +136,15 @@ def _name(model: str, single: bool) -> str:
     return f"{name}, last exit alone" if single else name
 
 
-def _random(model: str, options: BenchOptions, single: bool) -> Candidate:
+def _random(
+    model: str, options: BenchOptions, single: bool, arguments: Mapping[str, Any]
+) -> Candidate:
     """A network with random weights, alive; its images leave as another's, if that is given."""
     size = options.image_size or (default_image_size(model),) * 2
     transform = Transform(size)
     torch.manual_seed(0)
     ranges = _noise(transform)
-    net = set_batch_statistics(create_model(model), ranges[0])
+    net = set_batch_statistics(create_model(model, **arguments), ranges[0])
     shares, policy = None, None
     if single:
         net, shares = plain(net), _ALONE
@@ -155,7 +162,8 @@ def _random(model: str, options: BenchOptions, single: bool) -> Candidate:
             )
     names = tuple(f"class {k}" for k in range(net.num_classes))
     pixels = random_pixels(options.batch_size, transform)
-    workload = Workload(_name(model, single), net, transform, pixels, ranges, names)
+    name = " ".join((_name(model, single), *(f"{key}={value}" for key, value in arguments.items())))
+    workload = Workload(name, net, transform, pixels, ranges, names)
     return Candidate(workload, None, policy, None, shares)
 
 

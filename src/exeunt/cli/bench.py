@@ -10,6 +10,7 @@ import typer
 from exeunt.cli.info import parse_size
 from exeunt.cli.options import (
     AllowUnreadable,
+    Arguments,
     BatchSize,
     Dtype,
     ImageSize,
@@ -18,6 +19,7 @@ from exeunt.cli.options import (
     OnePolicy,
 )
 from exeunt.cli.render import show_json
+from exeunt.documents import parse_pairs
 from exeunt.errors import ExeuntError
 from exeunt.output_file import check_output
 
@@ -61,6 +63,7 @@ def bench(
             help="Images leave networks without weights where they leave this one.",
         ),
     ] = None,
+    arguments: Arguments = None,
     image_size: ImageSize = None,
     dtype: Annotated[
         list[Dtype] | None,
@@ -110,8 +113,9 @@ def bench(
             raise ExeuntError("--plot draws accuracy, which needs --data")
     size = parse_size(image_size) if image_size else None
     asked = BenchOptions(size, batch_size, data, policy, shares_from, limit, allow_unreadable)
+    own = parse_pairs(arguments, "--set")
     chosen = engines_named(engines.split(","))
-    candidates = [candidate(model, asked, single=False) for model in models]
+    candidates = [candidate(model, asked, single=False, arguments=own) for model in models]
     candidates += [candidate(model, asked, single=True) for model in plain or ()]
     dtypes = [one.value for one in dtype or [Dtype.FLOAT32]]
     found = measure_side_by_side(

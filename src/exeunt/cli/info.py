@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from exeunt.cli.options import ImageSize, Json
+from exeunt.cli.options import Arguments, ImageSize, Json
 from exeunt.cli.render import describe_transform, show_facts, show_json, show_table
+from exeunt.documents import parse_pairs
 from exeunt.errors import ExeuntError
 from exeunt.text import figure, millions, percent, short_spec
 
@@ -22,6 +23,7 @@ def info(
     model: Annotated[
         str, typer.Argument(help="Architecture, run folder, weights file or shipped weights.")
     ],
+    arguments: Arguments = None,
     image_size: ImageSize = None,
     draw: Annotated[
         str | None,
@@ -39,7 +41,7 @@ def info(
     """
     from exeunt.trained import Network
 
-    network = Network.open(model)
+    network = Network.open(model, arguments=parse_pairs(arguments, "--set"))
     net, weights, path = network.net, network.info, network.path
     size = parse_size(image_size) if image_size else network.image_size
     exits = net.exit_info(size)
@@ -48,7 +50,7 @@ def info(
 
         draw_network(draw, net, size, Path(model).resolve().name)
     facts: dict[str, Any] = {
-        "model": model,
+        "model": " ".join((model, *(arguments or ()))),
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "image_size": list(size),
     }
@@ -60,7 +62,7 @@ def info(
             show_json({"kind": "exit", "exit": row.index + 1, **_columns(row)})
         return
     height, width = size
-    shown = [("model", model), ("parameters", f"{facts['parameters'] / 1e6:.3f} M")]
+    shown = [("model", facts["model"]), ("parameters", f"{facts['parameters'] / 1e6:.3f} M")]
     if weights:
         shown += [("weights file", str(path)), *_facts(weights)]
     behind = (net.origin or ("", {}))[1].get("exits")

@@ -41,6 +41,15 @@ Keep = Annotated[
         min=1, metavar="K", show_default=False, help="Leave out all that comes after exit K."
     ),
 ]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="Argument of an architecture, such as width=0.5; may be given several times.",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(

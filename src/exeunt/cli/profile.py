@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exeunt.cli.info import parse_size
-from exeunt.cli.options import Convention, Device, Dtype, ImageSize, Json, Keep, OnePolicy
+from exeunt.cli.options import (
+    Arguments,
+    Convention,
+    Device,
+    Dtype,
+    ImageSize,
+    Json,
+    Keep,
+    OnePolicy,
+)
 from exeunt.cli.render import show_json, warn
+from exeunt.documents import parse_pairs
 from exeunt.errors import ExeuntError
 from exeunt.output_file import check_output
 
@@ -30,6 +40,7 @@ def profile(
             metavar="MODEL", help="Architecture, run folder, weights file or shipped weights."
         ),
     ],
+    arguments: Arguments = None,
     image_size: ImageSize = None,
     keep: Keep = None,
     convention: Annotated[
@@ -112,7 +123,8 @@ def profile(
         check_figure(plot)
     if latency:
         usable_device(device)
-    network = Network.open(model, keep)
+    network = Network.open(model, keep, parse_pairs(arguments, "--set"))
+    title = " ".join((model, *(arguments or ())))
     if dial:
         from exeunt.cli.dial import show_dial
         from exeunt.graph import build_graph
@@ -120,10 +132,10 @@ def profile(
         graph = build_graph(
             network.net, parse_size(image_size) if image_size else network.image_size
         )
-        show_dial(model, graph, [one.value for one in dtype or Dtype], plot, json)
+        show_dial(title, graph, [one.value for one in dtype or Dtype], plot, json)
         return
     shares = None if exits is None else shares_of(network, model, exits, policy)
-    networks = [(model, network)]
+    networks = [(title, network)]
     if compare is not None:
         networks.append((compare, Network.open(compare, keep)))
     size = parse_size(image_size) if image_size else network.image_size

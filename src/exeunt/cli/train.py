@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import tomllib
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from exeunt.errors import ExeuntError
+from exeunt.documents import parse_pairs
 
 # Parameters of `train` that are no keys of a recipe.
 _NOT_SETTINGS = (
@@ -167,7 +166,7 @@ def train(
     the state to --resume from. Nothing is tuned on the test images.
     """
     given = {key: value for key, value in locals().items() if key not in _NOT_SETTINGS}
-    given["model_args"] = _model_args(model_arg) if model_arg else None
+    given["model_args"] = parse_pairs(model_arg, "--set") if model_arg else None
     from exeunt.training.resume import data_and_config
 
     images, config = data_and_config(data, recipe, given, out if resume else None)
@@ -212,19 +211,3 @@ def _command(processes: int, arguments: list[str]) -> str:
     local = int(os.environ["LOCAL_WORLD_SIZE"])
     nodes = f"--nnodes {processes // local} " if processes > local else ""
     return f"torchrun {nodes}--nproc-per-node {local} -m {typed}"
-
-
-def _model_args(pairs: list[str]) -> dict[str, Any]:
-    """Reads KEY=VALUE; what is no TOML value (a number, true, a list, ...) is a word."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (equals and key.isidentifier() and text):
-            raise ExeuntError(f"--set {pair}: give KEY=VALUE, such as width=0.6")
-        try:
-            found[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key] = text
-        except RecursionError:
-            raise ExeuntError(f"--set {key}: lists too deep in each other") from None
-    return found
