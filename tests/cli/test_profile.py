@@ -56,6 +56,7 @@ def test_everything_of_weights(exeunt: Callable[..., Any], weights: Path, tmp_pa
     lines = run.out.splitlines()
     assert lines[1].split(None, 1) == ["image", "32 x 32 pixels"]
     assert "if ReX went patch by patch" in lines[4]
+    assert "without the exits before the last" in lines[5]
     for convention in CONVENTIONS:
         assert sum(line.startswith(convention) for line in lines) >= 3
     above = next(k for k, line in enumerate(lines) if line.startswith("convention "))

@@ -26,10 +26,10 @@ def show_profile(profile: Profile) -> None:
         ("parameters", millions(profile.exit_parameters[-1])),
         ("MACs", macs),
     ]
-    if counts.single_exit != counts.total:
-        facts.append(("", f"{counts.single_exit:,} without the exits before the last"))
     if counts.per_patch_exits[-1] != counts.total:
         facts.append(("", f"{millions(counts.per_patch_exits[-1])} if ReX went patch by patch"))
+    if counts.single_exit != counts.total:
+        facts.append(("", f"{counts.single_exit:,} without the exits before the last"))
     show_facts(facts)
     _show_exits(profile)
     _show_mean(profile)
