@@ -264,10 +264,11 @@ eager, and 13.2, 23.2 and 35.1 lazy), and those for ImageNet are lazy (509 M and
 OTHERS = """\
 ## Networks of other libraries
 
-`timm/NAME` and `torchvision/NAME` are names wherever an architecture is: `exeunt info \
-timm/mobilenetv3_small_100`, `exeunt train photos --model timm/mobilenetv3_small_100 --set \
-pretrained=true --regime exits --out runs/photos`, and `exeunt.create_model(...)` in Python. They \
-need the libraries (`pip install "exeunt[timm]"`, `"exeunt[torchvision]"`).
+`timm/NAME` and `torchvision/NAME` are names wherever an architecture is, and take arguments by \
+`--set` as our own do: `exeunt info timm/mobilenetv3_small_100`, `exeunt train photos --model \
+timm/mobilenetv3_small_100 --set pretrained=true --regime exits --out runs/photos`, and \
+`exeunt.create_model(...)` in Python. They need the libraries (`pip install "exeunt[timm]"`, \
+`"exeunt[torchvision]"`).
 
 - **Weights.** `--set pretrained=true` begins with the library's, which it may fetch. Size and \
 normalisation of the images are then those that it states.
