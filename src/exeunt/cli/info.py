@@ -65,6 +65,9 @@ def info(
     shown = [("model", facts["model"]), ("parameters", f"{facts['parameters'] / 1e6:.3f} M")]
     if weights:
         shown += [("weights file", str(path)), *_facts(weights)]
+    behind = (net.origin or ("", {}))[1].get("exits")
+    if isinstance(behind, list | tuple) and behind and isinstance(behind[0], str):
+        shown.append(("exits behind", f"{', '.join(behind)}, and its end"))
     if draw is not None:
         shown.append(("drawing", draw))
     show_facts(shown)
