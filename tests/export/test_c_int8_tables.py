@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.packed_s8 import in_fours, in_threes, packed, requantized
 from exeunt.export.c.room import largest_gap
 from exeunt.export.c.source import CSource
+from exeunt.graph.graph import Node
+from exeunt.graph.operators import Linear
 from exeunt.quantize.operators import IntegerLinear
 from exeunt.quantize.rex import MAX_GATE, TANH, hyperbolic, sigmoid
+from exeunt.quantize.rows import integer_rows
 from exeunt.quantize.scale import Factor, Scale
 
 
@@ -86,9 +90,9 @@ def outputs_of(factors: list[float], bias: list[int]) -> IntegerLinear:
 
 
 def test_fours_give_what_factors_do_for_every_sum() -> None:
-    """(sum + bias) * multiplier in the upper word, 1/16 of it, halves up; two parts begin anew."""
+    """(sum + bias) * multiplier in the upper word, half of it, halves up; two parts begin anew."""
     torch.manual_seed(0)
-    factors = (2.0 ** -(5.5 + 6.5 * torch.rand(5))).tolist()
+    factors = (2.0 ** -(2.5 + 7.5 * torch.rand(5))).tolist()
     operator = outputs_of(factors, [5, -7, 300, 2**20, -(2**21)])
     source = CSource("net")
     named = requantized(source, "x", operator, (2, 3))
@@ -100,7 +104,7 @@ def test_fours_give_what_factors_do_for_every_sum() -> None:
     bias, multiplier = torch.cat([fours[0, :, :2], fours[1, :, :3]], 1)
     sums = torch.arange(-(2**14), 2**14)[:, None]
     high = (sums + bias) * multiplier >> 32
-    assert torch.equal((high + 8 >> 4).double(), operator.factor.apply(sums + operator.bias))
+    assert torch.equal((high + 1 >> 1).double(), operator.factor.apply(sums + operator.bias))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,30 @@ def test_uneven_factors_and_large_sums_keep_rows(factors: list[float], bias: lis
         bias[0] << 3,
         Factor.of(factors).multipliers[0],
     ]
+
+
+def test_small_factors_are_rounded_so_that_fours_hold_them() -> None:
+    """They become multiples of 2**-33; sums of 24 bits move by less than 2**-10."""
+    factors = [2.0**-k * f for k in range(3, 29) for f in (0.5, 0.7, 0.999999)]
+    exact = Factor.of(factors)
+    coarse = exact.coarse()
+    assert all(float(f * 2**33).is_integer() for f in coarse.real)
+    assert ((coarse.real - exact.real).abs() * 2**23 < 2**-10).all()
+    assert coarse.real[0] == 2.0**-4
+    operator = replace(outputs_of(factors, [0] * len(factors)), factor=coarse)
+    assert requantized(CSource("net"), "x", operator)["rows"] == "NULL"
+
+
+def test_a_channel_that_only_has_a_bias_keeps_to_fours() -> None:
+    """Batch norm of a dead channel leaves weights of nothing beside an offset of its own."""
+    rows = torch.tensor([[1e-12, -2e-12], [0.3, 0.2]])
+    bias = torch.tensor([2.0, 0.1])
+    node = Node(Linear(), ("x",), "y", "conv", "conv", "Conv2d")
+    q, sums, factor = integer_rows(rows, bias, (0.02, 0.02), 5, 133, node)
+    operator = replace(outputs_of([1.0, 1.0], [0, 0]), weight=q, bias=sums, factor=factor.coarse())
+    assert requantized(CSource("net"), "x", operator)["rows"] == "NULL"
+    made = operator.factor.apply(sums[None] + 5 * q.sum(1)[None])
+    assert made.tolist() == [[100, 5]]  # 2 / 0.02 and 0.1 / 0.02
 
 
 def test_the_largest_gap_begins_at_a_word() -> None:

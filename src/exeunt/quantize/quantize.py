@@ -122,7 +122,7 @@ def _weighted(
     return {
         "weight": q.view(weight.shape),
         "bias": sums,
-        "factor": factor,
+        "factor": factor.coarse() if given.limits == INT8 else factor,
         "zero_in": taken.zero,
         "scale": given,
         "low": low,

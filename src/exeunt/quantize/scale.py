@@ -17,6 +17,7 @@ INT16 = (-32768, 32767)
 SUM_BITS = 31
 SPARE_BITS = 3
 FACTOR_BITS = 24
+FINE_BITS = 1  # of outputs of 8 bits, before they are rounded: halves are exact then
 LARGEST_FACTOR = 2.0 ** (SPARE_BITS - 2)
 NOTHING = 2.0**-100  # a step of it is still a normal float32
 
@@ -87,6 +88,19 @@ class Factor:
 
     def __len__(self) -> int:
         return len(self.multipliers)
+
+    def coarse(self) -> Factor:
+        """The nearest that are multiples of `2 ** -(32 + FINE_BITS)`, where one product of 32 bits
+        has all that an output of 8 bits needs; off by at most 2**-11 of an output where sums have
+        24 bits.
+        """
+        pairs = []
+        for multiplier, shift in zip(self.multipliers, self.shifts, strict=True):
+            step = 1 << max(0, shift - SPARE_BITS - FINE_BITS)
+            multiplier = round(multiplier / step) * step
+            above = abs(multiplier) == 2**31
+            pairs.append((multiplier // 2, shift - 1) if above else (multiplier, shift))
+        return Factor(tuple(m for m, _ in pairs), tuple(s for _, s in pairs))
 
     @cached_property
     def real(self) -> Tensor:

@@ -29,6 +29,7 @@ from exeunt.quantize.scale import INT8, INT16, LARGEST_FACTOR, SPARE_BITS, SUM_B
 from exeunt.quantize.shared_scales import shared_scales
 
 WEIGHT_MOST = 127
+_OFFSET_MOST = 2.0**22
 _SUM_MOST = 0.98 * 2 ** (SUM_BITS - SPARE_BITS)  # rounding may add to it
 _COARSEST_SUMMAND = 2.0**20  # in steps of a sum, beyond which it has no integer form
 _ROUNDS = 3
@@ -111,9 +112,10 @@ def weight_step(rows: Tensor, offset: Tensor, most: int) -> Tensor:
     """What one step of each row's weights is worth, (C', ...) to (C').
 
     The largest weight becomes 127, or less where sums would not fit: of inputs up to `most`, and
-    of `offset` (C'), both in steps of the input.
+    of `offset` (C'), both in steps of the input. Nor does an offset alone take more than 22 bits:
+    where it does, weights hardly move their output, as those of a channel that training gave up.
     """
     largest = rows.abs().amax(1) / WEIGHT_MOST
     sums = (rows.abs().sum(1) * most + offset.abs()) / _SUM_MOST
-    step = torch.maximum(largest, sums)
+    step = torch.maximum(torch.maximum(largest, sums), offset.abs() / _OFFSET_MOST)
     return torch.where(step > 0, step, torch.ones_like(step))

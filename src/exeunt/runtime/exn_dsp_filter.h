@@ -30,7 +30,7 @@
 
 #define EXN_FILTERED(sum, multiplier) \
     "smmla  " sum ", " sum ", " multiplier ", r11\n\t" \
-    "ssat   " sum ", #8, " sum ", asr #4\n\t" /* EXN_FINE */ \
+    "ssat   " sum ", #8, " sum ", asr #1\n\t" /* EXN_FINE */ \
     "strb   " sum ", [lr], #1\n\t"
 
 /* Filters so many channels, a multiple of 4; what lies at `out` goes to `old` before, unless that is

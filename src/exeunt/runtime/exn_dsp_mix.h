@@ -86,10 +86,10 @@ EXN_INLINE uint32_t exn_whole_fours(uint32_t inputs)
         "ldmia  r7!, {r8, r9, r10, r11}\n\t" \
         "ldm    sp, {r1, r2, r12, lr}\n\t" \
         "add    r0, r0, r2\n\t" \
-        EXN_OUTPUT("r3", "r8", "r1", "4", "[lr], #1") \
-        EXN_OUTPUT("r4", "r9", "r12", "12", "[lr], #1") \
-        EXN_OUTPUT("r5", "r10", "r1", "4", "[lr], #1") \
-        EXN_OUTPUT("r6", "r11", "r12", "12", "[lr], #1") \
+        EXN_OUTPUT("r3", "r8", "r1", "1", "[lr], #1") \
+        EXN_OUTPUT("r4", "r9", "r12", "9", "[lr], #1") \
+        EXN_OUTPUT("r5", "r10", "r1", "1", "[lr], #1") \
+        EXN_OUTPUT("r6", "r11", "r12", "9", "[lr], #1") \
         "ldr    r3, [sp, #28]\n\t" \
         "str    lr, [sp, #12]\n\t" \
         "cmp    lr, r3\n\t" \
@@ -187,16 +187,16 @@ EXN_WHOLE static void exn_mix_twice(
         "sub    r9, r9, r8\n\t"
         "ldm    sp, {r1, r11, r12, lr}\n\t" /* zero, outputs of the other, of the one, biases */
         "ldr    r10, [lr], #4\n\t"
-        EXN_OUTPUT("r2", "r10", "r1", "4", "[r12], #2")
-        EXN_OUTPUT("r6", "r10", "r1", "4", "[r11], #2")
+        EXN_OUTPUT("r2", "r10", "r1", "1", "[r12], #2")
+        EXN_OUTPUT("r6", "r10", "r1", "1", "[r11], #2")
         "ldmia  lr!, {r2, r6, r10}\n\t"
-        EXN_OUTPUT("r4", "r6", "r1", "4", "[r12], #-1")
-        EXN_OUTPUT("r8", "r6", "r1", "4", "[r11], #-1")
+        EXN_OUTPUT("r4", "r6", "r1", "1", "[r12], #-1")
+        EXN_OUTPUT("r8", "r6", "r1", "1", "[r11], #-1")
         "lsl    r1, r1, #8\n\t"
-        EXN_OUTPUT("r3", "r2", "r1", "12", "[r12], #2")
-        EXN_OUTPUT("r7", "r2", "r1", "12", "[r11], #2")
-        EXN_OUTPUT("r5", "r10", "r1", "12", "[r12], #1")
-        EXN_OUTPUT("r9", "r10", "r1", "12", "[r11], #1")
+        EXN_OUTPUT("r3", "r2", "r1", "9", "[r12], #2")
+        EXN_OUTPUT("r7", "r2", "r1", "9", "[r11], #2")
+        EXN_OUTPUT("r5", "r10", "r1", "9", "[r12], #1")
+        EXN_OUTPUT("r9", "r10", "r1", "9", "[r11], #1")
         "ldrd   r2, r3, [sp, #16]\n\t"
         "strd   r11, r12, [sp, #4]\n\t"
         "add    r0, r0, r2\n\t"

@@ -55,7 +55,7 @@ typedef struct exn_four {
     int32_t biases[4], multipliers[4];
 } exn_four;
 
-enum { EXN_FINE = 4 };
+enum { EXN_FINE = 1 };
 
 EXN_INLINE int32_t exn_clamp(int32_t value, int32_t low, int32_t high)
 {

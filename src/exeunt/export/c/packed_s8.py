@@ -10,9 +10,8 @@ from torch import Tensor
 
 from exeunt.export.c.source import CSource
 from exeunt.quantize.operators import Weighted
-from exeunt.quantize.scale import INT8, SPARE_BITS, Factor
+from exeunt.quantize.scale import FINE_BITS, INT8, SPARE_BITS, Factor
 
-FINE_BITS = 4
 _MOST_FINE = 1 << 23
 WORDS, BYTES = "EXN_WORDS int16_t", "EXN_WORDS int8_t"  # both begin at whole words
 
