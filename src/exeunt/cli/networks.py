@@ -23,7 +23,8 @@ def networks(
     json: Json = False,
 ) -> None:
     """List networks and the weights that ship."""
-    from exeunt.models import describe_model, list_models, shipped_weights
+    from exeunt.models import FORM, describe_model, list_models, model_takes, shipped_weights
+    from exeunt.ops.rex_block import REX_FORMS, describe_form
 
     names = list_models(pattern)
     others = _others(pattern) if everything else []
@@ -46,6 +47,9 @@ def networks(
             [(name, ", ".join(weights) or "-", text) for name, text, weights in rows],
             "lll",
         )
+    if any(model_takes(name, FORM) for name in names):
+        typer.echo()
+        show_table((FORM, "what ReX is made of"), [(f, describe_form(f)) for f in REX_FORMS], "ll")
     if others:
         show_table(("kind", "name", "from"), others, "lll")
 
