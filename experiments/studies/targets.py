@@ -17,7 +17,7 @@ from harness.study import Run, Scale, Study
 
 from exeunt import Classifier, Confidence, choose_policy, replay
 from exeunt.evaluate import scores
-from studies.recipes import ADAMW, BETTER, CELLS
+from studies.recipes import ADAMW, BETTER, CELLS, PAPER_FORM
 
 PLAIN, REX = "plain", "better ReX"
 SEEDS = (0, 1, 2)
@@ -31,20 +31,20 @@ def _other(name: str, **form: Any) -> Run:
 RUNS = (
     Run(REX, "rex_mobilenetv2", {"rex_form": BETTER}, CELLS, "adamw, cells apart", SEEDS),
     Run(PLAIN, "mobilenetv2", settings=ADAMW, seeds=SEEDS),
-    Run("ReX", "rex_mobilenetv2", settings=ADAMW),
+    Run("ReX", "rex_mobilenetv2", PAPER_FORM, ADAMW),
     _other("better ReX, two blocks behind", blocks=2),
     _other("better ReX, patches of 8", patch_size=8),
     _other("better ReX, GRU", cell="gru"),
     _other("better ReX, pooled path", pooled=True),
 )
-OF_SGD = ("model", "seed", "lr", "weight_decay")
+NOT_TAKEN = ("model", "model_args", "seed", "lr", "weight_decay")
 
 
 def _recipe() -> dict[str, Any]:
-    """What `recipes/imagenette128.toml` sets that does not belong to its optimiser."""
+    """What `recipes/imagenette128.toml` sets that belongs neither to its network nor its optimiser."""
     text = (ROOT / "recipes" / "imagenette128.toml").read_text(encoding="utf-8")
     settings = tomllib.loads(text)
-    return {key: value for key, value in settings.items() if key not in OF_SGD}
+    return {key: value for key, value in settings.items() if key not in NOT_TAKEN}
 
 
 def shipped(clf: Classifier, data: Any, folder: Path) -> dict[str, Any]:
