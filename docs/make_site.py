@@ -100,6 +100,7 @@ def gather(to: Path) -> None:
     shutil.copytree(HERE, to, ignore=made)
     (to / "reference").mkdir()
     shutil.copy(HERE / "site" / "formats.md", to / "reference")
+    shutil.copy(HERE / "site" / "wide.css", to)
     (to / "reference" / "cli.md").write_text(command_line(), encoding="utf-8")
     (to / "reference" / "python.md").write_text(python(), encoding="utf-8")
     for page in sorted(to.glob("*.md")):
