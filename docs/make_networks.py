@@ -280,17 +280,18 @@ OTHERS = """\
 ## Networks of other libraries
 
 `timm/NAME` and `torchvision/NAME` are names wherever an architecture is, and take arguments by \
-`--set` as our own do: `exeunt info \
-timm/mobilenetv3_small_100`, `exeunt train photos --model timm/mobilenetv3_small_100 --set \
-pretrained=true --regime exits --out runs/photos`, and `exeunt.create_model(...)` in Python. They \
-need the libraries (`pip install "exeunt[timm]"`, `"exeunt[torchvision]"`).
+`--set` as our own do: `exeunt info timm/mobilenetv3_small_100`, `exeunt train photos --model \
+timm/mobilenetv3_small_100 --set pretrained=true --regime exits --out runs/photos`, and \
+`exeunt.create_model(...)` in Python. They need the libraries (`pip install "exeunt[timm]"`, \
+`"exeunt[torchvision]"`).
 
 - **Weights.** `--set pretrained=true` begins with the library's, which it may fetch. Size and \
 normalisation of the images are then those that it states.
 - **Exits.** By default where the network itself says that its stages end (timm's \
 `feature_info`), or else behind the last map of each size. `--exits 4` puts four of them, evenly \
 by multiply-adds; `--exits layer1,layer2.1` behind these modules; `--exits all` behind every part \
-that hands on one map alone.
+that hands on one map alone. `exeunt info` names the modules that exits stand behind, with \
+`--set exits=all` all of them.
 - **The last exit** is the network's own: its pooling and its classifier, weights included, with \
 a fresh last layer where the classes are not as many.
 - **Weights files** hold every tensor and the places of the exits, so that loading fetches \
@@ -314,7 +315,7 @@ gives a module. It needs `pip install "exeunt[onnx]"`.
 
 - The file goes from images (N, C, H, W) to logits; a softmax at the end is left out. Its weights \
 are there from the beginning. `--exits` are named as its nodes are, with `_` for what is no letter \
-or digit; `--exits all` shows in `exeunt info` where there may be some.
+or digit.
 - `exeunt export onnx:net.onnx ...` and `exeunt bench onnx:net.onnx` take it as it is, its own \
 classifier the only exit, with classes 0, 1, 2, ... as names; folders of images are named so.
 - A file does not say how its images are normalised. ImageNet's usual numbers are taken; a recipe \

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from exeunt.backbone import attach_exits, even_places, places_of, stage_places
+from exeunt.backbone import attach_exits, even_places, named_places, places_of, stage_places
 from exeunt.backbone.head import OwnHead
 from exeunt.contract import check_model
 from exeunt.errors import ExeuntError
@@ -136,6 +136,20 @@ class TokensLike(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.encoder(self.conv_proj(x).flatten(2).mT)[:, 0])
+
+
+class Asking(nn.Module):
+    """As timm's transformers: what else `forward` takes has been settled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.fc = nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, scale: float = 2.0) -> Tensor:
+        x = self.stem(x)
+        if mask is not None:
+            x = x * mask
+        return self.fc((x * scale).mean((2, 3)))
 
 
 class Branching(nn.Module):
@@ -361,6 +375,7 @@ class Reordered(nn.Module):
         (Reordered(), ["stem", "blocks.0", "blocks.1", "relu_1"], [1, 2, 3, 2, 1]),
         (UNetLike(), ["down", "middle"], [1, 2, 1]),
         (InPlace(), ["conv1"], [1, 1]),
+        (Asking(), ["stem"], [1, 1]),
         (Twice(), ["stem"], [1, 1]),
         (Normalising(), [], [1]),
         (Lists(), ["stem"], [1, 1]),
@@ -395,14 +410,27 @@ def test_stages_give_what_the_backbone_gives(
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("backbone", [TokensLike(), Branching()], ids=["tokens", "branches"])
-def test_a_backbone_without_a_last_map_has_one_exit(backbone: nn.Module) -> None:
+@pytest.mark.parametrize("kind", ["TokensLike", "Branching", "ChannelsLastOfAll"])
+def test_a_backbone_without_a_last_map_has_one_exit(kind: str) -> None:
+    backbone = globals()[kind]()
     assert places_of(backbone, (3, 16, 16)) == []
+    assert named_places(backbone, (3, 16, 16), "paper", lambda _: ["stem"]) == [], "of no use"
     net = attach_exits(backbone.eval(), [], 5, image_shape=(3, 16, 16)).eval()
     x = torch.randn(2, 3, 16, 16)
     assert net.num_exits == 1
     assert torch.equal(net(x)[0], backbone(x))
     check_model(net, 16)
+
+
+class ChannelsLastOfAll(nn.Module):
+    """As timm's Swin, whose classifier takes channels that are last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.turned, self.fc = nn.Conv2d(3, 4, 2, 2), ChannelsLast(), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.relu(self.turned(self.stem(x))).mean((1, 2)))
 
 
 class ChannelsInTheEnd(nn.Module):
@@ -473,7 +501,7 @@ def test_places() -> None:
     )
     assert even_places(places, 2) == ["maxpool"], "behind the first 45 % of all"
     assert stage_places(places) == [], "the only smaller map is behind the stem"
-    with pytest.raises(ExeuntError, match="exits=99: the network has places for 1 to"):
+    with pytest.raises(ExeuntError, match=r"exits=99: .* places for 1 to 9, behind .*, layer1\.0,"):
         even_places(places, 99)
 
 

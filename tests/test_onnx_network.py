@@ -192,6 +192,7 @@ def along(file: File) -> str:
 @torch.no_grad()
 @pytest.mark.parametrize("make", [pooled, functions, moves, arithmetic, resized, along])
 def test_operators(tmp_path: Path, make: Callable[[File], str]) -> None:
+    torch.manual_seed(0)
     file = File(batch=1)
     path = file.write(tmp_path / "net.onnx", make(file))
     net, x = read_onnx(path), torch.randn(1, *SHAPE)

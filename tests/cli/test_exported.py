@@ -111,6 +111,14 @@ def written_with(folder: Path, other: Path, change: Callable[[Any], object]) -> 
     (other / "manifest.json").write_text(json.dumps(manifest))
 
 
+def test_verify_wants_what_export_wrote(weights: Path, images: Path, exeunt: Any) -> None:
+    run = exeunt("verify", weights.parent, "--images", images)
+    assert run.status == 2
+    assert (
+        f"{weights.parent}: no folder that `exeunt export` wrote; it has no report.json" in run.err
+    )
+
+
 def test_verify_wants_the_right_weights(
     folder: Path, regression: Path, images: Path, tmp_path: Path, exeunt: Any
 ) -> None:

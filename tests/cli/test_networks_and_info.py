@@ -10,6 +10,7 @@ import pytest
 from exeunt.cli.info import parse_size
 from exeunt.errors import ExeuntError
 from exeunt.models import WeightsInfo, create_model, list_models, load_weights
+from exeunt.net import MultiExitNet
 
 
 def test_list_names_every_network(exeunt: Callable[..., Any]) -> None:
@@ -41,6 +42,20 @@ def test_info_of_an_architecture(exeunt: Callable[..., Any]) -> None:
     assert [row["macs"] for row in exits] == [info.macs for info in net.exit_info((96, 128))]
     assert [row["exit"] for row in exits] == [1, 2, 3, 4, 5, 6]
     assert exits[5]["module"] == "stages.5.exit"
+
+
+def test_info_names_the_modules_that_exits_stand_behind(
+    exeunt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def foreign(name: str, **arguments: Any) -> MultiExitNet:
+        net = create_model("resnet8")
+        net.origin = name, {"exits": ["layer1.0", "layer2"]}
+        return net
+
+    monkeypatch.setattr("exeunt.trained.create_model", foreign)
+    assert "exits behind  layer1.0, layer2, and its end" in exeunt("info", "resnet8").out
+    monkeypatch.undo()
+    assert "exits behind" not in exeunt("info", "resnet8").out
 
 
 def test_info_of_an_architecture_with_arguments(exeunt: Callable[..., Any], weights: Path) -> None:

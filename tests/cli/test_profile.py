@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from exeunt.cli.options import Convention, Dtype
 from exeunt.compiled import CompileError
 from exeunt.evaluate import ExitTable, save_table, weights_fingerprint
-from exeunt.models import MODELS, load_weights, register_model
+from exeunt.models import MODELS, create_model, load_weights, register_model
 from exeunt.models.mobilenetv1 import mobilenetv1
 from exeunt.net import MultiExitNet
 from exeunt.profile import CONVENTIONS, ELEMENT_BYTES
@@ -56,6 +56,7 @@ def test_everything_of_weights(exeunt: Callable[..., Any], weights: Path, tmp_pa
     lines = run.out.splitlines()
     assert lines[1].split(None, 1) == ["image", "32 x 32 pixels"]
     assert "if ReX went patch by patch" in lines[4]
+    assert "without the exits before the last" in lines[5]
     for convention in CONVENTIONS:
         assert sum(line.startswith(convention) for line in lines) >= 3
     above = next(k for k, line in enumerate(lines) if line.startswith("convention "))
@@ -86,6 +87,19 @@ def test_json_is_one_line_for_each_network(exeunt: Callable[..., Any], weights: 
     assert list(one["memory"]["paper"]) == ["int8"]
     assert one["memory"]["paper"]["int8"]["total_bytes"] > 0
     assert "mean" not in one
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "macs"),
+    [("mobilenetv1_025", "96", "7,489,664"), ("resnet8", "32", "12,501,632")],
+)
+def test_published_counts_to_the_last_one(
+    network: str, size: str, macs: str, exeunt: Callable[..., Any]
+) -> None:
+    run = exeunt("profile", network, "--image-size", size, "--convention", "paper")
+    alone = create_model(network, exits="last").exit_info(int(size))[-1].macs
+    assert f"{alone:,}" == macs
+    assert f"{macs} without the exits before the last" in run.out
 
 
 def test_two_networks_side_by_side(exeunt: Callable[..., Any], weights: Path) -> None:

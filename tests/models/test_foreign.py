@@ -63,6 +63,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """A timm of one network; whether its weights were asked for, each time it made one."""
     found: list[bool] = []
 
+    def settings(name: str, allow_unregistered: bool) -> Any:
+        if "." in name:
+            raise RuntimeError(f"Invalid pretrained tag in {name}.")
+        return config
+
     def make(name: str, pretrained: bool, in_chans: int) -> nn.Module:
         found.append(pretrained)
         return Net(in_chans, 0.05 if pretrained else None)
@@ -72,7 +77,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     )
     fake: Any = ModuleType("timm")
     fake.create_model, fake.list_models = make, lambda: ["tiny_net"]
-    fake.get_pretrained_cfg = lambda name, allow_unregistered: config
+    fake.get_pretrained_cfg = settings
     monkeypatch.setitem(sys.modules, "timm", fake)
     return found
 
@@ -87,6 +92,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         (3, ["stem", "blocks.0"]),
         ([3], ["stem", "blocks.0"]),
         (["blocks.0.0", "stem"], ["blocks.0.0", "stem"]),
+        ("stem,blocks.0.0", ["blocks.0.0", "stem"]),
     ],
 )
 def test_exits(exits: Any, places: list[str]) -> None:
@@ -114,8 +120,12 @@ def test_its_own_classifier_is_kept(asked: list[bool]) -> None:
 def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "timm/tiny_net" not in list_models()
     assert default_image_size("timm/tiny_net") == 48
-    with pytest.raises(ExeuntError, match="no network 'tiny_nat'; did you mean timm/tiny_net"):
+    with pytest.raises(ExeuntError, match="no classifier 'tiny_nat'; did you mean timm/tiny_net"):
         create_model("timm/tiny_nat")
+    with pytest.raises(
+        ExeuntError, match=r"no settings of 'tiny_net\.best'; leave out what follows"
+    ):
+        create_model("timm/tiny_net.best")
     with pytest.raises(ExeuntError, match=r"timm/tiny_net has no argument 'widht'; .*exits"):
         create_model("timm/tiny_net", widht=2)
     with pytest.raises(ExeuntError, match="no child 'nowhere'; names stem, blocks"):

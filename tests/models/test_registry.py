@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -11,11 +12,13 @@ from exeunt.errors import ExeuntError
 from exeunt.models import (
     create_model,
     default_image_size,
+    find_weights,
     list_models,
     register_model,
     registry,
 )
 from exeunt.net import MultiExitNet
+from exeunt.trained import Network
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +78,25 @@ def test_a_name_is_registered_once_and_without_dots() -> None:
 def test_unknown_names_are_answered_with_the_nearest(name: str) -> None:
     with pytest.raises(ExeuntError, match=rf"unknown model '{name}'.*rex_mobilenetv2"):
         create_model(name)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: create_model("resnet18"), "timm/NAME and torchvision/NAME are networks of those"),
+        (lambda: Network.open("net.onnx"), "an ONNX file is called onnx:net.onnx"),
+        (lambda: Network.open("timm/"), "'timm/' is how names of networks begin"),
+        (lambda: Network.open("onnx:"), "'onnx:' is how names of networks begin"),
+        (lambda: find_weights("timm/resnet18"), "--model timm/resnet18 --set pretrained=true"),
+        (lambda: find_weights("onnx:net.onnx"), "--model onnx:net.onnx$"),
+        (lambda: create_model("efficientnet_lite0", pretrained=True), "weights=imagenet"),
+        (lambda: create_model("efficientnet_lite0", weights="imagnet"), "did you mean imagenet"),
+        (lambda: create_model("resnet8", pretrained=True), "no argument 'pretrained'"),
+    ],
+)
+def test_names_of_other_libraries_are_pointed_to(make: Callable[[], object], text: str) -> None:
+    with pytest.raises(ExeuntError, match=text):
+        make()
 
 
 def test_unknown_tag_is_answered_with_what_ships() -> None:

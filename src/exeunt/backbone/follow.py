@@ -195,8 +195,8 @@ class _Tracer(fx.Tracer):
         args, kwargs = fx.map_arg(asked, lambda source: self.values[source])
         args = [[*given] if isinstance(given, list) else given for given in args]
         target: Any = node.target
-        if node.op == "placeholder":
-            return self.images
+        if node.op == "placeholder":  # the images, and behind them what `_defaults` has settled
+            return node.args[0] if self.values else self.images
         if node.op == "get_attr":
             return _part(self.root, target)
         if node.op == "output":

@@ -140,12 +140,11 @@ def last_map(followed: Followed, classifier: str | None) -> fx.Node:
 
 
 def has_last_map(followed: Followed, classifier: str | None) -> bool:
-    """Whether there is such a map."""
+    """Whether there is such a map, with its channels where exits read them."""
     try:
-        last_map(followed, classifier)
+        return not channels_last(followed, [last_map(followed, classifier)])
     except ExeuntError:
         return False
-    return True
 
 
 def maps_of(followed: Followed) -> set[fx.Node]:

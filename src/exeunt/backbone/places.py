@@ -88,7 +88,10 @@ def even_places(places: Sequence[Place], count: int) -> list[str]:
     """
     inner = places[:-1]
     if not 1 <= count <= len(inner) + 1:
-        raise ExeuntError(f"exits={count}: the network has places for 1 to {len(inner) + 1}")
+        there = f", behind {', '.join(place.name for place in inner)}" if inner else ""
+        raise ExeuntError(
+            f"exits={count}: the network has places for 1 to {len(inner) + 1}{there} and at its end"
+        )
     chosen: list[Place] = []
     for i in range(1, count):
         rest = [place for place in inner if place not in chosen]
@@ -114,9 +117,11 @@ def named_places(
     Args:
         backbone: left as it is.
         image_shape: (C, H, W) of an image to follow it on.
-        exits: `"paper"`, `"all"`, `"last"`, a number, or the paths of modules.
+        exits: `"paper"`, `"all"`, `"last"`, a number, or the paths of modules, in one string too,
+            with commas between.
         stages: where a network itself says that its stages end, for `"paper"`; None where it does
-            not, and then they end behind the last map of each size.
+            not. Then, and where no map (N, C, H, W) is to be had behind any of them, they end
+            behind the last map of each size.
 
     Raises:
         ExeuntError: for several of which one is a number, or as `places_of` and `even_places`.
@@ -132,9 +137,9 @@ def named_places(
     if exits == "all":
         return [place.name for place in places_of(backbone, image_shape)[:-1]]
     if exits == "paper":
-        own = stages(backbone)
-        return stage_places(places_of(backbone, image_shape)) if own is None else own
-    names = [exits] if isinstance(exits, str) else [*exits]  # type: ignore[misc]
+        found, own = places_of(backbone, image_shape), stages(backbone) or []
+        return own if any(place.name in own for place in found) else stage_places(found)
+    names = exits.split(",") if isinstance(exits, str) else [*exits]  # type: ignore[misc]
     if odd := [name for name in names if not isinstance(name, str)]:
         raise ExeuntError(f"exits: {odd[0]!r} among several; give one number, or paths of modules")
     return [str(name) for name in names]

@@ -19,7 +19,7 @@ LARGEST = 10  # operators that are shown
 def show_profile(profile: Profile) -> None:
     """Prints everything but the timelines."""
     counts, (height, width) = profile.counts, profile.image_size
-    macs = f"{millions(counts.total)} ({millions(2 * counts.total)} FLOPs, two to a multiply-add)"
+    macs = f"{counts.total:,} ({millions(2 * counts.total)} FLOPs, two to a multiply-add)"
     facts = [
         ("model", profile.model),
         ("image", f"{height} x {width} pixels"),
@@ -28,6 +28,8 @@ def show_profile(profile: Profile) -> None:
     ]
     if counts.per_patch_exits[-1] != counts.total:
         facts.append(("", f"{millions(counts.per_patch_exits[-1])} if ReX went patch by patch"))
+    if counts.single_exit != counts.total:
+        facts.append(("", f"{counts.single_exit:,} without the exits before the last"))
     show_facts(facts)
     _show_exits(profile)
     _show_mean(profile)

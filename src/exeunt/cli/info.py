@@ -69,6 +69,9 @@ def info(
     shown += [(FORM, str(facts[FORM]))] if FORM in facts else []
     if weights:
         shown += [("weights file", str(path)), *_facts(weights)]
+    behind = (net.origin or ("", {}))[1].get("exits")
+    if isinstance(behind, list | tuple) and behind and isinstance(behind[0], str):
+        shown.append(("exits behind", f"{', '.join(behind)}, and its end"))
     if draw is not None:
         shown.append(("drawing", draw))
     show_facts(shown)

@@ -85,7 +85,11 @@ def train(
         int | None, option("At most N train and N test images, seeded and stratified.")
     ] = None,
     exits: Annotated[
-        str | None, option('"paper", "all", "last" or block positions, "1,3" [paper].')
+        str | None,
+        option(
+            '"paper", "all", "last" or block positions, "1,3"; of another library\'s network how '
+            'many, "4", or modules, "layer1,layer2.1" [paper].'
+        ),
     ] = None,
     exit_head: Annotated[
         str | None,

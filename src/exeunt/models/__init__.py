@@ -102,14 +102,16 @@ def create_model(
         name, _, weights = name.partition(".")
     if weights is None:
         return build_model(name, num_classes, in_chans, **kwargs)
-    theirs = MODELS[name].pretrained.get(str(weights)) if name in MODELS else None
+    tags = MODELS[name].pretrained if name in MODELS else {}
+    theirs = tags.get(str(weights))
     stem = kwargs.pop(CHILD, None)
     if theirs is not None:
         net = build_model(name, num_classes, in_chans, **kwargs)
         theirs.give(net, f"{name}.{weights}")
         return _stemmed(net, stem).eval()
     tagged = f"{name}.{weights}"
-    net, info = load_weights(find_weights(tagged if tagged in shipped_weights() else str(weights)))
+    found = tagged if tagged in shipped_weights() else str(weights)
+    net, info = load_weights(find_weights(found, also=tags))
     if info.architecture != name:
         raise ExeuntError(f"weights {str(weights)!r} are of {info.architecture}, not of {name}")
     if stem is not None and CHILD in info.arguments:

@@ -63,7 +63,7 @@ class Library:
             guess = (
                 f"; did you mean {' or '.join(f'{self.name}/{n}' for n in near)}?" if near else ""
             )
-            raise ExeuntError(f"{self.name} has no network {network!r}{guess}")
+            raise ExeuntError(f"{self.name} has no classifier {network!r}{guess}")
         return package
 
 
@@ -130,7 +130,10 @@ def _stages_of_timm(backbone: nn.Module) -> list[str] | None:
 
 
 def _input_of_timm(timm: Any, network: str) -> Input:
-    cfg = timm.get_pretrained_cfg(network, allow_unregistered=False)
+    try:
+        cfg = timm.get_pretrained_cfg(network, allow_unregistered=False)
+    except RuntimeError:  # there are such weights, but not by that tag
+        cfg = None
     if cfg is None:
         raise ExeuntError(f"timm has no settings of {network!r}; leave out what follows the dot")
     return Input(

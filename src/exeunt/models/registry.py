@@ -287,17 +287,44 @@ def _refuse_unknown_arguments(
         ExeuntError: naming the nearest that it has.
     """
     parameters = _parameters(builder)
+    tags = [*(MODELS[name].pretrained if name in MODELS else ())]
     for argument in arguments:
         if not _takes(parameters, argument):
+            if argument == "pretrained" and tags:
+                raise ExeuntError(f"{name} has weights by another name: weights={tags[0]}")
             valid = [*(key for key in parameters if key not in _GIVEN), *_OF_ALL]
             raise ExeuntError(f"{name} has no argument {argument!r}; {one_of(argument, valid)}")
 
 
 def unknown_name(kind: str, name: str, valid: list[str]) -> str:
     """The sentence that answers a misspelt name with the nearest valid ones."""
+    if (begun := foreign_name(name)) is not None:
+        return begun
+    if name.endswith(".onnx"):
+        return (
+            f"unknown {kind} {name!r}; the network of an ONNX file is called {FILES.prefix}{name}"
+        )
     near = nearest(name, valid) or sorted(valid)[:6]
     guess = f"did you mean {', '.join(near)}? " if near else ""
+    others = " and ".join(f"{library.prefix}NAME" for library in LIBRARIES)
+    also = f"; {others} are networks of those libraries" if kind == "model" else ""
     return (
         f"unknown {kind} {name!r}; {guess}`exeunt list` shows all, "
-        "`exeunt --import MODULE ...` adds your own"
+        f"`exeunt --import MODULE ...` adds your own{also}"
     )
+
+
+def foreign_name(name: str) -> str | None:
+    """The sentence that answers the name of a network of another library, or the beginning of one,
+    where weights are needed.
+    """
+    for source in SOURCES:
+        if name == source.prefix:
+            return f"{name!r} is how names of networks begin; what follows is missing"
+        if name.startswith(source.prefix):
+            own = "" if source is FILES else " --set pretrained=true"
+            return (
+                f"{name} is a network and no weights file; training begins with its own weights by "
+                f"--model {name}{own}"
+            )
+    return None

@@ -29,7 +29,7 @@ from exeunt.errors import ExeuntError, expect
 from exeunt.files import replacing
 from exeunt.finite import all_finite, require_finite_weights
 from exeunt.hub import on_hub, pull_file
-from exeunt.models.registry import build_model, unknown_name, with_form
+from exeunt.models.registry import build_model, foreign_name, unknown_name, with_form
 from exeunt.net import MultiExitNet
 from exeunt.runner.schema import validated
 
@@ -329,6 +329,8 @@ def find_weights(model: str, also: Iterable[str] = ()) -> Path:
     shipped = shipped_weights()
     if model in shipped:
         return shipped[model]
+    if (begun := foreign_name(model)) is not None:
+        raise ExeuntError(begun)
     if path.suffix == SUFFIX or "/" in model:
         raise ExeuntError(f"{model}: no such run folder or weights file")
     raise ExeuntError(unknown_name("weights", model, [*shipped, *also]))

@@ -74,6 +74,14 @@ class Counts:
         return sum(operator.macs for operator in self.operators)
 
     @property
+    def single_exit(self) -> int:
+        """Multiply-adds without the exits before the last, as networks of one exit are counted."""
+        early = tuple(f"stages.{k}.exit." for k in range(self.num_stages - 1))
+        return self.total - sum(
+            operator.macs for operator in self.operators if f"{operator.module}.".startswith(early)
+        )
+
+    @property
     def by_operator(self) -> dict[str, int]:
         """Multiply-adds by kind of operator, dearest first, without those that are free."""
         return _summed((operator.kind, operator.macs) for operator in self.operators)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from exeunt.data import DataLike, as_data
 from exeunt.errors import ExeuntError
+from exeunt.export.c.report import FILE
 from exeunt.export.onnx.reader import is_exported
 from exeunt.verification.c import verify_c
 from exeunt.verification.onnx import verify_onnx
@@ -56,6 +57,8 @@ def verify(
             if given:
                 raise ExeuntError(f"{option} is for folders of C; {folder} holds ONNX files")
         return verify_onnx(folder, weights, data, limit, split, engine or "onnxruntime")
+    if not (folder / FILE).exists():
+        raise ExeuntError(f"{folder}: no folder that `exeunt export` wrote; it has no {FILE}")
     if weights is not None or engine is not None:
         raise ExeuntError(f"--weights and --engine are for ONNX folders; {folder} is none")
     if operators and device is None:
