@@ -1,6 +1,6 @@
 """Instructions of generated C in int8 on aarch64: with NEON, and in plain C.
 
-    python benchmarks/neon.py [--image-size 112] [--networks mobilenetv2,rex_mobilenetv2,...]
+    python benchmarks/neon.py [--image-size 112] [--networks mobilenetv2,rex_mobilenetv2_mingru,...]
 
 There is no such processor here, so instructions are counted in place of milliseconds, by a plugin
 of qemu-aarch64 (user mode): those of one image from its first row to the last exit's scores.
@@ -31,8 +31,8 @@ from exeunt.policies import Full
 from exeunt.quantize import IntegerPolicy
 
 COMPILER, NM, EMULATOR = "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-nm", "qemu-aarch64"
-WINNER = "rex_mobilenetv2_mingru"
-NETWORKS = ("mobilenetv2", "rex_mobilenetv2", WINNER)
+FORMS = {f"rex_mobilenetv2_{form}": form for form in ("paper", "mingru")}
+NETWORKS = ("mobilenetv2", *FORMS)
 BUILDS = {"plain C": ("-DEXN_PLAIN",), "NEON": ()}
 SHOWN = 6  # functions of a build
 
@@ -145,7 +145,8 @@ def main(arguments: list[str] | None = None) -> None:
     missing = [tool for tool in (COMPILER, NM, EMULATOR) if shutil.which(tool) is None]
     if missing:
         raise ExeuntError(f"needs {', '.join(missing)}")
-    register_model(partial(rex_mobilenetv2, rex_form="mingru"), name=WINNER)
+    for name, form in FORMS.items():
+        register_model(partial(rex_mobilenetv2, rex_form=form), name=name)
     for name in options.networks.split(","):
         compare(name, options.image_size)
 

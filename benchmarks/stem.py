@@ -1,6 +1,6 @@
 """What a network's beginning takes by exeunt's kernels and in onnxruntime's standard operators.
 
-    python benchmarks/stem.py [--model rex_mobilenetv2] [--image-size 224] [--repeats 100]
+    python benchmarks/stem.py [--model rex_mobilenetv2] [--set rex_form=paper] [--repeats 100]
     python benchmarks/stem.py --folder DIR --images FOLDER
 
 First the time: the network has random weights, all its exits, and one thread; every image goes to
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from exeunt.data import Transform
+from exeunt.documents import parse_pairs
 from exeunt.export.onnx import OnnxModel, write_onnx
 from exeunt.graph import build_graph
 from exeunt.models import create_model
@@ -30,9 +31,9 @@ from exeunt.policies import Full
 from exeunt.runner import StagedModel
 
 
-def compare(name: str, size: int, repeats: int) -> None:
+def compare(name: str, arguments: dict[str, Any], size: int, repeats: int) -> None:
     torch.manual_seed(0)
-    net = create_model(name).eval()
+    net = create_model(name, **arguments).eval()
     graph, names = build_graph(net, (size, size)), [str(k) for k in range(net.num_classes)]
     made = OnnxModel(name, graph, Transform((size, size)), names, Full(), "random")
     with tempfile.TemporaryDirectory() as place:
@@ -44,7 +45,7 @@ def compare(name: str, size: int, repeats: int) -> None:
     batch = np.random.default_rng(0).normal(0, 1, (1, *ways["onnxruntime"].image_shape))
     images = batch.astype(np.float32)
     first, second = (model.forward(images) for model in ways.values())
-    print(f"{name}, {size}x{size}, batch 1, one thread, {repeats} times")
+    print(f"{name}, {arguments}, {size}x{size}, batch 1, one thread, {repeats} times")
     print(f"largest difference of a score: {abs(first - second).max():.1e}")
     print(f"{'':24}{'first stage':>22}{'all stages':>22}")
     print(f"{'':24}" + 2 * f"{'min / median ms':>22}")
@@ -86,6 +87,7 @@ def agree(folder: str, images: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--model", default="rex_mobilenetv2")
+    parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="of the network")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--folder", help="what `exeunt export --target onnx` wrote")
@@ -95,7 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.folder:
         agree(options.folder, options.images)
         return
-    compare(options.model, options.image_size, options.repeats)
+    arguments = parse_pairs(options.set, "--set")
+    compare(options.model, arguments, options.image_size, options.repeats)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import torch
 from exeunt.errors import ExeuntError
 from exeunt.files import replacing
 from exeunt.models import create_model, default_image_size, list_models
+from exeunt.ops.rex_block import REX_FORMS
 from exeunt.report.network_drawing import network_svg
 from exeunt.report.network_trace import NetworkTrace, trace_network
 
@@ -261,6 +262,19 @@ eager, and 13.2, 23.2 and 35.1 lazy), and those for ImageNet are lazy (509 M and
 `msdnet_imagenet_step7` has 502 and 1335 lazy, and 612 and 1431 eager).
 """
 
+FORMS = """\
+## Forms of ReX
+
+Networks whose names begin with `rex_` have ReX as its paper has it, a GRU with nothing behind it. \
+Another form is one argument away: `--set rex_form=mingru`, or `create_model(NAME, \
+rex_form="mingru")`, is minGRU cells that begin by remembering, with a batch norm behind them \
+([what it gains](rex.md)). `exeunt list` says what each form is, and files of weights and runs \
+hold theirs. This is what both cost:
+
+| network | `rex_form` | parameters (M) | MACs (M), first exit | last exit |
+| --- | --- | ---: | ---: | ---: |
+"""
+
 OTHERS = """\
 ## Networks of other libraries
 
@@ -347,6 +361,18 @@ def tried() -> Iterator[str]:
     yield ""
 
 
+def forms() -> Iterator[str]:
+    """What the drawn networks with ReX cost in each of its forms."""
+    yield FORMS.rstrip("\n")
+    for network in (one for family in FAMILIES for one in family.networks):
+        for form in REX_FORMS if network.drawn and network.name.startswith("rex_") else ():
+            trace = _trace(network, rex_form=form)
+            first, last = (trace.exits[k].info.macs for k in (0, -1))
+            cells = [f"`{network.name}`", f"`{form}`", f"{trace.parameters / 1e6:.3f}"]
+            yield f"| {' | '.join([*cells, _millions(first), _millions(last)])} |"
+    yield ""
+
+
 def files() -> dict[str, str]:
     """What the page and its drawings hold, by path below `docs`.
 
@@ -362,7 +388,8 @@ def files() -> dict[str, str]:
         for network in networks
         if network.drawn
     }
-    sections = [INTRODUCTION, *("\n".join(_section(family, traces)) for family in FAMILIES)]
+    sections = [INTRODUCTION, "\n".join(forms())]
+    sections += ["\n".join(_section(family, traces)) for family in FAMILIES]
     return {PAGE: "\n".join([*sections, OTHERS, *tried()]), **drawings}
 
 
@@ -393,9 +420,9 @@ def _check_names(entries: Sequence[str], registered: Sequence[str]) -> None:
             raise ExeuntError(f"docs/make_networks.py: {name} has {entries.count(name)} entries")
 
 
-def _trace(network: Network) -> NetworkTrace:
+def _trace(network: Network, **arguments: str) -> NetworkTrace:
     with torch.device("meta"):
-        net = create_model(network.name, network.classes)
+        net = create_model(network.name, network.classes, **arguments)
     return trace_network(net, network.image_size)
 
 

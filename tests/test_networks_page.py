@@ -33,7 +33,7 @@ def test_the_page_and_its_drawings_are_up_to_date(maker: ModuleType) -> None:
     drawings = {f"networks/{path.name}" for path in (DOCS / "networks").iterdir()}
     assert drawings == {*wanted} - {"networks.md"}
     page = wanted["networks.md"]
-    assert {*re.findall(r"\]\(([^)]+)\)", page)} == drawings | {"#lazy-and-eager"}
+    assert {*re.findall(r"\]\(([^)]+)\)", page)} == drawings | {"#lazy-and-eager", "rex.md"}
     assert {*re.findall(r"`([a-z0-9_]+)`", page)} >= {*list_models()}
 
 

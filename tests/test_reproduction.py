@@ -258,13 +258,14 @@ def test_what_the_better_form_should_reach(load: Any) -> None:
     targets = load("studies.targets")
     right = np.arange(400) < 300
     rows = []
-    for name, macs, ram in ((targets.REX, "4 8", "700"), (targets.PLAIN, "5 10", "1000")):
+    for name, macs, ram in ((targets.DEEPER, "4 8", "700"), (targets.PLAIN, "5 10", "1000")):
         bits = row(load, name, 0, right)
         bits |= dict.fromkeys(("right_stored", "right_first"), bits["right_last"])
         rows.append(bits | {"macs": macs, "ram_bytes": ram})
     verdicts = [claim.verdict for claim in targets.claims(rows)]
     unclear = load("harness.claims").UNCLEAR
-    assert verdicts == [unclear, unclear, "holds", "holds", "does not hold"]
+    assert verdicts[:5] == [unclear, unclear, "holds", "holds", "does not hold"]
+    assert {*verdicts[5:]} == {"not run yet"}
     assert {claim.verdict for claim in targets.claims(rows[:1])} == {"not run yet"}
 
 

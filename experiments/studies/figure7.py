@@ -9,17 +9,17 @@ from harness.measure import CLASSIFICATION, classification, numbers
 from harness.results import Row
 from harness.study import Run, Study
 
-from studies.recipes import ADAMW
+from studies.recipes import ADAMW, PAPER_FORM
 from studies.table3 import STUDY as TABLE3
 
 ALONE = {"original": "original, last exit alone", "ReX": "ReX, last exit alone"}
-MODELS = {"original": "mobilenetv2", "ReX": "rex_mobilenetv2"}
+MODELS = {"original": ("mobilenetv2", {}), "ReX": ("rex_mobilenetv2", PAPER_FORM)}
 STUDY = Study(
     "figure7",
     "ReX, Figure 7: how many exits have to agree",
     tuple(
-        Run(ALONE[name], model, settings=ADAMW | {"exits": "last"})
-        for name, model in MODELS.items()
+        Run(ALONE[name], model, args, ADAMW | {"exits": "last"})
+        for name, (model, args) in MODELS.items()
     ),
     TABLE3.scales,
     classification,

@@ -8,6 +8,9 @@ ADAMW: dict[str, Any] = {"optimizer": "adamw"}
 CELLS: dict[str, Any] = ADAMW | {"cell_weight_decay": 0.0}
 SGD: dict[str, Any] = {}
 
+PAPER_FORM: dict[str, Any] = {"rex_form": "paper"}
+"""Arguments of networks that stand for the ReX paper's."""
+
 BETTER: dict[str, Any] = {"cell": "mingru", "norm": True, "remember": True}
 """The form of ReX that the search of `docs/rex.md` found best, `rex_form="mingru"`, spelt out."""
 

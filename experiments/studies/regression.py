@@ -9,7 +9,7 @@ from harness.measure import REGRESSION, numbers, regression
 from harness.results import Row
 from harness.study import Run, Scale, Study
 
-from studies.recipes import ADAMW
+from studies.recipes import ADAMW, PAPER_FORM
 
 SETTINGS = {
     **{"image_size": 32, "epochs": 60, "batch_size": 64, "grey": True, "flip": False},
@@ -18,7 +18,7 @@ SETTINGS = {
 STUDY = Study(
     "regression",
     "ReX, equation 11: consistency of values",
-    (Run("ReX", "rex_mobilenetv2", settings=ADAMW, seeds=(0, 1)),),
+    (Run("ReX", "rex_mobilenetv2", PAPER_FORM, ADAMW, seeds=(0, 1)),),
     {"small": Scale("digits", SETTINGS, 0.35), "paper": Scale("digits", SETTINGS, 1.0)},
     regression,
     REGRESSION,

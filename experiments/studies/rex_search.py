@@ -17,7 +17,7 @@ from harness.measure import HELD_OUT, held_out, numbers
 from harness.results import Row
 from harness.study import Run, Scale, Study
 
-from studies.recipes import ADAMW, BETTER, CELLS, SMALL
+from studies.recipes import ADAMW, BETTER, CELLS, PAPER_FORM, SMALL
 
 THREE = (0, 1, 2)
 NORM: dict[str, Any] = {"norm": True, "remember": True}
@@ -30,7 +30,7 @@ def _plain(name: str, settings: Mapping[str, Any], seeds: Sequence[int] = (0,)) 
 def _rex(
     name: str, form: Mapping[str, Any], settings: Mapping[str, Any], seeds: Sequence[int] = (0,)
 ) -> Run:
-    args = {"rex_form": form} if form else {}
+    args = {"rex_form": form} if form else PAPER_FORM
     return Run(name, "rex_mobilenetv2", args, settings, _told(settings, form), tuple(seeds))
 
 

@@ -10,7 +10,7 @@ from harness.measure import CLASSIFICATION, classification
 from harness.results import Row
 from harness.study import Run, Scale, Study
 
-from studies.recipes import ADAMW, PAPER, SMALL
+from studies.recipes import ADAMW, PAPER, PAPER_FORM, SMALL
 
 SMALLER: dict[str, dict[str, Any]] = {  # sizes for small images
     "resnet34": {"widths": (32, 64, 128, 256)},
@@ -23,7 +23,10 @@ PRINTED = {"resnet34": (75.0, 75.8), "densenet121": (75.0, 76.3), "msdnet": (69.
 def _pair(name: str) -> tuple[Run, Run]:
     args = SMALLER[name]
     rex = {key: value for key, value in args.items() if key != "stem" or name != "msdnet"}
-    return Run(name, name, args, ADAMW), Run(f"rex_{name}", f"rex_{name}", rex, ADAMW)
+    return (
+        Run(name, name, args, ADAMW),
+        Run(f"rex_{name}", f"rex_{name}", rex | PAPER_FORM, ADAMW),
+    )
 
 
 STUDY = Study(

@@ -10,7 +10,7 @@ from harness.measure import CLASSIFICATION, classification
 from harness.results import Row
 from harness.study import Run, Scale, Study
 
-from studies.recipes import ADAMW, BETTER, CELLS, NON_COMMERCIAL, PAPER, SGD, SMALL
+from studies.recipes import ADAMW, BETTER, CELLS, NON_COMMERCIAL, PAPER, PAPER_FORM, SGD, SMALL
 
 THREE = (0, 1, 2)
 
@@ -19,7 +19,7 @@ def _instead(name: str, kind: str, seeds: tuple[int, ...] = (0,)) -> Run:
     return Run(name, "mobilenetv2", {"downsample": kind}, ADAMW, seeds=seeds)
 
 
-REX = Run("ReX", "rex_mobilenetv2", settings=ADAMW, seeds=THREE)
+REX = Run("ReX", "rex_mobilenetv2", PAPER_FORM, ADAMW, seeds=THREE)
 RUNS = (
     Run("original", "mobilenetv2", settings=ADAMW, seeds=THREE),
     REX,

@@ -11,11 +11,15 @@ from exeunt.cli.info import parse_size
 from exeunt.errors import ExeuntError
 from exeunt.models import WeightsInfo, create_model, list_models, load_weights
 from exeunt.net import MultiExitNet
+from exeunt.ops.rex_block import REX_FORMS
 
 
 def test_list_names_every_network(exeunt: Callable[..., Any]) -> None:
     lines = exeunt("list").out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list_models()
+    after = lines.index("")
+    assert [line.split()[0] for line in lines[1:after]] == list_models()
+    assert [line.split()[0] for line in lines[after + 2 :]] == [*REX_FORMS]
+    assert [line.endswith("of networks by default") for line in lines[after + 2 :]] == [True, False]
     assert "width=0.35" in next(line for line in lines if line.startswith("mobilenetv2_035 "))
 
 

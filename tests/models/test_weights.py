@@ -4,10 +4,12 @@ import dataclasses
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from exeunt.errors import ExeuntError
 from exeunt.models import (
@@ -17,7 +19,11 @@ from exeunt.models import (
     load_weights,
     read_info,
     save_weights,
+    shipped_weights,
 )
+from exeunt.ops import rex_block
+from exeunt.training import TrainConfig
+from exeunt.training.run import Run
 
 INFO = WeightsInfo(
     architecture="rex_mobilenetv2_035",
@@ -48,7 +54,7 @@ def test_round_trip(saved: Path) -> None:
     torch.manual_seed(0)
     original = create_model("rex_mobilenetv2_035", 3).eval()
     net, info = load_weights(saved)
-    assert info == INFO
+    assert info == dataclasses.replace(INFO, arguments=INFO.arguments | {"rex_form": "paper"})
     assert not net.training
     x = torch.randn(2, 3, 32, 32)
     for mine, theirs in zip(net(x), original(x), strict=True):
@@ -167,3 +173,82 @@ def test_find_weights(saved: Path, tmp_path: Path) -> None:
     for missing in ("runs/nothing", "nothing.safetensors"):
         with pytest.raises(ExeuntError, match="no such run folder or weights file"):
             find_weights(missing)
+
+
+def stored_form(path: Path, **form: Any) -> torch.Tensor:
+    """Weights of a network, and its last scores for an image of ones."""
+    torch.manual_seed(0)
+    net = create_model("rex_mobilenetv2_035", 3, **form).eval()
+    save_weights(path, net.state_dict(), dataclasses.replace(INFO, arguments=INFO.arguments | form))
+    scores: torch.Tensor = net(torch.ones(1, 3, 32, 32))[-1]
+    return scores
+
+
+def without_form(path: Path) -> None:
+    """Makes a file what it was before networks had a form."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    (key,) = [key for key, text in metadata.items() if '"architecture"' in text]
+    values = json.loads(metadata[key])
+    assert values["arguments"].pop("rex_form") == "paper"
+    save_file(load_file(path), path, metadata | {key: json.dumps(values)})
+
+
+@pytest.mark.parametrize("later", ["paper", "mingru"])
+@pytest.mark.parametrize("now", ["paper", "mingru"])
+def test_files_keep_the_form_of_their_day(
+    now: str, later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rex_block, "NETWORK_FORM", now)
+    expected = stored_form(tmp_path / "w.safetensors")
+    monkeypatch.setattr(rex_block, "NETWORK_FORM", later)
+    net, info = load_weights(tmp_path / "w.safetensors")
+    assert info.arguments["rex_form"] == now
+    assert torch.equal(net(torch.ones(1, 3, 32, 32))[-1], expected)
+    assert net.origin is not None
+    assert net.origin[1]["rex_form"] == now
+
+
+@pytest.mark.parametrize("later", ["paper", "mingru"])
+def test_files_that_do_not_say_have_the_papers(
+    later: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w.safetensors"
+    expected = stored_form(path, rex_form="paper")
+    without_form(path)
+    monkeypatch.setattr(rex_block, "NETWORK_FORM", later)
+    net, info = load_weights(path)
+    assert info.arguments["rex_form"] == "paper"
+    assert torch.equal(net(torch.ones(1, 3, 32, 32))[-1], expected)
+    for shipped in shipped_weights().values():
+        load_weights(shipped)
+        assert read_info(shipped).arguments["rex_form"] == "paper"
+
+
+def test_runs_keep_the_form_of_their_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rex_block, "NETWORK_FORM", "mingru")
+    record = {"config": TrainConfig(model="rex_mobilenetv2_035").to_dict(), "data": {}}
+    assert record["config"]["model_args"] == {"rex_form": "mingru"}
+    for said, meant in (({"rex_form": "mingru"}, "mingru"), ({}, "paper")):
+        record["config"]["model_args"] = said
+        (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+        with Run(tmp_path) as run:
+            begun = run.begun()
+        assert begun is not None
+        assert begun["config"]["model_args"] == {"rex_form": meant}
+    assert TrainConfig(model="mobilenetv2").model_args == {}
+
+
+def test_a_copy_of_a_network_has_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rex_block, "NETWORK_FORM", "mingru")
+    mingru, paper = (
+        create_model("rex_mobilenetv2_035", 3),
+        create_model("rex_mobilenetv2_035", 3, rex_form="paper"),
+    )
+    assert mingru.exit_info(64)[0].macs < paper.exit_info(64)[0].macs
+    monkeypatch.setattr(rex_block, "NETWORK_FORM", "paper")
+    for net in (mingru, paper):
+        assert net.origin is not None
+        name, arguments = net.origin
+        again = create_model(name, **arguments)
+        again.load_state_dict(net.state_dict())

@@ -39,6 +39,7 @@ def info(
 
     With weights also their classes, transform, policy, figures, data and the command behind them.
     """
+    from exeunt.models import FORM
     from exeunt.trained import Network
 
     network = Network.open(model, arguments=parse_pairs(arguments, "--set"))
@@ -54,6 +55,8 @@ def info(
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "image_size": list(size),
     }
+    own = net.origin[1] if net.origin else {}
+    facts |= {FORM: own[FORM]} if FORM in own else {}
     if json:
         if weights:
             facts |= {"file": str(path), **asdict(weights)}
@@ -63,9 +66,10 @@ def info(
         return
     height, width = size
     shown = [("model", facts["model"]), ("parameters", f"{facts['parameters'] / 1e6:.3f} M")]
+    shown += [(FORM, str(facts[FORM]))] if FORM in facts else []
     if weights:
         shown += [("weights file", str(path)), *_facts(weights)]
-    behind = (net.origin or ("", {}))[1].get("exits")
+    behind = own.get("exits")
     if isinstance(behind, list | tuple) and behind and isinstance(behind[0], str):
         shown.append(("exits behind", f"{', '.join(behind)}, and its end"))
     if draw is not None:

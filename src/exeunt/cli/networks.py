@@ -23,7 +23,8 @@ def networks(
     json: Json = False,
 ) -> None:
     """List networks and the weights that ship."""
-    from exeunt.models import describe_model, list_models, shipped_weights
+    from exeunt.models import FORM, describe_model, list_models, model_takes, shipped_weights
+    from exeunt.ops.rex_block import REX_FORMS, describe_form
 
     names = list_models(pattern)
     others = _others(pattern) if everything else []
@@ -46,14 +47,15 @@ def networks(
             [(name, ", ".join(weights) or "-", text) for name, text, weights in rows],
             "lll",
         )
+    if any(model_takes(name, FORM) for name in names):
+        typer.echo()
+        show_table((FORM, "what ReX is made of"), [(f, describe_form(f)) for f in REX_FORMS], "ll")
     if others:
         show_table(("kind", "name", "from"), others, "lll")
 
 
 def _others(pattern: str) -> list[tuple[str, str, str]]:
-    """Kind, name and module of all that has a name and is no network, and of networks from
-    elsewhere.
-    """
+    """Kind, name and module of all that is no network, and of networks from elsewhere."""
     from fnmatch import fnmatch
 
     from exeunt.data import AUGMENTATIONS

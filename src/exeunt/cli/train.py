@@ -86,10 +86,7 @@ def train(
     ] = None,
     exits: Annotated[
         str | None,
-        option(
-            '"paper", "all", "last" or block positions, "1,3"; of another library\'s network how '
-            'many, "4", or modules, "layer1,layer2.1" [paper].'
-        ),
+        option('"paper", "all", "last", blocks "1,3"; of other libraries "4" or modules [paper].'),
     ] = None,
     exit_head: Annotated[
         str | None,

@@ -18,6 +18,7 @@ from exeunt.models import (  # noqa: F401  registers their networks
 )
 from exeunt.models.onnx_network import is_onnx
 from exeunt.models.registry import (
+    FORM,
     MODELS,
     build_model,
     default_image_size,
@@ -28,8 +29,10 @@ from exeunt.models.registry import (
     pretrained_names,
     pretrained_of,
     register_model,
+    with_form,
 )
 from exeunt.models.weights import (
+    FORM_BEFORE,
     WeightsInfo,
     find_weights,
     load_weights,
@@ -41,6 +44,8 @@ from exeunt.net import MultiExitNet
 from exeunt.rex_stem import CHILD, replace_stem
 
 __all__ = [
+    "FORM",
+    "FORM_BEFORE",
     "MODELS",
     "WeightsInfo",
     "create_model",
@@ -58,6 +63,7 @@ __all__ = [
     "register_model",
     "save_weights",
     "shipped_weights",
+    "with_form",
 ]
 
 

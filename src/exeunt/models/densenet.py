@@ -74,7 +74,7 @@ def _build(
     exits: str | Sequence[int],
     exit_head: str | Sequence[str],
     dropout: float,
-    rex_form: str | Mapping[str, Any] = "paper",
+    rex_form: str | Mapping[str, Any] | None = None,
 ) -> MultiExitNet:
     require_positive("DenseNet", layers=layers, growth=growth, width=width)
     if len(layers) <= REPLACED_BLOCKS:
@@ -150,7 +150,7 @@ def rex_densenet121(
     exits: str | Sequence[int] = "paper",
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
-    rex_form: str | Mapping[str, Any] = "paper",
+    rex_form: str | Mapping[str, Any] | None = None,
 ) -> MultiExitNet:
     """ReX-DenseNet-121 (ReX paper, Table 2): 21 exits, images of 32 px and more.
 

@@ -87,7 +87,7 @@ KEEPING: dict[str, Callable[[int], nn.Module]] = {
 
 
 def make_downsample(
-    kind: str, channels: int, out: int, rex_form: str | Mapping[str, Any] = "paper"
+    kind: str, channels: int, out: int, rex_form: str | Mapping[str, Any] | None = "paper"
 ) -> Block:
     """The block named `kind`, for a map of `channels`, with `out` channels if it can choose.
 

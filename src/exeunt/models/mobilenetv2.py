@@ -49,7 +49,7 @@ def _build(
     exits: str | Sequence[int],
     exit_head: str | Sequence[str],
     dropout: float,
-    rex_form: str | Mapping[str, Any] = "paper",
+    rex_form: str | Mapping[str, Any] | None = "paper",
 ) -> MultiExitNet:
     if not width > 0:
         raise ExeuntError(f"width={width!r}; give a number above 0, such as 0.5 or 1.0")
@@ -167,15 +167,16 @@ def rex_mobilenetv2(
     exits: str | Sequence[int] = "paper",
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.2,
-    rex_form: str | Mapping[str, Any] = "paper",
+    rex_form: str | Mapping[str, Any] | None = None,
 ) -> MultiExitNet:
     """ReX-MobileNetV2 (ReX paper, Table 1): 6 exits, images of 32 px and more.
 
     One ReX layer (6x6 patches, stride 4, hidden sizes 16 and 8) and 11 blocks. With a width
     multiplier the first hidden size stays 16 and the second follows the 64 output channels.
-    `rex_form` puts more around it, see `exeunt.ops.rex_block`: a name, or what differs from the
-    paper's form. Other arguments and errors as `mobilenetv2`; the positions for `exits` are ReX, 0,
-    then the 11 blocks; `"all"` adds an exit behind ReX itself (7).
+    `rex_form` says what ReX is made of, see `exeunt.ops.rex_block`: a name, such as `"paper"`, or
+    what differs from the paper's form; by default `NETWORK_FORM`. Other
+    arguments and errors as `mobilenetv2`; the positions for `exits` are ReX, 0, then the 11 blocks;
+    `"all"` adds an exit behind ReX itself (7).
     """
     return _build("rex", (), num_classes, in_chans, width, exits, exit_head, dropout, rex_form)
 

@@ -225,7 +225,7 @@ def rex_msdnet(
     exit_head: str | Sequence[str] = "conv",
     exit_width: int | None = None,
     dropout: float = 0.0,
-    rex_form: str | Mapping[str, Any] = "paper",
+    rex_form: str | Mapping[str, Any] | None = None,
 ) -> MultiExitNet:
     """ReX-MSDNet (ReX paper, Table 2): 6 exits.
 

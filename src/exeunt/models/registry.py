@@ -16,6 +16,7 @@ from exeunt.models.onnx_network import FILES
 from exeunt.models.pretrained import Input, Pretrained
 from exeunt.models.source import Source
 from exeunt.net import MultiExitNet
+from exeunt.ops import rex_block
 from exeunt.registry import Registry
 from exeunt.rex_stem import CHILD, replace_stem
 
@@ -23,6 +24,9 @@ Builder = TypeVar("Builder", bound=Callable[..., MultiExitNet])
 
 _GIVEN = ("num_classes", "in_chans")  # follow from the data
 _OF_ALL = ("collaborative", "keep", CHILD)
+
+FORM = "rex_form"
+"""Name of the argument that says what ReX is made of."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,24 @@ def _parameters(builder: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(builder).parameters
 
 
+def with_form(name: str, arguments: Mapping[str, Any], form: Any = None) -> dict[str, Any]:
+    """A network's arguments with the form of its ReX among them, by value.
+
+    What is stored of a network goes through this, so that it means the same whatever form networks
+    have by default.
+
+    Args:
+        name: of the network; one that is not registered, or has no `rex_form` that is None by
+            default, keeps its arguments.
+        arguments: of its builder; a form that they have stays.
+        form: where they have none; by default today's, `NETWORK_FORM`.
+    """
+    parameter = _parameters(MODELS[name].builder).get(FORM) if name in MODELS else None
+    if parameter is None or parameter.default is not None or arguments.get(FORM) is not None:
+        return dict(arguments)
+    return {**arguments, FORM: rex_block.NETWORK_FORM if form is None else form}
+
+
 def _takes(parameters: Mapping[str, inspect.Parameter], argument: str) -> bool:
     return any(
         parameter.kind is parameter.VAR_KEYWORD
@@ -200,14 +222,17 @@ def pretrained_names() -> list[str]:
 
 
 def describe_model(name: str) -> str:
-    """What a registered network is, in a line; presets are shown where nothing else says it."""
+    """What a registered network is, in a line; presets, and the form of ReX, are shown where
+    nothing else says it.
+    """
     model = _model(name)
     if model.about is not None:
         return model.about
-    builder, options = model.builder, ""
+    builder: Callable[..., Any] = model.builder
+    presets: Mapping[str, Any] = {}
     if isinstance(builder, partial):
-        options = ", ".join(f"{key}={value!r}" for key, value in builder.keywords.items())
-        builder = builder.func
+        presets, builder = builder.keywords, builder.func
+    options = ", ".join(f"{key}={value!r}" for key, value in with_form(name, presets).items())
     text = (inspect.getdoc(builder) or "").partition("\n")[0].removesuffix(".")
     return f"{text} ({options})" if options else text
 
@@ -227,6 +252,7 @@ def build_model(
     builder = _builder(name)
     if num_classes is not None:
         kwargs["num_classes"] = num_classes
+    kwargs = with_form(name, kwargs)
     arguments = dict(kwargs)
     collaborative, keep = kwargs.pop("collaborative", False), kwargs.pop("keep", None)
     stem = kwargs.pop(CHILD, None)

@@ -41,7 +41,7 @@ def _build(
     exits: str | Sequence[int],
     exit_head: str | Sequence[str],
     dropout: float,
-    rex_form: str | Mapping[str, Any] = "paper",
+    rex_form: str | Mapping[str, Any] | None = None,
 ) -> MultiExitNet:
     require_positive("ResNet", layers=layers, widths=widths)
     if len(layers) != len(widths) or len(layers) <= replaced:
@@ -126,7 +126,7 @@ def rex_resnet34(
     exits: str | Sequence[int] = "paper",
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.0,
-    rex_form: str | Mapping[str, Any] = "paper",
+    rex_form: str | Mapping[str, Any] | None = None,
 ) -> MultiExitNet:
     """ReX-ResNet-34 (ReX paper, Table 2): 7 exits, images of 32 px and more.
 

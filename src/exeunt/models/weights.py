@@ -29,12 +29,15 @@ from exeunt.errors import ExeuntError, expect
 from exeunt.files import replacing
 from exeunt.finite import all_finite, require_finite_weights
 from exeunt.hub import on_hub, pull_file
-from exeunt.models.registry import build_model, foreign_name, unknown_name
+from exeunt.models.registry import build_model, foreign_name, unknown_name, with_form
 from exeunt.net import MultiExitNet
 from exeunt.runner.schema import validated
 
 FORMAT = 1
 SUFFIX = ".safetensors"
+FORM_BEFORE = "paper"
+"""The form of ReX in files and runs that do not say it: that of all networks then."""
+
 STORAGE = {"float32": torch.float32, "float16": torch.float16}
 
 _BEST = "best" + SUFFIX  # in a run folder
@@ -106,11 +109,14 @@ class WeightsInfo:
         return self.data.get(key, "not stated")
 
     def to_json(self) -> str:
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        """One object, with the form of ReX even where the arguments leave it to the network."""
+        arguments = with_form(self.architecture, self.arguments)
+        values = {"format": FORMAT, **asdict(self), "arguments": arguments}
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> WeightsInfo:
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote, now or when networks had another form of ReX by default.
 
         Raises:
             ExeuntError: naming `source`, for another format, a key that is missing or unknown, or
@@ -128,7 +134,8 @@ class WeightsInfo:
             _refuse_odd_figures(found["metrics"])
         except ValueError as error:
             raise ExeuntError(f"{source}: {error}") from error
-        return cls(**found)
+        arguments = with_form(found["architecture"], found["arguments"], FORM_BEFORE)
+        return cls(**found | {"arguments": arguments})
 
 
 def _refuse_odd_figures(metrics: dict[str, Any]) -> None:

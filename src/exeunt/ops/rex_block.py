@@ -54,12 +54,13 @@ class ReXForm:
     use_cols: bool = True
 
     @classmethod
-    def of(cls, form: str | Mapping[str, Any]) -> ReXForm:
-        """A form by name, or from what differs from the paper's.
+    def of(cls, form: str | Mapping[str, Any] | None) -> ReXForm:
+        """A form by name, or from what differs from the paper's; None is that of the networks.
 
         Raises:
             ExeuntError: for a name or a key that is not there, or a value of another type.
         """
+        form = NETWORK_FORM if form is None else form
         if isinstance(form, str):
             if form not in REX_FORMS:
                 raise ExeuntError(f"unknown form of ReX {form!r}; one of {', '.join(REX_FORMS)}")
@@ -81,6 +82,23 @@ REX_FORMS: dict[str, ReXForm] = {
     "mingru": ReXForm(cell="mingru", norm=True, remember=True),
 }
 """By name: the paper's, and the one that won the search of `docs/rex.md`."""
+
+NETWORK_FORM = "paper"
+"""The one that networks named `rex_...` have unless they are asked for another. `ReX2d` alone, and
+what the paper's experiments put into other networks, are the paper's.
+"""
+
+
+def describe_form(name: str) -> str:
+    """What a named form is, in a line."""
+    form = ReXForm.of(name)
+    other = [
+        key if value is True else f"{key}={value}"
+        for key, value in vars(form).items()
+        if value != getattr(ReXForm, key)
+    ]
+    text = ", ".join(other) or "the ReX paper's, a GRU and nothing around it, as ReX2d"
+    return f"{text}; of networks by default" if name == NETWORK_FORM else text
 
 
 class ReXBlock(nn.Module):
@@ -116,7 +134,7 @@ class ReXBlock(nn.Module):
 def make_rex(
     in_channels: int,
     out_channels: int,
-    form: str | Mapping[str, Any] = "paper",
+    form: str | Mapping[str, Any] | None = "paper",
     *,
     hidden1: int = 16,
     patch_size: int = 6,
@@ -127,7 +145,7 @@ def make_rex(
     Args:
         in_channels: C.
         out_channels: a multiple of 8, if the form does not say otherwise.
-        form: a name in `REX_FORMS`, or what differs from the paper's.
+        form: a name in `REX_FORMS`, or what differs from the paper's; None is `NETWORK_FORM`.
         hidden1: the network's own, where the form says nothing, as the next two.
         patch_size: likewise.
         stride: likewise.

@@ -13,6 +13,7 @@ from exeunt.data import AUGMENTATIONS, MAX_UNREADABLE_FRACTION
 from exeunt.data.transforms import MOST_PIXELS
 from exeunt.documents import naming, parse_toml, read_text
 from exeunt.errors import ExeuntError, one_of
+from exeunt.models import with_form
 from exeunt.runner.schema import validated
 from exeunt.training.registered import REGIMES
 from exeunt.training.start import input_of, settings_of, with_pretrained
@@ -37,7 +38,8 @@ class TrainConfig:
         model: architecture name.
         model_args: further arguments of the architecture, such as `{"downsample": "lift"}`; with
             `{"weights": "imagenet"}` a network that has such weights begins with them, and
-            `image_size`, `mean` and `std` are theirs where nothing else is said.
+            `image_size`, `mean` and `std` are theirs where nothing else is said. A network of ReX
+            has its `rex_form` here by value.
         init: begin with the weights of a run folder, a weights file or a shipped name. Settings
             of a recipe or a command that do not say otherwise, from `model` to `exit_head`, are
             then those of the weights; exits get fresh classifiers unless the classes are the same.
@@ -162,6 +164,7 @@ class TrainConfig:
                 f"model_args: {', '.join(sorted(owned))} cannot be set here; classes and channels "
                 "follow from the data, exits and exit_head are settings of their own"
             )
+        object.__setattr__(self, "model_args", with_form(self.model, self.model_args))
         words = {"optimizer": get_args(OptimizerName), "precision": get_args(Precision)}
         words |= {"storage": get_args(Storage), "regime": tuple(REGIMES)}
         words["cell_optimizer"] = (None, *words["optimizer"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from exeunt.data import DataLike
 from exeunt.errors import ExeuntError
+from exeunt.models import FORM, with_form
 from exeunt.training.config import TrainConfig, read_recipe
 from exeunt.training.run import Run
 
@@ -51,4 +52,7 @@ def data_and_config(
             raise ExeuntError("give DATA, the images to train on")
     values |= read_recipe(recipe) if recipe else {}
     values |= {key: value for key, value in given.items() if value is not None}
+    if begun is not None:
+        form = begun["config"]["model_args"].get(FORM)
+        values["model_args"] = with_form(values["model"], values["model_args"], form)
     return data, TrainConfig.from_dict(values, str(recipe) if recipe else source)

@@ -12,6 +12,7 @@ from exeunt.documents import parse_json, read_text
 from exeunt.errors import ExeuntError
 from exeunt.files import leftover, remove_leftovers, replacing, write_csv
 from exeunt.locks import locked
+from exeunt.models import FORM_BEFORE, with_form
 from exeunt.training.config import TrainConfig
 
 LOCK = ".exeunt.lock"
@@ -52,7 +53,11 @@ class Run:
             return None
         try:
             record: dict[str, Any] = parse_json(read_text(self._record), self._record)
-            record["config"] = TrainConfig.defaults() | record["config"]  # of versions since
+            config = TrainConfig.defaults() | record["config"]  # of versions since
+            if model := config.get("model"):
+                given = config.get("model_args", {})
+                config["model_args"] = with_form(model, given, FORM_BEFORE)
+            record["config"] = config
             record["data"] = dict(record["data"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ExeuntError(f"{self._record}: not a run's record ({error})") from error
