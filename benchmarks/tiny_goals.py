@@ -47,7 +47,7 @@ class Goal:
     """One of them.
 
     Attributes:
-        area: RAM, instructions, devices or processors.
+        area: RAM, instructions, devices, cells, NEON or processors.
         what: was aimed at.
         found: what was measured; None where there is nothing.
         most: that it may be.
@@ -112,6 +112,8 @@ def goals(figures: Figures) -> list[Goal]:
         *_exits(figures["exits"]),
         *_instructions(figures["networks"]),
         *_devices(figures.get("devices", {})),
+        *_cells(figures.get("cells", {})),
+        *_neon(figures.get("neon", {})),
         *_processors(figures.get("processors", {})),
     ]
 
@@ -180,6 +182,20 @@ def _devices(devices: Figures) -> Iterator[Goal]:
         found = per_mac(devices[device]) if device in devices else None
         what = f"mobilenetv1_025@96 on {device}, bit for bit, for each multiply-add"
         yield Goal("devices", what, found, math.inf)
+
+
+def _cells(cells: Figures) -> Iterator[Goal]:
+    """Each cell runs on the device; any number will do."""
+    for cell, found in cells.items():
+        what = f"rex_mobilenetv2_050@112 of {cell} on a Cortex-M4, bit for bit, for each"
+        yield Goal("cells", f"{what} multiply-add", per_mac(found), math.inf)
+
+
+def _neon(neon: Figures) -> Iterator[Goal]:
+    """Instructions stand for time, since no aarch64 was at hand; any number will do."""
+    for net, found in neon.items():
+        what = f"{net}@112 in int8 on aarch64, bit for bit, for each multiply-add"
+        yield Goal("NEON", what, found["NEON"] / found["macs"], math.inf)
 
 
 def _processors(processors: Figures) -> Iterator[Goal]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import arena
+import neon
 import numpy as np
 import tiny_nets
 import torch
-from tiny_networks import NETWORKS, Network
+from tiny_networks import CELLS, NETWORKS, Network
 
 from exeunt.bench import set_batch_statistics
 from exeunt.cycles import PARTS, estimate_run, exit_cycles
@@ -36,7 +37,9 @@ SHIPPED_STATISTICS = "ships here"
 DEVICE = "cortex-m4"
 EFFORT = 1_000_000  # of placing each plan of a dial, of which there are dozens
 KEPT = ("ram_bytes", "code_bytes", "instructions", "cycles", "macs")  # of other devices
-KEYWORD = "mobilenetv1_025@96"  # the network that every device runs
+KEYWORD = next(network for network in NETWORKS if network.key == "mobilenetv1_025@96")
+"""MLPerf Tiny's net for visual wake words, which every device runs."""
+NEON_PIXELS = 112
 EXITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("resnet8", {"exits": [0]}),
     ("resnet8", {}),
@@ -49,7 +52,7 @@ def measure(patterns: list[str], kept: dict[str, Any]) -> Iterator[tuple[str, di
 
     Args:
         patterns: of names: a network's key, `dial:NAME`, `exits:NAME`, `devices:NAME`,
-            `zoo:NAME` or `processors`.
+            `cells:NAME`, `neon:NAME`, `zoo:NAME` or `processors`.
         kept: what there is; new figures take the place of old ones.
     """
     for name, part, key, make in _tasks():
@@ -70,7 +73,14 @@ def _tasks() -> Iterator[tuple[str, str, str, Callable[[], Any]]]:
             lambda name=name, arguments=arguments: with_exits(name, arguments),
         )
     for device in BOARDS:
-        yield f"devices:{device}", "devices", device, lambda device=device: elsewhere(device)
+        yield (
+            *(f"devices:{device}", "devices", device),
+            lambda device=device: kept_of(KEYWORD, device),
+        )
+    for cell, network in CELLS.items():
+        yield f"cells:{cell}", "cells", cell, lambda network=network: kept_of(network)
+    for name in neon.NETWORKS:
+        yield f"neon:{name}", "neon", name, lambda name=name: on_aarch64(name)
     for name, arguments, size in arena.networks():
         key = arena.spelled(name, arguments)
         yield (
@@ -191,11 +201,17 @@ def with_exits(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def elsewhere(device: str) -> dict[str, Any]:
-    """MLPerf Tiny's net for visual wake words on another device."""
-    network = next(network for network in NETWORKS if network.key == KEYWORD)
+def kept_of(network: Network, device: str = DEVICE) -> dict[str, Any]:
+    """The figures of a network on a device that are kept where it is no row of the first table."""
     found = on_device(network, device)
     return {key: found[key] for key in KEPT}
+
+
+def on_aarch64(name: str) -> dict[str, int]:
+    """Multiply-adds, and instructions of generated C in int8, plain and with NEON."""
+    neon.register_winner()
+    macs, found = neon.counted(name, NEON_PIXELS)
+    return {"macs": macs, **{build: sum(counts.values()) for build, counts in found.items()}}
 
 
 def planned(name: str, arguments: dict[str, Any], size: int) -> dict[str, int]:
