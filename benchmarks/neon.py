@@ -14,7 +14,7 @@ import argparse
 import shutil
 import tempfile
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from exeunt.bench.candidates import BenchOptions, candidate
@@ -138,8 +138,9 @@ def counted(name: str, size: int) -> tuple[int, dict[str, Counter[str]]]:
     return macs, found
 
 
+@cache
 def register_winner() -> None:
-    """Gives the form of ReX that won a name of its own."""
+    """Gives the form of ReX that won a name of its own, once."""
     register_model(partial(rex_mobilenetv2, rex_form="mingru"), name=WINNER)
 
 

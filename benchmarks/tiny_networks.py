@@ -128,14 +128,13 @@ NETWORKS: tuple[Network, ...] = (
     ),
 )
 
-CELLS = {
-    cell: Network(
+
+def of_cell(cell: str) -> Network:
+    """A network with ReX of such cells, and six exits."""
+    return Network(
         f"rex_mobilenetv2_050({cell})@112",
         f"MobileNetV2 x0.5 with ReX of {cell} cells",
         112,
-        partial(_registered, "rex_mobilenetv2_050", 10, exits="paper", rex_form={"cell": cell}),
+        partial(_registered, "rex_mobilenetv2_050", 10, "paper", rex_form={"cell": cell}),
         "ReX's",
     )
-    for cell in ("gru", "mingru", "fastgrnn", "lstm", "rnn")
-}
-"""By what ReX is made of: networks with six exits."""
