@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -54,8 +54,9 @@ CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "processor": time.process
 GOALS = {PAPER: ((0.95, 0.65), (0.95, 0.65)), WINNER: ((0.85, 0.45), (1.0, 0.65))}
 
 
+@cache
 def register_forms() -> None:
-    """Gives both forms of ReX a name each, whatever form networks have by default."""
+    """Gives both forms of ReX a name each, once, whatever form networks have by default."""
     for name, form in FORMS.items():
         register_model(partial(rex_mobilenetv2, rex_form=form), name=name)
 

@@ -30,13 +30,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exeunt.bench import set_batch_statistics
+from exeunt.bench import quantize_random
 from exeunt.export.c.folder import RUNTIME
 from exeunt.export.c.host import STRICT, find_compiler, run_tool
 from exeunt.graph import Graph, build_graph, plan_stream
 from exeunt.models import create_model, list_models
 from exeunt.profile.planned import layerwise_memory
-from exeunt.quantize import QuantizedGraph, observe_ranges, quantize, run_quantized
+from exeunt.quantize import QuantizedGraph, run_quantized
 from exeunt.quantize.operators import Weighted
 
 try:
@@ -93,9 +93,8 @@ def main(nets: list[str]) -> None:
 def compare(name: str, pixels: int, classes: int, state_bytes: int) -> None:
     torch.manual_seed(0)
     net = create_model(name, num_classes=classes, exits="last")
-    set_batch_statistics(net, images(IMAGES, pixels))
-    graph = build_graph(net, pixels)
-    quantized = quantize(graph, observe_ranges(graph, [images(IMAGES, pixels)], "minmax"))
+    quantized = quantize_random(net, images(IMAGES, pixels), images(IMAGES, pixels))
+    graph = quantized.graph
     padded, turned = (write_tflite(quantized, mirrored=mirrored) for mirrored in (False, True))
     print(f"{name} at {pixels} px, {classes} classes, int8")
     tell_agreement(quantized, turned, images(IMAGES, pixels))

@@ -5,9 +5,10 @@
 
 Figures that were measured are kept in docs/tiny/measured.json, those of others, with their source,
 in docs/tiny/others.csv. Rendering takes a second; measuring everything half an hour of one core.
-It needs arm-none-eabi-gcc, qemu-system-arm and tflite-micro; `processors` needs onnxruntime. The
-names are those of networks, such as `resnet8@32`, `dial:NAME`, `exits:NAME`, `devices:NAME`,
-`zoo:NAME` and `processors`; patterns may stand for them.
+It needs arm-none-eabi-gcc, qemu-system-arm and tflite-micro; `processors` needs onnxruntime, `neon`
+aarch64-linux-gnu-gcc and qemu-aarch64. The names are those of networks, such as `resnet8@32`,
+`dial:NAME`, `exits:NAME`, `devices:NAME`, `cells:NAME`, `neon:NAME`, `zoo:NAME` and `processors`;
+patterns may stand for them.
 """
 
 from __future__ import annotations

@@ -10,33 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import arena
-import numpy as np
+import neon
 import tiny_nets
 import torch
-from tiny_networks import NETWORKS, Network
+from tiny_goals import CELLS, ON_AARCH64, ON_PROCESSORS
+from tiny_networks import NETWORKS, SHIPPED, Network, of_cell
 
-from exeunt.bench import set_batch_statistics
+from exeunt.bench import RandomInt8
 from exeunt.cycles import PARTS, estimate_run, exit_cycles
-from exeunt.data import Transform
-from exeunt.export.c import CModel, Int8, compare, write_c
 from exeunt.export.c.boards import BOARDS
 from exeunt.export.c.device import build_fenced, run_program
 from exeunt.graph import Graph, StreamedPlan, build_graph, dial, plan_stream
 from exeunt.models import create_model, default_image_size
 from exeunt.profile.planned import layerwise_memory
-from exeunt.quantize import (
-    IntegerPolicy,
-    QuantizedGraph,
-    observe_ranges,
-    quantize,
-    run_quantized,
-)
+from exeunt.quantize import QuantizedGraph
 
-SHIPPED_STATISTICS = "ships here"
 DEVICE = "cortex-m4"
 EFFORT = 1_000_000  # of placing each plan of a dial, of which there are dozens
 KEPT = ("ram_bytes", "code_bytes", "instructions", "cycles", "macs")  # of other devices
-KEYWORD = "mobilenetv1_025@96"  # the network that every device runs
+KEYWORD = next(network for network in NETWORKS if network.key == "mobilenetv1_025@96")
+"""MLPerf Tiny's net for visual wake words, which every device runs."""
+NEON_PIXELS = 112
 EXITS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("resnet8", {"exits": [0]}),
     ("resnet8", {}),
@@ -49,7 +43,7 @@ def measure(patterns: list[str], kept: dict[str, Any]) -> Iterator[tuple[str, di
 
     Args:
         patterns: of names: a network's key, `dial:NAME`, `exits:NAME`, `devices:NAME`,
-            `zoo:NAME` or `processors`.
+            `cells:NAME`, `neon:NAME`, `zoo:NAME` or `processors`.
         kept: what there is; new figures take the place of old ones.
     """
     for name, part, key, make in _tasks():
@@ -70,7 +64,14 @@ def _tasks() -> Iterator[tuple[str, str, str, Callable[[], Any]]]:
             lambda name=name, arguments=arguments: with_exits(name, arguments),
         )
     for device in BOARDS:
-        yield f"devices:{device}", "devices", device, lambda device=device: elsewhere(device)
+        yield (
+            *(f"devices:{device}", "devices", device),
+            lambda device=device: kept_of(KEYWORD, device),
+        )
+    for cell in CELLS:
+        yield f"cells:{cell}", "cells", cell, lambda cell=cell: kept_of(of_cell(cell))
+    for name in ON_AARCH64:
+        yield f"neon:{name}", "neon", name, lambda name=name: on_aarch64(name)
     for name, arguments, size in arena.networks():
         key = arena.spelled(name, arguments)
         yield (
@@ -80,38 +81,22 @@ def _tasks() -> Iterator[tuple[str, str, str, Callable[[], Any]]]:
     yield "processors", "processors", "of onnxruntime", on_processor
 
 
-def quantized_net(network: Network) -> tuple[Graph, QuantizedGraph, np.ndarray, Transform]:
-    """A network with int8 ranges of one random image, and that image."""
-    torch.manual_seed(0)
-    net, pixels = network.build(), network.pixels
-    if network.group != SHIPPED_STATISTICS:
-        set_batch_statistics(net, torch.randn(4, 3, pixels, pixels))
-    graph, transform = build_graph(net, pixels), Transform((pixels, pixels))
-    image = np.random.default_rng(0).integers(0, 256, (pixels, pixels, 3), dtype=np.uint8)
-    x = transform.normalise_pixels(image)[None]
-    return graph, quantize(graph, observe_ranges(graph, [x], "minmax")), image, transform
-
-
 def on_device(network: Network, device: str = DEVICE) -> dict[str, Any]:
     """RAM, fenced, instructions and estimated cycles of a network on an emulated device; its scores
     are Python's.
     """
-    graph, quantized, image, transform = quantized_net(network)
-    plan = plan_stream(graph, 1)
-    classes = [str(k) for k in range(graph.elements(graph.stages[-1].logits))]
-    model = CModel(
-        "net", network.title, Int8(quantized, IntegerPolicy()), plan, transform, classes, {}
-    )
+    torch.manual_seed(0)
+    trained = network.group == SHIPPED
+    one = RandomInt8.of(network.build(), network.pixels, trained=trained)
     with tempfile.TemporaryDirectory() as temporary:
         folder, raw = Path(temporary) / "net", Path(temporary) / "image.bin"
-        write_c(model, folder)
-        raw.write_bytes(image.tobytes())
+        one.write(network.title, folder, raw)
         program = build_fenced(folder, "net", raw, Path(temporary), device)
         run = run_program(program, raw, 1)
         between = estimate_run(program, raw, 1, device) if device in PARTS else []
+    one.check(run.answers)
+    graph, plan = one.graph, one.plan
     estimates = exit_cycles(between, len(graph.exit_macs))
-    scores = run_quantized(quantized, transform.normalise_pixels(image)[None])
-    compare(run.answers, scores, ["image"], integers=True)
     found = {
         "macs": list(graph.exit_macs),
         "arena_bytes": plan.arena_bytes,
@@ -119,7 +104,7 @@ def on_device(network: Network, device: str = DEVICE) -> dict[str, Any]:
         "least_bytes": plan.least_bytes,
         "bound_bytes": plan.bound_bytes,
         "layerwise_bytes": layerwise_memory(graph, "int8").total_bytes,
-        "image_bytes": image.nbytes,
+        "image_bytes": one.picture.nbytes,
         "ram_bytes": run.total_bytes,
         "stack_bytes": run.stack_bytes,
         "code_bytes": run.code_bytes,
@@ -129,7 +114,7 @@ def on_device(network: Network, device: str = DEVICE) -> dict[str, Any]:
         "waiting": [round(one.waiting) for one in estimates],
     }
     if device == DEVICE:
-        found["tflm"] = in_tflm(quantized)
+        found["tflm"] = in_tflm(one.quantized)
     return found
 
 
@@ -191,11 +176,17 @@ def with_exits(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def elsewhere(device: str) -> dict[str, Any]:
-    """MLPerf Tiny's net for visual wake words on another device."""
-    network = next(network for network in NETWORKS if network.key == KEYWORD)
+def kept_of(network: Network, device: str = DEVICE) -> dict[str, Any]:
+    """The figures of a network on a device that are kept where it is no row of the first table."""
     found = on_device(network, device)
     return {key: found[key] for key in KEPT}
+
+
+def on_aarch64(name: str) -> dict[str, int]:
+    """Multiply-adds, and instructions of generated C in int8, plain and with NEON."""
+    neon.register_forms()
+    macs, found = neon.counted(name, NEON_PIXELS)
+    return {"macs": macs, **{build: sum(counts.values()) for build, counts in found.items()}}
 
 
 def planned(name: str, arguments: dict[str, Any], size: int) -> dict[str, int]:
@@ -210,12 +201,11 @@ def on_processor() -> dict[str, float]:
 
     torch.set_num_threads(1)
     goals.register_forms()
-    nets = goals.NETS[:2]  # the paper's
     with tempfile.TemporaryDirectory() as place:
-        asked = nets, goals.ENGINES_TIMED, ("int8",)
+        asked = ON_PROCESSORS, goals.ENGINES_TIMED, ("int8",)
         _, timings = goals.networks(224, 15, Path(place), asked, time.perf_counter)
     return {
         net: timings[f"{net}, last exit alone: c, int8"].low_ms[-1]
         / timings[f"{net}, last exit alone: onnxruntime, int8"].low_ms[-1]
-        for net in nets
+        for net in ON_PROCESSORS
     }

@@ -127,3 +127,14 @@ NETWORKS: tuple[Network, ...] = (
         for name, pixels in _SHIPPED
     ),
 )
+
+
+def of_cell(cell: str) -> Network:
+    """A network with ReX of such cells, and six exits."""
+    return Network(
+        f"rex_mobilenetv2_050({cell})@112",
+        f"MobileNetV2 x0.5 with ReX of {cell} cells",
+        112,
+        partial(_registered, "rex_mobilenetv2_050", 10, "paper", rex_form={"cell": cell}),
+        "ReX's",
+    )

@@ -22,15 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from exeunt.bench import set_batch_statistics
-from exeunt.data import Transform
-from exeunt.export.c import CModel, Int8, build_host, compare, run_device, run_host, write_c
-from exeunt.graph import build_graph, plan_stream
+from exeunt.bench import RandomInt8
+from exeunt.export.c import build_host, run_device, run_host
 from exeunt.models import create_model
-from exeunt.quantize import IntegerPolicy, observe_ranges, quantize, run_quantized
 
 NETS = (
     "rex_mobilenetv2:224:1000",
@@ -102,31 +98,18 @@ def measure(
         ExeuntError: when a score differs from Python's.
     """
     torch.manual_seed(0)
-    net = create_model(name, num_classes=classes, **arguments)
-    set_batch_statistics(net, torch.randn(4, 3, pixels, pixels))
-    graph = build_graph(net, pixels)
-    transform = Transform((pixels, pixels))
-    image = np.random.default_rng(0).integers(0, 256, (pixels, pixels, 3), dtype=np.uint8)
-    x = transform.normalise_pixels(image)[None]
-    quantized = quantize(graph, observe_ranges(graph, [x], "minmax"))
-    plan = plan_stream(graph, 1)
-    classes_named = [str(k) for k in range(classes)]
-    numbers = Int8(quantized, IntegerPolicy())
-    model = CModel("net", name, numbers, plan, transform, classes_named, {})
+    one = RandomInt8.of(create_model(name, num_classes=classes, **arguments), pixels)
     with tempfile.TemporaryDirectory() as temporary:
         folder, raw = Path(temporary) / "net", Path(temporary) / "image.bin"
-        report = write_c(model, folder)
-        raw.write_bytes(image.tobytes())
-        memory, macs = report["memory"], graph.exit_macs[-1]
+        report = one.write(name, folder, raw)
+        memory, macs = report["memory"], one.graph.exit_macs[-1]
         sizes = memory["arena_bytes"], memory["row_window_bytes"], macs
-        wanted = run_quantized(quantized, x)
         if host:
             build_host(folder, Path(temporary) / "program")
-            answers = run_host(Path(temporary) / "program", raw)
-            compare(answers, wanted, ["image"], integers=True)
+            one.check(run_host(Path(temporary) / "program", raw))
             return Measured(*sizes, report["flash"]["constants_bytes"])
         run = run_device(folder, "net", raw, 1)
-        compare(run.answers, wanted, ["image"], integers=True)
+    one.check(run.answers)
     return Measured(
         *sizes,
         run.weights_bytes,

@@ -85,6 +85,20 @@ def test_a_goal_is_met_or_missed_by_so_much(goals: ModuleType) -> None:
     assert line == "instructions: a net: 2.05, goal at most 1.45: missed by 41.4%"
 
 
+def test_what_was_not_measured_is_missed(goals: ModuleType, figures: dict[str, Any]) -> None:
+    """A goal does not vanish with its figures; a network on aarch64 counts by what NEON takes."""
+    every = goals.goals(figures)
+    for part in ("devices", "cells", "neon", "processors"):
+        fewer = goals.goals({key: kept for key, kept in figures.items() if key != part})
+        lost = [g for g, before in zip(fewer, every, strict=True) if g != before]
+        assert lost
+        assert {g.verdict for g in lost} == {"missed: not here"}
+    counts = {"macs": 10, "plain C": 40, "NEON": 15}
+    found = goals.goals({**figures, "neon": {"rex_mobilenetv2": counts}})
+    (one,) = (g for g in found if g.area == "NEON" and g.found is not None)
+    assert one.found == 1.5
+
+
 def test_a_dial_counts_up_to_the_factor(goals: ModuleType, figures: dict[str, Any]) -> None:
     points = [[900, 1.0], [500, 1.3], [300, 2.0]]
     assert goals.smallest(points, 1) == 900

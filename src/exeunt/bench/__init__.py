@@ -15,6 +15,7 @@ from exeunt.bench.machine import describe_machine
 from exeunt.bench.measure import WARM_UP, Timing, measure
 from exeunt.bench.ncnn import Ncnn
 from exeunt.bench.onnx import ONNXRUNTIME, OPENVINO
+from exeunt.bench.random_int8 import RandomInt8, quantize_random
 from exeunt.bench.row import Row, figure_of, write_timings
 from exeunt.bench.side_by_side import Benchmark, measure_side_by_side
 from exeunt.bench.single_exit import plain
@@ -58,6 +59,7 @@ __all__ = [
     "Candidate",
     "Engine",
     "Opened",
+    "RandomInt8",
     "RefusedError",
     "Row",
     "Timing",
@@ -71,6 +73,7 @@ __all__ = [
     "measure_side_by_side",
     "missing",
     "plain",
+    "quantize_random",
     "random_pixels",
     "set_batch_statistics",
     "trained_candidate",
