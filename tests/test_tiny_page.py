@@ -94,7 +94,7 @@ def test_what_was_not_measured_is_missed(goals: ModuleType, figures: dict[str, A
         assert lost
         assert {g.verdict for g in lost} == {"missed: not here"}
     counts = {"macs": 10, "plain C": 40, "NEON": 15}
-    found = goals.goals({**figures, "neon": {"rex_mobilenetv2": counts}})
+    found = goals.goals({**figures, "neon": {"rex_mobilenetv2_paper": counts}})
     (one,) = (g for g in found if g.area == "NEON" and g.found is not None)
     assert one.found == 1.5
 
