@@ -5,8 +5,8 @@
 Each network gets random weights, which change neither memory nor multiply-adds, and int8 ranges
 from random images; it is exported, built with arm-none-eabi-gcc and run by qemu-system-arm on one
 image with its RAM fenced at the total printed; its scores are compared with Python's, bit for bit.
-By default MobileNetV2 at the size of the ReX paper's Table 1: with ReX in two
-forms, and without. About two minutes each.
+By default MobileNetV2 at the size of the ReX paper's Table 1: with ReX in two forms, and without.
+About two minutes each.
 
 ARGUMENTS are more of the network's, in JSON: {"rex_form": {"cell": "fastgrnn"}}. With
 --host the C runs here, with the address sanitizer as the fence around its arena: for what the
