@@ -18,14 +18,16 @@ from exeunt.documents import fields_of, naming
 from exeunt.errors import ExeuntError
 from exeunt.hub import on_hub
 from exeunt.models import (
+    MODELS,
     WeightsInfo,
+    comes_with_weights,
     create_model,
     default_image_size,
     find_weights,
     is_model,
-    is_onnx,
     list_models,
     load_weights,
+    pretrained_names,
     save_weights,
     shipped_weights,
 )
@@ -127,8 +129,8 @@ class TrainedModel:
                 no such device.
         """
         path = weights_path(model)
-        if path is None and is_onnx(model):
-            return cls._of_onnx(model, device)
+        if path is None and comes_with_weights(model):
+            return cls._as_it_comes(model, device)
         if path is None:
             shipped = [name for name in shipped_weights() if name.startswith(f"{model}.")]
             others = f"one of {', '.join(shipped)}, " if shipped else ""
@@ -144,12 +146,31 @@ class TrainedModel:
         return cls(path, net.to(usable_device(device)), info, transform, exit_macs)
 
     @classmethod
-    def _of_onnx(cls, model: str, device: str) -> TrainedModel:
-        """The network of an ONNX file as it is, its own classifier the only exit."""
-        net = create_model(model, exits="last").to(usable_device(device))
+    def _as_it_comes(cls, model: str, device: str) -> TrainedModel:
+        """A network with weights of others as it is, its own classifier the only exit."""
         transform = Transform((default_image_size(model),) * 2)
+        classes: int | None = None
+        if model in pretrained_names():
+            name, _, tag = model.partition(".")
+            theirs = MODELS[name].pretrained[tag]
+            transform = replace(transform, mean=theirs.mean, std=theirs.std)
+            classes = theirs.num_classes
+        net = create_model(model, classes, exits="last").to(usable_device(device))
         names = [str(k) for k in range(net.num_classes)]
         return cls.of(net, transform, names, parse_policy("full"), None, {})
+
+    def require_file(self) -> Path:
+        """The weights file it came from.
+
+        Raises:
+            ExeuntError: when there is none.
+        """
+        if self.path is None:
+            raise ExeuntError(
+                f"{self.info.architecture} comes with one exit and no file to store a policy in; "
+                "`exeunt train` gives it exits, and a run that can be calibrated"
+            )
+        return self.path
 
     def policy(self, spec: str | None) -> Policy:
         """The policy of that spec; without one, the policy stored with the weights."""
@@ -305,7 +326,7 @@ def weights_path(model: str) -> Path | None:
     Raises:
         ExeuntError: when it is neither, with the nearest valid names.
     """
-    if is_model(model) and not Path(model).exists():
+    if (is_model(model) or comes_with_weights(model)) and not Path(model).exists():
         return None
     if (Path(model) / MANIFEST).is_file():
         raise ExeuntError(
@@ -316,4 +337,4 @@ def weights_path(model: str) -> Path | None:
     is_path = Path(model).exists() or "/" in model or model.endswith(SUFFIX) or on_hub(model)
     if is_path or model in shipped:
         return find_weights(model)
-    raise ExeuntError(unknown_name("model", model, [*list_models(), *shipped]))
+    raise ExeuntError(unknown_name("model", model, [*list_models(), *shipped, *pretrained_names()]))

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from exeunt.api import load
 from exeunt.classifier import Classifier
 from exeunt.errors import ExeuntError
 from exeunt.graph import build_graph, interpret
@@ -22,7 +23,7 @@ from exeunt.models import MODELS, create_model, load_weights, read_info, registe
 from exeunt.models.efficientnet_lite import _named, efficientnet_lite, published_tensors
 from exeunt.models.pretrained import Pretrained, installed_file
 from exeunt.ops.conv import SameConv2d
-from exeunt.trained import TrainedModel
+from exeunt.trained import Network, TrainedModel
 from exeunt.training import TrainConfig, train
 
 SMALL = {"width": 0.25, "depth": 0.6}
@@ -139,6 +140,28 @@ def test_its_forward(known: str, size: tuple[int, int]) -> None:
     torch.testing.assert_close(net(x)[-1], wanted, rtol=1e-3, atol=1e-3)
     got = interpret(build_graph(net, size), x)[-1]
     torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_weights_are_a_model_by_their_name(known: str, tmp_path: Path) -> None:
+    """With the published classifier as the only exit, for images as the weights expect them."""
+    picture = tmp_path / "p.png"
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(picture)
+    loaded = TrainedModel.load(f"{known}.made")
+    pixels = torch.from_numpy(np.asarray(Image.open(picture), np.float32) / 255).permute(2, 0, 1)
+    mean, std = torch.tensor((0.5, 0.4, 0.3)), torch.tensor((0.25, 0.5, 1.0))
+    wanted = naive(((pixels - mean[:, None, None]) / std[:, None, None])[None], published(3))
+    x = loaded.transform(Image.open(picture))[None]
+    torch.testing.assert_close(loaded.net(x)[-1], wanted, rtol=1e-3, atol=1e-3)
+    assert loaded.net.num_exits == 1
+    assert Network.open(f"{known}.made").image_size == (48, 48)
+    (answer,) = load(f"{known}.made").predict([picture])
+    assert answer.label == str(int(wanted.argmax()))
+    with pytest.raises(ExeuntError, match="no file to store a policy in"):
+        loaded.require_file()
+    with pytest.raises(ExeuntError, match=r"did you mean small_lite\.made"):
+        TrainedModel.load(f"{known}.mad")
 
 
 def test_uneven_padding_is_part_of_the_convolution(known: str) -> None:

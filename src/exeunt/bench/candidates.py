@@ -18,7 +18,13 @@ from exeunt.data import MAX_UNREADABLE_FRACTION, Data, Transform
 from exeunt.errors import ExeuntError
 from exeunt.evaluate.splits import open_labelled, record_split, select_samples
 from exeunt.export.calibration import CalibrationImages
-from exeunt.models import WeightsInfo, create_model, default_image_size, is_onnx, read_info
+from exeunt.models import (
+    WeightsInfo,
+    comes_with_weights,
+    create_model,
+    default_image_size,
+    read_info,
+)
 from exeunt.policies import Full, Policy, parse_policy
 from exeunt.profile import Shares
 from exeunt.trained import TrainedModel, check_no_arguments, weights_path
@@ -85,7 +91,7 @@ def candidate(
     Raises:
         ExeuntError: it is not there, or what is asked for does not fit it.
     """
-    if weights_path(model) is None and not is_onnx(model):
+    if weights_path(model) is None and not comes_with_weights(model):
         return _random(model, options, single, arguments or {})
     check_no_arguments(model, arguments)
     return trained_candidate(model, TrainedModel.load(model), options, single)

@@ -130,8 +130,8 @@ def calibrate(
     if threads is not None:
         torch.set_num_threads(threads)
     trained = TrainedModel.load(model, device)
-    assert trained.path is not None
-    target = _target(trained, trained.path, model, out)
+    path = trained.require_file()
+    target = _target(trained, path, model, out)
     found = choose(
         trained,
         data,
@@ -140,7 +140,7 @@ def calibrate(
         workers=workers,
         allow_unreadable=allow_unreadable,
     )
-    save_info(trained.path, with_policy(trained.info, found.policy, found.table), target)
+    save_info(path, with_policy(trained.info, found.policy, found.table), target)
     if json:
         where = {"model": model, "data": str(data), "out": str(target)}
         show_json({"kind": "calibration", **where, **found.to_dict()})

@@ -16,11 +16,11 @@ from exeunt.models import (  # noqa: F401  registers their networks
     resnet,
     resnet_cifar,
 )
-from exeunt.models.onnx_network import is_onnx
 from exeunt.models.registry import (
     FORM,
     MODELS,
     build_model,
+    comes_with_weights,
     default_image_size,
     describe_model,
     is_model,
@@ -48,12 +48,12 @@ __all__ = [
     "FORM_BEFORE",
     "MODELS",
     "WeightsInfo",
+    "comes_with_weights",
     "create_model",
     "default_image_size",
     "describe_model",
     "find_weights",
     "is_model",
-    "is_onnx",
     "list_models",
     "load_weights",
     "model_takes",

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 from exeunt.collaboration import collaborate
 from exeunt.errors import ExeuntError, nearest, one_of
 from exeunt.models.foreign import LIBRARIES
-from exeunt.models.onnx_network import FILES
+from exeunt.models.onnx_network import FILES, is_onnx
 from exeunt.models.pretrained import Input, Pretrained
 from exeunt.models.source import Source
 from exeunt.net import MultiExitNet
@@ -196,9 +196,10 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def default_image_size(name: str) -> int:
-    """Height and width of the images that a network was designed for, in pixels."""
+    """Height and width of the images that a network, or `arch.tag`, was designed for, in pixels."""
     if (found := _source(name)) is None:
-        return _model(name).image_size
+        name, _, tag = name.partition(".")
+        return _model(name).pretrained.get(tag, _model(name)).image_size
     source, there = found
     return source.input(there).image_size
 
@@ -219,6 +220,13 @@ def pretrained_of(name: str, arguments: Mapping[str, Any]) -> Input | None:
 def pretrained_names() -> list[str]:
     """Weights of other packages that networks can begin with, by `arch.tag`."""
     return [f"{name}.{tag}" for name in MODELS for tag in MODELS[name].pretrained]
+
+
+def comes_with_weights(name: str) -> bool:
+    """Whether a name means a network with weights of others, which is whole without a file of
+    exeunt's: that of an ONNX file, or `arch.tag` of another package.
+    """
+    return is_onnx(name) or name in pretrained_names()
 
 
 def describe_model(name: str) -> str:
