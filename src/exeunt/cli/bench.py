@@ -19,7 +19,6 @@ from exeunt.cli.options import (
     OnePolicy,
 )
 from exeunt.cli.render import show_json
-from exeunt.documents import parse_pairs
 from exeunt.errors import ExeuntError
 from exeunt.output_file import check_output
 
@@ -103,6 +102,7 @@ def bench(
         write_timings,
     )
     from exeunt.cli.timings import show_timings
+    from exeunt.documents import parse_pairs
     from exeunt.report.canvas import check_figure, write_figure
 
     for name, file in (("--csv", csv), ("--plot", plot)):

@@ -10,7 +10,6 @@ import typer
 
 from exeunt.cli.options import Arguments, ImageSize, Json
 from exeunt.cli.render import describe_transform, show_facts, show_json, show_table
-from exeunt.documents import parse_pairs
 from exeunt.errors import ExeuntError
 from exeunt.text import figure, millions, percent, short_spec
 
@@ -39,6 +38,7 @@ def info(
 
     With weights also their classes, transform, policy, figures, data and the command behind them.
     """
+    from exeunt.documents import parse_pairs
     from exeunt.models import FORM
     from exeunt.trained import Network
 

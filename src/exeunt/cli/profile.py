@@ -20,7 +20,6 @@ from exeunt.cli.options import (
     OnePolicy,
 )
 from exeunt.cli.render import show_json, warn
-from exeunt.documents import parse_pairs
 from exeunt.errors import ExeuntError
 from exeunt.output_file import check_output
 
@@ -111,6 +110,7 @@ def profile(
     """
     from exeunt.cli.costs import show_comparison, show_profile, title_of, write_costs
     from exeunt.device import usable_device
+    from exeunt.documents import parse_pairs
     from exeunt.profile import costs_of, shares_of
     from exeunt.report.canvas import check_figure, write_figure
     from exeunt.report.memory_figure import memory_figure

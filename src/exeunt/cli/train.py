@@ -11,8 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from exeunt.documents import parse_pairs
-
 # Parameters of `train` that are no keys of a recipe.
 _NOT_SETTINGS = (
     *("context", "data", "out", "recipe", "model_arg", "resume"),
@@ -163,9 +161,10 @@ def train(
     the state to --resume from. Nothing is tuned on the test images.
     """
     given = {key: value for key, value in locals().items() if key not in _NOT_SETTINGS}
-    given["model_args"] = parse_pairs(model_arg, "--set") if model_arg else None
+    from exeunt.documents import parse_pairs
     from exeunt.training.resume import data_and_config
 
+    given["model_args"] = parse_pairs(model_arg, "--set") if model_arg else None
     images, config = data_and_config(data, recipe, given, out if resume else None)
     import torch
 
