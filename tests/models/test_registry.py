@@ -10,6 +10,7 @@ from torch import nn
 from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
 from exeunt.models import (
+    MODELS,
     create_model,
     default_image_size,
     find_weights,
@@ -111,3 +112,19 @@ def test_a_type_error_of_the_builder_is_not_hidden() -> None:
     register_model(faulty)
     with pytest.raises(TypeError, match="something else"):
         create_model("faulty")
+
+
+def test_a_network_made_of_another_has_only_arguments_of_its_own() -> None:
+    """What the inner one was built with would be refused when the outer one is built anew."""
+
+    def outer(num_classes: int = 3, in_chans: int = 3, exits: object = "paper") -> MultiExitNet:
+        return create_model("rex_mobilenetv2_035", num_classes, in_chans=in_chans, exits=[0, 2])
+
+    register_model(outer)
+    try:
+        net = create_model("outer", 3)
+        assert net.origin == ("outer", {"num_classes": 3, "in_chans": 3, "exits": [0, 2]})
+        again = create_model(*net.origin[:1], **net.origin[1])
+        again.load_state_dict(net.state_dict())
+    finally:
+        MODELS.remove("outer")

@@ -280,7 +280,9 @@ def build_model(
     net = collaborate(net) if collaborative else net
     if keep is not None:
         net.keep(keep)
-    found = {} if net.origin is None else net.origin[1]  # places that were chosen, for one
+    inner = {} if net.origin is None else net.origin[1]  # places that were chosen, for one
+    parameters = _parameters(builder)
+    found = {key: inner[key] for key in inner if key in _OF_ALL or _takes(parameters, key)}
     if name not in MODELS:
         arguments.pop("pretrained", None)
     net.origin = name, {"num_classes": net.num_classes, "in_chans": in_chans} | arguments | found
