@@ -23,7 +23,7 @@ from exeunt.net import MultiExitNet
 from exeunt.ops.exits import make_exit
 
 CLASSES = ("dots", "noise", "waves")
-ARGUMENTS = {"num_classes": 3, "in_chans": 3, "rex_form": "paper"}
+ARGUMENTS = {"num_classes": 3, "in_chans": 3}
 
 
 def picture(kind: str, rng: np.random.Generator) -> Image.Image:

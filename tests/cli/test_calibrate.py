@@ -78,7 +78,8 @@ def test_a_budget_is_stored_and_used(
     test = {key: value for key, value in info.metrics["test"].items() if key != "policy"}
     assert stored.metrics["test"] == test
     kept = {"policy": info.policy, "policy_history": [], "metrics": info.metrics}
-    assert replace(stored, **kept) == info
+    assert stored.arguments == info.arguments | {"rex_form": "paper"}
+    assert replace(stored, **kept, arguments=info.arguments) == info
     after = load_file(own)
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
