@@ -19,7 +19,7 @@ from exeunt.native.rex import KINDS
 from exeunt.ops.recurrence import FastGRNN
 from exeunt.ops.rex import ReX2d
 
-UNITS = [*sorted(FOLDER.glob("*.c")), Path(__file__).with_name("harness.c")]
+UNITS = sorted(FOLDER.glob("*.c"))
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -29,17 +29,25 @@ needs_arm = pytest.mark.skipif(
 )
 
 
-def compiled(folder: Path, compiler: str, *flags: str) -> Path:
-    program = folder / "harness"
-    command = [compiler, *STRICT, *flags, f"-I{FOLDER}", *map(str, UNITS), "-o", str(program)]
-    subprocess.run(command, check=True)
-    return program
+HARNESSES = ("harness", "norm_harness")
+
+
+def compiled(folder: Path, *command: str) -> Path:
+    """The folder, with a program of each harness in it."""
+    strict = [*command, *STRICT, f"-I{FOLDER}"]
+    for unit in UNITS:
+        subprocess.run([*strict, "-c", unit, "-o", folder / f"{unit.stem}.o"], check=True)
+    objects = [folder / f"{unit.stem}.o" for unit in UNITS]
+    for name in HARNESSES:
+        source = Path(__file__).with_name(f"{name}.c")
+        subprocess.run([*strict, source, *objects, "-o", folder / name, "-lm"], check=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checks = "-fsanitize=address,undefined", "-fno-sanitize-recover"
-    return compiled(tmp_path_factory.mktemp("sanitized"), "cc", "-g", "-O1", *checks)
+    return compiled(tmp_path_factory.mktemp("sanitized"), "cc", "-g1", "-O1", *checks)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +140,7 @@ def test_under_sanitizers(
     if kernels is None or not kernels.library.exeunt_has(number):
         pytest.skip(f"{simd} is not here")
     rex, x, expected = case(kind, geometry)
-    ours = answer([str(sanitized)], rex, x, number, tmp_path)
+    ours = answer([str(sanitized / "harness")], rex, x, number, tmp_path)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 
@@ -148,7 +156,7 @@ def test_convolution_under_sanitizers(
     rex, maps, _ = case("gru", geometry)
     conv = nn.Conv2d(2, 3, 3, stride=(2, 1), padding=1)
     x = torch.randn(len(maps), 2, 2 * maps.shape[2], maps.shape[3])
-    ours = answer([str(sanitized)], rex, x, number, tmp_path, conv)
+    ours = answer([str(sanitized / "harness")], rex, x, number, tmp_path, conv)
     expected = rex(conv(x).clamp(0, 6)).detach().numpy().ravel()
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
@@ -159,8 +167,23 @@ def test_convolution_under_sanitizers(
 @pytest.mark.parametrize("kind", KINDS)
 def test_on_arm(for_arm: Path, tmp_path: Path, kind: str, geometry: str, simd: str) -> None:
     rex, x, expected = case(kind, geometry)
-    ours = answer(["qemu-aarch64", str(for_arm)], rex, x, SIMD.index(simd), tmp_path)
+    ours = answer(["qemu-aarch64", str(for_arm / "harness")], rex, x, SIMD.index(simd), tmp_path)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+@needs_compiler
+def test_batch_norm_under_sanitizers(sanitized: Path) -> None:
+    said = subprocess.run([sanitized / "norm_harness"], check=True, capture_output=True).stdout
+    kernels = native()
+    there = 1 if kernels is None else sum(map(kernels.library.exeunt_has, range(len(SIMD))))
+    assert said == b"%d of 4 instruction sets: 0 wrong\n" % there
+
+
+@needs_arm
+def test_batch_norm_on_arm(for_arm: Path) -> None:
+    command = ["qemu-aarch64", for_arm / "norm_harness"]
+    said = subprocess.run(command, check=True, capture_output=True).stdout
+    assert said == b"2 of 4 instruction sets: 0 wrong\n"
 
 
 @needs_compiler

@@ -63,7 +63,7 @@ def build(library: Path = LIBRARY) -> None:
     try:
         words = shlex.split(compiler)
         with replacing(library) as made:
-            command = [*words, *FLAGS, named, *units, "-o", str(made)]
+            command = [*words, *FLAGS, named, *units, "-o", str(made), "-lm"]
             subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
             if digest().encode() not in made.read_bytes():
                 raise BuildError(f"{compiler} ended well, but made no library of the kernels")

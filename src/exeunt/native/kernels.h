@@ -1,6 +1,7 @@
-/* `lanes.h` and `cells.h` for the instruction set that the macros describe, which are then gone. */
+/* `lanes.h`, `cells.h` and `rows.h` for the instruction set that the macros describe, which are then gone. */
 #include "lanes.h"
 #include "cells.h"
+#include "rows.h"
 
 #undef INLINE
 #undef vec

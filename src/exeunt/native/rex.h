@@ -5,13 +5,9 @@
 #ifndef EXEUNT_REX_H
 #define EXEUNT_REX_H
 
-#include <stdint.h>
+#include "exeunt.h"
 
-#if defined(__GNUC__)
-#define EXEUNT_API __attribute__((visibility("default")))
-#else
-#define EXEUNT_API
-#endif
+#include <stdint.h>
 
 enum rex_kind { REX_GRU, REX_LSTM, REX_RNN, REX_FASTGRNN, REX_MINGRU };
 
@@ -61,15 +57,6 @@ typedef struct rex_maps {
     int32_t images;
     int32_t first, last;                 /* rows of patches to compute, without the last */
 } rex_maps;
-
-/* Instruction sets, plainest first. */
-enum simd { SIMD_SCALAR, SIMD_128, SIMD_AVX2, SIMD_AVX512, SIMD_COUNT };
-
-/* Whether this build and this processor have an instruction set. */
-EXEUNT_API int exeunt_has(int simd);
-
-/* The hash of the sources that this was compiled from. */
-EXEUNT_API const char *exeunt_sources(void);
 
 /* The input is ReX's, or that of the convolution before it if `conv` is not NULL. Returns 0, or 1
  * when there is no memory for a few rows.

@@ -21,6 +21,12 @@
 #define UNROLL
 #endif
 
+#define KERNELS_OF(name)                                                                         \
+    {                                                                                            \
+        spread_##name, bound_##name, product_##name, step_##name, activate_##name,               \
+            sum_rows_##name, sum_gradients_##name, map_rows_##name, map_gradients_##name         \
+    }
+
 #define LANES 1
 #define SUMS 12
 #define NAME(x) x##_scalar
@@ -60,10 +66,10 @@
 #include "kernels.h"
 
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar, activate_scalar},
-    [SIMD_128] = {spread_128, bound_128, product_128, step_128, activate_128},
-    [SIMD_AVX2] = {spread_avx2, bound_avx2, product_avx2, step_avx2, activate_avx2},
-    [SIMD_AVX512] = {spread_avx512, bound_avx512, product_avx512, step_avx512, activate_avx512},
+    [SIMD_SCALAR] = KERNELS_OF(scalar),
+    [SIMD_128] = KERNELS_OF(128),
+    [SIMD_AVX2] = KERNELS_OF(avx2),
+    [SIMD_AVX512] = KERNELS_OF(avx512),
 };
 
 static int has(int simd)
@@ -91,8 +97,8 @@ static int has(int simd)
 #include "kernels.h"
 
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar, activate_scalar},
-    [SIMD_128] = {spread_128, bound_128, product_128, step_128, activate_128},
+    [SIMD_SCALAR] = KERNELS_OF(scalar),
+    [SIMD_128] = KERNELS_OF(128),
 };
 
 static int has(int simd)
@@ -103,7 +109,7 @@ static int has(int simd)
 
 #else
 static const kernels KERNELS[SIMD_COUNT] = {
-    [SIMD_SCALAR] = {spread_scalar, bound_scalar, product_scalar, step_scalar, activate_scalar},
+    [SIMD_SCALAR] = KERNELS_OF(scalar),
 };
 
 static int has(int simd)

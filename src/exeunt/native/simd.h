@@ -38,12 +38,32 @@ typedef void activate_kernel(float *gates, size_t wide, size_t lanes, size_t hid
 typedef void spread_kernel(float *to, const float *from, size_t count, int64_t apart);
 typedef void bound_kernel(float *row, const float *low, const float *high, size_t lanes);
 
+/* A line for each column of a matrix, and limits of what comes of it. */
+typedef struct row_lines {
+    const float *slopes, *offsets; /* column */
+    float low, high;
+} row_lines;
+
+typedef void sum_rows_kernel(const float *x, size_t rows, size_t wide, const float *origins,
+                             float *sums);
+typedef void sum_gradients_kernel(const float *x, const float *gradients, size_t rows, size_t wide,
+                                  const row_lines *lines, const float *origins, float *sums);
+typedef void map_rows_kernel(const float *x, size_t rows, size_t wide, const row_lines *lines,
+                             float *out);
+typedef void map_gradients_kernel(const float *x, const float *gradients, size_t rows, size_t wide,
+                                  const row_lines *lines, const float *more, const float *rest,
+                                  float *out);
+
 typedef struct kernels {
     spread_kernel *spread;
     bound_kernel *bound;
     product_kernel *product;
     step_kernel *step; /* `next` has place for 2 * WIDEST of each unit */
     activate_kernel *activate; /* of a minGRU, before its steps */
+    sum_rows_kernel *sum_rows;
+    sum_gradients_kernel *sum_gradients;
+    map_rows_kernel *map_rows;
+    map_gradients_kernel *map_gradients;
 } kernels;
 
 /* NULL if `simd` is not there. */

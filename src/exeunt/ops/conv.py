@@ -7,6 +7,8 @@ from collections import OrderedDict
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exeunt.ops.norm import norm_act
+
 
 def make_divisible(value: float, divisor: int = 8) -> int:
     """Nearest multiple of `divisor`, never more than 10 % below `value` (MobileNet's rule)."""
@@ -33,7 +35,22 @@ class SameConv2d(nn.Conv2d):
         return F.conv2d(x, self.weight, self.bias, self.stride, before, 1, self.groups)
 
 
-class ConvNormAct(nn.Sequential):
+class _Normed(nn.Sequential):
+    """Parts one after the other; a batch norm goes together with the activation behind it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [*self]
+        while parts:
+            part = parts.pop(0)
+            if isinstance(part, nn.BatchNorm2d):
+                bounded = bool(parts) and isinstance(parts[0], (nn.ReLU, nn.ReLU6))
+                x = norm_act(x, part, parts.pop(0) if bounded else None)
+            else:
+                x = part(x)
+        return x
+
+
+class ConvNormAct(_Normed):
     """Convolution, without bias unless asked for, batch norm, activation.
 
     Maps (N, C, H, W) to (N, C', H/s, W/s), rounded up. Parts are named `conv`, `norm` and, unless
@@ -72,7 +89,7 @@ class ConvNormAct(nn.Sequential):
         super().__init__(OrderedDict(parts))
 
 
-class NormAct(nn.Sequential):
+class NormAct(_Normed):
     """Batch norm and ReLU, named `norm` and `act`: what ends a pre-activation net."""
 
     def __init__(self, channels: int) -> None:
@@ -81,7 +98,7 @@ class NormAct(nn.Sequential):
         )
 
 
-class NormActConv(nn.Sequential):
+class NormActConv(_Normed):
     """Batch norm, ReLU, convolution without bias, named `norm`, `act` and `conv`.
 
     Maps (N, C, H, W) to (N, C', H, W).

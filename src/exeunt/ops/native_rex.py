@@ -10,27 +10,12 @@ from exeunt.native.axis import Axis
 from exeunt.native.rex import KINDS, Cell, Layer, run_rex
 from exeunt.native.stem import CELL
 from exeunt.ops.recurrence import FastGRNN, MinGRU
+from exeunt.ops.watched import takes_kernels
 
 
 def kernels_for(x: Tensor) -> Native | None:
-    """The kernels, if they may take x: plain numbers on the processor, with nobody looking.
-
-    Whoever traces, transforms or counts what torch does (`torch.export`, `torch.compile`,
-    `torch.func`, dispatch modes, fake tensors) sees torch's own operators instead.
-    """
-    watched = (
-        torch.is_grad_enabled()
-        or type(x) is not Tensor
-        or x.device.type != "cpu"
-        or x.dtype != torch.float32
-        or x.layout != torch.strided
-        or x.numel() == 0
-        or torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._functorch.peek_interpreter_stack() is not None
-    )
-    return None if watched else native()
+    """The kernels, if they may take x and no gradient is wanted."""
+    return native() if not torch.is_grad_enabled() and takes_kernels(x) else None
 
 
 def run_native(
