@@ -142,11 +142,11 @@ def compared(theirs: nn.Module, own: nn.Module, steps: int) -> tuple[str, str, s
     return (f"{least[0]:.0f}", f"{least[1]:.0f}", f"{ratios[0]:.2f}", f"{ratios[1]:.2f}")
 
 
-def training_step(net: nn.Module) -> Callable[[], None]:
-    """One step, on images that are always the same."""
+def training_step(net: nn.Module, size: int = SIZE) -> Callable[[], None]:
+    """One step, on images of size x size pixels that are always the same."""
     net.train()
     draw = torch.Generator().manual_seed(0)
-    images = torch.randn(BATCH, 3, SIZE, SIZE, generator=draw)
+    images = torch.randn(BATCH, 3, size, size, generator=draw)
     layout = next(one for one in net.parameters() if one.dim() == 4)
     if layout.is_contiguous(memory_format=torch.channels_last):
         images = images.contiguous(memory_format=torch.channels_last)

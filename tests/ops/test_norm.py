@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from exeunt.native import SIMD, in_use, native
+from exeunt.native.norm import parallel
 from exeunt.ops import norm as ops_norm
 from exeunt.ops.conv import ConvNormAct, NormAct, NormActConv
 from exeunt.ops.norm import norm_act
@@ -103,6 +103,7 @@ def test_it_is_what_doubles_give(
     assert norm.num_batches_tracked == 1
 
 
+@pytest.mark.skipif(parallel() is None, reason="torch has no OpenMP that is known")
 def test_threads_share_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exeunt.native.norm._LEAST", 1)
     torch.manual_seed(0)
@@ -119,23 +120,33 @@ def test_threads_share_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-def _in_a_child(x: Tensor, answers: Any) -> None:
-    answers.put(norm_act(x, nn.BatchNorm2d(x.shape[1])).sum().item())
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exeunt.native.norm._LEAST", 1)
+def test_without_threads_to_share_with_torch_does_it(
+    calls: list[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops_norm, "parallel", lambda: None)
+    x, norm = channels_last(torch.randn(3, 5, 7, 7)), drawn(5)
+    norm_act(x, norm)
+    assert len(calls) == (torch.get_num_threads() == 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    x = channels_last(torch.ones(2, 3, 4, 4))
-    norm_act(x, nn.BatchNorm2d(3))  # starts the threads of this one
-    fork = multiprocessing.get_context("fork")
-    answers = fork.Queue()
-    child = fork.Process(target=_in_a_child, args=(x, answers))
-    child.start()
-    assert answers.get(timeout=30) == 0
-    child.join(30)
-    assert child.exitcode == 0
+    calls.clear()
+    norm_act(x, norm)
+    assert not calls
+
+
+@pytest.mark.parametrize("layout", ["some channels", "plain", "transposed", "of one pixel"])
+def test_gradients_may_lie_otherwise(layout: str, calls: list[None]) -> None:
+    torch.manual_seed(0)
+    x, norm = channels_last(torch.randn(2, 6, 5, 5)), drawn(6)
+    asked = {
+        "some channels": channels_last(torch.randn(2, 9, 5, 5))[:, 2:8],
+        "plain": torch.randn(2, 6, 5, 5),
+        "transposed": channels_last(torch.randn(2, 6, 5, 5)).transpose(2, 3),
+        "of one pixel": torch.randn(2, 6, 1, 1).expand(2, 6, 5, 5),
+    }[layout]
+    ours = there_and_back(x, copy.deepcopy(norm), ACTS["relu"], asked)
+    dense = there_and_back(x, norm, ACTS["relu"], channels_last(asked))
+    assert all(map(torch.equal, ours, dense))
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize("made", [ConvNormAct(6, 8, 3, 2), NormAct(6), NormActConv(6, 4)])

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ROWS_SUMMED = 64, NUMBERS_AT_ONCE = 4096 };
 
@@ -17,7 +18,9 @@ typedef struct rows {
     size_t channels, pixels; /* of a row */
     size_t wide;
     float *block;
+    size_t most; /* rows at once */
     float *slopes, *offsets, *origins, *more, *rest, *sums;
+    float *gradients; /* of the rows at hand, where they lie apart */
 } rows;
 
 static size_t common(size_t a, size_t b)
@@ -34,17 +37,19 @@ static void repeat(const rows *s, const float *from, float *to)
     }
 }
 
-static int lay_out(rows *s, const norm *layer, int simd)
+static int lay_out(rows *s, norm *layer)
 {
     size_t used = 0;
     float *place;
-    s->simd = kernels_of(simd);
+    s->simd = kernels_of(layer->simd);
     s->channels = (size_t)layer->channels;
     s->pixels = WIDEST / common(WIDEST, s->channels);
     s->wide = s->pixels * s->channels;
-    s->block = malloc((7 * s->wide + WIDEST) * sizeof *s->block);
+    s->most = NUMBERS_AT_ONCE / s->wide + 4;
+    s->block = malloc(((7 + s->most) * s->wide + WIDEST) * sizeof *s->block);
     if (s->block == NULL) {
-        return 1;
+        layer->failed = 1;
+        return 0;
     }
     place = aligned(s->block);
     s->slopes = take(place, &used, s->wide);
@@ -53,7 +58,22 @@ static int lay_out(rows *s, const norm *layer, int simd)
     s->more = take(place, &used, s->wide);
     s->rest = take(place, &used, s->wide);
     s->sums = take(place, &used, 2 * s->wide);
-    return 0;
+    s->gradients = take(place, &used, s->most * s->wide);
+    return 1;
+}
+
+/* Takes a share: its pixels from `first` to before `last`. Returns 0 when none is left. */
+static int take_share(norm *layer, int32_t *share, size_t *first, size_t *last)
+{
+    size_t pixels = (size_t)layer->pixels, shares = (size_t)layer->shares;
+#if defined(__GNUC__)
+    *share = __atomic_fetch_add(&layer->next, 1, __ATOMIC_RELAXED);
+#else
+    *share = layer->next++;
+#endif
+    *first = pixels * (size_t)*share / shares;
+    *last = pixels * ((size_t)*share + 1) / shares;
+    return *share < layer->shares;
 }
 
 static row_lines lines_of(const rows *s, const norm *layer)
@@ -80,64 +100,101 @@ static void flush(const rows *s, size_t wide, double *sums)
     }
 }
 
-int exeunt_norm_sum(const norm *layer, int64_t first, int64_t last, double *sums, int simd)
+/* The gradients of some pixels side by side. */
+static const float *gradients_of(const norm *layer, const rows *s, size_t first, size_t pixels)
 {
-    size_t place, summed = 0, left = (size_t)(last - first);
-    const float *x = layer->in + first * layer->channels;
-    const float *g = layer->gradients == NULL ? NULL : layer->gradients + first * layer->channels;
-    row_lines lines = {0};
-    rows s;
-    if (lay_out(&s, layer, simd)) {
-        return 1;
+    const float *from = layer->gradients + first * (size_t)layer->apart;
+    size_t p;
+    if ((size_t)layer->apart == s->channels) {
+        return from;
     }
-    repeat(&s, g == NULL ? layer->in : layer->means, s.origins);
-    if (g != NULL) {
-        lines = lines_of(&s, layer);
+    for (p = 0; p < pixels; p++) {
+        memcpy(s->gradients + p * s->channels, from + p * (size_t)layer->apart,
+               s->channels * sizeof *from);
     }
-    for (place = 0; place < 2 * s.wide; place++) {
-        s.sums[place] = 0.0f;
+    return s->gradients;
+}
+
+/* The kernels for the next of so many pixels, and into how many rows of what width they go. What is
+ * less than a row goes without vectors.
+ */
+static const kernels *next_rows(const rows *s, size_t left, size_t *count, size_t *wide)
+{
+    *count = left / s->pixels < s->most ? left / s->pixels : s->most;
+    *wide = s->wide;
+    if (*count > 0) {
+        return s->simd;
     }
-    for (place = 0; place < 2 * s.channels; place++) {
+    *count = 1;
+    *wide = left * s->channels;
+    return kernels_of(SIMD_SCALAR);
+}
+
+static void sum_pixels(const norm *layer, const rows *s, const row_lines *lines, size_t first,
+                       size_t left, double *sums)
+{
+    size_t place, summed = 0;
+    for (place = 0; place < 2 * s->wide; place++) {
+        s->sums[place] = 0.0f;
+    }
+    for (place = 0; place < 2 * s->channels; place++) {
         sums[place] = 0.0;
     }
     while (left > 0) {
-        const kernels *use = s.simd;
-        size_t wide = s.wide, count = left / s.pixels, most = NUMBERS_AT_ONCE / wide + 4;
-        count = count < most ? count : most;
-        if (count == 0) { /* less than a row: without vectors */
-            flush(&s, wide, sums);
-            use = kernels_of(SIMD_SCALAR);
-            wide = left * s.channels;
-            count = 1;
+        size_t count, wide;
+        const kernels *use = next_rows(s, left, &count, &wide);
+        const float *x = layer->in + first * s->channels;
+        place = count * wide / s->channels; /* pixels */
+        if (wide != s->wide) {
+            flush(s, s->wide, sums);
         }
-        if (g == NULL) {
-            use->sum_rows(x, count, wide, s.origins, s.sums);
+        if (layer->gradients == NULL) {
+            use->sum_rows(x, count, wide, s->origins, s->sums);
         } else {
-            use->sum_gradients(x, g, count, wide, &lines, s.origins, s.sums);
-            g += count * wide;
+            const float *g = gradients_of(layer, s, first, place);
+            use->sum_gradients(x, g, count, wide, lines, s->origins, s->sums);
         }
-        x += count * wide;
-        left -= count * wide / s.channels;
+        first += place;
+        left -= place;
         summed += count;
-        if (summed >= ROWS_SUMMED || left == 0 || use != s.simd) {
-            flush(&s, wide, sums);
+        if (summed >= ROWS_SUMMED || left == 0) {
+            flush(s, wide, sums);
             summed = 0;
         }
     }
-    free(s.block);
-    return 0;
 }
 
-void exeunt_norm_close(const norm *layer, const double *sums, int32_t shares)
+void exeunt_norm_sum(norm *layer)
+{
+    int32_t share;
+    size_t first, last;
+    row_lines lines = {0};
+    rows s;
+    if (!lay_out(&s, layer)) {
+        return;
+    }
+    repeat(&s, layer->gradients == NULL ? layer->in : layer->means, s.origins);
+    if (layer->gradients != NULL) {
+        lines = lines_of(&s, layer);
+    }
+    while (take_share(layer, &share, &first, &last)) {
+        double *sums = layer->sums + (size_t)share * 2 * s.channels;
+        sum_pixels(layer, &s, &lines, first, last - first, sums);
+    }
+    free(s.block);
+}
+
+void exeunt_norm_close(norm *layer)
 {
     size_t channels = (size_t)layer->channels, c;
     double pixels = (double)layer->pixels;
+    layer->next = 0;
     for (c = 0; c < channels; c++) {
         double first = 0.0, second = 0.0, rate, mean;
         int32_t k;
-        for (k = 0; k < shares; k++) {
-            first += sums[(size_t)k * 2 * channels + c];
-            second += sums[((size_t)k * 2 + 1) * channels + c];
+        for (k = 0; k < layer->shares; k++) {
+            first += layer->sums[(size_t)k * 2 * channels + c];
+            second += layer->sums[((size_t)k * 2 + 1) * channels + c];
         }
         if (layer->gradients == NULL) {
             mean = first / pixels;
@@ -160,37 +217,41 @@ void exeunt_norm_close(const norm *layer, const double *sums, int32_t shares)
     }
 }
 
-int exeunt_norm_write(const norm *layer, int64_t first, int64_t last, int simd)
+static void write_pixels(const norm *layer, const rows *s, const row_lines *lines, size_t first,
+                         size_t left)
 {
-    const kernels *use;
-    size_t left = (size_t)(last - first), begin = (size_t)first * (size_t)layer->channels;
+    while (left > 0) {
+        size_t count, wide, pixels, begin = first * s->channels;
+        const kernels *use = next_rows(s, left, &count, &wide);
+        pixels = count * wide / s->channels;
+        if (layer->gradients == NULL) {
+            use->map_rows(layer->in + begin, count, wide, lines, layer->out + begin);
+        } else {
+            const float *g = gradients_of(layer, s, first, pixels);
+            use->map_gradients(layer->in + begin, g, count, wide, lines, s->more, s->rest,
+                               layer->out + begin);
+        }
+        first += pixels;
+        left -= pixels;
+    }
+}
+
+void exeunt_norm_write(norm *layer)
+{
+    int32_t share;
+    size_t first, last;
     row_lines lines;
     rows s;
-    if (lay_out(&s, layer, simd)) {
-        return 1;
+    if (!lay_out(&s, layer)) {
+        return;
     }
-    use = s.simd;
     lines = lines_of(&s, layer);
     if (layer->gradients != NULL) {
         repeat(&s, layer->more, s.more);
         repeat(&s, layer->rest, s.rest);
     }
-    while (left > 0) {
-        size_t wide = s.wide, count = left / s.pixels;
-        if (count == 0) {
-            use = kernels_of(SIMD_SCALAR);
-            wide = left * s.channels;
-            count = 1;
-        }
-        if (layer->gradients == NULL) {
-            use->map_rows(layer->in + begin, count, wide, &lines, layer->out + begin);
-        } else {
-            use->map_gradients(layer->in + begin, layer->gradients + begin, count, wide, &lines,
-                               s.more, s.rest, layer->out + begin);
-        }
-        begin += count * wide;
-        left -= count * wide / s.channels;
+    while (take_share(layer, &share, &first, &last)) {
+        write_pixels(layer, &s, &lines, first, last - first);
     }
     free(s.block);
-    return 0;
 }

@@ -1,7 +1,8 @@
 /* Batch norm in training, and an activation that only bounds what comes of it, in one pass.
  *
- * There and back: sums over all pixels, what follows from them, and a pass that writes. Pixels may
- * be shared out among threads, each with sums of its own. Maps lie channels last.
+ * There and back: sums over all pixels, what follows from them, and a pass that writes. The pixels
+ * are shared out: whatever threads call `exeunt_norm_sum` take the shares in turn, and so with
+ * `exeunt_norm_write`; in between one of them calls `exeunt_norm_close`. Maps lie channels last.
  */
 #ifndef EXEUNT_NORM_H
 #define EXEUNT_NORM_H
@@ -20,20 +21,18 @@ typedef struct norm {
     float *weight_gradients;       /* channel; written on the way back */
     float *bias_gradients;
     float *more, *rest;            /* channel; likewise: gradients are slope * g + more * in + rest */
+    double *sums;                  /* share, 2, channel */
     int64_t pixels;
-    int32_t channels;
+    int64_t apart;                 /* numbers from a pixel's gradients to the next one's */
+    int32_t channels, shares;
+    int32_t simd;
+    int32_t next;                  /* share that nobody has taken; begins as 0 */
+    int32_t failed;                /* set when there is no memory for a few rows; begins as 0 */
     float epsilon, low, high;      /* the output is kept between the last two */
 } norm;
 
-/* Sums over the pixels from `first` to before `last`: 2, channel. Returns 0, or 1 when there is no
- * memory for a few rows of numbers. So does `exeunt_norm_write`.
- */
-EXEUNT_API int exeunt_norm_sum(const norm *layer, int64_t first, int64_t last, double *sums,
-                               int simd);
-
-/* What follows from the sums of all `shares` of the pixels, which lie one after the other. */
-EXEUNT_API void exeunt_norm_close(const norm *layer, const double *sums, int32_t shares);
-
-EXEUNT_API int exeunt_norm_write(const norm *layer, int64_t first, int64_t last, int simd);
+EXEUNT_API void exeunt_norm_sum(norm *layer);
+EXEUNT_API void exeunt_norm_close(norm *layer);
+EXEUNT_API void exeunt_norm_write(norm *layer);
 
 #endif

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import ctypes
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
+from typing import Any
 
 from exeunt.native.library import Native
 
-_LEAST = 1 << 17  # numbers for which another thread is worth waking
+_LEAST = 1 << 15  # numbers that are worth a share of their own
+_NAMES = (
+    *("maps", "gradients", "out", "weights", "biases", "means", "variances", "slopes", "offsets"),
+    *("weight_gradients", "bias_gradients", "more", "rest", "sums"),
+)
 
 
 class Norm(ctypes.Structure):
     """A batch norm over a batch of maps: addresses of float32 arrays, and what it is."""
 
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("maps", "gradients", "out", "weights", "biases")),
-        *((name, ctypes.c_void_p) for name in ("means", "variances", "slopes", "offsets")),
-        *((name, ctypes.c_void_p) for name in ("weight_gradients", "bias_gradients")),
-        *((name, ctypes.c_void_p) for name in ("more", "rest")),
-        ("pixels", ctypes.c_int64),
-        ("channels", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in _NAMES),
+        *((name, ctypes.c_int64) for name in ("pixels", "apart")),
+        *((name, ctypes.c_int32) for name in ("channels", "shares", "simd", "next", "failed")),
         *((name, ctypes.c_float) for name in ("epsilon", "low", "high")),
     )
 
@@ -34,42 +32,35 @@ def run_norm(native: Native, norm: Norm, threads: int = 1) -> None:
     Args:
         native: whose kernels to use.
         norm: with addresses that stay valid meanwhile.
-        threads: at most so many; pixels are shared out among them.
+        threads: at most so many, of those that torch has; pixels are shared out among them.
 
     Raises:
         MemoryError: when there is none for a few rows.
     """
-    library, told = native.library, ctypes.byref(norm)
-    shares = max(1, min(threads, norm.pixels * norm.channels // _LEAST))
-    edges = [norm.pixels * share // shares for share in range(shares + 1)]
-    parts = [(ctypes.c_int64(first), ctypes.c_int64(last)) for first, last in pairwise(edges)]
-    sums = (ctypes.c_double * (2 * norm.channels) * shares)()
-
-    def add_up(share: int) -> int:
-        failed: int = library.exeunt_norm_sum(told, *parts[share], sums[share], native.number)
-        return failed
-
-    def write(share: int) -> int:
-        failed: int = library.exeunt_norm_write(told, *parts[share], native.number)
-        return failed
-
-    _all(add_up, shares)
-    library.exeunt_norm_close(told, sums, shares)
-    _all(write, shares)
-
-
-def _all(work: Callable[[int], int], shares: int) -> None:
-    """Does every share of some work, the first one here."""
-    others = [_threads().submit(work, share) for share in range(1, shares)]
-    if any([work(0), *(other.result() for other in others)]):
+    library, job = native.library, ctypes.byref(norm)
+    norm.shares = max(1, min(threads, norm.pixels * norm.channels // _LEAST))
+    norm.simd = native.number
+    sums = (ctypes.c_double * (2 * norm.channels * norm.shares))()
+    norm.sums = ctypes.addressof(sums)
+    for work in (library.exeunt_norm_sum, library.exeunt_norm_write):
+        if norm.shares > 1:
+            parallel()(ctypes.cast(work, ctypes.c_void_p), job, norm.shares, 0)
+        else:
+            work(job)
+        if work is library.exeunt_norm_sum:
+            library.exeunt_norm_close(job)
+    if norm.failed:
         raise MemoryError("no memory for the rows that a batch norm works on")
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    """They are kept: a step of training asks hundreds of times."""
-    return ThreadPoolExecutor(os.cpu_count(), "exeunt-norm")
+def parallel() -> Any:
+    """OpenMP's call that has several threads do a piece of work, or None where there is none.
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)  # which has none of them
+    It is that of the library that torch has loaded, whose threads wait for work already. Threads
+    of our own would find the processors taken by them.
+    """
+    try:
+        return ctypes.CDLL(None).GOMP_parallel
+    except (AttributeError, OSError, TypeError):  # another OpenMP; Windows, which has no such names
+        return None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as everywhere
 
 from exeunt.native import Native, native
-from exeunt.native.norm import Norm, run_norm
+from exeunt.native.norm import Norm, parallel, run_norm
 from exeunt.ops.watched import takes_kernels
 
 _LIMITS: dict[type[nn.Module] | None, tuple[float, float]] = {
@@ -52,6 +52,7 @@ def _kernels_for(x: Tensor, norm: nn.Module, act: nn.Module | None) -> Native | 
     fits = (
         (None if act is None else type(act)) in _LIMITS
         and takes_kernels(x)
+        and (torch.get_num_threads() == 1 or parallel() is not None)
         and x.is_contiguous(memory_format=torch.channels_last)
         and x.shape[1] == norm.num_features
         and x.numel() > x.shape[1]
@@ -119,13 +120,27 @@ class _NormAct(torch.autograd.Function):
         grad = grads[0]
         if torch.is_grad_enabled():  # somebody wants the gradients of gradients
             return *_in_torch(x, weight, bias, ctx.eps, ctx.limits, grad), None, None, None
-        grad = grad.contiguous(memory_format=torch.channels_last)
+        apart = _apart(grad)
+        if apart is None:
+            grad, apart = grad.contiguous(memory_format=torch.channels_last), x.shape[1]
         made, out = x.new_empty(4, x.shape[1]), torch.empty_like(x)
         layer = _layer(x, weight, bias, ctx.eps, ctx.limits, found)
         layer.gradients, layer.out = grad.data_ptr(), out.data_ptr()
+        layer.apart = apart
         layer.weight_gradients, layer.bias_gradients, layer.more, layer.rest = _rows(made)
         run_norm(ctx.kernels, layer, torch.get_num_threads())
         return out, made[0], made[1], None, None, None
+
+
+def _apart(x: Tensor) -> int | None:
+    """Numbers from each pixel of (N, C, H, W) to the next, where all are as far apart and channels
+    lie side by side; None where not.
+    """
+    images, channels, height, width = x.shape
+    image, channel, row, column = x.stride()
+    ways = (width, column, 1), (height, row, width), (images, image, height * width)
+    found = {stride / pixels for size, stride, pixels in ways if size > 1}
+    return int(found.pop()) if len(found) == 1 and (channel == 1 or channels == 1) else None
 
 
 def _layer(
