@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-import torch
 from torch import Tensor
 
 from exeunt.errors import ExeuntError
@@ -18,12 +17,12 @@ from exeunt.errors import ExeuntError
 def all_finite(numbers: Tensor) -> bool:
     """Whether no number is NaN or infinite.
 
-    A sum with one of them is none either, and reads every number once; a sum that is itself too
-    large needs the second look.
+    A sum with one of them is none either, and reads every number once (`sum(dtype=...)` takes half
+    precision one by one); a sum that is itself too large needs the second look.
     """
     if not numbers.is_floating_point():
         return True
-    return math.isfinite(numbers.sum(dtype=torch.float32)) or bool(numbers.isfinite().all())
+    return math.isfinite(numbers.float().sum()) or bool(numbers.isfinite().all())
 
 
 def require_finite_weights(tensors: Iterable[tuple[str, Tensor]], where: str) -> None:

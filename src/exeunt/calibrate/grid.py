@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from functools import reduce
 from itertools import combinations
 from typing import Any
@@ -26,24 +27,30 @@ class ThresholdGrid:
             not leave.
         right: Whether each exit is right (E N).
         costs: Of leaving at each exit (E), cumulative.
-        given: Thresholds (E-1) that the grid holds too.
     """
 
-    def __init__(
-        self, confidence: Tensor, right: Tensor, costs: Tensor, given: Sequence[float] | None = None
-    ) -> None:
+    def __init__(self, confidence: Tensor, right: Tensor, costs: Tensor) -> None:
         self.right, self.costs = right.numpy(), costs.numpy()
         self._right = self.right.astype(np.float64)
         self._samples = np.arange(right.shape[1])
         self.thresholds = [[*quantiles(row[row > -math.inf]), math.inf] for row in confidence]
-        if given is not None:
-            self.thresholds = [sorted({*a, b}) for a, b in zip(self.thresholds, given, strict=True)]
+        self._confidence = confidence.numpy()
         self._reached = [  # at most 66 settings, so that one byte will do
             np.searchsorted(np.array(thresholds, np.float32), row, side="right").astype(np.uint8)
-            for thresholds, row in zip(self.thresholds, confidence.numpy(), strict=True)
+            for thresholds, row in zip(self.thresholds, self._confidence, strict=True)
         ]
-
         self._cells = [reached.astype(np.intp) for reached in self._reached]
+
+    def including(self, thresholds: Sequence[float]) -> ThresholdGrid:
+        """A grid of the same samples that holds these thresholds (E-1) too."""
+        more = copy(self)
+        more.thresholds, more._reached = [*self.thresholds], [*self._reached]
+        for k, threshold in enumerate(thresholds):
+            if threshold not in self.thresholds[k]:
+                more.thresholds[k] = sorted([*self.thresholds[k], threshold])
+                more._reached[k] = self._reached[k] + (self._confidence[k] >= np.float32(threshold))
+        more._cells = [reached.astype(np.intp) for reached in more._reached]
+        return more
 
     def exits_taken(self, settings: Sequence[int]) -> NDArray[np.uint8]:
         """The exit that each sample takes (N)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -32,10 +33,15 @@ def best_thresholds(
         most_confident(confidence, geometric_counts(exits + 1, samples, ratio)) for ratio in RATIOS
     ]
     within = thresholds_within(confidence, costs)
+    quantiles = ThresholdGrid(confidence, right, costs)
+
+    @cache
+    def merit(thresholds: tuple[float, ...]) -> float:
+        return quantiles.merit(first_exits(confidence, thresholds).numpy())
 
     def solve(budget: float) -> list[float]:
         geometric = within(budget)
-        grid = ThresholdGrid(confidence, right, costs, geometric)
+        grid = quantiles.including(geometric)
         starts = [
             [
                 thresholds.index(threshold)
@@ -49,9 +55,7 @@ def best_thresholds(
             for thresholds, leaving in published
             if mean_cost_of(torch.tensor(leaving), costs) <= ceiling(budget)
         ]
-        return max(
-            found, key=lambda thresholds: grid.merit(first_exits(confidence, thresholds).numpy())
-        )
+        return max(found, key=lambda thresholds: merit(tuple(thresholds)))
 
     return solve
 

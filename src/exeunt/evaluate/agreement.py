@@ -31,6 +31,6 @@ def agreement(table: ExitTable, eta: float | None = None) -> Tensor:
     else:
         if not 0 < eta < math.inf:
             raise ExeuntError(f"eta must be a finite number > 0, got {eta}")
-        values = torch.stack([table.predictions(k) for k in range(table.num_exits)])
+        values = table.all_predictions
         rows = [((values - own).abs() < eta).double().mean(dim=1) for own in values]
     return torch.stack(rows)

@@ -95,7 +95,7 @@ def replay(table: ExitTable, policy: Policy) -> Outcome:
         exit_index = _driven(table, policy)
     counts: list[int] = exit_index.bincount(minlength=table.num_exits).tolist()
     spent = sum(count * macs for count, macs in zip(counts, table.exit_macs, strict=True))
-    said = torch.stack([table.predictions(k) for k in range(table.num_exits)])
+    said = table.all_predictions
     predictions = said.gather(0, exit_index.unsqueeze(0)).squeeze(0)
     return Outcome(
         table=table,
@@ -133,7 +133,8 @@ def _driven(table: ExitTable, policy: Policy) -> Tensor:
         nonlocal waiting
         if keep is not None:
             waiting = waiting[keep]
-        return table.of_exit(k)[waiting]
+        logits = table.of_exit(k)
+        return logits if len(waiting) == len(logits) else logits[waiting]
 
     return drive(policy, table.num_exits, recorded).exit_index
 

@@ -39,7 +39,7 @@ def predicted_classes(table: ExitTable) -> Tensor:
             f"a table of {table.task} predicts values and not classes; "
             "classes are needed for what was asked"
         )
-    return torch.stack([table.predictions(k) for k in range(table.num_exits)])
+    return table.all_predictions
 
 
 def right_classes(table: ExitTable) -> Tensor:
@@ -55,7 +55,7 @@ def sample_scores(table: ExitTable, exit_index: int | Tensor) -> Tensor:
     """What the samples of a table contribute to its score, at the exit that all take or that each
     takes (N,): 1 where it is right and 0 where not, or the absolute error (N, float64).
     """
-    said = torch.stack([table.predictions(k) for k in range(table.num_exits)])
+    said = table.all_predictions
     predictions = said[torch.as_tensor(exit_index), torch.arange(len(table))]
     if table.task == "classification":
         return (predictions == table.targets).double()

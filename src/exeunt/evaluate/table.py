@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -240,6 +240,11 @@ class ExitTable:
     def predictions(self, exit_index: int) -> Tensor:
         """What one exit says of each sample (N,): a class index, or a value in float32."""
         return self.read(TopClass() if self.task == "classification" else Value(), exit_index)
+
+    @cached_property
+    def all_predictions(self) -> Tensor:
+        """`predictions` of all exits (E N)."""
+        return torch.stack([self.predictions(k) for k in range(self.num_exits)])
 
 
 def _outputs_of(logits: Any) -> Tensor:
