@@ -267,8 +267,9 @@ FORMS = """\
 
 Networks whose names begin with `rex_` have ReX as its paper has it, a GRU with nothing behind it. \
 Another form is one argument away: `--set rex_form=mingru`, or `create_model(NAME, \
-rex_form="mingru")`, is minGRU cells that begin by remembering, with a batch norm behind them \
-([what it gains](rex.md)). `exeunt list` says what each form is, and files of weights and runs \
+rex_form="mingru")`, is minGRU cells that begin by remembering, with a batch norm behind them, and \
+`mingru_blocks2` has two inverted residuals behind that \
+([what each gains](rex.md)). `exeunt list` says what each form is, and files of weights and runs \
 hold theirs. This is what both cost:
 
 | network | `rex_form` | parameters (M) | MACs (M), first exit | last exit |

@@ -29,6 +29,7 @@ from exeunt.export.c import build_host, run_device, run_host
 from exeunt.models import create_model
 
 NETS = (
+    'rex_mobilenetv2:224:1000:{"rex_form": "mingru_blocks2"}',
     'rex_mobilenetv2:224:1000:{"rex_form": "mingru"}',
     'rex_mobilenetv2:224:1000:{"rex_form": "paper"}',
     "mobilenetv2:224:1000",

@@ -29,7 +29,7 @@ def ends(net: MultiExitNet) -> list[str]:
 
 def test_parameters() -> None:
     assert parameters(create_model("densenet121", exits="last")) == 7_978_856, "the standard one"
-    rex = parameters(create_model("rex_densenet121", exits="last"))
+    rex = parameters(create_model("rex_densenet121", exits="last", rex_form="paper"))
     assert rex == pytest.approx(6.59e6, abs=0.005e6), "as counted independently"
 
 
@@ -54,7 +54,7 @@ def test_macs_at_the_exits() -> None:
 
 def test_rex_macs_at_the_exits() -> None:
     """The tail alone as counted independently, plus the stem and the ReX layer."""
-    net = create_model("rex_densenet121", 10)
+    net = create_model("rex_densenet121", 10, rex_form="paper")
     rex = net.stages[0].trunk.rex.macs(112, 112).shared
     macs = [part - (STEM_MACS + rex) / 1e6 for part in trunk_macs(net)]
     assert [macs[0], macs[11], macs[19]] == pytest.approx([40.9, 562.0, 769.1], abs=0.06)
@@ -73,7 +73,7 @@ def test_exits_and_their_channels() -> None:
 
 @torch.no_grad()
 def test_the_rex_layer_and_the_transition_behind_it() -> None:
-    trunk = create_model("rex_densenet121", 10).eval().stages[0].trunk
+    trunk = create_model("rex_densenet121", 10, rex_form="paper").eval().stages[0].trunk
     rex = trunk.rex
     assert (rex.patch_size, rex.stride, rex.hidden1, rex.hidden2) == ((6, 6), (4, 4), 16, 8)
     assert [name for name, _ in trunk.named_children()][:3] == ["stem", "rex", "transition1"]

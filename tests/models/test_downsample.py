@@ -74,10 +74,10 @@ def test_rnnpool_is_that_of_its_paper() -> None:
     assert block.channels == pool.out_channels == 64
 
 
-def test_rex_mobilenetv2_is_a_downsample() -> None:
+def test_rex_mobilenetv2_of_the_paper_is_a_downsample() -> None:
     """Parameter for parameter and name for name."""
     torch.manual_seed(0)
-    named = create_model("rex_mobilenetv2_035", 3).state_dict()
+    named = create_model("rex_mobilenetv2_035", 3, rex_form="paper").state_dict()
     ours = small("rex").state_dict()
     assert list(named) == list(ours)
     assert all(torch.equal(named[name], ours[name]) for name in named)

@@ -7,6 +7,7 @@ from exeunt.contract import check_model
 from exeunt.errors import ExeuntError
 from exeunt.models import create_model, list_models
 from exeunt.ops.rex import ReX2d
+from exeunt.ops.rex_block import REX_FORMS
 
 
 def parameters(net: torch.nn.Module) -> int:
@@ -41,13 +42,13 @@ def test_rex_tail_macs() -> None:
     """The tail alone, plus a stem of 10.84 M and the ReX layer's 62.02 M."""
     tail = [35.1, 55.7, 91.1, 144.9, 183.4, 204.71 - 1.28]
     expected = [10.838 + 62.018 + part for part in tail]
-    measured = [macs / 1e6 for macs in trunk_macs("rex_mobilenetv2")]
+    measured = [macs / 1e6 for macs in trunk_macs("rex_mobilenetv2", rex_form="paper")]
     assert measured == pytest.approx(expected, abs=0.1)
 
 
 def test_table_1_of_the_rex_paper() -> None:
     """Sizes after every part of Table 1, and its six exits."""
-    net = create_model("rex_mobilenetv2").eval()
+    net = create_model("rex_mobilenetv2", rex_form="paper").eval()
     rex = net.stages[0].trunk.rex
     assert isinstance(rex, ReX2d)
     assert (rex.patch_size, rex.stride, rex.hidden1, rex.hidden2) == ((6, 6), (4, 4), 16, 8)
@@ -80,9 +81,8 @@ def test_table_1_of_the_rex_paper() -> None:
 
 def test_parameters_of_the_rex_trunk() -> None:
     """3.493 M for the trunk with its classifier, as counted independently."""
-    assert parameters(create_model("rex_mobilenetv2", exits="last")) == pytest.approx(
-        3.493e6, rel=2e-4
-    )
+    net = create_model("rex_mobilenetv2", exits="last", rex_form="paper")
+    assert parameters(net) == pytest.approx(3.493e6, rel=2e-4)
 
 
 @pytest.mark.parametrize(("width", "hidden2"), [(0.35, 3), (0.5, 4), (0.75, 6), (1.0, 8)])
@@ -91,8 +91,10 @@ def test_width_variants(width: float, hidden2: int) -> None:
     for name in (f"rex_mobilenetv2_{tag}", f"mobilenetv2_{tag}"):
         named, by_width = create_model(name, 10), create_model(name[:-4], 10, width=width)
         assert parameters(named) == parameters(by_width)
-    rex = create_model(f"rex_mobilenetv2_{tag}", 10).stages[0].trunk.rex
-    assert (rex.hidden1, rex.hidden2) == (16, hidden2)
+    for form in REX_FORMS:
+        made = create_model(f"rex_mobilenetv2_{tag}", 10, rex_form=form).stages[0].trunk.rex
+        rex = made if isinstance(made, ReX2d) else made.rex
+        assert (rex.hidden1, rex.hidden2) == (16, hidden2)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +145,9 @@ def test_rex_in_any_module() -> None:
                     assert len(stage.trunk) == 1
 
 
-def test_rex_in_the_first_module_is_rex_mobilenetv2() -> None:
+def test_rex_in_the_first_module_is_rex_mobilenetv2_of_the_paper() -> None:
     names = list(create_model("mobilenetv2", 10, rex_at=[1], width=0.35).state_dict())
-    assert names == list(create_model("rex_mobilenetv2_035", 10).state_dict())
+    assert names == list(create_model("rex_mobilenetv2_035", 10, rex_form="paper").state_dict())
 
 
 def test_rex_in_chosen_exits() -> None:
@@ -215,7 +217,7 @@ def test_the_contract_with_rex_in_modules(modules: tuple[int, ...]) -> None:
 
 def test_state_dict_names_are_stable() -> None:
     """A few names of the golden list; weights on users' disks depend on them."""
-    names = create_model("rex_mobilenetv2_035", 10).state_dict().keys()
+    names = create_model("rex_mobilenetv2_035", 10, rex_form="paper").state_dict().keys()
     assert {
         "stages.0.trunk.stem.conv.weight",
         "stages.0.trunk.rex.rnn1.weight_ih_l0",

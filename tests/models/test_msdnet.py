@@ -288,8 +288,9 @@ def test_state_dict_names_are_stable() -> None:
         "stages.4.exit.convs.1.conv.weight",
         "stages.4.exit.classifier.bias",
     } <= set(names)
-    rex = create_model("rex_msdnet", 10, **REX_TINY).state_dict().keys()
-    assert "stages.0.trunk.scale0_layer0.rex.linear.weight" in rex
+    for form, place in (("paper", "rex"), ("mingru", "rex.rex")):
+        rex = create_model("rex_msdnet", 10, **REX_TINY, rex_form=form).state_dict().keys()
+        assert f"stages.0.trunk.scale0_layer0.{place}.linear.weight" in rex
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_lazy_first_exit_is_cheaper_and_the_last_costs_the_same() -> None:
 
 def test_rex() -> None:
     """The tail as counted independently, 12.66 M parameters and 411 M MACs; stem and ReX added."""
-    net = create_model("rex_msdnet")
+    net = create_model("rex_msdnet", rex_form="paper")
     first = net.stages[0].trunk.scale0_layer0
     rex = first.rex
     assert (rex.patch_size, rex.stride, rex.hidden1, rex.hidden2) == ((6, 6), (4, 4), 16, 8)
@@ -143,5 +143,5 @@ def test_rex() -> None:
     assert [tuple(part.shape[2:]) for part in state] == [(28, 28), (14, 14), (7, 7)]
     with torch.no_grad():
         assert first(torch.randn(1, 3, 224, 224)).shape == (1, 64, 28, 28)
-    wide = create_model("rex_msdnet", growth=16)
+    wide = create_model("rex_msdnet", growth=16, rex_form="paper")
     assert parameters(wide) == pytest.approx(19.3e6, abs=0.05e6)

@@ -33,7 +33,7 @@ def ends(net: MultiExitNet) -> list[str]:
         ("resnet34", {}, 21_797_672),  # the standard one
         # without three blocks of 73,984; ReX has 17,504 of its own (hand count), and the
         # projection from 64 to 128 channels stays
-        ("rex_resnet34", {}, 21_797_672 - 3 * 73_984 + 11_360),
+        ("rex_resnet34", {"rex_form": "paper"}, 21_797_672 - 3 * 73_984 + 11_360),
     ],
 )
 def test_parameters(name: str, kwargs: dict[str, object], expected: int) -> None:
@@ -42,7 +42,7 @@ def test_parameters(name: str, kwargs: dict[str, object], expected: int) -> None
 
 def test_parameters_of_the_deep_variant() -> None:
     """20.51 M as counted independently, 20 M in the paper's Table 2."""
-    net = create_model("rex_resnet34", exits="last", deep=True)
+    net = create_model("rex_resnet34", exits="last", deep=True, rex_form="paper")
     assert parameters(net) == pytest.approx(20.51e6, abs=0.005e6)
 
 
@@ -55,7 +55,7 @@ def test_macs_at_the_exits() -> None:
 
 def test_rex_macs_at_the_exits() -> None:
     """The tail alone as counted independently, plus the stem and the ReX layer."""
-    net = create_model("rex_resnet34", 10)
+    net = create_model("rex_resnet34", 10, rex_form="paper")
     rex = net.stages[0].trunk.rex.macs(112, 112).shared
     tail = [411.0, 873.5, 1284.5, 1746.9, 2209.3, 2620.4, 2852.1 - 0.512]
     expected = [(STEM_MACS + rex) / 1e6 + part for part in tail]
@@ -64,7 +64,7 @@ def test_rex_macs_at_the_exits() -> None:
 
 def test_deep_macs() -> None:
     """Stem, ReX, then conv4, conv5 and the classifier with 1.979 G."""
-    net = create_model("rex_resnet34", 10, deep=True)
+    net = create_model("rex_resnet34", 10, deep=True, rex_form="paper")
     rex = net.stages[0].trunk.rex.macs(112, 112).shared
     expected = (STEM_MACS + rex) / 1e6 + 1979 - 0.512
     assert trunk_macs(net)[-1] == pytest.approx(expected, abs=0.5)
@@ -84,7 +84,8 @@ def test_rex_layers() -> None:
         (False, ((6, 6), (4, 4), 16, 8), (1, 64, 28, 28)),
         (True, ((8, 8), (4, 4), 32, 16), (1, 128, 28, 28)),
     ):
-        trunk = create_model("rex_resnet34", 10, deep=deep).eval().stages[0].trunk
+        net = create_model("rex_resnet34", 10, deep=deep, rex_form="paper").eval()
+        trunk = net.stages[0].trunk
         rex = trunk.rex
         assert (rex.patch_size, rex.stride, rex.hidden1, rex.hidden2) == sizes
         summary = trunk[:2](torch.randn(1, 3, 224, 224))

@@ -54,7 +54,9 @@ def test_round_trip(saved: Path) -> None:
     torch.manual_seed(0)
     original = create_model("rex_mobilenetv2_035", 3).eval()
     net, info = load_weights(saved)
-    assert info == dataclasses.replace(INFO, arguments=INFO.arguments | {"rex_form": "paper"})
+    assert info == dataclasses.replace(
+        INFO, arguments=INFO.arguments | {"rex_form": rex_block.NETWORK_FORM}
+    )
     assert not net.training
     x = torch.randn(2, 3, 32, 32)
     for mine, theirs in zip(net(x), original(x), strict=True):

@@ -20,8 +20,18 @@ from torch import Tensor, nn
 
 from exeunt.contract import check_model
 from exeunt.graph import buffers_of, build_graph, interpret, make_plan, verify_plan
-from exeunt.models import MODELS, WeightsInfo, create_model, list_models, load_weights, save_weights
+from exeunt.models import (
+    FORM,
+    MODELS,
+    WeightsInfo,
+    create_model,
+    list_models,
+    load_weights,
+    model_takes,
+    save_weights,
+)
 from exeunt.net import MultiExitNet
+from exeunt.ops.rex_block import REX_FORMS
 from exeunt.training.losses import depth_weighted, exit_losses
 
 GOLDEN = Path(__file__).with_name("golden_names.json")
@@ -210,11 +220,12 @@ def digests() -> dict[str, dict[str, Any]]:
     """How many tensors each network's state has, and a hash of their names and shapes."""
     found = {}
     for name in list_models():
-        with torch.device("meta"):
-            state = create_model(name, 10).state_dict()
-        lines = "\n".join(f"{key} {tuple(value.shape)}" for key, value in state.items())
-        digest = hashlib.sha256(lines.encode()).hexdigest()[:16]
-        found[name] = {"tensors": len(state), "sha256": digest}
+        for form in [{FORM: form} for form in REX_FORMS] if model_takes(name, FORM) else [{}]:
+            with torch.device("meta"):
+                state = create_model(name, 10, **form).state_dict()
+            lines = "\n".join(f"{key} {tuple(value.shape)}" for key, value in state.items())
+            digest = hashlib.sha256(lines.encode()).hexdigest()[:16]
+            found[" ".join((name, *form.values()))] = {"tensors": len(state), "sha256": digest}
     return found
 
 

@@ -80,8 +80,9 @@ class ReXForm:
 REX_FORMS: dict[str, ReXForm] = {
     "paper": ReXForm(),
     "mingru": ReXForm(cell="mingru", norm=True, remember=True),
+    "mingru_blocks2": ReXForm(cell="mingru", norm=True, remember=True, blocks=2),
 }
-"""By name: the paper's, and the one that won the search of `docs/rex.md`."""
+"""By name: the paper's, and the two that won in `docs/rex.md`, at 64 and at 112 pixels."""
 
 NETWORK_FORM = "paper"
 """The one that networks named `rex_...` have unless they are asked for another. `ReX2d` alone, and
