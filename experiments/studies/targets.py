@@ -34,6 +34,13 @@ RUNS = (
     Run(PLAIN, "mobilenetv2", settings=ADAMW, seeds=SEEDS),
     _rex(REX),
     Run("ReX", "rex_mobilenetv2", PAPER_FORM, ADAMW),
+    Run(
+        "better ReX, four blocks a stride later",
+        "rex_mobilenetv2",
+        {"rex_form": BETTER, "deeper": 4},
+        CELLS,
+        "adamw, cells apart",
+    ),
     _rex("better ReX, patches of 8", patch_size=8),
     _rex("better ReX, GRU", cell="gru"),
     _rex("better ReX, pooled path", pooled=True),

@@ -85,6 +85,24 @@ def test_parameters_of_the_rex_trunk() -> None:
     assert parameters(net) == pytest.approx(3.493e6, rel=2e-4)
 
 
+def test_a_deeper_first_module() -> None:
+    """Two blocks more, 64 channels at 14x14: 10.6 M multiply-adds each by hand."""
+    plain, deeper = (create_model("rex_mobilenetv2", rex_form="paper", deeper=n) for n in (0, 2))
+    block = 14 * 14 * (64 * 384 * 2 + 384 * 9)
+    for before, after in zip(plain.exit_info(224), deeper.exit_info(224), strict=True):
+        assert after.macs - before.macs == 2 * block
+        assert after.channels == before.channels
+    names = [name for name, _ in deeper.stages[0].trunk.named_children()]
+    assert names[2:] == [
+        "group3_block0",
+        "group3_block0_more0",
+        "group3_block0_more1",
+        "group3_block1",
+    ]
+    with pytest.raises(ExeuntError, match="deeper=-1; give 0 or more blocks"):
+        create_model("rex_mobilenetv2", deeper=-1)
+
+
 @pytest.mark.parametrize(("width", "hidden2"), [(0.35, 3), (0.5, 4), (0.75, 6), (1.0, 8)])
 def test_width_variants(width: float, hidden2: int) -> None:
     tag = f"{round(100 * width):03d}"

@@ -50,9 +50,12 @@ def _build(
     exit_head: str | Sequence[str],
     dropout: float,
     rex_form: str | Mapping[str, Any] | None = "paper",
+    deeper: int = 0,
 ) -> MultiExitNet:
     if not width > 0:
         raise ExeuntError(f"width={width!r}; give a number above 0, such as 0.5 or 1.0")
+    if deeper < 0:
+        raise ExeuntError(f"deeper={deeper!r}; give 0 or more blocks")
     rows = [
         (f"group{g}_block{b}", expansion, make_divisible(base * width), stride if b == 0 else 1)
         for g, (expansion, base, count, stride) in enumerate(GROUPS)
@@ -84,6 +87,9 @@ def _build(
         places[at] = len(blocks)
         blocks.append(Block(name, module, out))
         channels = out
+        if name == f"group{REPLACED_GROUPS}_block0":
+            more = (InvertedResidual(out, out, 1, expansion) for _ in range(deeper))
+            blocks += [Block(f"{name}_more{k}", block, out) for k, block in enumerate(more)]
         at += 1
     features = make_divisible(1280 * max(1.0, width))
     head = Block("head", ConvNormAct(channels, features), features)
@@ -168,17 +174,20 @@ def rex_mobilenetv2(
     exit_head: str | Sequence[str] = "pooled",
     dropout: float = 0.2,
     rex_form: str | Mapping[str, Any] | None = None,
+    deeper: int = 0,
 ) -> MultiExitNet:
     """ReX-MobileNetV2 (ReX paper, Table 1): 6 exits, images of 32 px and more.
 
     One ReX layer (6x6 patches, stride 4, hidden sizes 16 and 8) and 11 blocks. With a width
     multiplier the first hidden size stays 16 and the second follows the 64 output channels.
     `rex_form` says what ReX is made of, see `exeunt.ops.rex_block`: a name, such as `"paper"`, or
-    what differs from the paper's form; by default `NETWORK_FORM`. Other
-    arguments and errors as `mobilenetv2`; the positions for `exits` are ReX, 0, then the 11 blocks;
-    `"all"` adds an exit behind ReX itself (7).
+    what differs from the paper's form; by default `NETWORK_FORM`. `deeper` blocks more stand behind
+    the first one, before all exits. Other arguments and errors as `mobilenetv2`; the positions for
+    `exits` are ReX, 0, then the blocks; `"all"` adds an exit behind ReX itself (7).
     """
-    return _build("rex", (), num_classes, in_chans, width, exits, exit_head, dropout, rex_form)
+    return _build(
+        "rex", (), num_classes, in_chans, width, exits, exit_head, dropout, rex_form, deeper
+    )
 
 
 for _tag, _width in WIDTHS.items():
