@@ -39,7 +39,7 @@ class ThresholdGrid:
             np.searchsorted(np.array(thresholds, np.float32), row, side="right").astype(np.uint8)
             for thresholds, row in zip(self.thresholds, self._confidence, strict=True)
         ]
-        self._cells = [reached.astype(np.intp) for reached in self._reached]
+        self._cells: dict[tuple[int, ...], NDArray[np.intp]] = {}
 
     def including(self, thresholds: Sequence[float]) -> ThresholdGrid:
         """A grid of the same samples that holds these thresholds (E-1) too."""
@@ -49,7 +49,7 @@ class ThresholdGrid:
             if threshold not in self.thresholds[k]:
                 more.thresholds[k] = sorted([*self.thresholds[k], threshold])
                 more._reached[k] = self._reached[k] + (self._confidence[k] >= np.float32(threshold))
-        more._cells = [reached.astype(np.intp) for reached in more._reached]
+        more._cells = {}
         return more
 
     def exits_taken(self, settings: Sequence[int]) -> NDArray[np.uint8]:
@@ -135,13 +135,11 @@ class ThresholdGrid:
         """
         before = self._taken(without)
         right, spent = (np.asarray(values.sum()) for values in before)
-        cell = np.zeros(len(without), np.intp)
         shape: list[int] = []
         for axis, k in enumerate(exits):
             shape.append(len(self.thresholds[k]))
-            cell = cell * shape[-1] + self._cells[k]
             leaves = np.flatnonzero(without > k)
-            cells = cell.take(leaves)
+            cells = self._cells_of(exits[: axis + 1]).take(leaves)
             mine = self._right[k].take(leaves), self.costs[k]
             totals = []
             for now, then in zip(mine, before, strict=True):
@@ -153,6 +151,16 @@ class ThresholdGrid:
                 totals.append(leaving)
             right, spent = right[..., None] + totals[0], spent[..., None] + totals[1]
         return right, spent
+
+    def _cells_of(self, exits: tuple[int, ...]) -> NDArray[np.intp]:
+        """The cell of each sample (N) in a histogram over what it reaches at some exits."""
+        if exits not in self._cells:
+            *others, k = exits
+            cells = self._reached[k].astype(np.intp)
+            if others:
+                cells += self._cells_of(tuple(others)) * len(self.thresholds[k])
+            self._cells[exits] = cells
+        return self._cells[exits]
 
     def _taken(self, exit_index: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Whether each sample is right at the exit it takes (N), and what that costs (N)."""

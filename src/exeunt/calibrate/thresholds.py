@@ -14,7 +14,7 @@ from exeunt.calibrate.geometric import RATIOS, geometric_counts, most_confident
 from exeunt.calibrate.grid import ThresholdGrid
 
 FOLDS = 5
-_MOST = 10_000
+_MOST = 6_000
 """Samples that choose thresholds in cross-validation; more of them choose no others."""
 
 
@@ -63,7 +63,7 @@ def best_thresholds(
 def cross_validated(confidence: Tensor, right: Tensor, costs: Tensor) -> Callable[[float], float]:
     """From a budget to the share of samples that are right by thresholds which others chose.
 
-    Every fifth sample is judged by the best thresholds of the other four fifths (of 10,000 of them
+    Every fifth sample is judged by the best thresholds of the other four fifths (of 6,000 of them
     at most, evenly). On the samples
     that chose them, thresholds look better than they are, the more so the more there are.
 
