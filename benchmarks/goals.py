@@ -4,8 +4,8 @@
     python benchmarks/goals.py --engines onnxruntime --dtypes float32 --clock processor
 
 One thread, batch 1; everything takes turns, so that a busy machine slows all of it, and the least
-time counts. ReX has each of its forms (`docs/rex.md`). Networks have 1000
-classes and random weights; images leave where the calibration images of
+time counts. ReX has each of its forms (`docs/rex.md`). Networks have 1000 classes and random
+weights; images leave where the calibration images of
 rex_mobilenetv2_075.imagenette leave it, by the policy it ships with, which loses at most half a
 point there. `--profile` adds what operators take in onnxruntime. Fewer networks, engines or types
 take less time, and say less. `--clock processor` counts the time that this process had, for a

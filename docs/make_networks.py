@@ -270,7 +270,7 @@ Another form is one argument away: `--set rex_form=mingru`, or `create_model(NAM
 rex_form="mingru")`, is minGRU cells that begin by remembering, with a batch norm behind them, and \
 `mingru_blocks2` has two inverted residuals behind that \
 ([what each gains](rex.md)). `exeunt list` says what each form is, and files of weights and runs \
-hold theirs. This is what both cost:
+hold theirs. This is what each costs:
 
 | network | `rex_form` | parameters (M) | MACs (M), first exit | last exit |
 | --- | --- | ---: | ---: | ---: |
