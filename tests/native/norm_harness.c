@@ -93,7 +93,8 @@ static int compared(int64_t pixels, int32_t channels, int32_t apart, float high,
     norm layer = {0};
     int count = 0;
     for (k = 0; k < 13; k++) {
-        held[k] = array(k == 2 ? (size_t)(pixels * apart) : k < 2 ? numbers : wide, 1.0f, k == 0 ? 3.0f : 0.0f);
+        size_t most = k == 2 ? (size_t)(pixels * apart) : k < 2 ? numbers : wide;
+        held[k] = array(most, 1.0f, k == 0 ? 3.0f : 0.0f);
     }
     layer.in = held[0];
     layer.out = held[1];

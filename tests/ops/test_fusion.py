@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from exeunt.errors import ExeuntError
 from exeunt.ops.fusion import DenseBlock, FusionBlock, FusionLayer, resize, share_of
@@ -13,6 +15,21 @@ def test_resize_aligns_corners() -> None:
     torch.testing.assert_close(wide, torch.tensor([[[[0.0, 0.5, 1.0], [2.0, 2.5, 3.0]]]]))
     assert resize(x, torch.Size((2, 2))) is x
     assert resize(x, torch.Size((1, 1))).item() == 0  # the corner
+
+
+def test_resizing_by_products_is_resizing() -> None:
+    """There and back, and also after somebody looked with tensors that hold no numbers."""
+    with FakeTensorMode():
+        resize(torch.empty(2, 3, 7, 5), torch.Size((4, 9)))
+    x = torch.randn(2, 3, 7, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    ours = resize(x, torch.Size((4, 9)))
+    theirs = F.interpolate(x, size=(4, 9), mode="bilinear", align_corners=True)
+    assert "Interpolate" not in type(ours.grad_fn).__name__
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(ours, theirs)
+    asked = torch.randn_like(theirs)
+    grads = [torch.autograd.grad(out, x, asked)[0] for out in (ours, theirs)]
+    torch.testing.assert_close(*grads)
 
 
 def test_share_of() -> None:

@@ -42,13 +42,16 @@ def run_norm(native: Native, norm: Norm, threads: int = 1) -> None:
     norm.simd = native.number
     sums = (ctypes.c_double * (2 * norm.channels * norm.shares))()
     norm.sums = ctypes.addressof(sums)
-    for work in (library.exeunt_norm_sum, library.exeunt_norm_write):
+
+    def share_out(work: Any) -> None:
         if norm.shares > 1:
             parallel()(ctypes.cast(work, ctypes.c_void_p), job, norm.shares, 0)
         else:
             work(job)
-        if work is library.exeunt_norm_sum:
-            library.exeunt_norm_close(job)
+
+    share_out(library.exeunt_norm_sum)
+    library.exeunt_norm_close(job)
+    share_out(library.exeunt_norm_write)
     if norm.failed:
         raise MemoryError("no memory for the rows that a batch norm works on")
 

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from exeunt.errors import ExeuntError
 from exeunt.ops.conv import BottleneckConv, ConvNormAct
 from exeunt.ops.sweep import with_own_backward
+from exeunt.ops.watched import takes_kernels
 
 
 def share_of(channels: int, share: float) -> int:
@@ -38,7 +39,7 @@ def resize(x: Tensor, size: torch.Size) -> Tensor:
     """Bilinear interpolation with aligned corners: (N, C, H, W) to (N, C, *size)."""
     if x.shape[2:] == size:
         return x
-    if x.is_cpu and with_own_backward():
+    if with_own_backward() and takes_kernels(x):
         return _resize_by_products(x, size)
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
@@ -50,7 +51,7 @@ def _resize_by_products(x: Tensor, size: torch.Size) -> Tensor:
     """
     maps = x.permute(0, 2, 3, 1)
     n, h, w, c = maps.shape
-    down, across = (_weights(*lengths).to(x.dtype) for lengths in zip((h, w), size, strict=True))
+    down, across = map(_weights, (h, w), size)
     maps = torch.bmm(across.expand(n * h, -1, -1), maps.reshape(n * h, w, c))
     maps = torch.bmm(down.expand(n, -1, -1), maps.view(n, h, -1))
     return maps.view(n, *size, c).permute(0, 3, 1, 2)
