@@ -28,10 +28,15 @@ def _plain(name: str, settings: Mapping[str, Any], seeds: Sequence[int] = (0,)) 
 
 
 def _rex(
-    name: str, form: Mapping[str, Any], settings: Mapping[str, Any], seeds: Sequence[int] = (0,)
+    name: str,
+    form: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    seeds: Sequence[int] = (0,),
+    **other: Any,
 ) -> Run:
-    args = {"rex_form": form} if form else PAPER_FORM
-    return Run(name, "rex_mobilenetv2", args, settings, _told(settings, form), tuple(seeds))
+    args = {**({"rex_form": form} if form else PAPER_FORM), **other}
+    told = _told(settings, {**form, **other})
+    return Run(name, "rex_mobilenetv2", args, settings, told, tuple(seeds))
 
 
 def _taught(run: Run) -> Run:
@@ -58,7 +63,9 @@ RUNS = (
     _rex("rex-min-norm-pooled", BETTER | {"pooled": True}, CELLS),
     _rex("rex-min-norm-act", BETTER | {"act": True}, CELLS),
     _rex("rex-min-norm-patch8", BETTER | {"patch_size": 8}, CELLS),
-    _rex("rex-min-norm-blocks2", BETTER | {"blocks": 2}, CELLS),
+    _rex("rex-min-norm-blocks2", BETTER | {"blocks": 2}, CELLS, THREE),
+    _rex("rex-min-norm-deeper2", BETTER, CELLS, THREE, deeper=2),
+    _rex("rex-min-norm-deeper4", BETTER, CELLS, THREE, deeper=4),
     _rex("rex-min-norm-hidden24", BETTER | {"hidden1": 24}, CELLS),
     _rex("rex-min", {"cell": "mingru"}, ADAMW),
     _rex("rex-min-remember", {"cell": "mingru", "remember": True}, CELLS),

@@ -19,28 +19,26 @@ from exeunt import Classifier, Confidence, choose_policy, replay
 from exeunt.evaluate import scores
 from studies.recipes import ADAMW, BETTER, CELLS, PAPER_FORM
 
-PLAIN, REX, DEEPER = "plain", "better ReX", "better ReX, two blocks behind"
+PLAIN, REX, BEHIND = "plain", "better ReX", "better ReX, two blocks behind"
+LATER = "better ReX, two blocks a stride later"
 SEEDS = (0, 1, 2)
 
 
-def _rex(name: str, seeds: Sequence[int] = (0,), **form: Any) -> Run:
+def _rex(name: str, seeds: Sequence[int] = (0,), deeper: int = 0, **form: Any) -> Run:
     """The better form, perhaps with something changed."""
-    args = {"rex_form": BETTER | form}
+    args: dict[str, Any] = {"rex_form": BETTER | form}
+    if deeper:
+        args["deeper"] = deeper
     return Run(name, "rex_mobilenetv2", args, CELLS, "adamw, cells apart", tuple(seeds))
 
 
 RUNS = (
-    _rex(DEEPER, SEEDS, blocks=2),
+    _rex(BEHIND, SEEDS, blocks=2),
+    _rex(LATER, SEEDS, deeper=2),
     Run(PLAIN, "mobilenetv2", settings=ADAMW, seeds=SEEDS),
     _rex(REX),
     Run("ReX", "rex_mobilenetv2", PAPER_FORM, ADAMW),
-    Run(
-        "better ReX, four blocks a stride later",
-        "rex_mobilenetv2",
-        {"rex_form": BETTER, "deeper": 4},
-        CELLS,
-        "adamw, cells apart",
-    ),
+    _rex("better ReX, four blocks a stride later", deeper=4),
     _rex("better ReX, patches of 8", patch_size=8),
     _rex("better ReX, GRU", cell="gru"),
     _rex("better ReX, pooled path", pooled=True),
@@ -92,7 +90,7 @@ STUDY = Study(
 def claims(rows: Sequence[Row]) -> list[Claim]:
     """What ReX should reach against the plain network of the same recipe and seeds."""
     found = []
-    for rex in (DEEPER, REX):
+    for rex in (BEHIND, LATER, REX):
         for text, column, least in (
             ("better at the last exit", "right_last", 0),
             ("better with the stored policy", "right_stored", 0),
