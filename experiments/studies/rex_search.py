@@ -80,6 +80,7 @@ RUNS = (
     _rex("rex-fastgrnn-norm", {"cell": "fastgrnn", "norm": True}, CELLS),
     _rex("rex-lstm-norm", NORM | {"cell": "lstm"}, CELLS),
     _rex("rex-gru-norm-sgd", NORM, {"cell_weight_decay": 0.0}),
+    _rex("rex-min-norm-sgd", BETTER, {"cell_weight_decay": 0.0}),
     _rex("rex-gru-cells-adamw", {}, {"cell_optimizer": "adamw", "cell_lr": 3e-3}),
     _plain("plain-adamw-lr6", ADAMW | {"lr": 6e-3}),
     _rex("rex-min-norm-lr6", BETTER, CELLS | {"lr": 6e-3}),
