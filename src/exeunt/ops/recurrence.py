@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from exeunt.ops.scan import Gates, tanh, with_own_backward
+
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State, Tensor, Tensor], State]
 Gradients = tuple[Tensor, State, Tensor, Tensor]
@@ -30,13 +32,6 @@ StepBackward = Callable[[Tensor, State, Tensor, Tensor, State], Gradients]
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
-
-
-def _tanh(x: Tensor) -> Tensor:
-    """`torch.tanh`; on a CPU to 1e-7 in a quarter of its time."""
-    if x.device.type != "cpu" or x.dtype.itemsize < 4:
-        return torch.tanh(x)
-    return 2 * torch.sigmoid(2 * x) - 1
 
 
 def linear(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -105,7 +100,7 @@ def gru_step(projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor) -
     both = torch.sigmoid(torch.baddbmm(projected[:, :gates], weight_hh[:, :gates], hidden))
     reset, update = both.chunk(2, dim=1)
     recurrent = torch.baddbmm(bias, weight_hh[:, gates:], hidden)
-    new = _tanh(torch.addcmul(projected[:, gates:], reset, recurrent))
+    new = tanh(torch.addcmul(projected[:, gates:], reset, recurrent))
     return (torch.lerp(new, hidden, update),)
 
 
@@ -120,7 +115,7 @@ def gru_backward(
     both.baddbmm_(weight_gates, hidden).sigmoid_()
     reset, update = both.chunk(2, dim=1)
     recurrent = torch.baddbmm(bias, weight_new, hidden)
-    new = _tanh(torch.addcmul(into_new, reset, recurrent))
+    new = tanh(torch.addcmul(into_new, reset, recurrent))
 
     # From here on `projected` and `recurrent` become the gradients of what they held.
     grad_hidden = grad * update
@@ -139,14 +134,14 @@ def lstm_step(projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor) 
     hidden, memory = state
     gates = torch.baddbmm(projected, weight_hh, hidden)
     take, keep, new, show = gates.chunk(4, dim=1)
-    memory = torch.sigmoid(keep) * memory + torch.sigmoid(take) * _tanh(new)
-    return torch.sigmoid(show) * _tanh(memory), memory
+    memory = torch.sigmoid(keep) * memory + torch.sigmoid(take) * tanh(new)
+    return torch.sigmoid(show) * tanh(memory), memory
 
 
 def rnn_step(projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor) -> State:
     """One step of `nn.RNN` with tanh; `bias` is empty."""
     (hidden,) = state
-    return (_tanh(torch.baddbmm(projected, weight_hh, hidden)),)
+    return (tanh(torch.baddbmm(projected, weight_hh, hidden)),)
 
 
 def fastgrnn_step(projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor) -> State:
@@ -155,7 +150,7 @@ def fastgrnn_step(projected: Tensor, state: State, weight_hh: Tensor, bias: Tens
     size = hidden.shape[1]
     shared = projected + torch.bmm(weight_hh, hidden)
     update = torch.sigmoid(shared + bias[:, :size])
-    new = _tanh(shared + bias[:, size : 2 * size])
+    new = tanh(shared + bias[:, size : 2 * size])
     zeta, nu = torch.sigmoid(bias[:, 2 * size :]).chunk(2, dim=1)
     return (update * hidden + (zeta * (1 - update) + nu) * new,)
 
@@ -166,22 +161,13 @@ def mingru_step(projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor
     return (torch.lerp(state[0], new, update),)
 
 
-def mingru_backward(
-    projected: Tensor, state: State, weight_hh: Tensor, bias: Tensor, grad_state: State
-) -> Gradients:
-    """Gradients through `mingru_step`, by hand; `projected` is overwritten with its own."""
-    (hidden,), (grad,) = state, grad_state
-    update, new = projected.chunk(2, dim=1)
-    grad_new = grad * update
-    torch.mul(grad, new - hidden, out=update)
-    new.copy_(grad_new)
-    return projected, (grad - grad_new,), torch.zeros_like(weight_hh), torch.zeros_like(bias)
-
-
 def mingru_activate(projected: Tensor, directions: int) -> Tensor:
     """Update gates and candidates of every pixel, from (D*2h, ...) to the same shape."""
+    if with_own_backward():
+        gates: Tensor = Gates.apply(projected, directions)  # type: ignore[no-untyped-call]
+        return gates
     update, new = projected.view(directions, 2, -1, *projected.shape[1:]).unbind(1)
-    return torch.stack([torch.sigmoid(update), _tanh(new)], dim=1).flatten(0, 2)
+    return torch.stack([torch.sigmoid(update), tanh(new)], dim=1).flatten(0, 2)
 
 
 @dataclass(frozen=True)
@@ -196,8 +182,9 @@ class Cell:
         states: tensors that travel from step to step.
         step_backward: the step's derivative by hand, where there is one.
         activate: what happens to projected inputs before any step, where gates depend on the input
-            alone: `activate(projected, directions)`, (D*G*h, ...). Such a cell has no weights from
-            state to state, and its steps cost no MACs.
+            alone: `activate(projected, directions)`, (D*G*h, ...), to `[z | c]` of every direction.
+            Such a cell has no weights from state to state, its step is `h + z (c - h)`, and costs
+            no MACs.
     """
 
     module: Any
@@ -239,9 +226,7 @@ CELLS: dict[str, Cell] = {
     "lstm": Cell(nn.LSTM, lstm_step, gates=4, states=2),
     "rnn": Cell(nn.RNN, rnn_step, gates=1),
     "fastgrnn": Cell(FastGRNN, fastgrnn_step, gates=1),
-    "mingru": Cell(
-        MinGRU, mingru_step, gates=2, step_backward=mingru_backward, activate=mingru_activate
-    ),
+    "mingru": Cell(MinGRU, mingru_step, gates=2, activate=mingru_activate),
 }
 
 

@@ -16,10 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from exeunt.ops.recurrence import Cell, State
-
-Index = tuple[slice, ...]
-Reads = Sequence[Sequence[Index]]
-"""For every step, for every direction, what is read of the projected map."""
+from exeunt.ops.scan import Index, Reads, Scan, with_own_backward
 
 
 def sweep(
@@ -37,8 +34,11 @@ def sweep(
     Returns:
         For every run, (D*h, A, B, N).
     """
-    if with_own_backward():
-        ends: tuple[Tensor, ...] = _Sweep.apply(  # type: ignore[no-untyped-call]
+    ends: tuple[Tensor, ...]
+    if with_own_backward() and cell.activate is not None:
+        ends = Scan.apply(projected, runs)  # type: ignore[no-untyped-call]
+    elif with_own_backward():
+        ends = _Sweep.apply(  # type: ignore[no-untyped-call]
             projected, weight_hh, bias, runs, cell
         )
     else:
@@ -56,14 +56,6 @@ def gather(maps: Tensor, reads: Sequence[Index]) -> Tensor:
         gathered: Tensor = _Gather.apply(maps, reads)  # type: ignore[no-untyped-call]
         return gathered
     return torch.cat([maps[index] for index in reads])
-
-
-def with_own_backward() -> bool:
-    """Whether the backward passes written here are used; who writes down what runs sees plain
-    operators.
-    """
-    recorded = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
-    return torch.is_grad_enabled() and not recorded
 
 
 def _take(projected: Tensor, read: Sequence[Index]) -> Tensor:
