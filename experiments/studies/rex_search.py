@@ -17,6 +17,7 @@ from harness.measure import HELD_OUT, held_out, numbers
 from harness.results import Row
 from harness.study import Run, Scale, Study
 
+from studies.hard_gates import HARD
 from studies.recipes import ADAMW, BETTER, CELLS, PAPER_FORM, SMALL
 
 THREE = (0, 1, 2)
@@ -79,6 +80,7 @@ RUNS = (
     # Other cells in the same form.
     _rex("rex-fastgrnn-norm", {"cell": "fastgrnn", "norm": True}, CELLS),
     _rex("rex-lstm-norm", NORM | {"cell": "lstm"}, CELLS),
+    _rex("rex-hard-min-norm", NORM | {"cell": HARD}, CELLS),
     _rex("rex-gru-norm-sgd", NORM, {"cell_weight_decay": 0.0}),
     _rex("rex-min-norm-sgd", BETTER, {"cell_weight_decay": 0.0}),
     _rex("rex-gru-cells-adamw", {}, {"cell_optimizer": "adamw", "cell_lr": 3e-3}),

@@ -28,7 +28,8 @@ def run_native(
     kind: str,
     branches: tuple[bool, bool],
 ) -> Tensor | None:
-    """The output of a ReX layer, (N, out_channels, H', W'); None if its weights are not float32.
+    """The output of a ReX layer, (N, out_channels, H', W'); None if the kernels lack its cell, or
+    its weights are not float32.
 
     Args:
         kernels: to use.
@@ -40,6 +41,8 @@ def run_native(
         kind: of cell.
         branches: whether there are V^R and V^C.
     """
+    if kind not in KINDS:
+        return None
     held: list[Tensor] = []  # whose addresses are given away
 
     def address(weights: Tensor) -> int:
