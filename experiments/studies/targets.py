@@ -36,7 +36,7 @@ RUNS = (
     _rex(BEHIND, SEEDS, blocks=2),
     _rex(LATER, SEEDS, deeper=2),
     Run(PLAIN, "mobilenetv2", settings=ADAMW, seeds=SEEDS),
-    _rex(REX),
+    _rex(REX, SEEDS),
     Run("ReX", "rex_mobilenetv2", PAPER_FORM, ADAMW),
     _rex("better ReX, four blocks a stride later", deeper=4),
     _rex("better ReX, patches of 8", patch_size=8),
