@@ -265,12 +265,11 @@ eager, and 13.2, 23.2 and 35.1 lazy), and those for ImageNet are lazy (509 M and
 FORMS = """\
 ## Forms of ReX
 
-Networks whose names begin with `rex_` have ReX as its paper has it, a GRU with nothing behind it. \
-Another form is one argument away: `--set rex_form=mingru`, or `create_model(NAME, \
-rex_form="mingru")`, is minGRU cells that begin by remembering, with a batch norm behind them, and \
-`mingru_blocks2` has two inverted residuals behind that \
-([what each gains](rex.md)). `exeunt list` says what each form is, and files of weights and runs \
-hold theirs. This is what each costs:
+Networks whose names begin with `rex_` have ReX of minGRU cells that begin by remembering, with a \
+batch norm behind it: the form `mingru`. The paper's own, a GRU with nothing behind it, is one \
+argument away: `--set rex_form=paper`, or `create_model(NAME, rex_form="paper")`. \
+`mingru_blocks2` has two inverted residuals behind the norm ([what each gains](rex.md)). `exeunt \
+list` says what each form is, and files of weights and runs hold theirs. This is what each costs:
 
 | network | `rex_form` | parameters (M) | MACs (M), first exit | last exit |
 | --- | --- | ---: | ---: | ---: |

@@ -65,7 +65,7 @@ def test_cuts_that_pay(experiment: Any) -> None:
 
 def test_table_4_changes_rex_alone(experiment: Any) -> None:
     table = experiment("table4")
-    plain = dict(create_model("rex_mobilenetv2").named_parameters())
+    plain = dict(create_model("rex_mobilenetv2", rex_form="paper").named_parameters())
     for row in table.ROWS:
         net = create_model("rex_mobilenetv2", rex_form=row.change)
         assert net.num_exits == 6

@@ -18,6 +18,7 @@ from exeunt.compiled import use_channels_last
 from exeunt.data import SplitSpec, Transform, content_hash, make_splits, open_source
 from exeunt.evaluate import ExitTable, record_samples, replay, wilson
 from exeunt.models import WeightsInfo, load_weights, read_info, save_weights, shipped_weights
+from exeunt.ops.rex_block import NETWORK_FORM
 from exeunt.policies import Confidence, Consistency, Margin, parse_policy
 
 Exeunt = Callable[..., Any]
@@ -78,7 +79,7 @@ def test_a_budget_is_stored_and_used(
     test = {key: value for key, value in info.metrics["test"].items() if key != "policy"}
     assert stored.metrics["test"] == test
     kept = {"policy": info.policy, "policy_history": [], "metrics": info.metrics}
-    assert stored.arguments == info.arguments | {"rex_form": "paper"}
+    assert stored.arguments == info.arguments | {"rex_form": NETWORK_FORM}
     assert replace(stored, **kept, arguments=info.arguments) == info
     after = load_file(own)
     assert before.keys() == after.keys()

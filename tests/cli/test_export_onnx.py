@@ -133,7 +133,7 @@ def int8(
 def test_int8_says_what_it_loses(int8: Path, folder: Path, weights: Path) -> None:
     manifest, before = (json.loads((one / "manifest.json").read_text()) for one in (int8, folder))
     assert (manifest["dtype"], before["dtype"]) == ("int8", "float32")
-    assert manifest["in_float32"] == ["stages.0.trunk.stem.conv", "stages.0.trunk.rex"]
+    assert manifest["in_float32"] == ["stages.0.trunk.stem.conv", "stages.0.trunk.rex.rex"]
     found = manifest["calibration"]
     assert found["images"] == 9
     for key in ("exit_accuracy", "exit_accuracy_float32", "exit_agreement"):

@@ -114,7 +114,7 @@ def test_info_draws(exeunt: Callable[..., Any], weights: Path, tmp_path: Path) -
     run = exeunt("info", weights, "--draw", drawing)
     assert run.status == 0
     assert f'<title id="t">{weights.name}</title>' in drawing.read_text(encoding="utf-8")
-    assert "ReX2d" in drawing.read_text(encoding="utf-8")
+    assert "ReXBlock" in drawing.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("file", "status"), [("net.png", 2), ("file/net.svg", 1)])

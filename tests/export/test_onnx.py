@@ -236,7 +236,7 @@ def test_what_has_no_onnx_form_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(operators, "WHOLE", {})
     monkeypatch.delitem(operators.WRITERS, operators.GlobalAverage)
-    with pytest.raises(ExeuntError, match=r"stages\.0\.trunk\.rex: ReX2d has no ONNX form"):
+    with pytest.raises(ExeuntError, match=r"stages\.0\.trunk\.rex\.rex: ReX2d has no ONNX form"):
         write_stages(build_graph(create_model("rex_mobilenetv2_035", 4), 32), {})
     with pytest.raises(ExeuntError, match=r"stages\.0\..*: GlobalAverage has no ONNX form"):
         write_stages(build_graph(create_model("mobilenetv2_035", 4), 32), {})

@@ -30,9 +30,11 @@ Made = Callable[..., tuple[Graph, list[StageModel]]]
 def made(settled: Callable[..., MultiExitNet]) -> Made:
     """From the name of a network to its graph and its stages in int8."""
 
-    def make(name: str, recurrent: bool = False) -> tuple[Graph, list[StageModel]]:
+    def make(
+        name: str, recurrent: bool = False, **arguments: Any
+    ) -> tuple[Graph, list[StageModel]]:
         x = images()
-        graph = build_graph(settled(name, x), 32)
+        graph = build_graph(settled(name, x, **arguments), 32)
         return graph, quantize(graph, x, recurrent)
 
     return make
@@ -65,6 +67,7 @@ def in_integers(stage: StageModel, kind: str, kept: Sequence[str] = ()) -> list[
 
 NETS: list[tuple[str, dict[str, Any]]] = [
     ("rex_mobilenetv2_035", {}),
+    ("rex_mobilenetv2_035", {"rex_form": "paper"}),
     ("densenetbc_cifar", {"depth": 22}),
     ("ranet_cifar10", {"width": 4, "growth": 4, "step": 1, "exit_width": 8}),
 ]
@@ -80,11 +83,12 @@ def test_it_is_near_and_takes_any_batch(
     stages = quantize(graph, x)
     found = OnnxNet(open_stages(graph.image, stages, threads=1), name)
     with torch.no_grad():
-        expected = torch.stack(net(x))
-        for batch in (1, 5, 32):
-            scores = torch.stack(found(x[:batch]))
-            off = (scores - expected[:, :batch]).square().mean().sqrt()
-            assert 0 < off < 0.35  # of logits whose deviation is 1
+        expected, scores = torch.stack(net(x)), torch.stack(found(x))
+        off = (scores - expected).square().mean().sqrt()
+        assert 0 < off < 0.35  # of logits whose deviation is 1
+        for batch in (1, 5):
+            apart = torch.stack(found(x[:batch])) - scores[:, :batch]
+            assert apart.square().mean().sqrt() < 0.05
     for stage in stages:
         onnx.checker.check_model(stage.model, full_check=True)
         assert [(one.domain, one.version) for one in stage.model.opset_import] == [("", 18)]
@@ -100,10 +104,14 @@ def test_it_is_near_and_takes_any_batch(
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_rex_stays_or_goes(recurrent: bool, made: Made) -> None:
-    graph, stages = made("rex_mobilenetv2_035", recurrent)
-    assert kept_modules(graph) == ["stages.0.trunk.stem.conv", "stages.0.trunk.rex"]
-    assert set(in_integers(stages[0], "MatMul")) == {recurrent}
+@pytest.mark.parametrize(("form", "rex"), [("paper", "rex"), ("mingru", "rex.rex")])
+def test_rex_stays_or_goes(form: str, rex: str, recurrent: bool, made: Made) -> None:
+    graph, stages = made("rex_mobilenetv2_035", recurrent, rex_form=form)
+    assert kept_modules(graph) == ["stages.0.trunk.stem.conv", f"stages.0.trunk.{rex}"]
+    nodes = [node for node in stages[0].model.graph.node if node.op_type == "Gemm"]
+    found = dict(zip((node.name for node in nodes), in_integers(stages[0], "Gemm"), strict=True))
+    inside = [whole for name, whole in found.items() if name.startswith(f"stages.0.trunk.{rex}/")]
+    assert {*inside} == {recurrent}
     assert [all(in_integers(stage, "Conv")) for stage in stages] == [recurrent] + 5 * [True]
 
 

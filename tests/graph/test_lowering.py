@@ -267,10 +267,10 @@ def test_rex_is_one_node_and_the_blocks_are_named() -> None:
     graph = build_graph(create_model("rex_mobilenetv2_035", 4), 64)
     (rex,) = [node for node in graph.nodes if node.operator.kind == "ReX2d"]
     assert (rex.module, rex.block, rex.block_kind) == (
-        *("stages.0.trunk.rex", "stages.0.trunk.rex", "ReX2d"),
+        *("stages.0.trunk.rex.rex", "stages.0.trunk.rex", "ReXBlock"),
     )
     blocks = {node.block_kind for node in graph.nodes}
-    assert blocks == {"ConvNormAct", "ReX2d", "InvertedResidual", "PooledExit"}
+    assert blocks == {"ConvNormAct", "ReXBlock", "InvertedResidual", "PooledExit"}
 
 
 def test_what_a_stage_hands_on_keeps_its_name() -> None:

@@ -197,10 +197,12 @@ def test_what_lies_over_each_other_shows() -> None:
     plan = plan_stream(build_graph(net, 64), 4)
     image = torch.randn(3, 64, 64)
     stem = plan.home["stages.0.trunk.stem.conv"]
-    kept = [strip.name for strip in plan.row_buffers].index("stages.0.trunk.rex (kept)")
+    kept = [strip.name for strip in plan.row_buffers].index("stages.0.trunk.rex.norm (kept)")
     offsets = list(plan.offsets_bytes)
     offsets[stem] = offsets[kept] * len(offsets[stem])
-    with pytest.raises(ExeuntError, match=r"stages.0.trunk.rex \(kept\): its place was written to"):
+    with pytest.raises(
+        ExeuntError, match=r"stages.0.trunk.rex.norm \(kept\): its place was written to"
+    ):
         run_stream(replace(plan, offsets_bytes=tuple(offsets)), image)
     offsets[stem] = offsets[plan.home["image"]]
     (first, *_) = run_stream(replace(plan, offsets_bytes=tuple(offsets)), image)

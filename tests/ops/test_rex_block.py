@@ -124,7 +124,7 @@ NETS: dict[str, dict[str, Any]] = {
 def test_a_network_takes_a_form(name: str) -> None:
     net = create_model(name, num_classes=4, rex_form="mingru", **NETS[name]).eval()
     assert ReXForm.of("mingru") == ReXForm.of({"cell": "mingru", "norm": True, "remember": True})
-    plain = create_model(name, num_classes=4, **NETS[name])
+    plain = create_model(name, num_classes=4, rex_form="paper", **NETS[name])
     assert any("rex.norm" in key for key in net.state_dict())
     assert not any("rex.norm" in key for key in plain.state_dict())
     assert [out.shape for out in net(torch.randn(2, 3, 64, 64))] == [(2, 4)] * net.num_exits

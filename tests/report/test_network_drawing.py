@@ -144,7 +144,7 @@ def test_blocks_side_by_side_stand_in_one_column(traces: dict[str, NetworkTrace]
 def test_colours_tell_recurrent_operators(traces: dict[str, NetworkTrace]) -> None:
     root = ET.fromstring(network_svg(traces["rex_mobilenetv2_035"], "net"))
     orange = [rect for rect in root.iter(f"{SVG}rect") if rect.get("class") == "r" and len(rect)]
-    assert ["ReX2d" in (rect.findtext(f"{SVG}title") or "") for rect in orange] == [True]
+    assert ["ReXBlock" in (rect.findtext(f"{SVG}title") or "") for rect in orange] == [True]
 
 
 @pytest.mark.parametrize(

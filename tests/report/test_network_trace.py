@@ -105,7 +105,9 @@ def test_costs_of_blocks_and_heads_add_up(name: str) -> None:
     trace = trace_network(net, 64)
     parts = [block.macs for block in trace.blocks] + [leave.macs for leave in trace.exits]
     assert sum(parts) == trace.exits[-1].info.macs
-    assert [block.kind for block in trace.blocks if block.recurrent] == ["ReX2d"] * ("rex" in name)
+    assert [block.kind for block in trace.blocks if block.recurrent] == ["ReXBlock"] * (
+        "rex" in name
+    )
     for b, block in enumerate(trace.blocks):
         assert block.reads
         assert all(read.block < b for read in block.reads)

@@ -41,7 +41,10 @@ def test_a_run_says_what_it_does(colours: Path, tmp_path: Path) -> None:
     assert lines[2].startswith("policy: 6 calibration images cannot tell the exits apart.")
     assert lines[3].startswith("calibration (6 images): accuracy by exit")
     assert lines[4].startswith("test (24 images): accuracy by exit")
-    assert lines[4].endswith("with full 33.3, 0.0 % of the MACs saved; always 'blue' scores 33.3 %")
+    last = lines[4].partition(";")[0].split()[-1]
+    assert lines[4].endswith(
+        f"; with full {last}, 0.0 % of the MACs saved; always 'blue' scores 33.3 %"
+    )
     assert lines[5] == f"weights: {tmp_path / 'run' / 'best.safetensors'}"
     assert "\x1b" not in result.output, "no bar and no colours where there is no terminal"
 

@@ -1,10 +1,11 @@
 """MobileNetV2 with exits (Sandler et al. 2018), plain and with ReX in place of its early part.
 
-The trunk is a stem, seven groups of inverted residuals and a 1x1 convolution. `rex_mobilenetv2`
-is Table 1 of the ReX paper: one ReX layer replaces the first three groups, 112x112x32 to 28x28x64
-at 224 px, "after every two blocks" an exit. That rule, read so that it gives the paper's six exits:
-within each group that both variants have, after every second block, and after the only block of a
-one-block group; then the final classifier. (Named `rex_` because timm's ReXNet is another net.)
+The trunk is a stem, seven groups of inverted residuals and a 1x1 convolution. In `rex_mobilenetv2`
+one ReX layer replaces the first three groups, 112x112x32 to 28x28x64 at 224 px, "after every two
+blocks" an exit; with `rex_form="paper"` it is Table 1 of the ReX paper. That rule, read so that it
+gives the paper's six exits: within each group that both variants have, after every second block,
+and after the only block of a one-block group; then the final classifier. (Named `rex_` because
+timm's ReXNet is another net.)
 Table 3 puts other operators in the place of ReX: `mobilenetv2(downsample="lift")` and so on; Figure
 5 puts ReX in other places: `mobilenetv2(rex_at=(3,))`, `mobilenetv2(exit_head=["rex", ...])`.
 """
@@ -176,12 +177,14 @@ def rex_mobilenetv2(
     rex_form: str | Mapping[str, Any] | None = None,
     deeper: int = 0,
 ) -> MultiExitNet:
-    """ReX-MobileNetV2 (ReX paper, Table 1): 6 exits, images of 32 px and more.
+    """ReX-MobileNetV2 (ReX paper, Table 1, with `rex_form="paper"`): 6 exits, images of 32 px and
+    more.
 
     One ReX layer (6x6 patches, stride 4, hidden sizes 16 and 8) and 11 blocks. With a width
     multiplier the first hidden size stays 16 and the second follows the 64 output channels.
     `rex_form` says what ReX is made of, see `exeunt.ops.rex_block`: a name, such as `"paper"`, or
-    what differs from the paper's form; by default `NETWORK_FORM`. `deeper` blocks more stand behind
+    what differs from the paper's form; by default `NETWORK_FORM`, which trains better and costs
+    less (`docs/rex.md`). `deeper` blocks more stand behind
     the first one, before all exits. Other arguments and errors as `mobilenetv2`; the positions for
     `exits` are ReX, 0, then the blocks; `"all"` adds an exit behind ReX itself (7).
     """

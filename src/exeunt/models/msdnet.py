@@ -232,8 +232,8 @@ def rex_msdnet(
     A 7x7 convolution of stride 2 to `width` channels and one ReX layer (6x6 patches, stride 4, a
     first hidden size of 16) make the finest of the first maps, 28x28x64 at 224 px. They take the
     place of the ImageNet net's pooling and of its finest scale, 56x56. The paper does not say which
-    MSDNet it starts from or where ReX goes; these defaults give its 6 exits and 12.7 M parameters,
-    but 532 M MACs at the last exit for its 0.28 G.
+    MSDNet it starts from or where ReX goes; with its form of ReX these defaults give its 6 exits
+    and 12.7 M parameters, but 532 M MACs at the last exit for its 0.28 G.
 
     Arguments and errors as `msdnet`; `width * factors[0]`, ReX's channels, is a multiple of 8.
     `rex_form` as for `rex_mobilenetv2`, with these channels.

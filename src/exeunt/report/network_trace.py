@@ -22,12 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from exeunt.net import ExitInfo, MultiExitNet
 from exeunt.ops.macs import MacCount, counting_macs
-from exeunt.ops.recurrence import FastGRNN
+from exeunt.ops.recurrence import RECURRENT
 
 IMAGE = -1
 """What stands for the image where a block is named by its position."""
 
-_RECURRENT = (nn.RNNBase, nn.RNNCellBase, FastGRNN)
+_RECURRENT = (*RECURRENT, nn.RNNCellBase)
 
 
 _SHAPE_OF: dict[Any, Callable[..., Any]] = {
