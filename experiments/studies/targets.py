@@ -39,13 +39,6 @@ RUNS = (
     _rex(REX, SEEDS),
     Run("ReX", "rex_mobilenetv2", PAPER_FORM, ADAMW),
     _rex("better ReX, four blocks a stride later", deeper=4),
-    Run(
-        "better ReX, ReX at the last exit too",
-        "rex_mobilenetv2",
-        {"rex_form": BETTER},
-        CELLS | {"exit_head": f"{'pooled,' * 5}rex"},
-        "adamw, cells apart",
-    ),
     _rex("better ReX, patches of 8", patch_size=8),
     _rex("better ReX, GRU", cell="gru"),
     _rex("better ReX, pooled path", pooled=True),
