@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from exeunt.ops.recurrence import CELLS
+from exeunt.ops.recurrence import CELLS, mingru_activate
 from exeunt.ops.scan import Reads
 from exeunt.ops.sweep import gather, sweep
 
@@ -63,6 +63,21 @@ def test_values_and_gradients_are_those_of_the_unrolled_graph(cell: str, directi
         torch.autograd.grad(ours, leaves, grad, materialize_grads=True),
         torch.autograd.grad(expected, leaves, grad, materialize_grads=True),
     )
+
+
+def test_gates_take_any_layout() -> None:
+    """Inputs and gradients that are not contiguous, two directions."""
+    projected = torch.randn(7, 24, dtype=torch.double, requires_grad=True)
+    gates = mingru_activate(projected.T, 2)
+    z, c = projected.T.unflatten(0, (2, 2, 6)).unbind(1)
+    expected = torch.stack([z.sigmoid(), c.tanh()], 1).flatten(0, 2)
+    torch.testing.assert_close(gates, expected)
+    weight = torch.randn(24, 1, dtype=torch.double)  # whose gradient is expanded
+    ours, theirs = (
+        torch.autograd.grad((x * weight).sum(1).cos().sum(), projected, retain_graph=True)
+        for x in (gates, expected)
+    )
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_runs_share_the_map_and_one_may_go_unused() -> None:

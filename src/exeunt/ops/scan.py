@@ -41,7 +41,7 @@ class Gates(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, projected: Tensor, directions: int) -> Tensor:
-        gates = torch.empty_like(projected)
+        gates = projected.new_empty(projected.shape)
         (before, new), (z, c) = _halves(projected, directions), _halves(gates, directions)
         torch.sigmoid(before, out=z)
         c.copy_(tanh(new))
@@ -89,7 +89,7 @@ class Scan(torch.autograd.Function):
 
 
 def _halves(maps: Tensor, directions: int) -> tuple[Tensor, ...]:
-    return maps.view(directions, 2, -1, *maps.shape[1:]).unbind(1)
+    return maps.reshape(directions, 2, -1, *maps.shape[1:]).unbind(1)
 
 
 def _run(gates: Tensor, reads: Sequence[Index], states: list[Tensor]) -> Tensor:
