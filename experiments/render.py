@@ -72,8 +72,8 @@ def with_trials(page: str, results: Path = FOLDER, pictures: Path = REX_PICTURES
     lines = rex_search.table(_rows(rex_search.STUDY, results))
     larger = _rows(targets.STUDY, results)
     if larger:
-        lines += ["", f"## {targets.STUDY.title}", "", *_verdicts(targets.claims(larger), "aim")]
-        lines += ["", *targets.table(larger)]
+        lines += ["", f"## {targets.STUDY.title}", "", *targets.summary(larger), ""]
+        lines += [*_verdicts(targets.claims(larger), "aim"), "", *targets.table(larger)]
     networks = _rows(equal_ram.STUDY, results)
     if networks:
         title = equal_ram.STUDY.title

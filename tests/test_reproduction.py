@@ -260,15 +260,20 @@ def test_what_the_better_form_should_reach(load: Any) -> None:
     targets = load("studies.targets")
     right = np.arange(400) < 300
     rows = []
-    for name, macs, ram in ((targets.BEHIND, "4 8", "700"), (targets.PLAIN, "5 10", "1000")):
+    figures = ((targets.BEHIND, "4 8", "6", "700"), (targets.PLAIN, "5 10", "8", "1000"))
+    for name, macs, stored, ram in figures:
         bits = row(load, name, 0, right)
         bits |= dict.fromkeys(("right_stored", "right_first"), bits["right_last"])
-        rows.append(bits | {"macs": macs, "ram_bytes": ram})
+        rows.append(bits | {"macs": macs, "stored_macs": stored, "ram_bytes": ram})
     verdicts = [claim.verdict for claim in targets.claims(rows)]
     unclear = load("harness.claims").UNCLEAR
-    assert verdicts[:5] == [unclear, unclear, "holds", "holds", "does not hold"]
-    assert {*verdicts[5:]} == {"not run yet"}
+    assert verdicts[6:] == [unclear, unclear, "holds", "holds", "holds", "does not hold"]
+    assert {*verdicts[:6]} == {"not run yet"}
     assert {claim.verdict for claim in targets.claims(rows[:1])} == {"not run yet"}
+    *_, against = targets.summary(rows)
+    assert against.startswith(f"| {targets.BEHIND} | +0.0 points")
+    assert against.endswith("| 0.80 | 0.75 | 0.70 |")
+    assert len(targets.summary(rows[:1])) == 2
 
 
 def test_the_page_is_made_of_the_rows(load: Any, tmp_path: Path) -> None:
