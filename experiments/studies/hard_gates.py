@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exeunt.ops.recurrence import CELLS, Cell, MinGRU, mingru_step
+from exeunt.ops.recurrence import CELLS, Cell, MinGRU, gate_maps, mingru_step
 
 HARD = "hard_mingru"
 
@@ -17,7 +17,7 @@ class HardMinGRU(MinGRU):
 
 def hard_gates(projected: Tensor, directions: int) -> Tensor:
     """Update gates and candidates of every pixel, from (D*2h, ...) to the same shape."""
-    update, new = projected.view(directions, 2, -1, *projected.shape[1:]).unbind(1)
+    update, new = gate_maps(projected, directions)
     return torch.stack([F.hardsigmoid(update), F.hardtanh(new)], dim=1).flatten(0, 2)
 
 

@@ -115,8 +115,8 @@ def claims(rows: Sequence[Row]) -> list[Claim]:
 
 def summary(rows: Sequence[Row]) -> list[str]:
     """Every network with ReX against the plain one: points, and shares of what that takes."""
-    lines = ["| against the plain network | first exit | last exit | with the stored policies |"]
-    lines[0] += " MACs | MACs on average | RAM |"
+    titles = "first exit", "last exit", "with the stored policies", "MACs", "MACs on average", "RAM"
+    lines = [f"| against the plain network | {' | '.join(titles)} |"]
     lines.append("| --- | --- | --- | --- | ---: | ---: | ---: |")
     for name in dict.fromkeys(row["run"] for row in rows if row["run"] != PLAIN):
         gains = [difference(rows, name, PLAIN, f"right_{w}") for w in ("first", "last", "stored")]
@@ -130,9 +130,9 @@ def summary(rows: Sequence[Row]) -> list[str]:
 def _ratio(rows: Sequence[Row], rex: str, column: str) -> float | None:
     """The last number of a column, of the plain network's, over the seeds that both have."""
     of = {(row["run"], row["seed"]): numbers(row[column])[-1] for row in rows}
-    pairs = [(value, of.get((PLAIN, seed))) for (run, seed), value in of.items() if run == rex]
-    shared = [(mine, plain) for mine, plain in pairs if plain is not None]
-    return sum(m for m, _ in shared) / sum(p for _, p in shared) if shared else None
+    seeds = [seed for run, seed in of if run == rex and (PLAIN, seed) in of]
+    mine, plain = (sum(of[name, seed] for seed in seeds) for name in (rex, PLAIN))
+    return mine / plain if seeds else None
 
 
 def table(rows: Sequence[Row]) -> list[str]:

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from exeunt.ops.recurrence import CELLS, mingru_activate
-from exeunt.ops.scan import Reads
-from exeunt.ops.sweep import gather, sweep
+from exeunt.ops.sweep import Reads, gather, sweep
 
 HIDDEN = 3
 ALL = slice(None)

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from exeunt.backbone import attach_exits
 from exeunt.errors import ExeuntError
 from exeunt.graph import Graph, Opaque, build_graph, interpret
+from exeunt.models import create_model
 from exeunt.net import MultiExitNet
 from exeunt.ops.lift import LiftDownPool2d
 from exeunt.ops.rex import ReX2d
@@ -43,16 +44,16 @@ def test_as_torch_counts(two_stages: MultiExitNet, two_stages_graph: Graph) -> N
     assert Counts.of(two_stages_graph).total == counted_by_torch(two_stages, 8)
 
 
-def test_padding_of_rex_is_all_that_torch_counts_besides(
-    rex_net: MultiExitNet, rex_graph: Graph
-) -> None:
+@pytest.mark.parametrize(("form", "gates"), [("paper", 3), ("mingru", 2)])
+def test_padding_of_rex_is_all_that_torch_counts_besides(form: str, gates: int) -> None:
     """Zeros around the map go through the input projection too: they are not real pixels."""
+    rex_net = create_model("rex_mobilenetv2_035", 4, exits=[2], rex_form=form)
     (rex,) = (module for module in rex_net.modules() if isinstance(module, ReX2d))
     rows, columns = rex.windows(32, 32)
     padding = rows.lines * columns.lines - 32 * 32
-    counts = Counts.of(rex_graph)
+    counts = Counts.of(build_graph(rex_net, 64))
     theirs = counted_by_torch(rex_net, 64)
-    assert theirs - counts.total == padding * 2 * rex.in_channels * rex.hidden1  # minGRU
+    assert theirs - counts.total == padding * gates * rex.in_channels * rex.hidden1
     macs = rex.macs(32, 32)
     assert counts.per_patch_exits[-1] - counts.total == macs.per_patch - macs.shared
     assert counts.by_operator["ReX2d"] == macs.shared

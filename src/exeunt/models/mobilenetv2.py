@@ -184,9 +184,9 @@ def rex_mobilenetv2(
     multiplier the first hidden size stays 16 and the second follows the 64 output channels.
     `rex_form` says what ReX is made of, see `exeunt.ops.rex_block`: a name, such as `"paper"`, or
     what differs from the paper's form; by default `NETWORK_FORM`, which costs less (what each
-    gains: `docs/rex.md`). `deeper` blocks more stand behind
-    the first one, before all exits. Other arguments and errors as `mobilenetv2`; the positions for
-    `exits` are ReX, 0, then the blocks; `"all"` adds an exit behind ReX itself (7).
+    gains: `docs/rex.md`). `deeper` blocks more stand behind the first one, before all exits. Other
+    arguments and errors as `mobilenetv2`; the positions for `exits` are ReX, 0, then the blocks;
+    `"all"` adds an exit behind ReX itself (7).
     """
     return _build(
         "rex", (), num_classes, in_chans, width, exits, exit_head, dropout, rex_form, deeper

@@ -19,8 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from exeunt.errors import ExeuntError
 from exeunt.ops.conv import BottleneckConv, ConvNormAct
-from exeunt.ops.scan import with_own_backward
-from exeunt.ops.watched import takes_kernels
+from exeunt.ops.watched import takes_kernels, with_own_backward
 
 
 def share_of(channels: int, share: float) -> int:

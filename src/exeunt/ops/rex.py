@@ -30,9 +30,8 @@ from exeunt.errors import ExeuntError, one_of
 from exeunt.native.axis import Axis
 from exeunt.ops.native_rex import kernels_for, run_native
 from exeunt.ops.recurrence import CELLS, CellWeights, linear
-from exeunt.ops.scan import Reads
 from exeunt.ops.sizes import require_map, require_positive, require_unpacked
-from exeunt.ops.sweep import gather, sweep
+from exeunt.ops.sweep import Reads, gather, sweep
 
 Padding = Literal["same", "replicate_out"] | int | tuple[int, int]
 

@@ -2,7 +2,8 @@
 
 Recording every gate of every step for autograd costs several times the input map. `sweep` keeps the
 input projections and the states between steps, and computes each step's gates again on the way
-back; the gradients of overlapping reads are added up in place, in one map.
+back; the gradients of overlapping reads are added up in place, in one map. Where gates need no
+state, as minGRU's, a step is a few operators on views, and nothing is copied to be read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from exeunt.ops.recurrence import Cell, State
-from exeunt.ops.scan import Index, Reads, Scan, with_own_backward
+from exeunt.ops.watched import with_own_backward
+
+Index = tuple[slice, ...]
+Reads = Sequence[Sequence[Index]]
+"""For every step, for every direction, what is read of the projected map."""
 
 
 def sweep(
@@ -35,14 +40,14 @@ def sweep(
         For every run, (D*h, A, B, N).
     """
     ends: tuple[Tensor, ...]
-    if with_own_backward() and cell.activate is not None:
-        ends = Scan.apply(projected, runs)  # type: ignore[no-untyped-call]
-    elif with_own_backward():
+    if not with_own_backward():
+        ends = tuple(_run(projected, reads, cell, weight_hh, bias) for reads in runs)
+    elif cell.activate is not None:
+        ends = _Scan.apply(projected, runs)  # type: ignore[no-untyped-call]
+    else:
         ends = _Sweep.apply(  # type: ignore[no-untyped-call]
             projected, weight_hh, bias, runs, cell
         )
-    else:
-        ends = tuple(_run(projected, reads, cell, weight_hh, bias) for reads in runs)
     directions, _, size = weight_hh.shape
     return tuple(
         hidden.view(directions * size, *projected[reads[0][0]].shape[1:])
@@ -120,6 +125,58 @@ class _Sweep(torch.autograd.Function):
                     for index, grad in zip(read, grad_taken, strict=True):
                         _add(grad_projected[index], grad)
         return grad_projected, grad_weight, grad_bias, None, None
+
+
+class _Scan(torch.autograd.Function):
+    """The sweep of a cell whose step is `h + z (c - h)`, from activated gates [z | c]."""
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, runs: Sequence[Reads]) -> tuple[Tensor, ...]:
+        states: list[Tensor] = []
+        ends = tuple(
+            torch.cat([_scan(gates, reads, states) for reads in zip(*run, strict=True)])
+            for run in runs
+        )
+        ctx.save_for_backward(gates, *states)
+        ctx.runs = runs
+        return ends
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_ends: Tensor) -> tuple[Tensor, None]:
+        gates, *states = ctx.saved_tensors
+        grad_gates = torch.zeros_like(gates)
+        for run, ends in zip(reversed(ctx.runs), reversed(grad_ends), strict=True):
+            directions = [*zip(*run, strict=True)]
+            parts = ends.chunk(len(directions))
+            for reads, grad in reversed([*zip(directions, parts, strict=True)]):
+                _scan_back(gates, grad_gates, reads, states, grad)
+        return grad_gates, None
+
+
+def _scan(gates: Tensor, reads: Sequence[Index], states: list[Tensor]) -> Tensor:
+    """The last state of one direction, (h, A, B, N); those before every step but the first go to
+    `states`.
+    """
+    z, c = gates[reads[0]].chunk(2)
+    state = z * c
+    for read in reads[1:]:
+        states.append(state)
+        z, c = gates[read].chunk(2)
+        state = torch.lerp(state, c, z)
+    return state
+
+
+def _scan_back(
+    gates: Tensor, grad_gates: Tensor, reads: Sequence[Index], states: list[Tensor], grad: Tensor
+) -> None:
+    """Adds to `grad_gates` what the gradient of a last state gives; takes from `states`."""
+    for t in reversed(range(len(reads))):
+        (z, c), (grad_z, grad_c) = gates[reads[t]].chunk(2), grad_gates[reads[t]].chunk(2)
+        grad_z.addcmul_(grad, c - states.pop() if t else c)
+        grad_c.addcmul_(grad, z)
+        if t:
+            grad = torch.addcmul(grad, grad, z, value=-1)
 
 
 class _Gather(torch.autograd.Function):

@@ -23,3 +23,11 @@ def takes_kernels(x: Tensor) -> bool:
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._functorch.peek_interpreter_stack() is not None
     )
+
+
+def with_own_backward() -> bool:
+    """Whether backward passes of our own are used: gradients are wanted, and nobody writes down
+    what runs, who sees plain operators.
+    """
+    recorded = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+    return torch.is_grad_enabled() and not recorded
